@@ -1,0 +1,229 @@
+"""Every exception of the package: one root, and for each a line that doubles as default message.
+
+The names that Celery users catch (`Retry`, `Ignore`, `Reject`, `SoftTimeLimitExceeded`, …) are here
+under Celery's names; `AlreadyQueued` has celery_once's.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AlreadyQueued",
+    "BadSchedule",
+    "ChordError",
+    "CodecError",
+    "ConfigError",
+    "Ignore",
+    "MaxRetriesExceededError",
+    "MessageTooLarge",
+    "NotRegistered",
+    "Reject",
+    "ReliableTasksError",
+    "RemoteError",
+    "Retry",
+    "SessionLost",
+    "SoftTimeLimitExceeded",
+    "StaleClaim",
+    "StepOutcomeUnknown",
+    "StoreBusy",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnavailable",
+    "StoreVersionError",
+    "TaskRevokedError",
+    "TimeLimitExceeded",
+    "TimeoutError",
+    "UnknownResult",
+    "WorkerLostError",
+    "suggest",
+]
+
+
+class ReliableTasksError(Exception):
+    """Something that reliable_tasks was asked to do cannot be done."""
+
+    def __str__(self) -> str:
+        return super().__str__() or (type(self).__doc__ or "").splitlines()[0]
+
+
+# What a program got wrong -----------------------------------------------------------------------
+
+
+class ConfigError(ReliableTasksError, ValueError):
+    """A setting or an option is not valid."""
+
+
+class BadSchedule(ConfigError):
+    """A schedule is not valid."""
+
+
+class NotRegistered(ReliableTasksError, KeyError):
+    """No task of this name is registered."""
+
+
+class CodecError(ReliableTasksError, ValueError):
+    """A value cannot be encoded, or bytes cannot be decoded."""
+
+
+class MessageTooLarge(ReliableTasksError, ValueError):
+    """A message or a result is larger than the store accepts."""
+
+
+# What the store says ----------------------------------------------------------------------------
+
+
+class StoreError(ReliableTasksError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError, ConnectionError):
+    """The store cannot be reached now; whether the last call was applied is not known."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The store is locked by another process for longer than the time to wait for it."""
+
+
+class StoreFull(StoreError):
+    """The store has no room left; nothing of the last call was applied."""
+
+
+class StoreReadOnly(StoreError):
+    """The store cannot be written to; nothing of the last call was applied."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a version of reliable_tasks that this one cannot read."""
+
+
+class SessionLost(StoreError):
+    """The session's lease has lapsed; it is never revived, open a new one."""
+
+
+class StaleClaim(StoreError):
+    """The claim was taken away: another worker has the message, or it has ended."""
+
+
+# What a body may raise --------------------------------------------------------------------------
+
+
+class Retry(ReliableTasksError):
+    """The message is to be retried later.
+
+    Raised by `self.retry()`; `exc` is what made the body ask, `when` the delay in seconds.
+    """
+
+    def __init__(
+        self, message: str | None = None, exc: BaseException | None = None, when: float | None = None
+    ) -> None:
+        super().__init__(message or "")
+        self.message = message
+        self.exc = exc
+        self.when = when
+
+    def __str__(self) -> str:
+        if self.message:
+            return self.message
+        after = "" if self.when is None else f" in {self.when:g} s"
+        return f"Retry{after}" + (f": {self.exc!r}" if self.exc else "")
+
+
+class Ignore(ReliableTasksError):
+    """The message is to end without a result."""
+
+
+class Reject(ReliableTasksError):
+    """The message is to be dead-lettered, or with `requeue` delivered again."""
+
+    def __init__(self, reason: object = None, requeue: bool = False) -> None:
+        super().__init__(reason, requeue)
+        self.reason = reason
+        self.requeue = requeue
+
+    def __str__(self) -> str:
+        return f"reject requeue={self.requeue}: {self.reason}"
+
+
+class MaxRetriesExceededError(ReliableTasksError):
+    """The message was retried as often as it may be."""
+
+
+class SoftTimeLimitExceeded(ReliableTasksError):
+    """The body ran longer than its soft time limit."""
+
+
+class StepOutcomeUnknown(ReliableTasksError):
+    """An earlier attempt began this step and died before its outcome was recorded."""
+
+
+# How a message ended ----------------------------------------------------------------------------
+
+
+class TimeLimitExceeded(ReliableTasksError):
+    """The body ran longer than its hard time limit and its process was killed."""
+
+
+class WorkerLostError(ReliableTasksError):
+    """The process that ran the body died, as often as a message may be delivered."""
+
+
+class TaskRevokedError(ReliableTasksError):
+    """The message was revoked, or expired before it could start."""
+
+
+class ChordError(ReliableTasksError):
+    """A part that this one waits for did not succeed."""
+
+
+class RemoteError(ReliableTasksError):
+    """Stands in for an exception of a class that is not registered as safe to rebuild here.
+
+    The stand-in's class has the name and module of the original; `remote_type` is the qualified
+    name, `message` what `str()` gave there.
+    """
+
+    remote_type: str = ""
+    message: str = ""
+
+
+class TimeoutError(ReliableTasksError, TimeoutError):  # noqa: A001 - Celery's name, and it is one
+    """The result was not there in time."""
+
+
+class UnknownResult(ReliableTasksError, LookupError):
+    """Nothing is stored under this id."""
+
+
+class AlreadyQueued(ReliableTasksError):
+    """A message with this once-key is already there.
+
+    Attributes:
+        countdown: seconds until the key is expected to be free: the rest of its `timeout` where it
+            has one, else of its holder's delay; 0.0 where nobody can know.
+        task_id: the id of the message that holds the key.
+        key: the once-key.
+    """
+
+    def __init__(
+        self, countdown: float = 0.0, task_id: str | None = None, key: str | None = None
+    ) -> None:
+        super().__init__(countdown, task_id, key)
+        self.countdown = countdown
+        self.task_id = task_id
+        self.key = key
+
+    @property
+    def message(self) -> str:
+        """The sentence that `str()` gives."""
+        return str(self)
+
+    def __str__(self) -> str:
+        when = f", expected to be free in {self.countdown:g} s" if self.countdown > 0 else ""
+        return f"already queued as {self.task_id} (key {self.key}){when}"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest of `known`, or an empty string."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
