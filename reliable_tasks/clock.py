@@ -5,7 +5,7 @@ milliseconds since the epoch (`now_ms`); durations within one process are measur
 The stores have a clock of their own (the server's for Redis), and leases are measured with that.
 """
 
-import datetime as _datetime
+import datetime as dt
 import time as _time
 
 __all__ = ["monotonic", "now_ms", "sleep", "utcnow"]
@@ -19,6 +19,6 @@ def now_ms() -> int:
     return _time.time_ns() // 1_000_000
 
 
-def utcnow() -> _datetime.datetime:
+def utcnow() -> dt.datetime:
     """The present instant, aware, in UTC."""
-    return _datetime.datetime.now(_datetime.UTC)
+    return dt.datetime.now(dt.UTC)

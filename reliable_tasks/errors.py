@@ -115,7 +115,10 @@ class Retry(ReliableTasksError):
     """
 
     def __init__(
-        self, message: str | None = None, exc: BaseException | None = None, when: float | None = None
+        self,
+        message: str | None = None,
+        exc: BaseException | None = None,
+        when: float | None = None,
     ) -> None:
         super().__init__(message or "")
         self.message = message

@@ -1,0 +1,1 @@
+"""A task queue that loses nothing."""

@@ -1,0 +1,1 @@
+"""The stores: where messages, results, locks, schedules and audit live together."""
