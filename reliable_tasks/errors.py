@@ -4,6 +4,7 @@ The names that Celery users catch (`Retry`, `Ignore`, `Reject`, `SoftTimeLimitEx
 under Celery's names; `AlreadyQueued` has celery_once's.
 """
 
+import builtins
 import difflib
 from collections.abc import Iterable
 
@@ -190,7 +191,7 @@ class RemoteError(ReliableTasksError):
     message: str = ""
 
 
-class TimeoutError(ReliableTasksError, TimeoutError):  # noqa: A001 - Celery's name, and it is one
+class TimeoutError(ReliableTasksError, builtins.TimeoutError):  # noqa: A001 - Celery's name, and it is one
     """The result was not there in time."""
 
 

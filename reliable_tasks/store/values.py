@@ -192,8 +192,8 @@ class Claim(_Value, frozen=True, kw_only=True):
 class Exchange(_Value, frozen=True, kw_only=True):
     """The reply of an exchange.
 
-    `next_due_ms` is the earliest instant at which something scheduled on the wanted queues is due
-    (None: nothing is); `lost` says that the session has lapsed and gets no claims any more.
+    `next_due_ms` is the earliest instant at which something scheduled is due (None: nothing is),
+    told only to a session that wanted work; `lost` says that the session has lapsed and gets no claims any more.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -322,7 +322,7 @@ class Record(_Value, frozen=True, kw_only=True):
 
 
 class MessageQuery(_Value, frozen=True, kw_only=True):
-    """Which records to list: bounded, newest first; `after` is the last id of the page before."""
+    """Which records to list: bounded, in the store's order; `after` ends the page before."""
 
     state: State | None = None
     queue: str | None = None
