@@ -1,0 +1,106 @@
+"""Locks on a redis-py client: one script a verb, and a blocking pop to wait."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from locks import _ops, keys
+from locks._ops import Busy, Holder, Kind, Subject, Taken
+from locks.errors import LockStoreError
+from locks.redis_errors import RedisError
+from locks.scripts import Executor, Script, load_script
+
+__all__ = ["RedisBackend", "given", "kind_and_name", "script", "translated", "wait_seconds"]
+
+_KINDS: Final[dict[str, Kind]] = {"lock": "lock", "sem": "semaphore"}
+
+
+def script(kind: Kind, verb: str) -> Script:
+    """The script of a verb."""
+    return load_script("locks", f"{kind}_{verb}.lua")
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into LockStoreError."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise LockStoreError(f"Redis could not be asked: {error!r}") from error
+
+
+def kind_and_name(key: bytes | str) -> tuple[Kind, str]:
+    """What a key that list.lua names belongs to."""
+    short, _, name = _ops.text(key).partition(":")
+    return _KINDS[short], name
+
+
+def wait_seconds(client: Any, seconds: float) -> float:
+    """How long to block on this client: well below its socket timeout."""
+    options = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
+    limit = options.get("socket_timeout")
+    return seconds if limit is None else min(seconds, limit / 2)
+
+
+class RedisBackend:
+    """A namespace of locks on the user's own client."""
+
+    def __init__(self, client: Executor, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._prefix = keys.prefix(namespace)
+
+    def _call(self, called: Script, *args: Any) -> Any:
+        with translated():
+            return called(self._client, self._prefix, *args)
+
+    def take(
+        self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None
+    ) -> Taken | Busy:
+        """See Backend."""
+        args = (subject.name, owner, ttl_ms, subject.limit, wait_ms, given(now))
+        return _ops.parse_taken(self._call(script(subject.kind, "acquire"), *args))
+
+    def renew(
+        self, subject: Subject, owner: str, ttl_ms: int, now: int | None = None
+    ) -> int | None:
+        """See Backend."""
+        args = (subject.name, owner, ttl_ms, given(now))
+        return _ops.parse_renewed(self._call(script(subject.kind, "renew"), *args))
+
+    def free(
+        self, subject: Subject, owner: str, now: int | None = None, *, forced: bool = False
+    ) -> bool:
+        """See Backend."""
+        args = (subject.name, owner, subject.limit, given(now), int(forced))
+        return bool(int(self._call(script(subject.kind, "release"), *args)))
+
+    def read(self, subject: Subject, now: int | None = None) -> tuple[int | None, list[Holder]]:
+        """See Backend."""
+        reply = self._call(script(subject.kind, "read"), subject.name, given(now))
+        return _ops.parse_holders(reply)
+
+    def names(self) -> Iterator[tuple[Kind, str]]:
+        """See Backend."""
+        cursor = "0"
+        seen: set[tuple[Kind, str]] = set()
+        while True:
+            args = (cursor, _ops.pattern(self._prefix))
+            page = self._call(load_script("locks", "list.lua"), *args)
+            fresh = {kind_and_name(key) for key in page[1:]} - seen
+            seen |= fresh
+            yield from sorted(fresh)
+            cursor = _ops.text(page[0])
+            if cursor == "0":
+                return
+
+    def wait(self, subject: Subject, seconds: float) -> None:
+        """See Backend."""
+        key = keys.wake(self._namespace, subject.kind, subject.name)
+        with translated():
+            self._client.execute_command("BLPOP", key, wait_seconds(self._client, seconds))
+
+
+def given(now: int | None) -> int | str:
+    """The time as scripts take it."""
+    return "" if now is None else now

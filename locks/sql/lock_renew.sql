@@ -1,0 +1,4 @@
+-- Hold a lock until :until (0 = until released); no row where :owner does not have it.
+UPDATE locks SET until_ms = :until
+WHERE name = :name AND owner = :owner AND (until_ms = 0 OR until_ms > :now)
+RETURNING until_ms;
