@@ -300,8 +300,8 @@ def _canonical(chosen: Mapping[str, Any]) -> bytes:
     form = {n: v if is_plain(v) else _ordered(_typed(n, v)) for n, v in chosen.items()}
     try:
         return _encode(form)
-    except UnicodeEncodeError:  # lone surrogates; the list keeps it apart from every other form
-        return _encode([_ordered(_typed("arguments", dict(chosen)))])
+    except UnicodeEncodeError:  # lone surrogates in a plain value: its tagged form has none
+        return _encode({name: _ordered(_typed(name, value)) for name, value in chosen.items()})
 
 
 def _typed(name: str, value: object) -> Any:

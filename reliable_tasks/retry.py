@@ -1,8 +1,8 @@
 """Retry policies: tenacity's `stop`, `wait` and `retry` evaluated on stored values.
 
-Nothing here sleeps, loops or reads a clock: a policy is asked once per attempt, with what the store
-remembers of the message, and answers with a `Decision`. So a delay-based stop counts from the first
-attempt even if the worker was restarted in between. This is the only module that imports tenacity.
+Nothing here sleeps or loops: a policy is asked once per attempt, with what the store remembers of
+the message, and answers with a `Decision`. So a delay-based stop counts from the first attempt even
+if the worker was restarted in between. This is the only module that imports tenacity.
 """
 
 import datetime as dt

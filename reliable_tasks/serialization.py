@@ -296,7 +296,7 @@ def decode_failure(data: bytes) -> Failure:
     """
     try:
         return _failure(loads(data))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CodecError(f"these {len(data)} bytes are not a failure: {error}") from error
 
 
