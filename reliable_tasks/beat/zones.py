@@ -83,7 +83,7 @@ def real_instants(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
 def first_instant(wall: datetime, zone: tzinfo) -> datetime:
     """Return the first instant at which the clock shows `wall`, or, in a gap, the gap's end.
 
-    A later `wall` never gives an earlier instant.
+    `wall` is in whole seconds. A later one never gives an earlier instant.
     """
     local = wall.replace(tzinfo=zone, fold=0)
     late = local.astimezone(UTC)
@@ -99,7 +99,7 @@ def first_instant(wall: datetime, zone: tzinfo) -> datetime:
             late = middle
         else:
             early = middle
-    return late.replace(microsecond=0)
+    return late
 
 
 def fold_width(wall: datetime, zone: tzinfo) -> timedelta:
