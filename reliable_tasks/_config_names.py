@@ -134,10 +134,10 @@ REFUSED: Mapping[str, str] = _each(
         "`app.tasks[name]`": "task_annotations",
         "rate limits are not supported: bound a queue by the concurrency of the worker that "
         "serves it": "task_default_rate_limit",
-        "it belongs into the URL: rediss://host:6379/0?ssl_cert_reqs=required&ssl_ca_certs=FILE": (
+        "it belongs in the URL: rediss://host:6379/0?ssl_cert_reqs=required&ssl_ca_certs=FILE": (
             "broker_use_ssl redis_backend_use_ssl"
         ),
-        "it belongs into broker_url: redis://user:password@host:6379/0": (
+        "it belongs in broker_url: redis://user:password@host:6379/0": (
             "broker_host broker_port broker_user broker_password broker_vhost broker_transport "
             "redis_host redis_port redis_db redis_username redis_password "
             "redis_backend_credential_provider broker_read_url broker_write_url"

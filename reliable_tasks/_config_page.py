@@ -30,7 +30,6 @@ def settings_table() -> str:
 
 def _settings() -> Iterator[str]:
     defaults = Settings()
-    old = {new: name for name, new in sorted(OLD_NAMES.items(), reverse=True)}
     for group, names in groupby(described, key=lambda name: described[name].group):
         yield f"## {group}\n\n| name | default | value | meaning |\n| --- | --- | --- | --- |"
         for name in names:
@@ -38,8 +37,10 @@ def _settings() -> Iterator[str]:
             unit = f" {about.unit}" if about.unit else ""
             default = getattr(defaults, name)
             shown = f"`{default!r}`" + (unit if default is not None else "")
-            formerly = f" Formerly `{old[name]}`." if name in old else ""
-            value = about.kind.words + (f" ({about.unit})" if about.unit else "")
+            old = [f"`{before}`" for before, now in OLD_NAMES.items() if now == name]
+            formerly = f" Formerly {', '.join(old)}." if old else ""
+            plain = not about.unit or about.kind.words.startswith("seconds")
+            value = about.kind.words + ("" if plain else f" ({about.unit})")
             yield f"| `{name}` | {shown} | {value} | {about.doc}{formerly} |"
         yield ""
 

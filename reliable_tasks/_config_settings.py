@@ -47,7 +47,7 @@ _STORE, _TASKS, _RESULTS, _WORKER, _BEAT, _AUDIT = (
 class Settings:
     """All settings at one moment, checked. Durations are in seconds; see the settings reference.
 
-    Dicts in it are the snapshot's own: changing them changes nobody else's, and is not foreseen.
+    `Conf.settings()` makes them. The dicts in it are copies, for reading only.
     """
 
     # fmt: off

@@ -77,7 +77,7 @@ class StoreUrl:
     password: str | None = field(default=None, repr=False)
     busy_timeout: float | None = None
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def kind(self) -> Literal["sqlite", "redis"]:

@@ -714,6 +714,10 @@ def test_logins_are_decoded_and_may_hold_an_at_sign() -> None:
     assert url_of("redis://:only@h").username is None
 
 
+def test_equal_urls_can_stand_for_one_connection() -> None:
+    assert len({url_of("redis://h?db=1"), url_of("valkey://h/1"), url_of("redis://h/2")}) == 2
+
+
 @pytest.mark.parametrize(
     "url", ["unix:///run/r.sock?db=2", "redis+socket:///run/r.sock?virtual_host=2"]
 )
