@@ -6,7 +6,8 @@
 -- @include lock.lua
 
 local now = clock_now(ARGV[2])
-local waiting = redis.call('ZCOUNT', KEYS[1] .. 'lockwait:' .. ARGV[1], '(' .. now, '+inf')
+local waiters, after = KEYS[1] .. 'lockwait:' .. ARGV[1], string.format('(%.0f', now)
+local waiting = redis.call('ZCOUNT', waiters, after, '+inf')
 local record = lock_owner(KEYS[1], ARGV[1], now)
 if not record then return { waiting } end
 return { waiting, record.owner, record.fence, record.since, record.until_ms }

@@ -15,5 +15,5 @@ if semaphore_free(prefix, name, owner, now, limit) then
   return 1
 end
 -- A waiter that gives up may have been the one who was woken: pass that on.
-wake_one(prefix, 'sem', name, limit - redis.call('ZCARD', prefix .. 'sem:' .. name))
+wake_one(prefix, 'sem', name, limit - semaphore_count(prefix, name, now))
 return redis.call('EXISTS', trace)
