@@ -52,78 +52,116 @@ def _attempt(level: int, meaning: str, *fields: str) -> Event:
 
 
 EVENTS: Mapping[str, Event] = {
-    # fmt: off
     # A worker's processes
-    "worker.started": Event(INFO, "A worker consumes.",
-        ("worker", "pid", "queues", "concurrency", "pool", "store", "tasks")),
-    "worker.stopping": Event(INFO, "A worker was told to stop.",
-        ("worker", "pid", "signal", "how", "timeout")),
-    "worker.stopped": Event(INFO, "A worker has stopped.",
-        ("worker", "pid", "released", "runtime", "code", "reason")),
-    "worker.reaped": Event(WARNING, "A worker took back what dead sessions held.",
-        ("worker", "requeued", "buried", "sessions")),
+    "worker.started": Event(
+        INFO,
+        "A worker consumes.",
+        ("worker", "pid", "queues", "concurrency", "pool", "store", "tasks"),
+    ),
+    "worker.stopping": Event(
+        INFO, "A worker was told to stop.", ("worker", "pid", "signal", "how", "timeout")
+    ),
+    "worker.stopped": Event(
+        INFO, "A worker has stopped.", ("worker", "pid", "released", "runtime", "code", "reason")
+    ),
+    "worker.reaped": Event(
+        WARNING,
+        "A worker took back what dead sessions held.",
+        ("worker", "requeued", "buried", "sessions"),
+    ),
     "child.started": Event(DEBUG, "A worker's child process runs.", _CHILD),
-    "child.died": Event(ERROR, "A child process died; what it held is given to others.",
-        (*_CHILD, "status", "held", "reason")),
+    "child.died": Event(
+        ERROR,
+        "A child process died; what it held is given to others.",
+        (*_CHILD, "status", "held", "reason"),
+    ),
+    "child.crashed": Event(
+        ERROR, "A child process ended by an error of its own code.", ("pid", "error")
+    ),
+    "worker.internal_error": Event(
+        ERROR, "A fault of the worker's own failed a message.", ("task", "id", "error")
+    ),
     "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
-    "child.stuck": Event(WARNING, "A child process does not stop and is killed.",
-        (*_CHILD, "reason")),
+    "child.stuck": Event(
+        WARNING, "A child process does not stop and is killed.", (*_CHILD, "reason")
+    ),
     "parent.died": Event(WARNING, "A child process found its supervisor gone, and stops.", _CHILD),
     "session.opened": Event(DEBUG, "A session was opened.", _CHILD),
     "session.closed": Event(DEBUG, "A session was closed.", (*_CHILD, "released")),
-    "session.lost": Event(WARNING, "A session's lease has lapsed; a new one is opened.",
-        (*_CHILD, "held", "reason")),
-    "store.unavailable": Event(ERROR, "The store cannot be reached; it is tried again.",
-        ("worker", "store", "error", "tries", "delay")),
-    "store.recovered": Event(WARNING, "The store can be reached again.",
-        ("worker", "store", "away", "tries")),
-    "store.warning": Event(WARNING, "A promise does not hold on what the store stands on.",
-        ("store", "note")),
+    "session.lost": Event(
+        WARNING, "A session's lease has lapsed; a new one is opened.", (*_CHILD, "held", "reason")
+    ),
+    "store.unavailable": Event(
+        ERROR,
+        "The store cannot be reached; it is tried again.",
+        ("worker", "store", "error", "tries", "delay"),
+    ),
+    "store.recovered": Event(
+        WARNING, "The store can be reached again.", ("worker", "store", "away", "tries")
+    ),
+    "store.warning": Event(
+        WARNING, "A promise does not hold on what the store stands on.", ("store", "note")
+    ),
     # Attempts: one line each but for `attempt.started`
     "attempt.started": _attempt(DEBUG, "A body is about to run."),
     "attempt.succeeded": _attempt(INFO, "A body returned.", "runtime"),
-    "attempt.failed": _attempt(ERROR, "A message ended as a dead letter.",
-        *_RAISED, "expected", "runtime"),
+    "attempt.failed": _attempt(
+        ERROR, "A message ended as a dead letter.", *_RAISED, "expected", "runtime"
+    ),
     "attempt.retried": _attempt(INFO, "A message is to be tried again.", *_RETRY),
     "attempt.replaced": _attempt(INFO, "A signature took the message's place."),
     "attempt.released": _attempt(WARNING, "A message was given back unrun.", "reason", "delay"),
     "attempt.keyed": _attempt(DEBUG, "A message got the once-key that it came without."),
-    "attempt.stale": _attempt(WARNING,
-        "An outcome was not applied: the claim had been taken away.", "outcome"),
+    "attempt.stale": _attempt(
+        WARNING, "An outcome was not applied: the claim had been taken away.", "outcome"
+    ),
     "attempt.rejected": _attempt(WARNING, "A body refused its message.", "reason", "requeue"),
     "attempt.ignored": _attempt(INFO, "A body ended its message without a result.", "state"),
     "attempt.expired": _attempt(INFO, "A message expired before it started."),
     "attempt.revoked": _attempt(WARNING, "A running message was revoked.", "signal", "reason"),
     "attempt.doomed": _attempt(ERROR, "A body's process was killed at a limit.", *_RAISED),
-    "attempt.buried": _attempt(ERROR, "A message killed its process too often: a dead letter.",
-        *_RAISED),
+    "attempt.buried": _attempt(
+        ERROR, "A message killed its process too often: a dead letter.", *_RAISED
+    ),
     "limit.soft": _attempt(WARNING, "A body ran into its soft time limit.", "limit", "runtime"),
     "limit.hard": _attempt(ERROR, "A body ran into its hard time limit.", "limit", "runtime"),
     "hook.failed": _attempt(ERROR, "A hook raised; the outcome stands.", "hook", "einfo"),
     # Messages, apart from attempts
     "message.enqueued": Event(DEBUG, "A message was stored.", (*_MESSAGE, "delay", "next_at")),
-    "message.duplicate": Event(INFO, "A message was not stored: its once-key is held.",
-        (*_MESSAGE, "kind", "holder")),
-    "message.buried": Event(ERROR, "The store dead-lettered a message whose hooks nobody ran.",
-        ("task", "id", "worker", "reason")),
+    "message.duplicate": Event(
+        INFO, "A message was not stored: its once-key is held.", (*_MESSAGE, "kind", "holder")
+    ),
+    "message.buried": Event(
+        ERROR,
+        "The store dead-lettered a message whose hooks nobody ran.",
+        ("task", "id", "worker", "reason"),
+    ),
     # Everything else
     "config.note": Event(WARNING, "Something to know about the settings.", ("note",)),
     "lock.lost": Event(ERROR, "A lock was lost while it was held.", ("name", "owner", "fence")),
     "lock.released": Event(WARNING, "A lock was released by hand.", ("name", "owner", "fence")),
-    "log.dropped": Event(WARNING, "Lines of the log were lost: it could not be written.",
-        ("lines", "error")),
+    "log.dropped": Event(
+        WARNING, "Lines of the log were lost: it could not be written.", ("lines", "error")
+    ),
     "beat.started": Event(INFO, "A beat watches the schedule.", ("beat", "pid", "entries")),
     "beat.stopped": Event(INFO, "A beat has stopped.", ("beat", "pid")),
     "beat.fired": Event(INFO, "A slot's message was enqueued.", (*_TICK, "late")),
-    "beat.suppressed": Event(INFO, "A slot's message is a duplicate: the one before still lives.",
-        (*_TICK, "holder")),
-    "beat.missed": Event(WARNING, "Slots passed while no beat ran.",
-        ("entry", "missed", "since", "policy")),
-    "beat.changed": Event(INFO, "An entry of the schedule was added, changed or removed.",
-        ("entry", "change", "next_at")),
-    "beat.failed": Event(ERROR, "A slot could not be fired; it is tried again.",
-        ("entry", "slot", "task", "error", "delay")),
-    # fmt: on
+    "beat.suppressed": Event(
+        INFO, "A slot's message is a duplicate: the one before still lives.", (*_TICK, "holder")
+    ),
+    "beat.missed": Event(
+        WARNING, "Slots passed while no beat ran.", ("entry", "missed", "since", "policy")
+    ),
+    "beat.changed": Event(
+        INFO,
+        "An entry of the schedule was added, changed or removed.",
+        ("entry", "change", "next_at"),
+    ),
+    "beat.failed": Event(
+        ERROR,
+        "A slot could not be fired; it is tried again.",
+        ("entry", "slot", "task", "error", "delay"),
+    ),
 }
 """Every event there is."""
 

@@ -1,0 +1,212 @@
+"""Where log lines go, and where bodies' prints come from.
+
+A destination that is full, closed or stuck costs lines, never a worker: what cannot be written
+within a second is dropped, counted, and told once writing works again.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import select
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FileTarget", "LineHandler", "PrintedLines", "StreamTarget"]
+
+_PATIENCE_MS = 1000  # for a destination that does not take a line: a pipe nobody reads
+_CHUNK = 4096  # a pipe that is writable takes this much without blocking (PIPE_BUF)
+
+
+def _write_patiently(fd: int, data: bytes, patience_ms: int) -> None:
+    """Write all of `data`, waiting for `fd` at most `patience_ms` before each chunk.
+
+    Raises:
+        OSError: it cannot be written, `TimeoutError` if it takes nothing.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    while data:
+        if not poll.poll(patience_ms):
+            raise TimeoutError("nobody reads it")
+        written = os.write(fd, data[:_CHUNK])
+        data = data[written:]
+
+
+class StreamTarget:
+    """A stream that is open already, as standard error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        try:
+            self._fd: int | None = stream.fileno()
+        except (OSError, ValueError):  # a stream in memory
+            self._fd = None
+
+    def write(self, text: str, patience_ms: int) -> None:
+        """Write a line.
+
+        Raises:
+            OSError, ValueError: it cannot be written, or has been closed.
+        """
+        if self._fd is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        _write_patiently(self._fd, text.encode(encoding, "backslashreplace"), patience_ms)
+
+    def close(self) -> None:
+        """The stream belongs to others."""
+
+
+class FileTarget:
+    """A file that lines are added to; it is opened again when it was moved away (log rotation).
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).absolute()
+        self._fd = -1
+        try:
+            self._open()
+        except OSError as error:
+            raise ConfigError(
+                f"the log file {self.path} cannot be opened: {error.strerror}; name another one"
+            ) from error
+
+    def _open(self) -> None:
+        # Added to in one call for each line, so that several processes can share it.
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def _same(self) -> bool:
+        try:
+            at_path, here = self.path.stat(), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (at_path.st_dev, at_path.st_ino) == (here.st_dev, here.st_ino)
+
+    def write(self, text: str, patience_ms: int) -> None:  # noqa: ARG002 - a file never waits
+        """Write a line.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self._same():
+            self.close()
+            self._open()
+        data = text.encode("utf-8", "backslashreplace")
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Close the file; the next line opens it again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class LineHandler(logging.Handler):
+    """Writes formatted records to a target and survives what the target does.
+
+    Args:
+        target: where to.
+        dropped: makes the record that tells of lost lines, from their number and the error.
+    """
+
+    def __init__(
+        self,
+        target: StreamTarget | FileTarget,
+        dropped: Callable[[int, str], logging.LogRecord],
+    ) -> None:
+        super().__init__()
+        self._target = target
+        self._dropped = dropped
+        self._lost = 0
+        self._error = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or count it as lost."""
+        line = self._formatted(record)
+        # After a line was lost the next ones do not wait: bodies would stand still at each.
+        patience_ms = 0 if self._lost else _PATIENCE_MS
+        try:
+            if self._lost:
+                told = self._formatted(self._dropped(self._lost, self._error))
+                self._target.write(told + "\n", patience_ms)
+                self._lost = 0
+            self._target.write(line + "\n", patience_ms)
+        except (OSError, ValueError) as error:
+            # There is nowhere left to tell of it, and the work matters more than its log.
+            self._lost += 1
+            self._error = str(error)
+
+    def _formatted(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # noqa: BLE001 - a value's own __str__ or __repr__ may raise anything
+            where = f"{record.pathname}:{record.lineno}"
+            return f"(a line logged at {where} cannot be shown: {type(error).__name__})"
+
+    def close(self) -> None:
+        """Close the target."""
+        self._target.close()
+        super().close()
+
+
+class PrintedLines(io.TextIOBase):
+    """Stands in for standard output or error: each complete line becomes a line of the log.
+
+    `print` writes a line in pieces, so each thread's pieces are kept together until it ends.
+    """
+
+    def __init__(self, stream: TextIO, log: Callable[[str], None]) -> None:
+        super().__init__()
+        self._original = stream
+        self._log = log
+        self._local = threading.local()
+
+    def write(self, text: str) -> int:
+        """Log the lines that `text` completes."""
+        if getattr(self._local, "busy", False):
+            # The log itself prints (a broken handler): do not turn round for ever.
+            return self._original.write(text)
+        *lines, rest = (getattr(self._local, "rest", "") + text).split("\n")
+        self._local.rest = rest
+        for line in lines:
+            self._say(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Log what has no end of line yet."""
+        rest, self._local.rest = getattr(self._local, "rest", ""), ""
+        self._say(rest)
+
+    def _say(self, line: str) -> None:
+        if not line.strip():
+            return
+        self._local.busy = True
+        try:
+            self._log(line.rstrip())
+        finally:
+            self._local.busy = False
+
+    def writable(self) -> bool:
+        """Lines can be written."""
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor of the stream it stands for, for child processes."""
+        return self._original.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)

@@ -1,0 +1,1 @@
+"""Helpers under the paths that Celery users know."""
