@@ -20,6 +20,7 @@ from locks.redis_backend import (
     translated,
     wait_seconds,
 )
+from locks.redis_errors import SocketTimeout
 from locks.scripts import AsyncExecutor, Script, load_script
 
 __all__ = ["AsyncRedisBackend"]
@@ -88,7 +89,7 @@ class AsyncRedisBackend:
     async def wait(self, subject: Subject, seconds: float) -> None:
         """See AsyncBackend."""
         key = keys.wake(self._namespace, subject.kind, subject.name)
-        with translated():
+        with translated(), contextlib.suppress(SocketTimeout):
             await self._client.execute_command("BLPOP", key, wait_seconds(self._client, seconds))
 
     @contextlib.contextmanager

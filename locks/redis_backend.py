@@ -7,7 +7,7 @@ from typing import Any, Final
 from locks import _ops, keys
 from locks._ops import Busy, Holder, Kind, Subject, Taken
 from locks.errors import LockStoreError
-from locks.redis_errors import RedisError
+from locks.redis_errors import RedisError, SocketTimeout
 from locks.scripts import Executor, Script, load_script
 
 __all__ = ["RedisBackend", "given", "kind_and_name", "script", "translated", "wait_seconds"]
@@ -97,7 +97,8 @@ class RedisBackend:
     def wait(self, subject: Subject, seconds: float) -> None:
         """See Backend."""
         key = keys.wake(self._namespace, subject.kind, subject.name)
-        with translated():
+        # A timeout of the socket's ends the wait as the command's own does.
+        with translated(), contextlib.suppress(SocketTimeout):
             self._client.execute_command("BLPOP", key, wait_seconds(self._client, seconds))
 
 

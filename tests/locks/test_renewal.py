@@ -1,0 +1,148 @@
+import ctypes
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import locks
+from locks import Lease, LeaseLost, Lock, LockStoreError
+from locks._backend import Client
+from tests.locks.waiting import eventually
+
+Store = Client | Path
+
+
+def test_pain_40_a_body_that_never_yields_keeps_its_lease(store: Store, name: str) -> None:
+    with Lock(name, store, ttl=0.3) as lease:
+        end = time.monotonic() + 0.8
+        while time.monotonic() < end:
+            pass
+        lease.check()
+
+
+def test_pain_40_a_body_that_holds_the_gil_hears_of_its_loss(store: Store, name: str) -> None:
+    """A C function that never lets go of the interpreter starves every thread of it."""
+    lease = Lock(name, store, ttl=0.2).acquire()
+    ctypes.PyDLL(None).usleep(400_000)
+    assert not lease.valid
+    with pytest.raises(LeaseLost):
+        lease.check()
+    with pytest.raises(LeaseLost):
+        lease.release()
+
+
+def test_pain_40_a_hung_holder_is_not_renewed_for_ever(store: Store, name: str) -> None:
+    told: list[Lease] = []
+    lock = Lock(name, store, ttl=0.15, max_hold=0.4, on_lost=told.append)
+    lease = lock.acquire()
+    assert lease.lost.wait(5)
+    eventually(lambda: told, "the call of on_lost")
+    assert told == [lease]
+    held = time.monotonic() - lease._holding.started
+    assert 0.39 < held < 2
+    with pytest.raises(LeaseLost, match="max_hold, 400 ms"):
+        lease.check()
+    other = Lock(name, store).acquire(timeout=2)
+    with pytest.raises(LeaseLost, match="max_hold"):
+        lease.release()
+    assert other.valid
+    other.release()
+
+
+def test_max_hold_bounds_the_first_ttl_and_explicit_renewals(store: Store, name: str) -> None:
+    lease = Lock(name, store, ttl=30, max_hold=0.2, auto_renew=False).acquire()
+    assert (lease.expires_at - lease.acquired_at).total_seconds() == 0.2
+    lease.renew(ttl=60)
+    assert (lease.expires_at - lease.acquired_at).total_seconds() <= 0.21
+    eventually(lambda: not lease.valid, "max_hold")
+    with pytest.raises(LeaseLost, match="max_hold"):
+        lease.renew()
+
+
+def test_the_body_hears_of_a_loss_while_it_runs(store: Store, name: str) -> None:
+    lease = Lock(name, store, ttl=0.3).acquire()
+    locks.free(store, name, lease.token)
+    assert lease.lost.wait(5), "nobody told the body"
+    with pytest.raises(LeaseLost, match="no such lease"):
+        lease.check()
+
+
+def test_a_store_that_cannot_be_asked_costs_the_lease_at_its_end_and_not_before(
+    store: Store, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = Lock(name, store, ttl=0.3)
+    lease = lock.acquire()
+
+    def fails(*args: object, **options: object) -> int | None:
+        raise LockStoreError("no answer")
+
+    monkeypatch.setattr(lock._backend, "renew", fails)
+    assert lease.lost.wait(5)
+    assert time.monotonic() >= lease._holding.deadline
+    with pytest.raises(LeaseLost, match="could not be renewed in time: no answer"):
+        lease.check()
+
+
+def test_a_renewal_that_hangs_does_not_keep_the_loss_from_the_body(
+    store: Store, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = Lock(name, store, ttl=0.2)
+    lease = lock.acquire()
+    go_on = threading.Event()
+
+    def hangs(*args: object, **options: object) -> int | None:
+        go_on.wait(30)
+        return None
+
+    monkeypatch.setattr(lock._backend, "renew", hangs)
+    try:
+        assert lease.lost.wait(5)
+        with pytest.raises(LeaseLost, match="no answer"):
+            lease.check()
+    finally:
+        go_on.set()
+
+
+def test_one_failed_renewal_is_made_good(
+    store: Store, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = Lock(name, store, ttl=0.4)
+    renew = lock._backend.renew
+    calls: list[float] = []
+
+    def fails_once(*args: object, **options: object) -> int | None:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            raise LockStoreError("no answer")
+        return renew(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lock._backend, "renew", fails_once)
+    with lock as lease:
+        eventually(lambda: len(calls) > 3, "renewals after the failed one")
+        assert lease.valid
+
+
+def test_a_callback_that_fails_leaves_the_loss_told(store: Store, name: str) -> None:
+    def fails(lease: Lease) -> None:
+        raise ZeroDivisionError
+
+    lease = Lock(name, store, ttl=0.1, max_hold=0.1, on_lost=fails).acquire()
+    assert lease.lost.wait(5)
+
+
+def test_no_thread_is_left_after_a_release(store: Store, name: str) -> None:
+    with Lock(name, store, ttl=0.1) as lease:
+        first = lease.expires_at
+        eventually(lambda: lease.expires_at > first, "a renewal")
+
+    def threads() -> list[str]:
+        return [one.name for one in threading.enumerate() if one.name.endswith(name)]
+
+    eventually(lambda: not threads(), "the end of the renewing threads")
+
+
+def test_without_auto_renew_there_is_no_thread(store: Store, name: str) -> None:
+    before = threading.active_count()
+    with Lock(name, store, auto_renew=False):
+        assert threading.active_count() == before

@@ -1,0 +1,113 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+import locks
+from locks import LeaseLost, LockError, LockTimeout, Semaphore
+from locks._backend import Client
+from tests.locks.waiting import eventually
+
+Store = Client | Path
+
+
+def test_as_many_as_the_limit_hold_it(store: Store, name: str) -> None:
+    semaphore = Semaphore(name, store, 2)
+    with semaphore as one, semaphore as two:
+        assert one.fence < two.fence
+        assert semaphore.locked()
+        assert semaphore.owners() == (one.token, two.token)
+        assert semaphore.try_acquire() is None
+        with pytest.raises(LockTimeout, match="semaphore"):
+            semaphore.acquire(timeout=0.02)
+    assert not semaphore.locked()
+    assert semaphore.owners() == ()
+
+
+def test_each_lease_ends_by_itself(store: Store, name: str) -> None:
+    semaphore = Semaphore(name, store, 2, ttl=0.1, auto_renew=False)
+    dead, alive = semaphore.acquire(), semaphore.acquire()
+    alive.renew(ttl=30)
+    later = Semaphore(name, store, 2).acquire(timeout=5)
+    assert later.fence > alive.fence
+    with pytest.raises(LeaseLost):
+        dead.release()
+    assert semaphore.owners() == (alive.token, later.token)
+    with pytest.raises(LeaseLost):
+        dead.renew()
+    later.release()
+    alive.release()
+
+
+def test_at_most_limit_threads_are_inside(store: Store, name: str) -> None:
+    semaphore = Semaphore(name, store, 3)
+    inside: list[int] = []
+    seen: list[int] = []
+    fences: list[int] = []
+
+    def work() -> None:
+        for _ in range(5):
+            with semaphore as lease:
+                inside.append(1)
+                seen.append(len(inside))
+                fences.append(lease.fence)
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fences) == len(set(fences)) == 30
+    assert max(seen) <= 3
+
+
+def test_every_free_place_wakes_a_waiter(store: Store, name: str) -> None:
+    semaphore = Semaphore(name, store, 2)
+    held = [semaphore.acquire(), semaphore.acquire()]
+    both_in = threading.Barrier(3)
+
+    def wait() -> None:
+        with semaphore:
+            both_in.wait(10)
+
+    threads = [threading.Thread(target=wait) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    if not isinstance(store, Path):
+        eventually(lambda: locks.inspect(store, name)[0].waiters == 2, "two waiters")
+    for lease in held:
+        lease.release()
+    both_in.wait(1.5)
+    for thread in threads:
+        thread.join()
+
+
+def test_a_lock_and_a_semaphore_of_one_name_do_not_meet(store: Store, name: str) -> None:
+    with locks.Lock(name, store), Semaphore(name, store, 1):
+        assert [info.kind for info in locks.inspect(store, name)] == ["lock", "semaphore"]
+
+
+def test_a_limit_below_one_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(LockError, match="limit is 0"):
+        Semaphore(name, store, 0)
+
+
+def test_inspect_tells_who_holds_what_until_when(store: Store, name: str) -> None:
+    assert locks.inspect(store) == []
+    lock = locks.Lock(name, store, ttl=20).acquire()
+    place = Semaphore(f"{name}-s", store, 3, ttl=40).acquire()
+    found = locks.inspect(store)
+    assert [(info.kind, info.name, info.owner, info.fence) for info in found] == [
+        ("lock", name, lock.token, lock.fence),
+        ("semaphore", f"{name}-s", place.token, place.fence),
+    ]
+    assert [(info.since, info.until) for info in found] == [
+        (lock.acquired_at, lock.expires_at),
+        (place.acquired_at, place.expires_at),
+    ]
+    lock.release()
+    assert locks.free(store, f"{name}-s", place.token, kind="semaphore")
+    assert locks.inspect(store) == []
+    with pytest.raises(LeaseLost):
+        place.release()
