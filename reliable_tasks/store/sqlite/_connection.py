@@ -1,0 +1,188 @@
+"""The connection to one file: opened when needed, closed before a fork, guarded by one lock."""
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import apsw
+
+from reliable_tasks import clock
+
+from . import _schema
+from ._errors import translated
+
+__all__ = ["MEMORY", "Database"]
+
+MEMORY: Final = ":memory:"
+CACHED_STATEMENTS: Final = 200
+CACHE_KIB: Final = 16_384
+CHECKPOINT_PAGES: Final = 4000
+LEAST_PAUSE_S: Final = 0.0005
+MOST_PAUSE_S: Final = 0.005
+
+
+class Database:
+    """One SQLite file (or memory), as the threads of this process share it.
+
+    Attributes:
+        path: absolute path of the file, or `MEMORY`.
+        commits: grows with each transaction that this process committed.
+    """
+
+    def __init__(
+        self, path: str, *, namespace: str, busy_timeout_ms: int, synchronous: str
+    ) -> None:
+        self.path = path
+        self.commits = 0
+        self._namespace = namespace
+        self._busy_timeout_ms = busy_timeout_ms
+        self._synchronous = synchronous
+        self._lock = threading.RLock()
+        self._connection: apsw.Connection | None = None
+        if path != MEMORY:
+            _open_files.add(self)
+
+    # Transactions ---------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """A transaction that holds the file's write lock; all of it is applied or nothing."""
+        with self._lock, translated(self.path, self._busy_timeout_ms):
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk or a failed write may already have ended the transaction.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self.commits += 1
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A consistent look at the file, which waits for no writer."""
+        with self._lock, translated(self.path, self._busy_timeout_ms):
+            connection = self._opened()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+
+    def changes(self) -> tuple[int, int]:
+        """Another value after anything was committed, by this process or another. Cheap."""
+        with self._lock, translated(self.path, self._busy_timeout_ms):
+            version: Any = self._opened().execute("PRAGMA data_version").fetchall()[0][0]
+            return version, self.commits
+
+    # Opening and closing --------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        with self._lock:
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                connection.close()
+
+    def _opened(self) -> apsw.Connection:
+        if self._connection is None:
+            connection = apsw.Connection(self.path, statementcachesize=CACHED_STATEMENTS)
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _set_up(self, connection: apsw.Connection) -> None:
+        connection.set_busy_handler(_patience(self._busy_timeout_ms))
+        if self.path != MEMORY:
+            self._use_wal(connection)
+            connection.pragma("synchronous", self._synchronous)
+            connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        connection.pragma("cache_size", -CACHE_KIB)
+        connection.pragma("temp_store", "MEMORY")
+        _schema.prepare(connection, self.path, self._namespace)
+
+    def _use_wal(self, connection: apsw.Connection) -> None:
+        """Switch to the write-ahead log; SQLite does not wait by itself where others open too."""
+        deadline = clock.monotonic() + self._busy_timeout_ms / 1000
+        while True:
+            try:
+                connection.pragma("journal_mode", "wal")
+            except apsw.BusyError:
+                if clock.monotonic() >= deadline:
+                    raise
+                clock.sleep(MOST_PAUSE_S)
+            else:
+                return
+
+    # Forks ----------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Wait for the verb that runs, and let no connection cross the fork."""
+        self._lock.acquire()
+        self.close()
+
+    def after_fork(self) -> None:
+        """Go on, in the process that forked."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """The threads that may hold or await the lock are not here."""
+        self._lock = threading.RLock()
+
+
+def _patience(timeout_ms: int) -> Callable[[int], bool]:
+    """A busy handler: tries often, since writers hold the lock for a few milliseconds.
+
+    SQLite's own sleeps up to 100 ms at a time, and the longest waiting comes last.
+    """
+    deadline = 0.0
+
+    def wait(tries: int) -> bool:
+        nonlocal deadline
+        if tries == 0:
+            deadline = clock.monotonic() + timeout_ms / 1000
+        if clock.monotonic() >= deadline:
+            return False
+        clock.sleep(min(LEAST_PAUSE_S * (tries + 1), MOST_PAUSE_S))
+        return True
+
+    return wait
+
+
+_open_files: weakref.WeakSet[Database] = weakref.WeakSet()
+_forking: list[Database] = []
+
+
+def _before_fork() -> None:
+    _forking.extend(_open_files)
+    for database in _forking:
+        database.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for database in _forking:
+        database.after_fork()
+    _forking.clear()
+
+
+def _after_fork_in_child() -> None:
+    for database in _forking:
+        database.after_fork_in_child()
+    _forking.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

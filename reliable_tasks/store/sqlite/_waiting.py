@@ -1,0 +1,50 @@
+"""Waiting without a server: look often at something cheap, sleep on the caller's descriptor."""
+
+import select
+from collections.abc import Callable
+from typing import Final
+
+from reliable_tasks import clock
+
+__all__ = ["wait_until"]
+
+SHORTEST_PAUSE_S: Final = 0.001
+LONGEST_PAUSE_S: Final = 0.005
+LOOK_SHARE: Final = 20
+"""Looking takes at most one part in so many of the time."""
+
+
+def wait_until(look: Callable[[], bool], timeout: float, wake_fd: int = -1) -> bool:
+    """Call `look` again and again until it is true.
+
+    Args:
+        look: says whether to stop waiting; cheap where nothing has changed.
+        timeout: seconds after which to give up.
+        wake_fd: a descriptor that ends the waiting when it is readable; -1 for none.
+
+    Returns:
+        False when the time passed.
+    """
+    deadline = clock.monotonic() + timeout
+    pause = SHORTEST_PAUSE_S
+    while True:
+        began = clock.monotonic()
+        if look():
+            return True
+        now = clock.monotonic()
+        if now >= deadline:
+            return False
+        pause = min(pause * 1.5, LONGEST_PAUSE_S)
+        span = min(max(pause, LOOK_SHARE * (now - began)), deadline - now)
+        if _sleep(span, wake_fd):
+            return True
+
+
+def _sleep(span: float, wake_fd: int) -> bool:
+    if wake_fd < 0:
+        clock.sleep(span)
+        return False
+    # poll(), since select() refuses descriptors beyond 1023.
+    poller = select.poll()
+    poller.register(wake_fd, select.POLLIN)
+    return bool(poller.poll(span * 1000))

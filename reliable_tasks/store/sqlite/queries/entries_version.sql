@@ -1,0 +1,2 @@
+-- Grows with every change of an entry.
+SELECT entries FROM store WHERE id = 1

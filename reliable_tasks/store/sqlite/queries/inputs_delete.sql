@@ -1,0 +1,2 @@
+-- Forget what was left for a record: ?1 its number.
+DELETE FROM inputs WHERE n = ?1

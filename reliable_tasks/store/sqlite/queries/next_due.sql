@@ -1,0 +1,2 @@
+-- When the next scheduled message is due.
+SELECT min(due) FROM records WHERE state = 1

@@ -1,0 +1,323 @@
+"""The embedded store: the verbs, each one transaction."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from reliable_tasks import clock as clocks
+from reliable_tasks.errors import ConfigError, suggest
+from reliable_tasks.store import values as v
+from reliable_tasks.store.base import Clock
+
+from . import _beat, _enqueue, _exchange, _operators, _reap, _sessions
+from ._connection import MEMORY, Database
+from ._moves import Moves
+from ._reads import Reader
+from ._statements import load
+from ._waiting import wait_until
+
+if TYPE_CHECKING:
+    from reliable_tasks.config import StoreUrl
+
+__all__ = ["SqliteStore"]
+
+SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
+LONGEST_WAIT_S = 1.0
+
+
+class SqliteStore:
+    """A store in one SQLite file, which any number of processes on the machine may share.
+
+    Args:
+        path: the file, made when it is first used; None or "" keeps everything in memory, for the
+            threads of this process, until `close`.
+        options: limits and habits of the store.
+        clock: replaces the machine's clock, in tests.
+        synchronous: SQLite's setting: with FULL a verb that returned survives a loss of power.
+
+    Raises:
+        ConfigError: `synchronous` is not one of SQLite's values.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        options: v.StoreOptions,
+        clock: Clock | None = None,
+        synchronous: str = "FULL",
+    ) -> None:
+        synchronous = synchronous.upper()
+        if synchronous not in SYNCHRONOUS:
+            known = ", ".join(SYNCHRONOUS)
+            hint = suggest(synchronous, SYNCHRONOUS)
+            raise ConfigError(f"synchronous={synchronous!r} is not one of {known}{hint}")
+        self.options = options
+        self.location = str(Path(path).expanduser().absolute()) if path else MEMORY
+        self._clock = clock or clocks.now_ms
+        self._synchronous = synchronous
+        self._database = Database(
+            self.location,
+            namespace=options.namespace,
+            busy_timeout_ms=options.busy_timeout_ms,
+            synchronous=synchronous,
+        )
+
+    @classmethod
+    def from_url(cls, url: "StoreUrl", options: v.StoreOptions) -> Self:
+        """The store at a `sqlite://` URL."""
+        if url.busy_timeout is not None:
+            busy_timeout_ms = round(url.busy_timeout * 1000)
+            options = msgspec.structs.replace(options, busy_timeout_ms=busy_timeout_ms)
+        return cls(url.path, options, synchronous=url.synchronous)
+
+    @contextlib.contextmanager
+    def _moves(self) -> Iterator[Moves]:
+        with self._database.writing() as connection:
+            work = Moves(connection, self._clock(), self.options)
+            yield work
+            work.finish()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        with self._database.reading() as connection:
+            yield Reader(connection, self._clock(), self.options)
+
+    # Producers ------------------------------------------------------------------------------------
+
+    def enqueue(self, batch: v.Batch) -> v.Enqueued:
+        """Store messages, taking their once-locks."""
+        _enqueue.check(batch, self.options)
+        with self._moves() as work:
+            return _enqueue.enqueue(work, batch)
+
+    def revoke(
+        self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
+    ) -> tuple[v.RevokeReply, ...]:
+        """End messages that have not started; flag those that run."""
+        with self._moves() as work:
+            return tuple([_operators.revoke(work, i, signal if terminate else None) for i in ids])
+
+    # Workers --------------------------------------------------------------------------------------
+
+    def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
+        """Open a session for a worker process."""
+        with self._moves() as work:
+            _sessions.open_session(work, info, lease_ms)
+
+    def close_session(self, session: str) -> int:
+        """Give back, uncounted, what a session still holds and forget it."""
+        with self._moves() as work:
+            return _sessions.close_session(work, session)
+
+    def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
+        """Renew the leases of sessions that have not lapsed."""
+        with self._moves() as work:
+            return _sessions.heartbeat(work, sessions, lease_ms)
+
+    def exchange(
+        self, session: str, commits: Sequence[v.Commit], want: v.Want | None
+    ) -> v.Exchange:
+        """Commit outcomes and claim more work."""
+        with self._moves() as work:
+            return _exchange.exchange(work, session, commits, want)
+
+    def held(self, session: str) -> tuple[v.Claim, ...]:
+        """The claims that a session holds."""
+        with self._moves() as work:
+            return _sessions.held(work, session)
+
+    def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
+        """Record the progress of a running body."""
+        with self._moves() as work:
+            return _sessions.report(work, message_id, fence, state, meta)
+
+    def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
+        """Begin a step or record its outcome."""
+        with self._moves() as work:
+            return _sessions.step(work, message_id, fence, name, value)
+
+    def reap(self, dead: Sequence[str] = (), limit: int = 500) -> v.Reaped:
+        """One bounded round of recovery and housekeeping."""
+        with self._moves() as work:
+            return _reap.reap(work, dead, limit)
+
+    # Readers --------------------------------------------------------------------------------------
+
+    def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[v.Record | None, ...]:
+        """The records of messages."""
+        with self._reader() as reader:
+            return reader.read(ids, full=full)
+
+    def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
+        """List records; none when the one that `after` names is gone."""
+        with self._reader() as reader:
+            return reader.find(query)
+
+    def counts(self) -> v.Counts:
+        """How many messages stand where."""
+        with self._reader() as reader:
+            return reader.counts()
+
+    def sessions(self) -> tuple[v.SessionInfo, ...]:
+        """The sessions that are known."""
+        with self._reader() as reader:
+            return reader.sessions()
+
+    def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
+        """Read the audit trail."""
+        with self._reader() as reader:
+            return reader.audit(query)
+
+    def locks(self, name: str | None = None) -> tuple[v.LockInfo, ...]:
+        """The locks that are held, and who is parked behind them."""
+        with self._reader() as reader:
+            return reader.locks(name)
+
+    # Operators ------------------------------------------------------------------------------------
+
+    def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
+        """Queue dead letters again as if new, and revive the dependants they had ended."""
+        with self._moves() as work:
+            return tuple([_operators.replay(work, message_id) for message_id in ids])
+
+    def drop(self, ids: Sequence[str]) -> int:
+        """Delete final records; returns how many there were."""
+        with self._moves() as work:
+            return _operators.drop(work, ids)
+
+    def purge(self, queue: str, limit: int = 1000) -> int:
+        """Revoke what is queued or scheduled on a queue, at most `limit`."""
+        with self._moves() as work:
+            return _operators.purge(work, queue, limit)
+
+    def release_lock(self, name: str, owner: str) -> bool:
+        """Free a once-lock by hand if `owner` holds it."""
+        with self._moves() as work:
+            return _operators.release_lock(work, name, owner)
+
+    # Groups ---------------------------------------------------------------------------------------
+
+    def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
+        """Keep a group's description for that long (0: for ever)."""
+        with self._moves() as work:
+            _beat.save_group(work, group_id, value, ttl_ms)
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """Read it back."""
+        with self._reader() as reader:
+            return reader.load_group(group_id)
+
+    def delete_group(self, group_id: str) -> None:
+        """Forget it."""
+        with self._moves() as work:
+            work.execute(load("group_delete"), (group_id,))
+
+    # Beat -----------------------------------------------------------------------------------------
+
+    def entries(self) -> tuple[v.Entry, ...]:
+        """All schedule entries by name."""
+        with self._reader() as reader:
+            return reader.entries()
+
+    def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
+        """Create or change an entry, if its version is still the expected one (-1: absent)."""
+        with self._moves() as work:
+            return _beat.put_entry(work, entry, expected_version)
+
+    def remove_entry(self, name: str) -> bool:
+        """Delete an entry."""
+        with self._moves() as work:
+            return _beat.remove_entry(work, name)
+
+    def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
+        """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
+        _enqueue.check(batch, self.options)
+        with self._moves() as work:
+            return _beat.fire(work, entry, expected_ms, batch)
+
+    # Waiting --------------------------------------------------------------------------------------
+
+    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
+        """Block until one of the queues has something or something is due."""
+        wanted = list(queues)
+        seen: tuple[int, int] | None = None
+        due: int | None = None
+
+        def look() -> bool:
+            nonlocal seen, due
+            changes = self._database.changes()
+            if changes != seen:
+                seen = changes
+                with self._reader() as reader:
+                    queued, due = reader.waiting(wanted)
+                if queued:
+                    return True
+            return due is not None and due <= self._clock()
+
+        return wait_until(look, timeout, wake_fd)
+
+    def wait(self, seen: dict[str, int], timeout: float) -> bool:
+        """Block until one of these messages has another version than the one seen."""
+
+        def look() -> bool:
+            with self._reader() as reader:
+                found = reader.versions(list(seen))
+            return any(found.get(i, -1) != version for i, version in seen.items())
+
+        return wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S))
+
+    def wait_for_entries(self, timeout: float, wake_fd: int = -1) -> bool:
+        """Block until an entry may have been changed by someone."""
+        began = self._entries_version()
+        look = self._on_change(lambda: self._entries_version() != began)
+        return wait_until(look, timeout, wake_fd)
+
+    def _entries_version(self) -> int:
+        with self._reader() as reader:
+            return reader.entries_version()
+
+    def _on_change(self, look: Callable[[], bool]) -> Callable[[], bool]:
+        """The same question, asked only where something was committed since the last time."""
+        seen: tuple[int, int] | None = None
+
+        def look_again() -> bool:
+            nonlocal seen
+            changes = self._database.changes()
+            if changes == seen:
+                return False
+            seen = changes
+            return look()
+
+        return look_again
+
+    # The store itself -----------------------------------------------------------------------------
+
+    def warnings(self) -> tuple[str, ...]:
+        """Which promises do not hold on what this store stands on."""
+        if self.location == MEMORY:
+            return ("the store is in memory: what it holds ends with this process",)
+        if self._synchronous in {"OFF", "NORMAL"}:
+            said = f"synchronous={self._synchronous}: a loss of power may undo the latest commits"
+            return (f"{said}; use FULL to keep what was acknowledged",)
+        return ()
+
+    def guarantees(self) -> tuple[str, ...]:
+        """What holds, for the start banner."""
+        if self.location == MEMORY:
+            return ("atomic commits",)
+        survives = "a loss of power" if self._synchronous in {"FULL", "EXTRA"} else "kill -9"
+        return (
+            "atomic commits",
+            f"what was acknowledged survives {survives} (SQLite WAL, {self._synchronous})",
+        )
+
+    def now_ms(self) -> int:
+        """The store's clock."""
+        return self._clock()
+
+    def close(self) -> None:
+        """Close the connection; the next verb opens it again (a store in memory starts empty)."""
+        self._database.close()
