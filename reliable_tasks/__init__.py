@@ -1,1 +1,91 @@
-"""A task queue that loses nothing."""
+"""A task queue that loses nothing: Celery's API on a compact core.
+
+An `App` makes tasks of functions, `delay` enqueues a call of one, and `AsyncResult` is the handle
+on it. Workers are started with the command `reliable-tasks -A module worker`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import signals
+    from .app import App, shared_task
+    from .canvas import Signature, chain, chord, group, signature
+    from .errors import AlreadyQueued, Ignore, Reject, Retry
+    from .groups import GroupResult
+    from .result import AsyncResult, allow_join_result
+    from .retry import RetryPolicy
+    from .schedules import crontab
+    from .task import OnceTask, QueueOnce, Task
+
+    current_app: App
+    current_task: Task[Any, Any]
+
+__all__ = [
+    "AlreadyQueued",
+    "App",
+    "AsyncResult",
+    "GroupResult",
+    "Ignore",
+    "OnceTask",
+    "QueueOnce",
+    "Reject",
+    "Retry",
+    "RetryPolicy",
+    "Signature",
+    "Task",
+    "allow_join_result",
+    "chain",
+    "chord",
+    "crontab",
+    "current_app",
+    "current_task",
+    "group",
+    "shared_task",
+    "signals",
+    "signature",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AlreadyQueued": "errors",
+    "App": "app",
+    "AsyncResult": "result",
+    "GroupResult": "groups",
+    "Ignore": "errors",
+    "OnceTask": "task",
+    "QueueOnce": "task",
+    "Reject": "errors",
+    "Retry": "errors",
+    "RetryPolicy": "retry",
+    "Signature": "canvas",
+    "Task": "task",
+    "allow_join_result": "result",
+    "chain": "canvas",
+    "chord": "canvas",
+    "crontab": "schedules",
+    "current_app": "_current",
+    "current_task": "_current",
+    "group": "canvas",
+    "shared_task": "app",
+    "signature": "canvas",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for, when it is: the import of the package itself costs nothing."""
+    if name == "signals":
+        return import_module(".signals", __name__)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

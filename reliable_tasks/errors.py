@@ -4,9 +4,15 @@ The names that Celery users catch (`Retry`, `Ignore`, `Reject`, `SoftTimeLimitEx
 under Celery's names; `AlreadyQueued` has celery_once's.
 """
 
+from __future__ import annotations
+
 import builtins
 import difflib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
 
 __all__ = [
     "AlreadyQueued",
@@ -112,7 +118,15 @@ class StaleClaim(StoreError):
 class Retry(ReliableTasksError):
     """The message is to be retried later.
 
-    Raised by `self.retry()`; `exc` is what made the body ask, `when` the delay in seconds.
+    Raised by `self.retry()`.
+
+    Attributes:
+        exc: what made the body ask.
+        when: the delay in seconds; None when `eta` says it.
+        eta: the instant of the next attempt.
+        max_retries: the limit that was in force.
+        call: other arguments for the next attempt, if it gets other ones.
+        queue: another queue for it.
     """
 
     def __init__(
@@ -125,6 +139,10 @@ class Retry(ReliableTasksError):
         self.message = message
         self.exc = exc
         self.when = when
+        self.eta: dt.datetime | None = None
+        self.max_retries: int | None = None
+        self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.queue: str | None = None
 
     def __str__(self) -> str:
         if self.message:

@@ -6,10 +6,22 @@ epoch by the store's clock; all spans are milliseconds.
 """
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
-__all__ = ["FINAL_STATES", "LIVE_STATES", "Edge", "Message", "On", "OnceLock", "State"]
+__all__ = [
+    "FINAL_STATES",
+    "LIVE_STATES",
+    "Edge",
+    "Headers",
+    "Message",
+    "On",
+    "OnceLock",
+    "State",
+    "decode_headers",
+    "encode_headers",
+]
 
 
 class State(StrEnum):
@@ -125,3 +137,51 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     waits: int = 0
     any_parent: bool = False
     token: str = ""
+
+
+class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a worker must know of a call beside its arguments; the store never looks inside.
+
+    Attributes:
+        serializer: codec of the payload and of the result.
+        takes: how the inputs become arguments: "" not at all, "one" as first argument, "list" all
+            of them as one list, "errback" as (request, exc, traceback) or the failed parent's id.
+        shape: for "list", the nesting of the list: each number stands for that many inputs in a
+            row, each list for a nested one. None is one flat list.
+        time_limit, soft_time_limit: seconds, overriding the task's.
+        ignore_result: overriding the task's.
+        shadow: a name to show in logs instead of the task's.
+        user: the `headers=` of the call.
+        group, chord, chain: the workflow's parts it belongs to, as `self.request` shows them.
+        origin: process that enqueued it.
+        once_label: the once-key as a person reads it.
+    """
+
+    serializer: str = "json"
+    takes: str = ""
+    shape: list[Any] | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    ignore_result: bool | None = None
+    shadow: str | None = None
+    user: dict[str, Any] | None = None
+    group: str | None = None
+    chord: str | None = None
+    chain: str | None = None
+    origin: str = ""
+    once_label: str | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Headers)
+_plain = Headers()
+
+
+def encode_headers(headers: Headers) -> bytes:
+    """Pack headers for `Message.headers`; the plain ones are empty."""
+    return b"" if headers == _plain else _encoder.encode(headers)
+
+
+def decode_headers(data: bytes) -> Headers:
+    """Unpack `Message.headers`."""
+    return _decoder.decode(data) if data else _plain

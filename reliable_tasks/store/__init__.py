@@ -1,1 +1,54 @@
 """The stores: where messages, results, locks, schedules and audit live together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .values import StoreOptions
+
+if TYPE_CHECKING:
+    from reliable_tasks.config import Settings, StoreUrl
+
+    from .base import Store
+
+__all__ = ["open_store", "store_options"]
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    """What a store is to know of the settings."""
+    return StoreOptions(
+        namespace=settings.store_namespace,
+        audit=settings.audit,
+        audit_ttl_ms=_ms(settings.audit_expires),
+        max_message_bytes=settings.max_message_bytes,
+        max_batch=settings.max_batch,
+        max_rows=settings.max_query_rows,
+        stage_ttl_ms=_ms(settings.stage_expires),
+        busy_timeout_ms=_ms(settings.store_busy_timeout),
+        durable=settings.durable,
+    )
+
+
+def _ms(seconds: float | None) -> int:
+    return 0 if seconds is None else round(seconds * 1000)
+
+
+def open_store(url: StoreUrl, settings: Settings) -> Store:
+    """The store at a URL. Only the libraries of the one that is asked for are loaded.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    options = store_options(settings)
+    if url.kind == "sqlite":
+        from .sqlite import SqliteStore  # noqa: PLC0415 - only the chosen store is loaded
+
+        if url.busy_timeout is not None:
+            options = msgspec.structs.replace(options, busy_timeout_ms=_ms(url.busy_timeout))
+        return SqliteStore(url.path, options, synchronous=url.synchronous)
+    from .redis import RedisStore  # noqa: PLC0415 - only the chosen store is loaded
+
+    transport = settings.broker_transport_options
+    return RedisStore(settings.broker_url, options, transport_options=transport)

@@ -1,0 +1,505 @@
+"""The app: registry of tasks, settings and the store, put together."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
+from zoneinfo import ZoneInfo
+
+from . import _state, calls, events, signals
+from .builtins import register_builtins
+from .config import Conf, Settings, check_backend, exception_classes, store_url
+from .errors import AlreadyQueued, ConfigError, NotRegistered, StoreUnavailable, suggest
+from .groups import GroupResult
+from .result import AsyncResult
+from .retry import publish_retrying
+from .serialization import SafeExceptions
+from .store import open_store
+from .store.values import Batch, Enqueued, Receipt, ReceiptKind
+from .task import Task, duplicate_is_error
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .canvas import Signature
+    from .message import Message
+    from .store.base import Store
+
+__all__ = ["App", "shared_task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskRegistry(dict[str, Task[Any, Any]]):
+    """The tasks of an app by name; a missing one raises `NotRegistered` with the nearest name."""
+
+    def __missing__(self, name: str) -> Task[Any, Any]:
+        raise NotRegistered(f"no task is registered as {name!r}{suggest(name, self)}")
+
+
+class App:
+    """A set of tasks, the settings they run under and the store they live in.
+
+    Args:
+        main: name of the module the tasks get when it runs as `__main__`.
+        broker: URL of the store; `sqlite:///reliable_tasks.db` by default.
+        backend: taken for Celery's sake: results live with the messages, so that a commit is one
+            atomic step. Another server than the broker's is an error.
+        include: modules to import when a worker starts.
+        config_source: where to load settings from, see `config_from_object`.
+        namespace: prefix of the settings' names in `config_source`.
+        task_cls: the class of tasks without a `base`.
+        set_as_current: make it `current_app`.
+        strict_typing: check the arguments of calls against the function.
+        autofinalize: taken for Celery's sake.
+        **settings: any setting by its name.
+
+    Raises:
+        ConfigError: a setting is unknown or not possible.
+    """
+
+    def __init__(
+        self,
+        main: str | None = None,
+        *,
+        broker: str | None = None,
+        backend: str | None = None,
+        include: Sequence[str] = (),
+        config_source: Any = None,
+        namespace: str | None = None,
+        task_cls: type[Task[Any, Any]] | None = None,
+        set_as_current: bool = True,
+        strict_typing: bool = True,
+        autofinalize: bool = True,  # noqa: ARG002 - Celery's; nothing is lazy here
+        **settings: Any,
+    ) -> None:
+        self.main = main
+        self.Task: type[Task[Any, Any]] = task_cls or Task
+        self.strict_typing = strict_typing
+        self.tasks = TaskRegistry()
+        self.exceptions = SafeExceptions()
+        self.conf = Conf()
+        self.conf.load_env(os.environ)
+        self._store: Store | None = None
+        self._checked: Settings | None = None
+        self.notes: list[str] = []
+        """What there is to know about the settings in force, beside `conf.notes`."""
+        self.on_after_configure = signals.Signal("on_after_configure")
+        self.on_after_finalize = signals.Signal("on_after_finalize")
+        if config_source is not None:
+            self.conf.load(config_source, namespace=namespace)
+        given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
+        self.conf.update({**{k: x for k, x in given.items() if x is not None}, **settings})
+        register_builtins(self)
+        if set_as_current:
+            self.set_current()
+
+    def __repr__(self) -> str:
+        return f"<App {self.main or 'without a name'} at {id(self):#x}>"
+
+    # Settings ------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, frozen.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        settings = self.conf.settings()
+        if settings is not self._checked:
+            note = check_backend(settings.broker_url, settings.result_backend)
+            self.notes = [note] if note else []
+            for cls in exception_classes(settings):
+                self.exceptions.register(cls)
+            self._checked = settings
+        return settings
+
+    def config_from_object(
+        self, source: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
+        """Load settings from a module, an object, a dict, or the dotted name of one.
+
+        Raises:
+            ConfigError: it cannot be imported (unless `silent`), or a setting in it is not valid.
+        """
+        self.conf.load(source, namespace=namespace, force=force, silent=silent)
+
+    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> bool:
+        """Load settings from the module that an environment variable names.
+
+        Raises:
+            ConfigError: the variable is not set (unless `silent`).
+        """
+        return self.conf.load_envvar(variable, os.environ, force=force, silent=silent)
+
+    @property
+    def timezone(self) -> dt.tzinfo:
+        """The time zone of naive datetimes and of schedules."""
+        return ZoneInfo(self.settings.timezone)
+
+    @property
+    def result_ttl_ms(self) -> int:
+        """How long results stay; 0 for ever."""
+        return round((self.settings.result_expires or 0) * 1000)
+
+    @property
+    def failure_ttl_ms(self) -> int:
+        """How long dead letters stay; 0 for ever."""
+        return round((self.settings.dead_letter_expires or 0) * 1000)
+
+    def route(self, name: str) -> Mapping[str, Any]:
+        """What `task_routes` says of a task: by its name, or by the first pattern that fits."""
+        routes = self.settings.task_routes
+        if not routes or name in routes:
+            return routes.get(name, {})
+        fitting = (route for pattern, route in routes.items() if fnmatchcase(name, pattern))
+        return next(fitting, {})
+
+    @property
+    def accept_content(self) -> frozenset[str]:
+        """The codecs in which arguments are accepted."""
+        settings = self.settings
+        return frozenset({*settings.accept_content, settings.task_serializer})
+
+    @property
+    def accept_results(self) -> frozenset[str]:
+        """The codecs in which results are accepted."""
+        settings = self.settings
+        accepted = settings.result_accept_content or settings.accept_content
+        return frozenset({*accepted, settings.result_serializer})
+
+    # Tasks ---------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, fun: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self, *, bind: Literal[True], **options: Any
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+
+    @overload
+    def task(self, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+    def task(self, fun: Any = None, **options: Any) -> Any:
+        """Make a task of a function: `@app.task` or `@app.task(bind=True, queue="mail")`.
+
+        Raises:
+            ConfigError: an option is unknown or not possible, or the name is taken.
+        """
+        if fun is not None and not options:
+            return self._task_of(fun, {})
+        if fun is not None:
+            raise ConfigError("give the options by name: @app.task(queue='mail')")
+        return lambda function: self._task_of(function, options)
+
+    def _task_of(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any]:
+        options = dict(options)
+        base = options.pop("base", None) or self.Task
+        if not (isinstance(base, type) and issubclass(base, Task)):
+            raise ConfigError(f"base must be a subclass of Task, not {base!r}")
+        name = options.pop("name", None) or self.gen_task_name(function)
+        known = {n for n in dir(Task) if not n.startswith("_")} | set(dir(base))
+        for option in options:
+            if option not in known or option.startswith("_"):
+                raise ConfigError(f"task {name}: unknown option {option!r}{suggest(option, known)}")
+        taken = self.tasks.get(name)
+        if taken is not None:
+            if _same_function(taken.__wrapped__, function):
+                return taken
+            raise ConfigError(
+                f"task {name!r} is registered already, with the function at "
+                f"{_place(taken.__wrapped__)}; give {_place(function)} another name="
+            )
+        attributes = {
+            "typing": self.strict_typing,
+            **options,
+            "name": name,
+            "abstract": False,
+            "run": function if options.get("bind") else staticmethod(function),
+            "__wrapped__": staticmethod(function),
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+        }
+        return self.register_task(type(function.__name__, (base,), attributes)())
+
+    def register_task(self, task: Any) -> Task[Any, Any]:
+        """Register an instance (or a class) of your own subclass of `Task`.
+
+        Raises:
+            ConfigError: its name is taken by another task.
+        """
+        if isinstance(task, type):
+            task = task()
+        if not task.name:
+            task.name = f"{type(task).__module__}.{type(task).__qualname__}"
+        taken = self.tasks.get(task.name)
+        if taken is not None and type(taken) is not type(task):
+            raise ConfigError(f"task {task.name!r} is registered already, as {taken!r}")
+        if not hasattr(task, "__wrapped__"):
+            task.__wrapped__ = task.run
+        task.prepare(self)
+        self.tasks[task.name] = task
+        return task  # type: ignore[no-any-return]
+
+    def gen_task_name(self, function: Callable[..., Any]) -> str:
+        """The name of a task without `name=`: its module's and its function's."""
+        module = function.__module__
+        if module == "__main__" and self.main:
+            module = self.main
+        return f"{module}.{function.__name__}"
+
+    def import_modules(self) -> None:
+        """Import what `include` and `imports` name, so that their tasks are registered."""
+        for module in (*self.settings.include, *self.settings.imports):
+            importlib.import_module(module)
+
+    def autodiscover_tasks(
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks",
+        force: bool = False,  # noqa: ARG002 - Celery's; nothing is lazy here
+    ) -> list[str]:
+        """Import `<package>.tasks` of each package that has one; returns the modules' names."""
+        found = []
+        for package in packages() if callable(packages) else packages or ():
+            name = f"{package}.{related_name}" if related_name else package
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as exc:
+                if exc.name is None or not name.startswith(exc.name):
+                    raise
+            else:
+                found.append(name)
+        return found
+
+    def set_current(self) -> None:
+        """Make it what `current_app` stands for."""
+        _state.set_current_app(self)
+
+    set_default = set_current
+
+    # The store -----------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at first use.
+
+        Raises:
+            ConfigError: the URL is not one of a store.
+            StoreError: it cannot be opened.
+        """
+        if self._store is None:
+            settings = self.settings
+            self._store = open_store(store_url(settings), settings)
+        return self._store
+
+    @store.setter
+    def store(self, store: Store) -> None:
+        self._store = store
+
+    def close(self) -> None:
+        """Give back the store's connections; the next call opens them again."""
+        if self._store is not None:
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Enqueueing ----------------------------------------------------------------------------------
+
+    def send_task(
+        self,
+        name: str,
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> AsyncResult[Any]:
+        """Enqueue a call of a task by its name, which need not be registered here.
+
+        Options are those of `Task.apply_async`. A once-task that is not known here gets its key
+        from the first worker that claims it.
+        """
+        task = self.tasks.get(name)
+        call, named = calls.call_args(args), dict(kwargs or {})
+        if options.get("link") or options.get("link_error"):
+            sig = self.signature(name, call, named)
+            linked: AsyncResult[Any] = sig.apply_async(**options)
+            return linked
+        options.pop("link", None)
+        options.pop("link_error", None)
+        message = calls.build_message(self, name, call, named, options, task)
+        return self.send_message(message, task, options)
+
+    def send_message(
+        self, message: Message, task: Task[Any, Any] | None, options: Mapping[str, Any]
+    ) -> AsyncResult[Any]:
+        """Enqueue one message and give the handle on it.
+
+        Raises:
+            AlreadyQueued: its once-key is held.
+        """
+        batch = Batch(messages=(message,), durable=options.get("durable"))
+        receipt = self.enqueue(batch, options).receipts[0]
+        if duplicate_is_error(task, receipt.kind, options):
+            key = message.once.key if message.once else None
+            raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)
+        return self.handle_of(receipt)
+
+    def handle_of(self, receipt: Receipt) -> AsyncResult[Any]:
+        """The handle that a receipt stands for: on the message there already for a duplicate."""
+        same = receipt.kind in {ReceiptKind.CREATED, ReceiptKind.JOINED}
+        result = self.AsyncResult(receipt.id if same or not receipt.holder else receipt.holder)
+        result.receipt = receipt
+        return result
+
+    def enqueue(self, batch: Batch, options: Mapping[str, Any] | None = None) -> Enqueued:
+        """Store a batch, trying again while the store is away (as `retry_policy` says)."""
+        options = options or {}
+        settings = self.settings
+        for message in batch.messages:
+            signals.before_task_publish.send(message.task, message=message)
+        policy = options.get("retry_policy") or settings.task_publish_retry_policy
+        if options.get("retry", settings.task_publish_retry):
+            again = publish_retrying(policy, StoreUnavailable)
+            enqueued: Enqueued = again(self.store.enqueue, batch)
+        else:
+            enqueued = self.store.enqueue(batch)
+        for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
+            if receipt.kind != ReceiptKind.CREATED:
+                events.emit(
+                    "message.duplicate",
+                    id=receipt.id,
+                    task=message.task,
+                    kind=receipt.kind,
+                    holder=receipt.holder,
+                    once_key=message.once.key if message.once else None,
+                )
+            signals.after_task_publish.send(message.task, message=message, receipt=receipt)
+        return enqueued
+
+    def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:
+        """Enqueue many calls in few steps: much faster than one by one.
+
+        Each batch of at most `max_batch` calls is one atomic step.
+
+        Raises:
+            AlreadyQueued: one of a once-task without `graceful` is a duplicate; the calls of its
+                batch that are none have been enqueued.
+        """
+        from .canvas import enqueue_many  # noqa: PLC0415 - canvas builds on tasks
+
+        results: list[AsyncResult[Any]] = enqueue_many(self, signatures)
+        return results
+
+    # Values and handles --------------------------------------------------------------------------
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature:
+        """A call of a task as a value, see `reliable_tasks.signature`."""
+        from .canvas import signature  # noqa: PLC0415
+
+        return signature(*args, app=self, **kwargs)
+
+    def AsyncResult(  # noqa: N802 - Celery's name
+        self,
+        id: str | None = None,  # noqa: A002 - Celery's name
+        **kwargs: Any,
+    ) -> AsyncResult[Any]:
+        """A handle on the message with this id."""
+        return AsyncResult(id, app=self, **kwargs)
+
+    def GroupResult(  # noqa: N802 - Celery's name
+        self,
+        id: str | None = None,  # noqa: A002 - Celery's name
+        results: Any = None,
+        **kwargs: Any,
+    ) -> GroupResult:
+        """A handle on several messages."""
+        return GroupResult(id, results, app=self, **kwargs)
+
+    # Schedules -----------------------------------------------------------------------------------
+
+    def add_periodic_task(
+        self,
+        schedule: Any,
+        sig: Signature,
+        args: Any = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Add an entry to `beat_schedule`; returns its name."""
+        key = name or repr(sig)
+        self.conf.beat_schedule = {
+            **self.conf.beat_schedule,
+            key: {
+                "task": sig.task,
+                "schedule": schedule,
+                "args": tuple(sig.args) + tuple(args),
+                "kwargs": {**sig.kwargs, **(kwargs or {})},
+                "options": {**sig.options, **options},
+            },
+        }
+        return key
+
+    @property
+    def control(self) -> Any:
+        """Revoke, purge, ping and inspect, under Celery's names."""
+        from .control import Control  # noqa: PLC0415 - only those who ask for it pay for it
+
+        return Control(self)
+
+
+def _place(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _same_function(one: Any, other: Any) -> bool:
+    """Whether two functions are one that was imported twice (as a module and as `__main__`)."""
+    if one is other:
+        return True
+    return inspect.isfunction(one) and inspect.isfunction(other) and _place(one) == _place(other)
+
+
+@overload
+def shared_task(fun: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def shared_task(**options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def shared_task(fun: Any = None, /, **options: Any) -> Any:
+    """Make a task of a function for whichever app is current when it is used.
+
+    For libraries: the function is registered with the current app and with each one that becomes
+    current later; the object returned stands for the current app's task.
+    """
+
+    def declare(function: Callable[..., Any]) -> Any:
+        names: dict[int, str] = {}
+
+        def register(app: App) -> None:
+            names[id(app)] = app._task_of(function, options).name  # noqa: SLF001 - one module
+
+        _state.on_each_app(register)
+
+        def task() -> Task[Any, Any]:
+            app = _state.get_current_app()
+            if id(app) not in names:
+                register(app)
+            return app.tasks[names[id(app)]]
+
+        return _state.Proxy(task)
+
+    return declare(fun) if fun is not None else declare

@@ -1,0 +1,43 @@
+"""The tasks that every app has, because workflows are made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import App
+
+__all__ = ["COLLECT", "MAP", "STARMAP", "register_builtins"]
+
+COLLECT = "reliable_tasks.collect"
+"""Gives the list that it is given: the knot between two groups."""
+MAP = "reliable_tasks.map"
+"""Calls a task with each of many values."""
+STARMAP = "reliable_tasks.starmap"
+"""Calls a task with each of many tuples of arguments."""
+
+
+def register_builtins(app: App) -> None:
+    """Register them with `app`; once is enough, twice does no harm."""
+
+    def collect(values: Any) -> Any:
+        return values
+
+    def call_each(task: dict[str, Any], it: list[Any]) -> list[Any]:
+        function = _task_of(app, task)
+        return [function(value) for value in it]
+
+    def call_each_star(task: dict[str, Any], it: list[Any]) -> list[Any]:
+        function = _task_of(app, task)
+        return [function(*values) for values in it]
+
+    for name, function in ((COLLECT, collect), (MAP, call_each), (STARMAP, call_each_star)):
+        if name not in app.tasks:
+            app.task(name=name)(function)
+
+
+def _task_of(app: App, sig: dict[str, Any]) -> Any:
+    """The task of a signature, called with the signature's own arguments after the given ones."""
+    from .canvas import signature  # noqa: PLC0415 - canvases are made of tasks
+
+    return signature(sig, app=app)

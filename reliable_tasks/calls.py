@@ -1,0 +1,226 @@
+"""From a call of a task to the message that carries it: pure, with the time passed in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import numbers
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from . import ids
+from ._state import current_attempt
+from .errors import ConfigError, suggest
+from .message import Headers, Message, OnceLock, encode_headers
+from .once import once_key, once_label
+from .serialization import canonical_serializer, dumps_call
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .app import App
+    from .task import Task
+
+__all__ = ["CALL_OPTIONS", "build_message", "call_args", "once_lock"]
+
+CALL_OPTIONS = frozenset(
+    {
+        "chain",
+        "chord",
+        "countdown",
+        "durable",
+        "eta",
+        "expires",
+        "group_id",
+        "headers",
+        "ignore_result",
+        "once",
+        "parent_id",
+        "priority",
+        "queue",
+        "root_id",
+        "routing_key",
+        "serializer",
+        "shadow",
+        "soft_time_limit",
+        "task_id",
+        "time_limit",
+    }
+)
+"""What `apply_async` understands."""
+
+_MEANINGLESS = frozenset(
+    {
+        "add_to_parent",
+        "argsrepr",
+        "compression",
+        "connection",
+        "delivery_mode",
+        "exchange",
+        "expiration",
+        "group_index",
+        "kwargsrepr",
+        "mandatory",
+        "producer",
+        "publisher",
+        "replaced_task_nesting",
+        "reply_to",
+        "retries",
+        "retry",
+        "retry_policy",
+    }
+)
+"""Celery's options that are taken and need nothing here (those of the publish are the app's)."""
+
+
+def call_args(args: Any) -> tuple[Any, ...]:
+    """Arguments as a tuple; a lone value, as in `args=(10)`, counts as one argument.
+
+    Raises:
+        ConfigError: it is neither a sequence nor a plain value.
+    """
+    if args is None:
+        return ()
+    if isinstance(args, str | bytes | numbers.Number):
+        return (args,)
+    if isinstance(args, list | tuple):
+        return tuple(args)
+    raise ConfigError(f"args must be a list or a tuple, not {args!r}; write args=({args!r},)")
+
+
+def once_lock(
+    task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], override: Any = None
+) -> OnceLock | None:
+    """The once-lock of one call, None for a task without."""
+    options = task.once_options
+    if options is None:
+        return None
+    if override:
+        options = options.override(override)
+    return OnceLock(
+        key=once_key(task.name, task.signature_of_call, tuple(args), dict(kwargs), options.keys),
+        scope=options.scope,
+        on_conflict=options.on_conflict,
+        timeout_ms=0 if options.timeout_s is None else max(1, round(options.timeout_s * 1000)),
+    )
+
+
+def instant_ms(name: str, value: Any, tz: dt.tzinfo) -> int:
+    """An instant given as a datetime (a naive one is in the app's time zone) or ISO text."""
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError as exc:
+            raise ConfigError(f"{name}={value!r} is not a date and time in ISO 8601") from exc
+    if not isinstance(value, dt.datetime):
+        raise ConfigError(f"{name} must be a datetime, not {value!r}")
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=tz)
+    return int(value.timestamp() * 1000 + 0.5)
+
+
+def span_ms(name: str, value: Any) -> int:
+    """A span given as seconds or a timedelta."""
+    if isinstance(value, dt.timedelta):
+        return round(value.total_seconds() * 1000)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name} must be a number of seconds or a timedelta, not {value!r}")
+    return round(value * 1000)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in CALL_OPTIONS and name not in _MEANINGLESS:
+            raise ConfigError(f"unknown option {name!r}{suggest(name, CALL_OPTIONS)}")
+    if options.get("eta") is not None and options.get("countdown") is not None:
+        raise ConfigError("give either countdown or eta, not both")
+    soft, hard = options.get("soft_time_limit"), options.get("time_limit")
+    if soft and hard and soft > hard:
+        raise ConfigError(f"soft_time_limit {soft:g} s is above time_limit {hard:g} s")
+
+
+def _priority(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 9:  # noqa: PLR2004 - Celery's range
+        raise ConfigError(f"priority must be a whole number from 0 (first) to 9, not {value!r}")
+    return value
+
+
+def _origin() -> str:
+    return f"{os.getpid()}@{_HOST}"
+
+
+_HOST = socket.gethostname()
+
+
+def build_message(
+    app: App,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: Mapping[str, Any],
+    task: Task[Any, Any] | None = None,
+) -> Message:
+    """The message of one call. `task` is None when its name is all that is known here.
+
+    Raises:
+        ConfigError: an option is unknown, or its value is not possible.
+        CodecError: an argument cannot be encoded.
+        MessageTooLarge: the encoded arguments are larger than `max_message_bytes`.
+    """
+    settings = app.settings
+    _check_options(options)
+    merged = {**(task.call_defaults if task else {}), **app.route(name)}
+    merged.update((k, x) for k, x in options.items() if x is not None)
+    serializer = canonical_serializer(merged.get("serializer") or settings.task_serializer)
+    given_id = merged.get("task_id")
+    running = current_attempt.get()
+    message_id = given_id or ids.new_id()
+    timing = _timing(app, merged)
+    once = None
+    if task is not None and not merged.get("takes"):
+        once = once_lock(task, args, kwargs, merged.get("once"))
+    headers = Headers(
+        serializer=serializer,
+        time_limit=merged.get("time_limit"),
+        soft_time_limit=merged.get("soft_time_limit"),
+        ignore_result=merged.get("ignore_result"),
+        shadow=merged.get("shadow"),
+        user=merged.get("headers"),
+        group=merged.get("group_id"),
+        chord=merged.get("chord"),
+        chain=merged.get("chain"),
+        origin=_origin(),
+        once_label=once_label(name, task.signature_of_call, args, kwargs, task.once_options.keys)
+        if once and task and task.once_options
+        else None,
+    )
+    return Message(
+        id=message_id,
+        task=name,
+        queue=merged.get("queue") or merged.get("routing_key") or settings.task_default_queue,
+        priority=_priority(merged.get("priority", settings.task_default_priority)),
+        payload=dumps_call(args, kwargs, serializer),
+        headers=encode_headers(headers),
+        once=once,
+        max_deliveries=settings.max_deliveries,
+        result_ttl_ms=app.result_ttl_ms,
+        failure_ttl_ms=app.failure_ttl_ms,
+        root_id=merged.get("root_id") or (running.request.root_id or "" if running else ""),
+        parent_id=merged.get("parent_id") or (running.request.id if running else None),
+        token=ids.new_id() if given_id else "",
+        **timing,
+    )
+
+
+def _timing(app: App, merged: Mapping[str, Any]) -> dict[str, Any]:
+    timing: dict[str, Any] = {}
+    if merged.get("eta") is not None:
+        timing["eta_ms"] = instant_ms("eta", merged["eta"], app.timezone)
+    elif merged.get("countdown") is not None:
+        timing["delay_ms"] = max(0, span_ms("countdown", merged["countdown"]))
+    expires = merged.get("expires")
+    if isinstance(expires, dt.datetime | str):
+        timing["expires_ms"] = instant_ms("expires", expires, app.timezone)
+    elif expires is not None:
+        timing["expires_in_ms"] = span_ms("expires", expires)
+    return timing

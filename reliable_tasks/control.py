@@ -1,0 +1,140 @@
+"""`app.control`: what Celery's remote control offers, done through the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import UnknownResult
+from .message import State, decode_headers
+from .serialization import loads_call
+from .store.values import MessageQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .app import App
+    from .store.values import Record
+
+__all__ = ["Control", "Inspect"]
+
+_BATCH = 1000
+
+
+class Control:
+    """Revoke, purge, ping and inspect.
+
+    Nothing is broadcast: a revocation is a change of the message's own record, so it reaches
+    workers that are down as well.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def revoke(
+        self,
+        task_id: str | Iterable[str],
+        terminate: bool = False,
+        signal: str = "SIGTERM",
+        **_: Any,
+    ) -> dict[str, str]:
+        """Revoke messages by id; returns what was found of each.
+
+        Args:
+            task_id: one id, or several.
+            terminate: stop those that run.
+            signal: taken for Celery's sake; a body is stopped by killing its process.
+        """
+        wanted = [task_id] if isinstance(task_id, str) else list(task_id)
+        replies = self._app.store.revoke(wanted, terminate=terminate, signal=signal)
+        return {reply.id: reply.found for reply in replies}
+
+    def terminate(self, task_id: str | Iterable[str], signal: str = "SIGTERM") -> dict[str, str]:
+        """Revoke messages and stop those that run."""
+        return self.revoke(task_id, terminate=True, signal=signal)
+
+    def purge(self, *queues: str) -> int:
+        """Revoke everything that waits on these queues (the default one if none is named)."""
+        count = 0
+        for queue in queues or (self._app.settings.task_default_queue,):
+            while done := self._app.store.purge(queue, _BATCH):
+                count += done
+        return count
+
+    discard_all = purge
+
+    def ping(self, **_: Any) -> list[dict[str, dict[str, str]]]:
+        """The workers whose sessions are alive."""
+        store = self._app.store
+        now = store.now_ms()
+        alive = {s.worker for s in store.sessions() if s.lease_until_ms > now}
+        return [{worker: {"ok": "pong"}} for worker in sorted(alive)]
+
+    def inspect(self, *_: Any, **__: Any) -> Inspect:
+        """What runs, waits and is known."""
+        return Inspect(self._app)
+
+
+class Inspect:
+    """What the store knows, by worker, in the shape of Celery's replies."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def _by_worker(self, state: State) -> dict[str, list[dict[str, Any]]]:
+        store = self._app.store
+        records = store.find(MessageQuery(state=state, limit=_BATCH))
+        found: dict[str, list[dict[str, Any]]] = {}
+        for record in store.read([r.id for r in records], full=True):
+            if record is not None:
+                found.setdefault(record.worker or "", []).append(self._described(record))
+        return found
+
+    def _described(self, record: Record) -> dict[str, Any]:
+        headers = decode_headers(record.headers)
+        args: Any = None
+        kwargs: Any = None
+        if record.payload is not None:
+            accept = self._app.accept_content
+            args, kwargs = loads_call(record.payload, headers.serializer, accept)
+        return {
+            "id": record.id,
+            "name": record.task,
+            "args": args,
+            "kwargs": kwargs,
+            "hostname": record.worker,
+            "time_start": record.started_ms and record.started_ms / 1000,
+            "eta": record.due_ms and record.due_ms / 1000,
+            "priority": record.priority,
+            "queue": record.queue,
+        }
+
+    def active(self) -> dict[str, list[dict[str, Any]]]:
+        """What runs, by worker."""
+        return self._by_worker(State.RUNNING)
+
+    def scheduled(self) -> dict[str, list[dict[str, Any]]]:
+        """What waits for its time; it belongs to no worker."""
+        return self._by_worker(State.SCHEDULED)
+
+    def reserved(self) -> dict[str, list[dict[str, Any]]]:
+        """What is queued; it belongs to no worker."""
+        return self._by_worker(State.QUEUED)
+
+    def registered(self) -> list[str]:
+        """The tasks that this app knows."""
+        return sorted(self._app.tasks)
+
+    def active_queues(self) -> dict[str, list[str]]:
+        """What each worker consumes."""
+        return {s.worker: list(s.queues) for s in self._app.store.sessions()}
+
+    def query_task(self, task_id: str) -> dict[str, Any]:
+        """One message.
+
+        Raises:
+            UnknownResult: the store does not know it.
+        """
+        record = self._app.store.read([task_id], full=True)[0]
+        if record is None:
+            raise UnknownResult(f"the store knows no message {task_id!r}")
+        return self._described(record)

@@ -1,0 +1,227 @@
+"""Eager calls: `task.apply()` runs a call here and now, with hooks and retries, without a store."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _state, ids
+from .errors import Ignore, Reject, Retry
+from .request import Request, Running
+from .result import PROPAGATED, AsyncResult
+from .retry import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .app import App
+    from .task import Task
+
+__all__ = ["EagerResult", "apply_eagerly"]
+
+R = TypeVar("R")
+
+
+class EagerResult(AsyncResult[R]):
+    """The result of a call that was run here and now."""
+
+    def __init__(
+        self,
+        id: str | None,  # noqa: A002 - Celery's name
+        ret_value: Any,
+        state: str,
+        traceback: str | None = None,
+        name: str | None = None,
+        app: App | None = None,
+    ) -> None:
+        super().__init__(id or "eager", task_name=name, app=app)
+        self._value = ret_value
+        self._state = state
+        self._traceback = traceback
+
+    @property
+    def state(self) -> str:
+        """How it ended."""
+        return self._state
+
+    status = state
+
+    @property
+    def result(self) -> Any:
+        """What the body returned or raised."""
+        return self._value
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the failure, as text."""
+        return self._traceback
+
+    def ready(self) -> bool:
+        """It has ended."""
+        return True
+
+    def successful(self) -> bool:
+        """Whether it ended in success."""
+        return self._state == "SUCCESS"
+
+    def failed(self) -> bool:
+        """Whether it ended in failure."""
+        return self._state == "FAILURE"
+
+    def get(  # type: ignore[override]
+        self,
+        timeout: float | None = None,  # noqa: ARG002 - it has ended
+        propagate: bool = True,
+        **_: Any,
+    ) -> R:
+        """What the body returned; raises what it raised."""
+        if propagate and self._state in PROPAGATED:
+            raise self._value
+        return self._value  # type: ignore[no-any-return]
+
+    wait = get  # type: ignore[assignment]
+
+    def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
+        """The value; raises it if it is an exception that ended the call."""
+        value = self.get(propagate=propagate)
+        if callback is not None:
+            callback(self.id, value)
+        return value
+
+    def forget(self) -> None:
+        """Nothing is stored of it."""
+
+    def revoke(self, *_: Any, **__: Any) -> str:  # type: ignore[override]
+        """It has ended already."""
+        return "ended"
+
+    def __repr__(self) -> str:
+        return f"<EagerResult: {self.id}>"
+
+
+def apply_eagerly(
+    task: Task[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    task_id: str | None = None,
+    throw: bool | None = None,
+    link: Any = None,
+    link_error: Any = None,
+    options: Mapping[str, Any] | None = None,
+) -> EagerResult[Any]:
+    """Run a call of `task` in this process; its retries follow each other without delay.
+
+    Raises:
+        Exception: what the body raised, where `throw` (or `task_eager_propagates`) says so.
+    """
+    message_id = task_id or ids.new_id()
+    request = Request(
+        id=message_id,
+        task=task.name,
+        args=args,
+        kwargs=kwargs,
+        root_id=message_id,
+        idempotency_key=message_id,
+        called_directly=False,
+        is_eager=True,
+        delivery_info={"is_eager": True, "exchange": "", "routing_key": None},
+        **{k: v for k, v in (options or {}).items() if k in {"headers", "group", "chord"}},
+    )
+    state, value = _attempts(task, request)
+    result: EagerResult[Any] = EagerResult(
+        message_id,
+        value,
+        state,
+        traceback="".join(traceback.format_exception(value)) if state == "FAILURE" else None,
+        name=task.name,
+        app=task.app,
+    )
+    for callback in _listed(link if state == "SUCCESS" else link_error):
+        extra = (value,) if state == "SUCCESS" else (message_id,)
+        callback.apply(extra, throw=throw)
+    propagates = task.app.settings.task_eager_propagates if throw is None else throw
+    if propagates and state == "FAILURE":
+        raise value
+    return result
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+
+
+def _attempts(task: Task[Any, Any], request: Request) -> tuple[str, Any]:
+    while True:
+        running = Running(task, request, None)
+        token = _state.current_attempt.set(running)
+        try:
+            state, value = _attempt(task, request, running)
+        finally:
+            _state.current_attempt.reset(token)
+        if state != "RETRY":
+            return state, value
+        request.retries += 1
+        request.attempt += 1
+
+
+def _attempt(task: Task[Any, Any], request: Request, running: Running) -> tuple[str, Any]:
+    call = (request.id or "", request.args, request.kwargs)
+    try:
+        task.before_start(*call)
+        value = _body(task, request)
+    except Exception as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+        return _after_exception(task, request, running, exc)
+    if running.retry is not None:
+        return _after_exception(task, request, running, running.retry)
+    task.on_success(value, *call)
+    task.after_return("SUCCESS", value, *call, None)
+    return "SUCCESS", value
+
+
+def _body(task: Task[Any, Any], request: Request) -> Any:
+    value = task.run(*request.args, **request.kwargs)
+    if hasattr(value, "__await__"):
+        import asyncio  # noqa: PLC0415 - only eager coroutine bodies need it
+
+        return asyncio.run(_awaited(value))
+    return value
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _after_exception(
+    task: Task[Any, Any], request: Request, running: Running, exc: Exception
+) -> tuple[str, Any]:
+    call = (request.id or "", request.args, request.kwargs)
+    if isinstance(exc, Ignore):
+        state, meta = running.progress or ("IGNORED", None)
+        return state, meta
+    if isinstance(exc, Retry):
+        if exc.call is not None:
+            request.args, request.kwargs = exc.call
+        task.on_retry(exc.exc or exc, *call, None)
+        return "RETRY", exc
+    if not isinstance(exc, Reject):
+        decision = task.policy.decide(
+            Attempt(
+                number=request.attempt,
+                first_started_s=0.0,
+                now_s=0.0,
+                exception=exc,
+                fn_name=task.name,
+                args=request.args,
+                kwargs=request.kwargs,
+            )
+        )
+        if decision.retry:
+            task.on_retry(exc, *call, None)
+            return "RETRY", exc
+    task.on_failure(exc, *call, None)
+    task.after_return("FAILURE", exc, *call, None)
+    return "FAILURE", exc

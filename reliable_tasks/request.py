@@ -1,0 +1,154 @@
+"""`self.request`: what a body can know of the attempt that runs it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import Retry
+    from .message import Headers
+    from .store.values import Claim, StepReply
+    from .task import Task
+
+__all__ = ["Port", "Request", "Running", "request_of_claim"]
+
+
+class Port:
+    """What a running body may ask of the outside; the worker gives one to each attempt.
+
+    Both calls are fenced: they raise `StaleClaim` when the claim was taken away.
+    """
+
+    def report(self, state: str, meta: bytes) -> None:
+        """Publish the progress of this attempt."""
+        raise NotImplementedError
+
+    def step(self, name: str, value: bytes | None) -> StepReply:
+        """Begin or record a step."""
+        raise NotImplementedError
+
+
+class Request:
+    """The attempt that runs; outside of one, a request that says `called_directly`.
+
+    The names are Celery's. Beyond them: `attempt` (1 for the first), `delivery` (how often this
+    attempt was handed out), `fence` (a number that grows with every claim in the whole namespace:
+    let the resources you write to refuse an older one), `idempotency_key` (the same for every
+    attempt of this message) and `once_key`.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self.id: str | None = None
+        self.task: str | None = None
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.retries = 0
+        self.attempt = 1
+        self.delivery = 1
+        self.fence = 0
+        self.idempotency_key: str | None = None
+        self.once_key: str | None = None
+        self.root_id: str | None = None
+        self.parent_id: str | None = None
+        self.group: str | None = None
+        self.group_index: int | None = None
+        self.chord: str | None = None
+        self.chain: str | None = None
+        self.callbacks: list[Any] | None = None
+        self.errbacks: list[Any] | None = None
+        self.eta: str | None = None
+        self.expires: str | None = None
+        self.delivery_info: dict[str, Any] = {}
+        self.hostname: str | None = None
+        self.origin: str | None = None
+        self.called_directly = True
+        self.is_eager = False
+        self.timelimit: tuple[float | None, float | None] = (None, None)
+        self.headers: dict[str, Any] | None = None
+        self.ignore_result = False
+        self.shadow: str | None = None
+        self.argsrepr: str | None = None
+        self.kwargsrepr: str | None = None
+        self.correlation_id: str | None = None
+        self.lang = "py"
+        self.utc = True
+        self.__dict__.update(fields)
+
+    def __repr__(self) -> str:
+        return f"<Request: {self.__dict__!r}>"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field by name, as Celery's context gives it."""
+        return getattr(self, name, default)
+
+
+class Running:
+    """One running attempt: its task, its request, and what the body asked for without raising.
+
+    Attributes:
+        port: how the body reaches the store; None for eager runs.
+        retry: the `Retry` that `self.retry(throw=False)` made.
+        progress: state and meta of the last `update_state`.
+    """
+
+    __slots__ = ("port", "progress", "request", "retry", "task")
+
+    def __init__(self, task: Task[Any, Any], request: Request, port: Port | None) -> None:
+        self.task = task
+        self.request = request
+        self.port = port
+        self.retry: Retry | None = None
+        self.progress: tuple[str, Any] | None = None
+
+
+def _iso(ms: int | None) -> str | None:
+    if ms is None:
+        return None
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
+
+
+def request_of_claim(
+    claim: Claim,
+    headers: Headers,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    hostname: str,
+    limits: tuple[float | None, float | None],
+    ignore_result: bool,
+) -> Request:
+    """The request that the body of a claimed message sees."""
+    return Request(
+        id=claim.id,
+        task=claim.task,
+        args=args,
+        kwargs=kwargs,
+        retries=claim.attempt - 1,
+        attempt=claim.attempt,
+        delivery=claim.delivery,
+        fence=claim.fence,
+        idempotency_key=claim.id,
+        once_key=claim.once_key,
+        root_id=claim.root_id or claim.id,
+        parent_id=claim.parent_id,
+        group=headers.group,
+        chord=headers.chord,
+        chain=headers.chain,
+        eta=_iso(claim.eta_ms),
+        expires=_iso(claim.expires_ms),
+        delivery_info={
+            "exchange": "",
+            "routing_key": claim.queue,
+            "priority": claim.priority,
+            "redelivered": claim.delivery > 1,
+        },
+        hostname=hostname,
+        origin=headers.origin,
+        called_directly=False,
+        timelimit=limits,
+        headers=headers.user,
+        ignore_result=ignore_result,
+        shadow=headers.shadow,
+        correlation_id=claim.id,
+    )

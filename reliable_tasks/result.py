@@ -1,0 +1,460 @@
+"""Handles on messages; those on groups are in `groups`, those on eager calls in `eager`."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from . import _state, clock
+from .errors import ChordError, ReliableTasksError, TaskRevokedError
+from .errors import TimeoutError as ResultTimeoutError
+from .message import FINAL_STATES, State, decode_headers
+from .serialization import decode_failure, loads, loads_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from .app import App
+    from .store.values import Receipt, Record
+
+__all__ = ["PROPAGATED", "AsyncResult", "allow_join_result", "state_of"]
+
+R = TypeVar("R")
+_LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
+
+
+def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each state
+    """The state of a message under Celery's names."""
+    if record is None:
+        return "PENDING"
+    match record.state:
+        case State.SUCCEEDED:
+            return "SUCCESS"
+        case State.FAILED:
+            follows_revoked = record.reason in {"parent", "mirror"} and not record.failure
+            return "REVOKED" if follows_revoked and not record.joins else "FAILURE"
+        case State.REVOKED if record.reason == "ignored":
+            return record.progress_state or "IGNORED"
+        case State.REVOKED:
+            return "REVOKED"
+        case State.RUNNING:
+            return record.progress_state or "STARTED"
+        case State.SCHEDULED | State.QUEUED if record.attempt > 1:
+            return "RETRY"
+    return "PENDING"
+
+
+class allow_join_result:  # noqa: N801 - Celery's name
+    """A `with` block inside a task's body in which `get()` is allowed."""
+
+    def __enter__(self) -> None:
+        self._token = _state.forbid_waiting.set(False)
+
+    def __exit__(self, *_: object) -> None:
+        _state.forbid_waiting.reset(self._token)
+
+
+class _Watcher:
+    """One thread of an app that waits for results which somebody called `then` on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[AsyncResult[Any], Callable[[Any], Any], Any]] = []
+        self._thread: threading.Thread | None = None
+
+    def add(self, result: AsyncResult[Any], callback: Callable[[Any], Any], on_error: Any) -> None:
+        with self._lock:
+            self._waiting.append((result, callback, on_error))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="reliable_tasks.then")
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                waiting = list(self._waiting)
+                if not waiting:
+                    self._thread = None
+                    return
+            for item in waiting:
+                result, callback, on_error = item
+                if result.ready():
+                    with self._lock:
+                        self._waiting.remove(item)
+                    chosen = callback if result.successful() or on_error is None else on_error
+                    chosen(result)
+            with self._lock:
+                seen = {r.id: r.version for r, _, _ in self._waiting}
+                app = self._waiting[0][0].app if self._waiting else None
+            if app is not None:
+                app.store.wait(seen, _LONGEST_WAIT_S)
+
+
+_watcher = _Watcher()
+
+
+class AsyncResult(Generic[R]):
+    """A handle on one message, to be had from its id alone.
+
+    It equals its id as text. A final answer is remembered; everything else is read anew.
+
+    Attributes:
+        id: of the message.
+        parent: the handle of the message before this one in a chain.
+        children: handles of what its workflow starts after it, where it was enqueued here.
+        receipt: what the store answered when it was enqueued here.
+    """
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - Celery's name
+        backend: object = None,  # noqa: ARG002 - Celery's position
+        task_name: str | None = None,
+        app: App | None = None,
+        parent: Any = None,
+        *,
+        task_id: str | None = None,
+    ) -> None:
+        if id is None and task_id is None:
+            raise ReliableTasksError("a result needs an id: AsyncResult('…')")
+        self.id: str = id or task_id or ""
+        self.app = app or _state.get_current_app()
+        self.parent: Any = parent
+        self.children: list[Any] | None = None
+        self.receipt: Receipt | None = None
+        self._task_name = task_name
+        self._final: Record | None = None
+        self.version = -1
+
+    @property
+    def task_id(self) -> str:
+        """The id."""
+        return self.id
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether the call that gave this handle found its once-key held by this message."""
+        return self.receipt is not None and self.receipt.holder == self.id
+
+    # What the store says -------------------------------------------------------------------------
+
+    def _read(self, *, full: bool = False) -> Record | None:
+        if self._final is not None and not full:
+            return self._final
+        record = self.app.store.read([self.id], full=full)[0]
+        self.version = record.version if record else -1
+        if record is not None and record.state in FINAL_STATES:
+            self._final = record
+        return record
+
+    @property
+    def state(self) -> str:
+        """PENDING (unknown ids too), STARTED, RETRY, SUCCESS, FAILURE, REVOKED or a custom one."""
+        return state_of(self._read())
+
+    status = state
+
+    def ready(self) -> bool:
+        """Whether it has ended."""
+        record = self._read()
+        return record is not None and record.state in FINAL_STATES
+
+    def successful(self) -> bool:
+        """Whether it has ended in success."""
+        record = self._read()
+        return record is not None and record.state == State.SUCCEEDED
+
+    def failed(self) -> bool:
+        """Whether it has ended in failure."""
+        return self.state == "FAILURE"
+
+    def exists(self) -> bool:
+        """Whether the store knows a message with this id."""
+        return self._read() is not None
+
+    @property
+    def result(self) -> Any:
+        """What the body returned, what it raised, or the meta of its last `update_state`."""
+        return self._value_of(self._read())
+
+    info = result
+
+    def _value_of(self, record: Record | None) -> Any:
+        if record is None:
+            return None
+        accept = self.app.accept_results
+        serializer = self._serializer
+        if record.state == State.SUCCEEDED:
+            return None if not record.result else loads(record.result, serializer, accept)
+        state = state_of(record)
+        if state in {"FAILURE", "REVOKED"}:
+            return self._exception_of(record)
+        if state == "RETRY" and record.failure:
+            return self.app.exceptions.rebuild(decode_failure(record.failure))
+        if record.progress_meta is not None:
+            return loads(record.progress_meta, serializer, accept)
+        return None
+
+    @property
+    def _serializer(self) -> str:
+        task = self.app.tasks.get(self.name) if self.name else None
+        return task.serializer_name if task else self.app.settings.result_serializer
+
+    def _exception_of(self, record: Record) -> BaseException:
+        cause = None
+        if record.failure:
+            cause = self.app.exceptions.rebuild(decode_failure(record.failure))
+        if record.reason == "parent" and record.joins:
+            failed = ", ".join(record.broken)
+            chord_error = ChordError(
+                f"Dependency {failed} raised {cause!r}" if cause else f"Dependency {failed} ended"
+            )
+            chord_error.__cause__ = cause
+            return chord_error
+        if cause is not None:
+            return cause
+        return TaskRevokedError(record.reason or "revoked")
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the failure, as text."""
+        record = self._read()
+        if record is None or not record.failure:
+            return None
+        return decode_failure(record.failure).traceback or None
+
+    @property
+    def date_done(self) -> dt.datetime | None:
+        """When it ended."""
+        record = self._read()
+        if record is None or record.ended_ms is None:
+            return None
+        return dt.datetime.fromtimestamp(record.ended_ms / 1000, dt.UTC)
+
+    @property
+    def name(self) -> str | None:
+        """Name of the task."""
+        if self._task_name is None:
+            record = self._read()
+            self._task_name = record.task if record else None
+        return self._task_name
+
+    @property
+    def retries(self) -> int | None:
+        """How often it was retried."""
+        record = self._read()
+        return record.attempt - 1 if record else None
+
+    @property
+    def queue(self) -> str | None:
+        """Name of its queue."""
+        record = self._read()
+        return record.queue if record else None
+
+    @property
+    def worker(self) -> str | None:
+        """The worker that claimed it last."""
+        record = self._read()
+        return record.worker if record else None
+
+    @property
+    def args(self) -> tuple[Any, ...] | None:
+        """The positional arguments, while the store keeps them: until success."""
+        return self._call()[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any] | None:
+        """The keyword arguments, while the store keeps them: until success."""
+        return self._call()[1]
+
+    def _call(self) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
+        record = self._read(full=True)
+        if record is None or record.payload is None:
+            return None, None
+        headers = decode_headers(record.headers)
+        return loads_call(record.payload, headers.serializer, self.app.accept_content)
+
+    # Waiting -------------------------------------------------------------------------------------
+
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,  # noqa: ARG002 - nothing polls at an interval here
+        no_ack: bool = True,  # noqa: ARG002 - Celery's position
+        follow_parents: bool = True,  # noqa: ARG002 - a parent's failure is this one's as well
+        callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+        disable_sync_subtasks: bool = True,
+        EXCEPTION_STATES: Any = None,  # noqa: ARG002, N803 - Celery's
+        PROPAGATE_STATES: Any = None,  # noqa: ARG002, N803 - Celery's
+    ) -> R:
+        """Wait until it has ended and give what the body returned.
+
+        Args:
+            timeout: seconds to wait; None waits for ever.
+            propagate: raise what the body raised; otherwise return it.
+            interval: taken for Celery's sake.
+            no_ack: taken for Celery's sake.
+            follow_parents: taken for Celery's sake: a parent's failure ends this one anyway.
+            callback: called with the id and the value.
+            on_message: called with a dict (`status`, `result`, `task_id`, …) at each progress
+                report and at the end.
+            on_interval: called after each wait of at most a second.
+            disable_sync_subtasks: refuse to wait inside a body that a worker runs.
+            EXCEPTION_STATES: taken for Celery's sake.
+            PROPAGATE_STATES: taken for Celery's sake.
+
+        Raises:
+            TimeoutError: it had not ended in time.
+            RuntimeError: called inside a task's body, where it could wait for its own worker.
+            Exception: what the body raised; `TaskRevokedError`, `ChordError`.
+        """
+        if disable_sync_subtasks and _state.waiting_forbidden():
+            raise RuntimeError(
+                "Never call result.get() within a task! It can wait for its own worker for ever; "
+                "use a chain or a chord, or `with allow_join_result():` if you know it cannot."
+            )
+        record = self._wait(timeout, on_message, on_interval)
+        value = self._value_of(record)
+        if on_message is not None:
+            on_message(self._as_dict(record, value))
+        if propagate and state_of(record) in PROPAGATED:
+            raise value
+        if callback is not None:
+            callback(self.id, value)
+        return value  # type: ignore[no-any-return]
+
+    wait = get
+
+    def _wait(
+        self,
+        timeout: float | None,
+        on_message: Callable[[dict[str, Any]], Any] | None,
+        on_interval: Callable[[], Any] | None,
+    ) -> Record:
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        told: int | None = None
+        while True:
+            record = self._read()
+            if record is not None and record.state in FINAL_STATES:
+                return record
+            news = record is not None and record.progress_state is not None
+            if on_message is not None and news and record and told != record.version:
+                told = record.version
+                on_message(self._as_dict(record, self._value_of(record)))
+            left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
+            if left <= 0:
+                raise ResultTimeoutError(f"message {self.id} had not ended after {timeout:g} s")
+            self.app.store.wait({self.id: self.version}, min(left, _LONGEST_WAIT_S))
+            if on_interval is not None:
+                on_interval()
+
+    def _as_dict(self, record: Record, value: Any) -> dict[str, Any]:
+        return {
+            "status": state_of(record),
+            "result": value,
+            "task_id": self.id,
+            "traceback": self.traceback if record.failure else None,
+            "children": [],
+            "date_done": record.ended_ms and self.date_done,
+        }
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return asyncio.to_thread(self.get).__await__()
+
+    def then(
+        self, callback: Callable[[Self], Any], on_error: Callable[[Self], Any] | None = None
+    ) -> Self:
+        """Call `callback` with this handle once it has ended (`on_error` if not in success).
+
+        It is called in a thread, which keeps the program alive until then.
+        """
+        _watcher.add(self, callback, on_error)
+        return self
+
+    def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
+        """The present value; raises it if it is an exception that ended the message."""
+        record = self._read()
+        value = self._value_of(record)
+        if propagate and state_of(record) in PROPAGATED:
+            raise value
+        if callback is not None:
+            callback(self.id, value)
+        return value
+
+    maybe_reraise = maybe_throw
+
+    def collect(self, timeout: float | None = None, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """Wait for this one and what came of it; yields (handle, value) pairs."""
+        for _, handle in self.iterdeps():
+            yield handle, handle.get(timeout=timeout, **kwargs)
+
+    def iterdeps(self) -> Iterator[tuple[Any, Any]]:
+        """Yields (parent, handle) pairs, this one first."""
+        todo: list[tuple[Any, Any]] = [(None, self)]
+        while todo:
+            parent, handle = todo.pop(0)
+            yield parent, handle
+            todo.extend((handle, child) for child in handle.children or ())
+
+    # Acting on it --------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Delete what the store keeps of it, if it has ended."""
+        self._final = None
+        self.app.store.drop([self.id])
+
+    def revoke(
+        self,
+        connection: object = None,  # noqa: ARG002 - Celery's position
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> str:
+        """End it if it has not started; with `terminate` stop it if it runs.
+
+        A running one that is not terminated may still succeed, but is not retried.
+
+        Args:
+            connection: taken for Celery's sake.
+            terminate: kill the process that runs it.
+            signal: by which signal, SIGTERM by default.
+            wait: until it has ended.
+            timeout: at most this many seconds.
+
+        Returns:
+            "revoked", "running", "ended" or "unknown": what was found.
+        """
+        reply = self.app.store.revoke([self.id], terminate=terminate, signal=signal or "SIGTERM")[0]
+        if wait and reply.found == "running":
+            self._wait(timeout, None, None)
+        return reply.found
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult: {self.id}>"
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, AsyncResult):
+            return self.id == other.id
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+    def __reduce__(self) -> Any:
+        return (AsyncResult, (self.id,))
+
+    def as_tuple(self) -> tuple[tuple[str, Any], None]:
+        """The id and the parent's, in Celery's nesting."""
+        return (self.id, self.parent.as_tuple() if self.parent else None), None
+
+
+PROPAGATED = frozenset({"FAILURE", "REVOKED"})

@@ -1,0 +1,83 @@
+"""A child: one process with a session, a consumer and a pool."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from reliable_tasks import signals
+from reliable_tasks.clock import sleep
+
+from .consumer import Consumer
+from .executor import Executor
+from .feed import Feed
+from .pools import pool_class
+
+if TYPE_CHECKING:
+    from reliable_tasks.app import App
+
+    from .board import Board
+    from .options import WorkerOptions
+
+__all__ = ["run_child"]
+
+_PR_SET_PDEATHSIG = 1
+_ORPHAN_CHECK_S = 1.0
+
+
+def run_child(app: App, options: WorkerOptions, session: str, board: Board, parent: int) -> int:
+    """Work for a session until told to stop; returns the exit code."""
+    _die_with(parent)
+    settings = app.settings
+    store = app.store
+    chosen = pool_class(options.pool)
+    slots = 1 if chosen.many_processes else options.concurrency
+    executor = Executor(
+        app,
+        options.hostname,
+        soft_time_limit=options.soft_time_limit,
+        time_limit=options.time_limit,
+    )
+    consumer = Consumer(
+        options.queues,
+        slots,
+        ahead_s=settings.claim_ahead_ms / 1000,
+        max_tasks=options.max_tasks_per_child,
+    )
+    pool = chosen(executor, store, board, slots, options.max_memory_per_child_kib)
+    pool.feed = Feed(consumer, store, session, options.queues, pool.claims_came)
+    # TERM comes from the supervisor; Ctrl-C reaches the whole group, and is the supervisor's to
+    # interpret. Draining takes a lock that the main thread may hold, so a thread does it.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=pool.feed.drain).start())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, lambda *_: pool.soft_limit())
+    signals.worker_process_init.send(None)
+    pool.feed.start()
+    pool.run()
+    pool.feed.join()
+    signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
+    app.close()
+    return 0
+
+
+def _die_with(parent: int) -> None:
+    """End at once when the supervisor does: nobody would renew the session any more."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        sleep(_ORPHAN_CHECK_S)
+    os._exit(1)

@@ -1,0 +1,242 @@
+"""The consumer's decisions: what to commit, how much to claim, what to give back.
+
+A plain object without I/O: it is told what happened, with the time, and says what to do next. The
+shell around it (`child`) carries its exchanges to the store; the simulation drives the very same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reliable_tasks.outcome import Released
+from reliable_tasks.store.values import Commit, Verdict, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.store.values import Claim, Exchange
+
+__all__ = ["Consumer", "Request"]
+
+_MAX_BATCH = 256  # commits, or claims, in one exchange
+_WEIGHT = 0.2  # of the newest run time in a task's moving average
+_OVERDUE_FACTOR = 4  # a body this many times over the window gives its neighbours back
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One exchange to be made: what to commit and how much to claim."""
+
+    commits: tuple[Commit, ...]
+    want: Want | None
+
+
+class Consumer:
+    """What one session holds: claims that wait, claims that run, outcomes that are to be committed.
+
+    Args:
+        queues: what to consume; they take turns at being first.
+        slots: how many bodies run at once.
+        ahead_s: how much work, in seconds of measured run time, may be claimed beyond that.
+        max_tasks: how many messages to run before the process is replaced; None for no limit.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[str],
+        slots: int = 1,
+        *,
+        ahead_s: float = 0.02,
+        max_tasks: int | None = None,
+    ) -> None:
+        self._queues = tuple(queues)
+        self._slots = slots
+        self._ahead_s = ahead_s
+        self._left = max_tasks
+        self._turn = 0
+        self._waiting: deque[Claim] = deque()
+        self._running: dict[str, tuple[Claim, float]] = {}
+        self._done: deque[Commit] = deque()
+        self._sent: tuple[Commit, ...] | None = None
+        self._average_s: dict[str, float] = {}
+        self._uncertain = False
+        self._draining = False
+        self._starved = False
+        self._wanted_last = False
+        self.lost = False
+        self.next_due_ms: int | None = None
+
+    # What the pool tells and asks ----------------------------------------------------------------
+
+    def next_claim(self, now: float) -> Claim | None:
+        """The claim to run now, if there is one and a slot is free."""
+        if not self._waiting or len(self._running) >= self._slots:
+            return None
+        claim = self._waiting.popleft()
+        self._running[claim.id] = (claim, now)
+        return claim
+
+    def ended(self, claim: Claim, outcome: Outcome, now: float) -> None:
+        """An attempt has come to an outcome."""
+        _, began = self._running.pop(claim.id, (claim, now))
+        took = now - began
+        known = self._average_s.get(claim.task)
+        self._average_s[claim.task] = took if known is None else known + _WEIGHT * (took - known)
+        self._done.append(Commit(id=claim.id, fence=claim.fence, outcome=outcome))
+        if self._left is not None:
+            self._left -= 1
+            if self._left <= 0:
+                self.drain()
+
+    # What the shell carries ----------------------------------------------------------------------
+
+    def request(self, now: float) -> Request | None:
+        """The exchange to make now; None when there is nothing to say or no need to ask."""
+        if self._sent is not None:
+            return None
+        if self._draining or self._overdue(now):
+            self._give_back()
+        limit = self._wanted()
+        commits = tuple(self._done.popleft() for _ in range(min(len(self._done), _MAX_BATCH)))
+        if not commits and (not limit or self._starved):
+            return None
+        self._sent, self._wanted_last = commits, limit > 0
+        want = Want(queues=self._rotated(), limit=limit) if limit else None
+        return Request(commits, want)
+
+    def replied(self, reply: Exchange) -> tuple[Commit, ...]:
+        """The exchange came back: returns the commits that were stale."""
+        commits, self._sent = self._sent or (), None
+        self._waiting.extend(reply.claims)
+        if self._wanted_last:
+            self._starved = not reply.claims
+            self.next_due_ms = reply.next_due_ms
+        if reply.lost:
+            self._session_lost()
+        verdicts = zip(commits, reply.verdicts, strict=True)
+        return tuple(c for c, verdict in verdicts if verdict == Verdict.STALE)
+
+    def failed(self) -> None:
+        """The exchange failed, and nobody knows whether it was applied: say it all again.
+
+        Commits are safe to repeat. Claims that were made and never heard of `reconcile` finds.
+        """
+        self._done.extendleft(reversed(self._sent or ()))
+        self._sent = None
+        self._uncertain = True
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether `reconcile` is due before anything else is asked of the store."""
+        return self._uncertain
+
+    def reconcile(self, held: Iterable[Claim]) -> None:
+        """After a lost reply: take in the claims that the store says this session holds.
+
+        Those never heard of are run; those believed to be held, and taken away, are dropped.
+        """
+        self._uncertain = False
+        at_store = {c.id: c for c in held}
+        known = set(self._running) | {c.id for c in self._done} | {c.id for c in self._waiting}
+        self._waiting = deque(
+            c for c in self._waiting if c.id in at_store and at_store[c.id].fence == c.fence
+        )
+        self._waiting.extend(c for c in at_store.values() if c.id not in known)
+
+    def woken(self) -> None:
+        """There may be work again where an exchange found none."""
+        self._starved = False
+
+    def drain(self) -> None:
+        """Claim no more and give back what has not started."""
+        self._draining = True
+
+    # What is so ----------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, runs, or is to be committed."""
+        return not (self._waiting or self._running or self._done or self._sent)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was told to drain, and has."""
+        return self._draining and self.idle
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims no more."""
+        return self._draining
+
+    @property
+    def busy(self) -> int:
+        """How many bodies run."""
+        return len(self._running)
+
+    @property
+    def starved(self) -> bool:
+        """Whether it wants more than the store had: time to wait for work."""
+        return self._starved and not self._uncertain and self._wanted() > 0
+
+    @property
+    def waiting(self) -> int:
+        """How many claims wait for a slot."""
+        return len(self._waiting)
+
+    def overdue_at(self) -> float | None:
+        """When what waits is to be given back, should no body end before."""
+        if not self._waiting or not self._running:
+            return None
+        return min(began for _, began in self._running.values()) + self._patience_s
+
+    @property
+    def _patience_s(self) -> float:
+        return self._ahead_s * _OVERDUE_FACTOR
+
+    def _overdue(self, now: float) -> bool:
+        at = self.overdue_at()
+        return at is not None and now >= at
+
+    def _give_back(self) -> None:
+        for claim in self._waiting:
+            self._done.append(Commit(id=claim.id, fence=claim.fence, outcome=Released()))
+        self._waiting.clear()
+
+    def _session_lost(self) -> None:
+        """What waits belongs to others now; what runs may still find its commit stale."""
+        self.lost = True
+        self._waiting.clear()
+        self._draining = True
+
+    def _rotated(self) -> tuple[str, ...]:
+        self._turn = (self._turn + 1) % len(self._queues)
+        return self._queues[self._turn :] + self._queues[: self._turn]
+
+    def _wanted(self) -> int:
+        """How many claims to ask for: free slots, and as much beyond as runs in `ahead_s`."""
+        if self._draining or self._uncertain:
+            return 0
+        if self._running and self._longest_s() > self._ahead_s:
+            wanted = self._slots  # long bodies: no more than can start at once
+        else:
+            wanted = self._slots + self._ahead()
+        wanted = min(wanted, _MAX_BATCH) - len(self._waiting) - len(self._running)
+        if self._left is not None:
+            wanted = min(wanted, self._left - len(self._waiting) - len(self._running))
+        return max(0, wanted)
+
+    def _longest_s(self) -> float:
+        return max(
+            (self._average_s.get(c.task, self._ahead_s * 2) for c, _ in self._running.values()),
+            default=0.0,
+        )
+
+    def _ahead(self) -> int:
+        """How many average bodies fit into the window; none before anything was measured."""
+        if not self._average_s:
+            return 0
+        average = max(self._average_s.values())
+        return _MAX_BATCH if average <= 0 else min(_MAX_BATCH, int(self._ahead_s / average))

@@ -1,0 +1,122 @@
+"""What pools have in common: one attempt from claim to outcome, told to the board."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reliable_tasks import clock, events, outcome, signals
+from reliable_tasks.errors import StaleClaim
+from reliable_tasks.request import Port
+from reliable_tasks.serialization import encode_failure
+from reliable_tasks.store.values import Verdict
+from reliable_tasks.worker.board import Posted
+from reliable_tasks.worker.executor import Started
+
+if TYPE_CHECKING:
+    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.values import Claim, StepReply
+    from reliable_tasks.worker.board import Board
+    from reliable_tasks.worker.executor import Executor
+    from reliable_tasks.worker.feed import Feed
+
+__all__ = ["Pool", "StorePort"]
+
+
+class StorePort(Port):
+    """A running body's way to the store."""
+
+    __slots__ = ("_claim", "_store")
+
+    def __init__(self, store: Store, claim: Claim) -> None:
+        self._store = store
+        self._claim = claim
+
+    def report(self, state: str, meta: bytes) -> None:
+        """Publish progress."""
+        verdict = self._store.report(self._claim.id, self._claim.fence, state, meta)
+        if verdict == Verdict.STALE:
+            raise StaleClaim(
+                f"{self._claim.task}[{self._claim.id}]: the claim with fence {self._claim.fence} "
+                "was taken away from this worker; another one has the message"
+            )
+
+    def step(self, name: str, value: bytes | None) -> StepReply:
+        """Begin or record a step."""
+        return self._store.step(self._claim.id, self._claim.fence, name, value)
+
+
+class Pool:
+    """Runs the bodies of one child.
+
+    Args:
+        executor: turns claims into outcomes.
+        store: for what bodies ask of it.
+        board: tells the supervisor what runs.
+        slots: how many bodies run at once.
+        max_memory_kib: drain when the process has used more; None for no limit.
+    """
+
+    enforces_limits: ClassVar[bool] = True
+    """Whether time limits hold in this pool: killing its process must stop just one body."""
+    many_processes: ClassVar[bool] = True
+    """Whether concurrency means processes; otherwise it means slots in one process."""
+
+    feed: Feed
+
+    def __init__(
+        self,
+        executor: Executor,
+        store: Store,
+        board: Board,
+        slots: int,
+        max_memory_kib: int | None = None,
+    ) -> None:
+        self._executor = executor
+        self._store = store
+        self._board = board
+        self._slots = slots
+        self._max_memory_kib = max_memory_kib
+
+    def run(self) -> None:
+        """Run bodies until the feed is over."""
+        raise NotImplementedError
+
+    def claims_came(self) -> None:
+        """Claims have come in; called in the consumer's thread."""
+
+    def soft_limit(self) -> None:
+        """The supervisor says that a soft limit has passed; called in the main thread."""
+
+    # The two ends of an attempt ------------------------------------------------------------------
+
+    def _begin(self, slot: int, claim: Claim) -> Started | outcome.Outcome:
+        now = clock.monotonic()
+        # On the board before anything of the user's runs: a death from here on counts.
+        self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, 0.0))
+        try:
+            started = self._executor.begin(claim, StorePort(self._store, claim))
+        except Exception as exc:  # noqa: BLE001 - see _internal_error
+            return self._internal_error(claim, exc)
+        if isinstance(started, Started) and (started.soft_limit_s or started.hard_limit_s):
+            soft = now + started.soft_limit_s if started.soft_limit_s else 0.0
+            hard = now + started.hard_limit_s if started.hard_limit_s else 0.0
+            self._board.post(slot, Posted(claim.id, claim.fence, now, soft, hard))
+        return started
+
+    def _returned(self, started: Started, value: Any) -> outcome.Outcome:
+        try:
+            return self._executor.returned(started, value)
+        except Exception as exc:  # noqa: BLE001 - see _internal_error
+            return self._internal_error(started.claim, exc)
+
+    def _raised(self, started: Started, exc: BaseException) -> outcome.Outcome:
+        try:
+            return self._executor.raised(started, exc)
+        except Exception as error:  # noqa: BLE001 - see _internal_error
+            return self._internal_error(started.claim, error)
+
+    def _internal_error(self, claim: Claim, exc: Exception) -> outcome.Failed:
+        """A fault of the worker's own ends the attempt as a failure: no message may be stuck."""
+        events.emit("worker.internal_error", id=claim.id, task=claim.task, error=repr(exc))
+        signals.task_internal_error.send(None, task_id=claim.id, exception=exc)
+        return outcome.Failed(failure=encode_failure(exc), reason="internal error")

@@ -1,0 +1,89 @@
+"""Prefork: one body at a time, in the main thread of a process of its own.
+
+Soft limits are raised in the body, hard ones kill the process. Coroutine functions run on one loop
+that is kept for the life of the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import resource
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks import clock
+from reliable_tasks.errors import SoftTimeLimitExceeded
+from reliable_tasks.worker.executor import Started
+
+from .base import Pool
+
+if TYPE_CHECKING:
+    from reliable_tasks import outcome
+    from reliable_tasks.store.values import Claim
+
+__all__ = ["POOL", "PreforkPool"]
+
+
+async def limited(started: Started) -> Any:
+    """A coroutine body under its soft limit: it is cancelled, and told why."""
+    limit_s = started.soft_limit_s
+    try:
+        async with asyncio.timeout(limit_s) as scope:
+            return await started.run(*started.args, **started.kwargs)
+    except TimeoutError as exc:
+        if not scope.expired():
+            raise
+        raise SoftTimeLimitExceeded(f"the body ran longer than {limit_s:g} s") from exc
+
+
+class PreforkPool(Pool):
+    """Runs bodies in the main thread."""
+
+    _runner: asyncio.Runner | None = None
+    _soft_at = 0.0  # when the soft limit of the body that runs right now passes; 0.0 for none
+
+    def run(self) -> None:
+        """Run bodies until the feed is over."""
+        while (claim := self.feed.take()) is not None:
+            self.feed.done(claim, self._attempt(claim))
+            if self._max_memory_kib is not None:
+                used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                if used > self._max_memory_kib:
+                    self.feed.drain()
+        if self._runner is not None:
+            self._runner.close()
+
+    def _attempt(self, claim: Claim) -> outcome.Outcome:
+        started = self._begin(0, claim)
+        try:
+            if not isinstance(started, Started):
+                return started
+            try:
+                value = self._call(started)
+            except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+                return self._raised(started, exc)
+            return self._returned(started, value)
+        finally:
+            self._board.clear(0)
+
+    def _call(self, started: Started) -> Any:
+        if started.is_async:
+            if self._runner is None:
+                self._runner = asyncio.Runner()
+            return self._runner.run(limited(started), context=contextvars.copy_context())
+        if not started.soft_limit_s:
+            return started.run(*started.args, **started.kwargs)
+        self._soft_at = clock.monotonic() + started.soft_limit_s
+        try:
+            return started.run(*started.args, **started.kwargs)
+        finally:
+            self._soft_at = 0.0
+
+    def soft_limit(self) -> None:
+        """Raise in the body that runs, unless the word was meant for one that has ended."""
+        if 0.0 < self._soft_at <= clock.monotonic() + 0.01:
+            self._soft_at = 0.0
+            raise SoftTimeLimitExceeded("the body ran longer than its soft time limit")
+
+
+POOL = PreforkPool
