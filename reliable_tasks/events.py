@@ -64,6 +64,9 @@ EVENTS: Mapping[str, Event] = {
     "worker.stopped": Event(
         INFO, "A worker has stopped.", ("worker", "pid", "released", "runtime", "code", "reason")
     ),
+    "worker.internal_error": Event(
+        ERROR, "The worker itself failed at a message.", ("worker", "task", "id", "error", "einfo")
+    ),
     "worker.reaped": Event(
         WARNING,
         "A worker took back what dead sessions held.",
@@ -73,13 +76,16 @@ EVENTS: Mapping[str, Event] = {
     "child.died": Event(
         ERROR,
         "A child process died; what it held is given to others.",
-        (*_CHILD, "status", "held", "reason"),
+        (*_CHILD, "how", "held", "reason"),
     ),
     "child.crashed": Event(
         ERROR, "A child process ended by an error of its own code.", ("pid", "error")
     ),
     "worker.internal_error": Event(
         ERROR, "A fault of the worker's own failed a message.", ("task", "id", "error")
+    ),
+    "child.crashed": Event(
+        ERROR, "A child process met an error of its own and ends.", (*_CHILD, "error")
     ),
     "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
     "child.stuck": Event(
@@ -97,7 +103,7 @@ EVENTS: Mapping[str, Event] = {
         ("worker", "store", "error", "tries", "delay"),
     ),
     "store.recovered": Event(
-        WARNING, "The store can be reached again.", ("worker", "store", "away", "tries")
+        WARNING, "The store can be reached again.", ("worker", "store", "after", "tries")
     ),
     "store.warning": Event(
         WARNING, "A promise does not hold on what the store stands on.", ("store", "note")

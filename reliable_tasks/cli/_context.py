@@ -1,0 +1,131 @@
+"""What every command has in common: which app, which store, from which directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reliable_tasks.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.app import App
+
+__all__ = ["APP_VARIABLE", "Chosen", "app_options"]
+
+APP_VARIABLE = "RELIABLE_TASKS_APP"
+"""Stands in for `-A`."""
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclass
+class Chosen:
+    """The common options, wherever on the line they stood.
+
+    Attributes:
+        app: the text of `-A`.
+        broker: the URL of `-b`.
+        workdir: the directory to work in.
+        quiet: print results and errors only.
+        colour: False without colours, None to decide by the terminal.
+        beat: `-B` stood before the command.
+    """
+
+    app: str | None = None
+    broker: str | None = None
+    workdir: str | None = None
+    quiet: bool = False
+    colour: bool | None = None
+    beat: bool = False
+
+    def find_app(self) -> App:
+        """The app of `-A`, with its broker replaced by that of `-b`.
+
+        Raises:
+            click.UsageError: no app was named, or it cannot be found.
+        """
+        from ._find_app import find_app  # noqa: PLC0415 - imports the app's machinery
+
+        self._enter_workdir()
+        text = self.app or os.environ.get(APP_VARIABLE)
+        if not text:
+            raise click.UsageError(
+                f"name your app: -A module, -A module:attribute, or {APP_VARIABLE} in the "
+                "environment",
+                click.get_current_context(silent=True),
+            )
+        app = find_app(text)
+        if self.broker:
+            app.conf.broker_url = self.broker
+        app.set_current()
+        return app
+
+    def open_app(self) -> App:
+        """The app of `-A`, or else one without tasks on the store that `-b` or settings name.
+
+        Raises:
+            click.UsageError: the app cannot be found, or the store is in memory.
+            StoreError: the store does not exist.
+        """
+        if self.app or os.environ.get(APP_VARIABLE):
+            return self.find_app()
+        from reliable_tasks.app import App  # noqa: PLC0415 - only commands that run need it
+        from reliable_tasks.config import store_url  # noqa: PLC0415
+
+        self._enter_workdir()
+        app = App("reliable-tasks", broker=self.broker)
+        url = store_url(app.settings)
+        if url.in_memory:
+            raise click.UsageError(
+                "the store sqlite:// lives in the memory of one process; name another with -b",
+                click.get_current_context(silent=True),
+            )
+        if url.path is not None and url.kind == "sqlite" and not Path(url.path).exists():
+            raise StoreError(
+                f"there is no store at {Path(url.path).absolute()}; name it with -b URL, or the "
+                "app that knows it with -A module"
+            )
+        return app
+
+    def _enter_workdir(self) -> None:
+        if self.workdir:
+            try:
+                os.chdir(self.workdir)
+            except OSError as error:
+                raise click.UsageError(
+                    f"--workdir {self.workdir}: {error.strerror}",
+                    click.get_current_context(silent=True),
+                ) from None
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
+
+
+def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        chosen = ctx.ensure_object(Chosen)
+        if value is not None:
+            setattr(chosen, name, value)
+
+    return callback
+
+
+def app_options(command: F) -> F:
+    """Give a command `-A`, `-b` and `--workdir`, which may stand before it or after it."""
+    for names, attribute, metavar, text in (
+        (("--workdir",), "workdir", "DIRECTORY", "Work in this directory."),
+        (("-b", "--broker"), "broker", "URL", "The store, instead of the app's."),
+        (("-A", "--app"), "app", "MODULE[:ATTRIBUTE]", "Where your app is."),
+    ):
+        option = click.option(
+            *names, metavar=metavar, help=text, expose_value=False, callback=_keep(attribute)
+        )
+        command = option(command)
+    return command

@@ -1,0 +1,134 @@
+"""The root command: commands that load when they are used, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reliable_tasks.errors import ReliableTasksError, StoreError, suggest
+
+from ._context import Chosen, app_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "DEBUG_VARIABLE", "cli"]
+
+DEBUG_VARIABLE = "RELIABLE_TASKS_DEBUG"
+"""Set to 1 it shows tracebacks."""
+
+COMMANDS = {
+    "audit": "Tell the story of a message, or what happened lately.",
+    "beat": "Run the schedule: enqueue what is due.",
+    "call": "Enqueue a call of a task.",
+    "dead": "Look at dead letters, replay them, drop them.",
+    "locks": "Say who holds a once-lock and why; free one by hand.",
+    "purge": "Revoke everything that waits on a queue.",
+    "report": "Show versions, the store and settings, for a bug report.",
+    "result": "Show what became of a message.",
+    "revoke": "Stop messages from running.",
+    "status": "Show queues, messages and workers.",
+    "version": "Show the version.",
+    "worker": "Run a worker.",
+}
+"""Each command and its one line of help; the command itself is `command` in the module so named."""
+
+OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Root(click.Group):
+    """Loads a command when it is used, so that `--help` need not import them all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - the module is one of ours
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(
+                f"there is no command {args[0]!r}{suggest(args[0], COMMANDS)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def main(
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Run, tell mistakes in one line, and exit: 0 done, 1 not done, 2 a mistake of usage."""
+        extra.pop("standalone_mode", None)
+        prog_name = prog_name or "reliable-tasks"
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever reads our output has had enough (`| head`); do not complain at exit either.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until exit
+            code = FAILED
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get(DEBUG_VARIABLE) == "1" and not isinstance(error, click.Abort):
+                raise
+            code = _tell(error, prog_name)
+        sys.exit(code if isinstance(code, int) else OK)
+
+
+def _tell(error: BaseException, prog_name: str) -> int:
+    """Say in one line what is wrong; returns the exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return MISTAKE
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else prog_name
+            text, code = f"{_line(error.format_message())} (see {path} --help)", MISTAKE
+        case click.ClickException():
+            text, code = error.format_message(), error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            text, code = "stopped", INTERRUPTED
+        case StoreError():
+            text, code = str(error), FAILED
+        case ReliableTasksError():
+            # A KeyError's own text is the repr of its argument.
+            text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+            code = MISTAKE
+        case _:
+            text = f"{type(error).__name__}: {error} (with {DEBUG_VARIABLE}=1: the traceback)"
+            code = FAILED
+    click.echo(f"Error: {_line(text)}", err=True)
+    return code
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
+@app_options
+@click.option("-B", "--beat", is_flag=True, hidden=True, help="With worker: run a beat as well.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("--no-color", "--no-colour", "plain", is_flag=True, help="Print without colours.")
+@click.version_option(package_name="reliable-tasks", message="%(version)s")
+@click.pass_obj
+def cli(chosen: Chosen, beat: bool, quiet: bool, plain: bool) -> None:
+    """Run tasks reliably.
+
+    Start with a module that makes an app, say tasks.py, and run
+    `reliable-tasks -A tasks worker`.
+    """
+    chosen.beat = chosen.beat or beat
+    chosen.quiet = quiet
+    chosen.colour = False if plain or os.environ.get("NO_COLOR") else None

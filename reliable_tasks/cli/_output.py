@@ -1,0 +1,136 @@
+"""How commands print: aligned tables, JSON lines, instants and spans."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from reliable_tasks.errors import CodecError
+from reliable_tasks.serialization import loads_call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from reliable_tasks.app import App
+    from reliable_tasks.store.values import Record
+
+__all__ = [
+    "call_of",
+    "detail_of",
+    "echo_json",
+    "instant",
+    "seconds_of",
+    "since_ms",
+    "span",
+    "table",
+]
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, None: 1}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _width(text: str) -> int:
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide
+
+
+def _cell(value: object) -> str:
+    text = "-" if value is None or value == "" else str(value)
+    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows below a head, in aligned columns."""
+    lines = [[name.upper() for name in head], *([_cell(value) for value in row] for row in rows)]
+    widths = [max(_width(line[i]) for line in lines) for i in range(len(head))]
+    for line in lines:
+        padded = (text + " " * (w - _width(text)) for text, w in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def echo_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on a line of its own; what has no form in JSON is shown as text."""
+    click.echo(msgspec.json.encode(value, enc_hook=str).decode())
+
+
+def instant(ms: int | None) -> str | None:
+    """An instant as people and programs read it: ISO 8601, UTC, milliseconds."""
+    if ms is None:
+        return None
+    when = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def span(ms: int) -> str:
+    """A span in its two largest units."""
+    if ms < 0:
+        return f"-{span(-ms)}"
+    if ms < 60_000:  # noqa: PLR2004 - a minute
+        return f"{ms / 1000:.3g} s"
+    seconds = ms // 1000
+    days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of `90`, `1.5m`, `2h`.
+
+    Raises:
+        click.BadParameter: it is not a span.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a span of time: write 30s, 15m, 2h or 1d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def since_ms(text: str | None, now_ms: int) -> int | None:
+    """The instant that `--since` names: a span before now, or a date and time in ISO 8601.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    if text is None:
+        return None
+    if _SPAN.fullmatch(text.strip()):
+        return now_ms - round(seconds_of(text) * 1000)
+    try:
+        when = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"--since {text!r} is neither a span (30s, 15m, 2h, 1d) nor a date (2030-01-31T08:00Z)"
+        ) from None
+    return round((when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+
+
+def detail_of(detail: bytes) -> dict[str, Any]:
+    """The fields of an audit row."""
+    try:
+        fields = msgspec.json.decode(detail) if detail else {}
+    except msgspec.DecodeError:
+        return {"detail": repr(detail)}
+    return fields if isinstance(fields, dict) else {"detail": fields}
+
+
+def call_of(app: App, record: Record) -> str | None:
+    """The call of a record that was read in full, as Python writes it; None if it is not kept."""
+    if record.payload is None:
+        return None
+    from reliable_tasks.message import decode_headers  # noqa: PLC0415 - few commands show calls
+
+    try:
+        args, kwargs = loads_call(
+            record.payload, decode_headers(record.headers).serializer, app.accept_content
+        )
+    except CodecError as error:
+        return f"{record.task}(…)  # {error}"
+    shown = [*(repr(value) for value in args), *(f"{k}={v!r}" for k, v in kwargs.items())]
+    return f"{record.task}({', '.join(shown)})"
