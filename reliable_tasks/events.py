@@ -64,9 +64,6 @@ EVENTS: Mapping[str, Event] = {
     "worker.stopped": Event(
         INFO, "A worker has stopped.", ("worker", "pid", "released", "runtime", "code", "reason")
     ),
-    "worker.internal_error": Event(
-        ERROR, "The worker itself failed at a message.", ("worker", "task", "id", "error", "einfo")
-    ),
     "worker.reaped": Event(
         WARNING,
         "A worker took back what dead sessions held.",
@@ -79,13 +76,12 @@ EVENTS: Mapping[str, Event] = {
         (*_CHILD, "how", "held", "reason"),
     ),
     "child.crashed": Event(
-        ERROR, "A child process ended by an error of its own code.", ("pid", "error")
+        ERROR, "A child process ended by an error of its own code.", (*_CHILD, "error")
     ),
     "worker.internal_error": Event(
-        ERROR, "A fault of the worker's own failed a message.", ("task", "id", "error")
-    ),
-    "child.crashed": Event(
-        ERROR, "A child process met an error of its own and ends.", (*_CHILD, "error")
+        ERROR,
+        "A fault of the worker's own failed a message.",
+        ("task", "id", "worker", "error", "einfo"),
     ),
     "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
     "child.stuck": Event(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reliable_tasks import __version__
 from reliable_tasks.errors import ReliableTasksError, StoreError, suggest
 
 from ._context import Chosen, app_options
@@ -121,7 +122,7 @@ def _line(text: str) -> str:
 @click.option("-B", "--beat", is_flag=True, hidden=True, help="With worker: run a beat as well.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("--no-color", "--no-colour", "plain", is_flag=True, help="Print without colours.")
-@click.version_option(package_name="reliable-tasks", message="%(version)s")
+@click.version_option(__version__, message="%(version)s")
 @click.pass_obj
 def cli(chosen: Chosen, beat: bool, quiet: bool, plain: bool) -> None:
     """Run tasks reliably.
