@@ -122,6 +122,6 @@ class Script:
             return await client.execute_command("EVAL", self.script, 1, key, *args)
 
     def queue(self, pipeline: Pipeline, key: str, *args: Any) -> None:
-        """Queue a call in a redis-py pipeline, which sends the server the text if it must."""
+        """Queue a call in a pipeline of redis.Redis, which sends the server the text if it must."""
         pipeline.scripts.add(self)
         pipeline.execute_command("EVALSHA", self.sha, 1, key, *args)

@@ -108,7 +108,7 @@ def test_threads_that_fork_and_lock_do_not_stand_in_each_others_way(tmp_path: Pa
 
     thread = threading.Thread(target=work)
     thread.start()
-    for _ in range(10):
+    for _ in range(4):
         child = os.fork()
         if child == 0:
             lock.owner()
