@@ -1,0 +1,77 @@
+"""The one place where redis-py's exceptions become the store's own.
+
+What a server says is told by the first word of its error; a script's error has it inside.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from redis import exceptions as rx
+
+from reliable_tasks import errors
+
+__all__ = ["translated"]
+
+_CODE = re.compile(r"^(?:ERR )?(?:-)?([A-Z]{3,})\b")
+_AWAY = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "UNBLOCKED"})
+_READ_ONLY = frozenset({"READONLY"})
+_FULL = frozenset({"OOM", "MISCONF"})
+_TOO_FEW = frozenset({"NOREPLICAS"})
+_REFUSED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
+
+
+@contextlib.contextmanager
+def translated(location: str) -> Iterator[None]:
+    """Raise the store's errors in place of redis-py's.
+
+    Args:
+        location: where the store is, without secrets.
+    """
+    try:
+        yield
+    except (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError) as e:
+        raise _refused(location, e) from e
+    except (rx.ConnectionError, rx.TimeoutError, rx.ClusterDownError, OSError) as e:
+        raise errors.StoreUnavailable(f"{location} cannot be reached: {e}") from e
+    except rx.RedisError as e:
+        raise _from_reply(location, e) from e
+
+
+def _refused(location: str, e: Exception) -> errors.StoreError:
+    return errors.StoreError(
+        f"{location} refuses: {e}; give the URL a user and password that may do this "
+        "(`reliable-tasks report --acl` prints the rules it needs)"
+    )
+
+
+def _from_reply(location: str, e: rx.RedisError) -> errors.StoreError:
+    text = str(e)
+    code = _code_of(text)
+    if code in _AWAY | _TOO_FEW or isinstance(e, rx.TryAgainError | rx.BusyLoadingError):
+        return errors.StoreUnavailable(f"{location} is not ready: {text}")
+    if code in _READ_ONLY or isinstance(e, rx.ReadOnlyError):
+        return errors.StoreUnavailable(
+            f"{location} is a replica, or was made one by a failover: {text}"
+        )
+    if code in _FULL or isinstance(e, rx.OutOfMemoryError):
+        return errors.StoreFull(
+            f"{location} takes no writes: {text}; give it memory (maxmemory) or room on its disk"
+        )
+    if code in _REFUSED:
+        return _refused(location, e)
+    if code in {"FOREIGN", "WRONGTYPE"}:
+        return errors.StoreError(
+            f"{location}: {text}; something else writes to keys of this namespace, "
+            "choose another namespace"
+        )
+    return errors.StoreError(f"{location}: {text}")
+
+
+def _code_of(text: str) -> str:
+    """The error's code; of a script's error, the code of the command that failed in it."""
+    for code in ("OOM", "READONLY", "MISCONF", "NOPERM", "WRONGTYPE", "NOREPLICAS"):
+        if re.search(rf"\b{code}\b", text):
+            return code
+    found = _CODE.match(text)
+    return found.group(1) if found else ""

@@ -1,0 +1,415 @@
+"""Between the store's values and what the scripts take and give: packing, no I/O.
+
+What a script must understand is msgpack of text and numbers, with `False` for none, since a nil
+would end a Lua table early. Values that are opaque to it travel as bytes.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from reliable_tasks import outcome as oc
+from reliable_tasks.errors import StoreError
+from reliable_tasks.message import Message, On, State
+from reliable_tasks.store import values as v
+
+__all__ = [
+    "Control",
+    "Static",
+    "by",
+    "pack",
+    "pack_commits",
+    "pack_entry",
+    "pack_messages",
+    "pack_slots",
+    "parse_audit_row",
+    "parse_claim",
+    "parse_control",
+    "parse_counts",
+    "parse_enqueued",
+    "parse_entry",
+    "parse_info",
+    "parse_locks",
+    "parse_record",
+    "parse_static",
+    "stream_id",
+]
+
+_encoder = msgspec.msgpack.Encoder()
+pack = _encoder.encode
+
+
+class Control(msgspec.Struct, array_like=True, gc=False):
+    """The field c of a record; positions as in lua/include/record.lua."""
+
+    state: str
+    version: int
+    reason: str
+    attempt: int
+    delivery: int
+    bounces: int
+    fence: int
+    committed: int
+    seq: int
+    session: str | bool
+    worker: str | bool
+    enqueued: int
+    due: int | bool
+    expires: int | bool
+    first: int | bool
+    started: int | bool
+    ended: int | bool
+
+
+class Static(msgspec.Struct, array_like=True, gc=False):
+    """The field m of a record; positions as in lua/include/record.lua."""
+
+    task: str
+    queue: str
+    priority: int
+    result_ttl_ms: int
+    failure_ttl_ms: int
+    max_deliveries: int
+    once: tuple[str, str, str, int] | bool
+    token: str
+    eta_ms: int | bool
+    delay_ms: int
+    expires_ms: int | bool
+    expires_in_ms: int | bool
+    joins_duplicate: bool
+    waits: int
+    root_id: str
+    parent_id: str | bool
+
+
+class _Extras(msgspec.Struct):
+    """The field x of a record."""
+
+    waits: int = 0
+    mirrors: str | None = None
+    edges: list[tuple[str, str, int]] = []
+    broken: dict[str, bool] = {}
+
+
+_control = msgspec.msgpack.Decoder(Control)
+_static = msgspec.msgpack.Decoder(Static)
+_extras = msgspec.msgpack.Decoder(_Extras)
+parse_control = _control.decode
+parse_static = _static.decode
+_NO_EXTRAS = _Extras()
+_FIX = tuple(bytes((0xA0 | size,)) for size in range(32))
+_EMPTY = msgspec.Raw(_FIX[0])
+
+
+def _none(value: Any) -> Any:
+    """What False stands for."""
+    return None if value is False else value
+
+
+def _false(value: Any) -> Any:
+    return False if value is None else value
+
+
+def _text(value: bytes) -> msgspec.Raw:
+    """Bytes as msgpack's *string* of any bytes: the servers' Lua does not know its binary type."""
+    size = len(value)
+    if size < 32:  # noqa: PLR2004 - the sizes of msgpack's four kinds of string
+        return msgspec.Raw(_FIX[size] + value) if size else _EMPTY
+    if size < 0x100:  # noqa: PLR2004
+        return msgspec.Raw(b"\xd9" + size.to_bytes(1) + value)
+    if size < 0x10000:  # noqa: PLR2004
+        return msgspec.Raw(b"\xda" + size.to_bytes(2) + value)
+    return msgspec.Raw(b"\xdb" + size.to_bytes(4) + value)
+
+
+# Messages -----------------------------------------------------------------------------------------
+
+
+def pack_messages(messages: Sequence[Message]) -> bytes:
+    """The rows of a batch."""
+    return pack([_row(m) for m in messages])
+
+
+def _row(m: Message) -> tuple[Any, ...]:
+    once = m.once
+    static = (
+        m.task,
+        m.queue,
+        m.priority,
+        m.result_ttl_ms,
+        m.failure_ttl_ms,
+        m.max_deliveries,
+        False if once is None else (once.key, once.scope, once.on_conflict, once.timeout_ms),
+        m.token,
+        False if m.eta_ms is None else m.eta_ms,
+        m.delay_ms,
+        False if m.expires_ms is None else m.expires_ms,
+        False if m.expires_in_ms is None else m.expires_in_ms,
+        m.joins_duplicate,
+        m.waits,
+        m.root_id,
+        False if m.parent_id is None else m.parent_id,
+    )
+    return m.id, _text(pack(static)), _text(m.payload), _text(m.headers), m.edges or False
+
+
+def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enqueued:
+    """Receipts: those that the script named, and for the rest that they were created."""
+    receipts = [v.Receipt(id=m.id) for m in messages]
+    for index, kind, holder, countdown_ms in by(reply, 4, 1):
+        receipts[index - 1] = v.Receipt(
+            id=messages[index - 1].id,
+            kind=v.ReceiptKind(kind.decode()),
+            holder=holder.decode() if holder else None,
+            countdown_ms=countdown_ms,
+        )
+    return v.Enqueued(receipts=tuple(receipts), held=reply[0])
+
+
+def by(values: Sequence[Any], size: int, start: int = 0) -> Iterator[Sequence[Any]]:
+    for first in range(start, len(values), size):
+        yield values[first : first + size]
+
+
+# Commits and claims -------------------------------------------------------------------------------
+
+
+def pack_commits(commits: Sequence[v.Commit]) -> bytes:
+    """The rows that exchange applies."""
+    return pack([_commit_row(c.id, c.fence, c.outcome) for c in commits])
+
+
+def _commit_row(message_id: str, fence: int, o: oc.Outcome) -> tuple[Any, ...]:
+    return message_id, fence, *_commit_rest(message_id, o)
+
+
+def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C901, PLR0911 - a case per outcome
+    detail = _text(o.detail)
+    match o:
+        case oc.Succeeded():
+            return "succeeded", detail, _text(o.result), o.keep
+        case oc.Failed():
+            return "failed", detail, o.reason, _text(o.failure)
+        case oc.Retry():
+            payload = False if o.payload is None else _text(o.payload)
+            at_ms, queue = _false(o.at_ms), _false(o.queue)
+            return "retry", detail, o.delay_ms, at_ms, _text(o.failure), payload, queue
+        case oc.Released():
+            return "released", detail, o.delay_ms, o.bounce
+        case oc.Doomed():
+            return "doomed", detail, _text(o.failure)
+        case oc.Rejected():
+            return "rejected", detail, o.requeue, _text(o.failure)
+        case oc.Ignored():
+            return "ignored", detail
+        case oc.Revoked():
+            return "revoked", detail
+        case oc.Keyed():
+            return "keyed", detail, o.once
+        case oc.Replaced():
+            return "replaced", detail, [_row(m) for m in o.messages], _pointing_at(message_id, o)
+
+
+def _pointing_at(message_id: str, o: oc.Replaced) -> str:
+    for m in o.messages:
+        for edge in m.edges:
+            if edge.on == On.MIRROR and edge.child == message_id:
+                return m.id
+    raise StoreError(
+        f"nothing in the replacement of message {message_id} points at it; "
+        "one of its messages needs a mirror edge to it"
+    )
+
+
+def parse_claim(reply: Sequence[Any]) -> v.Claim:
+    """A claim as claim_reply in lua/include/claims.lua gives it."""
+    message_id, control, static, payload, headers, inputs, doom = reply
+    c, m = parse_control(control), parse_static(static)
+    return v.Claim(
+        id=message_id.decode(),
+        task=m.task,
+        queue=m.queue,
+        priority=m.priority,
+        payload=payload or b"",
+        headers=headers or b"",
+        fence=c.fence,
+        attempt=c.attempt,
+        delivery=c.delivery,
+        bounces=c.bounces,
+        max_deliveries=m.max_deliveries,
+        enqueued_ms=c.enqueued,
+        first_started_ms=c.first,
+        started_ms=c.started,
+        eta_ms=_none(m.eta_ms),
+        expires_ms=_none(c.expires),
+        once_key=m.once[0] if isinstance(m.once, tuple) else None,
+        root_id=m.root_id,
+        parent_id=_none(m.parent_id),
+        inputs=_inputs(inputs) if inputs else (),
+        doom=doom,
+    )
+
+
+def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
+    found = []
+    for name, value in by(pairs, 2):
+        slot, _, parent = name.decode().partition(":")
+        found.append((int(slot), parent, value))
+    return tuple(
+        v.Input(slot=slot, parent=parent, ok=value[:1] == b"1", value=value[1:])
+        for slot, parent, value in sorted(found)
+    )
+
+
+# Records ------------------------------------------------------------------------------------------
+
+
+def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Record | None:
+    """A record as read.lua gives it; None where there is none."""
+    if not reply:
+        return None
+    c, m = parse_control(reply[0]), parse_static(reply[1])
+    x = _extras.decode(reply[2]) if reply[2] else _NO_EXTRAS
+    return v.Record(
+        id=message_id,
+        task=m.task,
+        queue=m.queue,
+        priority=m.priority,
+        state=State(c.state),
+        reason=c.reason,
+        version=c.version,
+        attempt=c.attempt,
+        delivery=c.delivery,
+        bounces=c.bounces,
+        max_deliveries=m.max_deliveries,
+        fence=c.fence,
+        session=_none(c.session),
+        worker=_none(c.worker),
+        enqueued_ms=c.enqueued,
+        due_ms=_none(c.due),
+        expires_ms=_none(c.expires),
+        first_started_ms=_none(c.first),
+        started_ms=_none(c.started),
+        ended_ms=_none(c.ended),
+        result=reply[3],
+        failure=reply[4],
+        progress_state=reply[5].decode() if reply[5] is not None else None,
+        progress_meta=reply[6],
+        once_key=m.once[0] if isinstance(m.once, tuple) else None,
+        root_id=m.root_id,
+        parent_id=_none(m.parent_id),
+        waits=x.waits,
+        broken=tuple(sorted(x.broken)),
+        mirrors=x.mirrors,
+        joins=m.waits > 1,
+        payload=reply[7] if full else None,
+        headers=(reply[8] or b"") if full else b"",
+        edges=tuple(x.edges) if full else (),
+    )
+
+
+def parse_counts(reply: Sequence[Any]) -> v.Counts:
+    """The reply of counts.lua."""
+    queues: dict[str, dict[str, int]] = {}
+    states = dict(zip(("succeeded", "failed", "revoked"), reply[:3], strict=True))
+    for name, number in by(reply, 2, 4):
+        state, _, queue = name.decode().partition(":")
+        queues.setdefault(queue, {})[state] = int(number)
+        states[state] = states.get(state, 0) + int(number)
+    states = {state: number for state, number in states.items() if number}
+    return v.Counts(queues=queues, states=states, dead=reply[3])
+
+
+def parse_info(session: bytes, lease: bytes, claims: int, info: bytes | None) -> v.SessionInfo:
+    """A session as sessions.lua gives it."""
+    started, _, packed = (info or b"0 ").partition(b" ")
+    known = msgspec.msgpack.decode(packed, type=v.SessionInfo) if packed else None
+    return msgspec.structs.replace(
+        known or v.SessionInfo(id=session.decode(), worker=""),
+        started_ms=int(started),
+        lease_until_ms=int(lease),
+        claims=claims,
+    )
+
+
+def parse_locks(reply: Sequence[Any]) -> tuple[v.LockInfo, ...]:
+    """The reply of locks.lua, by name."""
+    found = [
+        v.LockInfo(
+            name=name.decode(),
+            owner=owner.decode(),
+            fence=fence,
+            since_ms=since,
+            until_ms=until,
+            parked=tuple(i.decode() for i in parked),
+        )
+        for name, owner, fence, since, until, parked in by(reply, 6)
+    ]
+    return tuple(sorted(found, key=lambda lock: lock.name))
+
+
+# Audit and schedules ------------------------------------------------------------------------------
+
+
+def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
+    """A row of the stream, whose number becomes one integer."""
+    fields = dict(by(pairs, 2))  # type: ignore[arg-type]
+    ms, _, n = stream_id.partition(b"-")
+    return v.AuditRow(
+        seq=str(int(ms) << 20 | int(n)),
+        at_ms=int(fields[b"at"]),
+        event=fields[b"e"].decode(),
+        id=fields[b"id"].decode(),
+        task=fields[b"t"].decode(),
+        attempt=int(fields[b"a"]),
+        delivery=int(fields[b"d"]),
+        fence=int(fields[b"f"]),
+        worker=fields[b"w"].decode(),
+        detail=fields[b"x"],
+    )
+
+
+def stream_id(seq: str) -> str:
+    """The stream's spelling of an audit row's number."""
+    number = int(seq)
+    return f"{number >> 20}-{number & 0xFFFFF}"
+
+
+def pack_entry(entry: v.Entry) -> tuple[bytes, bytes]:
+    """An entry's slots, and its template."""
+    slots = (
+        0,
+        _false(entry.next_ms),
+        _false(entry.last_ms),
+        _false(entry.last_id),
+        entry.runs,
+        entry.missed,
+        entry.paused,
+    )
+    return pack(slots), pack((entry.origin, entry.spec, entry.template))
+
+
+def pack_slots(entry: v.Entry, expected_ms: int | None) -> tuple[bytes, bytes]:
+    """What fire expects of an entry, and what it makes of it."""
+    new = (entry.next_ms, entry.last_ms, entry.last_id, entry.runs, entry.missed)
+    return pack((entry.version, _false(expected_ms))), pack([_false(value) for value in new])
+
+
+def parse_entry(name: bytes, slots: bytes, template: bytes) -> v.Entry:
+    """An entry from its two halves."""
+    version, next_ms, last_ms, last_id, runs, missed, paused = msgspec.msgpack.decode(slots)
+    origin, spec, body = msgspec.msgpack.decode(template)
+    return v.Entry(
+        name=name.decode(),
+        spec=spec,
+        template=body,
+        origin=origin,
+        next_ms=_none(next_ms),
+        last_ms=_none(last_ms),
+        last_id=_none(last_id),
+        runs=runs,
+        missed=missed,
+        paused=paused,
+        version=version,
+    )

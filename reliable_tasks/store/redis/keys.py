@@ -1,0 +1,75 @@
+"""Every Redis key of the store, and how long it lives.
+
+All keys of a namespace begin with `{namespace}:`. The braces make it their hash tag, so that in a
+cluster they live on one node; each script declares `prefix(namespace)` as its one key and builds
+the others as told here.
+
+    m:<id>             hash    a record; deleted by `drop` and, past its time to live, by `reap`
+    in:<id>            hash    what parents left for a message; goes with its record
+    step:<id>          hash    recorded steps; goes with its record
+    q:<queue>          zset    queued messages by priority and sequence
+    scheduled          zset    by the time they are due
+    waiting            zset    by the time they were enqueued
+    claims:<session>   zset    running messages by fence
+    ended:<state>      zset    final messages by the time they are to be deleted
+    dead               zset    dead letters by the time they failed
+    expires            zset    live messages that expire, by when
+    counts             hash    <state>:<queue> -> number of live messages
+    locks              zset    held once-locks by the end of their cap
+    lock:<name>        hash    a lock, see locks.keys
+    parked:<name>      list    messages parked behind a lock
+    stages, sealed     zset    stages by their deadline
+    stage:<name>       list    messages of a stage
+    sessions           zset    sessions by the end of their lease
+    workers, info      hash    session -> its worker's name; -> the rest that is known of it
+    stops:<session>    set     running messages that the session is to stop; goes with the session
+    audit              stream  the trail; trimmed by `reap`
+    entries, templates hash    schedule entries: their slots; their specs and templates
+    entriesversion     string  counts changes of the entries
+    fence, seq         string  counters, which never go back
+    group:<id>         string  a saved group; lapses
+    idle:<queue>       zset    who blocks for work -> until when; lapses
+    wake:<queue>       list    markers for those who block; lapses in seconds
+    watcher            string  who of them watches for what is due next; lapses
+    nudge:<waiter>     list    a marker for that one; lapses in seconds
+    watched            string  there while somebody waits for a result; lapses in seconds
+
+Channels: `changed:<id>` tells of a new version of a message, `entries` of a changed schedule.
+"""
+
+from typing import Final
+
+from locks.keys import prefix
+
+__all__ = ["LASTING", "changed", "entries_channel", "idle", "nudge", "prefix", "wake"]
+
+LASTING: Final = frozenset({"fence", "seq", "entriesversion", "audit"})
+"""Keys that stay, without an expiry, in a namespace from which everything else has gone.
+
+`fence` and `seq` must never start again; `audit` is an empty stream that keeps its last number.
+"""
+
+
+def wake(namespace: str, queue: str) -> str:
+    """The list on which idle workers of a queue block."""
+    return f"{prefix(namespace)}wake:{queue}"
+
+
+def nudge(namespace: str, waiter: str) -> str:
+    """The list on which one idle worker alone blocks."""
+    return f"{prefix(namespace)}nudge:{waiter}"
+
+
+def idle(namespace: str, queue: str) -> str:
+    """Who blocks for work of a queue."""
+    return f"{prefix(namespace)}idle:{queue}"
+
+
+def changed(namespace: str, message_id: str) -> str:
+    """The channel that tells of a message."""
+    return f"{prefix(namespace)}changed:{message_id}"
+
+
+def entries_channel(namespace: str) -> str:
+    """The channel that tells of changed schedule entries."""
+    return f"{prefix(namespace)}entries"

@@ -1,0 +1,23 @@
+-- Give back, uncounted, what a session holds. Call again while there is more.
+-- KEYS[1] '{ns}:'
+-- ARGV    now, audit mode, session, limit
+-- Returns {how many were given back, whether there is more (0 or 1)}.
+-- @include sessions.lua
+
+local session, limit = ARGV[3], tonumber(ARGV[4])
+local ids = held_by(session, limit)
+for _, id in ipairs(ids) do
+  local r = load(id)
+  if r then
+    attempt_over(r)
+    uncount(r)
+    audit('released', r)
+    if r.x.revoked then finish(r, 'revoked', 'revoked') else again(r, false, true) end
+  else
+    put_off('ZREM', prefix .. 'claims:' .. session, id)
+  end
+end
+flush()
+if #ids == limit then return { #ids, 1 } end
+forget_session(session)
+return { #ids, 0 }

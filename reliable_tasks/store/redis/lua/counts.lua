@@ -1,0 +1,12 @@
+-- How many messages stand where.
+-- KEYS[1] '{ns}:'
+-- ARGV    none
+-- Returns {succeeded, failed, revoked, dead, '<state>:<queue>', number, ...}.
+
+local reply = {}
+for index, state in ipairs({ 'succeeded', 'failed', 'revoked' }) do
+  reply[index] = redis.call('ZCARD', KEYS[1] .. 'ended:' .. state)
+end
+reply[4] = redis.call('ZCARD', KEYS[1] .. 'dead')
+for _, value in ipairs(redis.call('HGETALL', KEYS[1] .. 'counts')) do reply[#reply + 1] = value end
+return reply

@@ -1,0 +1,12 @@
+-- All schedule entries.
+-- KEYS[1] '{ns}:'
+-- ARGV    none
+-- Returns {name, slots, template, ...}.
+
+local reply, slots = {}, redis.call('HGETALL', KEYS[1] .. 'entries')
+for index = 1, #slots, 2 do
+  reply[#reply + 1] = slots[index]
+  reply[#reply + 1] = slots[index + 1]
+  reply[#reply + 1] = redis.call('HGET', KEYS[1] .. 'templates', slots[index])
+end
+return reply

@@ -1,0 +1,15 @@
+-- The claims that a session holds.
+-- KEYS[1] '{ns}:'
+-- ARGV    now, audit mode, session, limit
+-- Returns {claim, ...} as exchange has them.
+-- @include sessions.lua
+
+local reply = {}
+for _, id in ipairs(held_by(ARGV[3], tonumber(ARGV[4]))) do
+  local r = load(id)
+  if r then
+    r.packed_c = redis.call('HGET', r.key, 'c')
+    reply[#reply + 1] = claim_reply(r)
+  end
+end
+return reply

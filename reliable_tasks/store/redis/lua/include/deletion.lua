@@ -1,0 +1,9 @@
+-- Deleting records with all that belongs to them.
+-- @include endings.lua
+
+local function delete(r)
+  local once = once_of(r)
+  if r.x.parked then unpark(r) end
+  forget(r)
+  if once and once[SCOPE] ~= 'until_expired' then free(once[KEY], r.id) end
+end

@@ -1,0 +1,190 @@
+-- How messages move: readiness, admission, endings and what follows from them.
+-- @include write.lua
+
+local BECAUSE_EVENT = {
+  expired = 'expired', ignored = 'ignored', purged = 'purged', rejected = 'rejected',
+}
+
+local endings, first_ending = {}, 1 -- edges of the ended that are still to follow, in order
+local drain, follow, ready
+
+local function once_of(r) return r.m[ONCE] end
+
+local function queue_at(r, due, keep_place)
+  r.c[DUE] = due
+  if due and due > now then
+    set_state(r, 'scheduled')
+    return
+  end
+  if not keep_place or r.c[SEQ] == 0 then r.c[SEQ] = next_number('seq') end
+  set_state(r, 'queued')
+end
+
+local function event_of(state, reason)
+  if state == 'succeeded' then return 'succeeded' end
+  return BECAUSE_EVENT[reason] or (state == 'failed' and 'failed' or 'revoked')
+end
+
+-- Make one message final and free its locks; its edges are left for `drain`. `keep`: store the
+-- result; `failure`: false for none.
+local function end_one(r, state, reason, result, keep, failure, detail)
+  local c, once = r.c, once_of(r)
+  c[REASON], c[ENDED], c[DUE] = reason, now, false
+  r.fields.r, r.fields.f, r.fields.d = keep and result or false, failure, false
+  forget_steps(r)
+  if state ~= 'failed' then -- a dead letter keeps what it takes to run again
+    r.fields.p = false
+    forget_inputs(r)
+  end
+  set_state(r, state)
+  if not detail or detail == '' then
+    detail = reason ~= '' and '{"reason":"' .. reason .. '"}' or ''
+  end
+  audit(event_of(state, reason), r, detail)
+  if r.x.parked then unpark(r) end
+  if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
+    free(once[KEY], r.id)
+  end
+  for _, edge in ipairs(r.x.edges or {}) do
+    endings[#endings + 1] = { r, edge, result, keep }
+  end
+end
+
+local function finish(r, state, reason, result, keep, failure, detail)
+  end_one(r, state, reason, result or '', keep, failure or false, detail)
+  drain()
+end
+
+function drain()
+  while endings[first_ending] do
+    local ending = endings[first_ending]
+    endings[first_ending] = nil
+    first_ending = first_ending + 1
+    follow(ending[1], ending[2], ending[3], ending[4])
+  end
+  endings, first_ending = {}, 1
+end
+
+-- Admission: the once-lock ----------------------------------------------------------------------
+
+local function mirror(r, parent_id)
+  set_extra(r, 'mirrors', parent_id)
+  audit('joined', r)
+  local parent = load(parent_id)
+  if not parent then
+    finish(r, 'revoked', 'duplicate')
+  elseif FINAL[parent.c[STATE]] then
+    local result = field(parent, 'r')
+    follow(parent, { r.id, 'mirror', -1 }, result or '', result and true or false)
+    drain()
+  else
+    local edges = parent.x.edges or {}
+    edges[#edges + 1] = { r.id, 'mirror', -1 }
+    set_extra(parent, 'edges', edges)
+  end
+end
+
+-- Take the once-lock for a stored message; else park it, or make it a mirror.
+local function admit(r)
+  local once = once_of(r)
+  if not once or not HELD_UNTIL[once[SCOPE]] or take(once[KEY], r, once[TIMEOUT]) then
+    if once then set_extra(r, 'admitted', true) end
+    return true
+  end
+  local holder = lock_entry(once[KEY]).is.owner
+  set_state(r, 'waiting')
+  if not r.m[JOINS] and (once[POLICY] == 'reschedule' or once[POLICY] == 'rerun') then
+    park(r, once[KEY])
+  else
+    mirror(r, holder)
+  end
+  return false
+end
+
+local stage_is_open = {} -- name -> whether it is not sealed yet
+local function stage_open(name)
+  if stage_is_open[name] == nil then
+    stage_is_open[name] = redis.call('ZSCORE', prefix .. 'stages', name) and true or false
+  end
+  return stage_is_open[name]
+end
+
+local function startable(r)
+  local x = r.x
+  return r.c[STATE] == 'waiting' and (x.waits or 0) == 0 and not x.parked and not x.mirrors
+    and not (x.stage and stage_open(x.stage))
+end
+
+-- Everything it waited for has happened: queue it, or schedule it for its time.
+function ready(r)
+  if once_of(r) and not r.x.admitted and not admit(r) then return end
+  local m = r.m
+  if m[EXPIRES_IN] then r.c[EXPIRES] = now + m[EXPIRES_IN] end
+  queue_at(r, m[ETA] or (m[DELAY] > 0 and now + m[DELAY]))
+end
+
+function on_free(r, name)
+  if string.sub(name, -4) == ':run' then queue_at(r, false, true) else ready(r) end
+end
+
+-- What an ending does to a child ------------------------------------------------------------------
+
+local function put_input(child, slot, parent, ok, value)
+  set_extra(child, 'inputs', true)
+  put_off('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
+end
+
+-- It waits, or had ended only because of its parents.
+local function open_to_parents(child)
+  local c = child.c
+  return c[STATE] == 'waiting' or c[REASON] == 'parent' or c[REASON] == 'mirror'
+end
+
+-- A parent did not succeed: neither does the child.
+local function break_child(child, parent, reason)
+  if open_to_parents(child) then
+    local broken = child.x.broken or {}
+    broken[parent.id] = true
+    set_extra(child, 'broken', broken)
+  end
+  if child.c[STATE] == 'waiting' then
+    end_one(child, 'failed', reason, '', false, field(parent, 'f'))
+  end
+end
+
+local function count_down(child) set_extra(child, 'waits', (child.x.waits or 0) - 1) end
+
+local function follow_errback(child, parent, slot, failed)
+  if child.c[STATE] ~= 'waiting' then return end
+  count_down(child)
+  if failed then
+    put_input(child, slot, parent, false, field(parent, 'f') or '')
+    ready(child)
+  elseif child.x.waits == 0 then
+    end_one(child, 'revoked', 'not needed', '', false, false)
+  end
+end
+
+-- One edge of a parent that has ended.
+function follow(parent, edge, value, keep)
+  local child, on = load(edge[CHILD]), edge[ON]
+  if not child then return end
+  local ok = parent.c[STATE] == 'succeeded'
+  if on == 'mirror' then
+    if child.c[STATE] == 'waiting' and child.x.mirrors == parent.id then
+      if ok then
+        end_one(child, 'succeeded', '', value, keep, false)
+      else
+        break_child(child, parent, 'mirror')
+      end
+    end
+  elseif on == 'failure' then
+    follow_errback(child, parent, edge[SLOT], not ok and parent.c[REASON] ~= 'ignored')
+  elseif not ok then
+    break_child(child, parent, 'parent')
+  elseif open_to_parents(child) then
+    if edge[SLOT] >= 0 then put_input(child, edge[SLOT], parent, true, value) end
+    count_down(child)
+    if startable(child) then ready(child) end
+  end
+end

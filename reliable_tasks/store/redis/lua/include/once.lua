@@ -1,0 +1,129 @@
+-- Once-locks, which are the records of the package `locks`, and the messages parked behind them.
+--
+-- {ns}:locks is a sorted set of the names of held once-locks by the end of their cap (+inf = none);
+-- {ns}:parked:<name> a list of ids. A lock past its cap is free, yet stays listed until `reap`
+-- lets the first that is parked behind it go on.
+-- @include audit.lua
+-- @include lock.lua
+
+local HELD_UNTIL = {
+  until_executed = true, until_executing = true, until_and_while_executing = true,
+  until_expired = true,
+}
+local HELD_WHILE = { while_executing = true, until_and_while_executing = true }
+local FREED_BY_CLAIM = { until_executing = true, until_and_while_executing = true }
+
+local lock_table = {} -- name -> {was = record or nil, is = record or nil, changed}
+local parking = {} -- name -> {gone = ids of the stored list that have left, added = new ones}
+local on_free -- (r, name): go on with a message that was parked behind the lock
+
+-- The lock's record even if past its cap; nil = nobody took it.
+local function lock_entry(name)
+  local entry = lock_table[name]
+  if not entry then
+    local was = lock_owner(prefix, name, 0)
+    entry = { was = was, is = was }
+    lock_table[name] = entry
+  end
+  return entry
+end
+
+-- The live record; nil = the lock is free.
+local function lock_of(name)
+  local lock = lock_entry(name).is
+  if lock and lock.until_ms > 0 and lock.until_ms <= now then return nil end
+  return lock
+end
+
+local function take(name, r, timeout_ms)
+  local lock = lock_of(name)
+  if lock then return lock.owner == r.id end
+  local entry = lock_entry(name)
+  entry.is = {
+    owner = r.id, since = now, timeout_ms = timeout_ms,
+    until_ms = timeout_ms > 0 and now + timeout_ms or 0,
+  }
+  entry.changed = true
+  return true
+end
+
+local function parked(name)
+  local p = parking[name]
+  if not p then
+    p = { gone = {}, added = {} }
+    parking[name] = p
+  end
+  return p
+end
+
+-- The id that waits longest behind the lock; nil = none does.
+local function parked_first(name)
+  local p, index = parked(name), 0
+  while true do
+    local id = redis.call('LINDEX', prefix .. 'parked:' .. name, index)
+    if not id then return p.added[1] end
+    if not p.gone[id] then return id end
+    index = index + 1
+  end
+end
+
+local function park(r, name)
+  set_extra(r, 'parked', name)
+  local added = parked(name).added
+  added[#added + 1] = r.id
+  put_off('RPUSH', prefix .. 'parked:' .. name, r.id)
+end
+
+local function unpark(r)
+  local name = r.x.parked
+  local p = parked(name)
+  set_extra(r, 'parked', nil)
+  put_off('LREM', prefix .. 'parked:' .. name, 1, r.id)
+  for index, id in ipairs(p.added) do
+    if id == r.id then
+      table.remove(p.added, index)
+      return
+    end
+  end
+  p.gone[r.id] = true
+end
+
+-- The lock is free: let the first that waits behind it go on.
+local function let_one_go_on(name)
+  local id = parked_first(name)
+  while id do
+    local r = load(id)
+    if r then
+      unpark(r)
+      on_free(r, name)
+      return
+    end
+    put_off('LREM', prefix .. 'parked:' .. name, 1, id)
+    parked(name).gone[id] = true
+    id = parked_first(name)
+  end
+end
+
+local function free(name, owner)
+  local entry = lock_entry(name)
+  if not entry.is or entry.is.owner ~= owner then return false end
+  entry.is, entry.changed = nil, true
+  let_one_go_on(name)
+  return true
+end
+
+-- Write the locks that changed hands.
+local function flush_locks()
+  for name, entry in pairs(lock_table) do
+    if entry.changed then
+      if entry.was then lock_free(prefix, name, entry.was.owner, 0) end
+      if entry.is then
+        lock_take(prefix, name, entry.is.owner, now, entry.is.timeout_ms)
+        redis.call('ZADD', prefix .. 'locks', entry.is.timeout_ms > 0 and entry.is.until_ms or '+inf', name)
+      else
+        redis.call('ZREM', prefix .. 'locks', name)
+      end
+    end
+  end
+  lock_table, parking = {}, {}
+end

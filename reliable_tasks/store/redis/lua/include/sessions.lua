@@ -1,0 +1,10 @@
+-- Sessions: {ns}:sessions by the end of their lease, {ns}:workers and {ns}:info say whose they are,
+-- {ns}:claims:<session> what they hold, {ns}:stops:<session> what they are to stop.
+-- @include claims.lua
+
+local function forget_session(session)
+  redis.call('ZREM', prefix .. 'sessions', session)
+  redis.call('HDEL', prefix .. 'workers', session)
+  redis.call('HDEL', prefix .. 'info', session)
+  redis.call('DEL', prefix .. 'stops:' .. session)
+end

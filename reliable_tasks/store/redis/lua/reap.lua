@@ -1,0 +1,163 @@
+-- One bounded round of recovery and housekeeping.
+-- KEYS[1] '{ns}:'
+-- ARGV    now, audit mode, limit, audit_ttl_ms, dead sessions ...
+-- Returns {requeued, promoted, expired, deleted, unparked, more (0 or 1), next due (0 = nothing
+--         is), id and task of each that was buried ...}.
+-- @include sessions.lua
+-- @include deletion.lua
+-- @include stages.lua
+
+local BURIAL_TRIES = 2 -- claims beyond the limit, in which a worker may run the hooks of the dead
+local limit, more = tonumber(ARGV[3]), 0
+local buried = {}
+
+local function up_to_now(key, most)
+  local ids = redis.call('ZRANGEBYSCORE', prefix .. key, '-inf', now, 'LIMIT', 0, most)
+  if #ids >= most then more = 1 end
+  return ids
+end
+
+-- What a dead session held goes back to its place, until it has killed too many.
+local function take_back(r)
+  attempt_over(r)
+  audit('reaped', r)
+  if r.x.revoked then
+    finish(r, 'revoked', 'revoked')
+  elseif r.c[DELIVERY] >= r.m[MAX_DELIVERIES] + BURIAL_TRIES then
+    finish(r, 'failed', 'delivery limit', '', false, field(r, 'd'))
+    buried[#buried + 1] = r.id
+    buried[#buried + 1] = r.m[TASK]
+  else
+    again(r, false, true)
+  end
+end
+
+local function take_back_all()
+  local seen, requeued, budget = {}, 0, limit
+  local sessions = {}
+  for index = 5, #ARGV do sessions[#sessions + 1] = ARGV[index] end
+  local lapsed = up_to_now('sessions', limit)
+  table.sort(lapsed)
+  for _, session in ipairs(lapsed) do sessions[#sessions + 1] = session end
+  for _, session in ipairs(sessions) do
+    local ids = not seen[session] and budget > 0 and held_by(session, budget) or {}
+    for _, id in ipairs(ids) do
+      local r = load(id)
+      if r then
+        take_back(r)
+        if r.c[STATE] == 'queued' then requeued = requeued + 1 end
+      else
+        put_off('ZREM', prefix .. 'claims:' .. session, id)
+      end
+    end
+    budget, seen[session] = budget - #ids, true
+    if budget > 0 then forget_session(session) else more = 1 end
+  end
+  flush()
+  return requeued
+end
+
+local function expire()
+  local late = {}
+  for _, id in ipairs(up_to_now('expires', limit)) do
+    local r = load(id)
+    if r then late[#late + 1] = r else put_off('ZREM', prefix .. 'expires', id) end
+  end
+  for _, r in ipairs(late) do
+    if not FINAL[r.c[STATE]] then finish(r, 'revoked', 'expired') end
+  end
+  flush()
+  return #late
+end
+
+local function unpark_lapsed()
+  local names, unparked = up_to_now('locks', limit), 0
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if lock_of(name) then
+      put_off('ZREM', prefix .. 'locks', name)
+    else
+      local entry = lock_entry(name)
+      entry.is, entry.changed = nil, true
+      if parked_first(name) then unparked = unparked + 1 end
+      let_one_go_on(name)
+    end
+  end
+  flush()
+  return unparked
+end
+
+local function delete_abandoned(name)
+  local key, deleted = prefix .. 'stage:' .. name, 0
+  local ids = redis.call('LRANGE', key, 0, limit - 1)
+  for _, id in ipairs(ids) do
+    local r = load(id)
+    if r and r.x.stage == name then
+      delete(r)
+      deleted = deleted + 1
+    end
+  end
+  if #ids < limit then
+    put_off('DEL', key)
+    put_off('ZREM', prefix .. 'stages', name)
+  else
+    put_off('LTRIM', key, limit, -1)
+    more = 1
+  end
+  flush()
+  return deleted
+end
+
+local function sweep_stages()
+  local deleted = 0
+  for _, name in ipairs(redis.call('ZRANGE', prefix .. 'sealed', 0, 9)) do
+    if open_stage(name, limit) > 0 then more = 1 end
+    flush()
+  end
+  for _, name in ipairs(up_to_now('stages', 10)) do deleted = deleted + delete_abandoned(name) end
+  return deleted
+end
+
+local function sweep_old()
+  local deleted = 0
+  for _, state in ipairs({ 'succeeded', 'failed', 'revoked' }) do
+    for _, id in ipairs(up_to_now('ended:' .. state, limit)) do
+      local r = load(id)
+      if r then
+        delete(r)
+        deleted = deleted + 1
+      else
+        put_off('ZREM', prefix .. 'ended:' .. state, id)
+      end
+    end
+  end
+  flush()
+  return deleted
+end
+
+local function trim_audit()
+  local keep_from = now - ARGV[4]
+  local rows = redis.call('XRANGE', prefix .. 'audit', '-', '+', 'COUNT', limit)
+  local old = 0
+  for index, row in ipairs(rows) do
+    if tonumber(row[2][4]) > keep_from then break end
+    old = index
+  end
+  if old == 0 then return end
+  if rows[old + 1] then
+    redis.call('XTRIM', prefix .. 'audit', 'MINID', rows[old + 1][1])
+  else
+    for index = 1, old do redis.call('XDEL', prefix .. 'audit', rows[index][1]) end
+  end
+  if old == limit then more = 1 end
+end
+
+local requeued = take_back_all()
+local promoted = promote(limit)
+if promoted >= limit then more = 1 end
+local expired, unparked = expire(), unpark_lapsed()
+local deleted = sweep_stages() + sweep_old()
+trim_audit()
+local reply = { requeued, promoted, expired, deleted, unparked, more, next_due() or 0 }
+for _, value in ipairs(buried) do reply[#reply + 1] = value end
+return reply

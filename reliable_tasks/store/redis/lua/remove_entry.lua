@@ -1,0 +1,11 @@
+-- Delete a schedule entry.
+-- KEYS[1] '{ns}:'
+-- ARGV    name
+-- Returns 1, or 0 where there is none.
+
+local prefix, name = KEYS[1], ARGV[1]
+if redis.call('HDEL', prefix .. 'entries', name) == 0 then return 0 end
+redis.call('HDEL', prefix .. 'templates', name)
+redis.call('INCR', prefix .. 'entriesversion')
+redis.call('PUBLISH', prefix .. 'entries', name)
+return 1

@@ -1,0 +1,59 @@
+-- Queue dead letters again as if new, and revive the dependants they had ended.
+-- KEYS[1] '{ns}:'
+-- ARGV    now, audit mode, ids ...
+-- Returns {done, holder or '', ...}.
+-- @include endings.lua
+
+local function revive_child(child, parent, todo)
+  local broken = child.x.broken
+  broken[parent] = nil
+  set_extra(child, 'broken', next(broken) and broken or nil)
+  if child.c[STATE] ~= 'failed' or next(broken) then return end
+  child.c[REASON], child.c[ENDED], child.fields.f = '', false, false
+  set_extra(child, 'admitted', nil)
+  set_state(child, 'waiting')
+  for _, edge in ipairs(child.x.edges or {}) do todo[#todo + 1] = { child.id, edge } end
+end
+
+-- Its dependants wait again, unless another parent of theirs did not succeed either.
+local function revive(parent)
+  local todo, index = {}, 1
+  for _, edge in ipairs(parent.x.edges or {}) do todo[#todo + 1] = { parent.id, edge } end
+  while todo[index] do
+    local from, edge = todo[index][1], todo[index][2]
+    local child = load(edge[CHILD])
+    if child and edge[ON] ~= 'failure' and child.x.broken and child.x.broken[from] then
+      revive_child(child, from, todo)
+    end
+    index = index + 1
+  end
+end
+
+local function replay(id)
+  local r = load(id)
+  if not r then return 'unknown', '' end
+  if not is_dead(r.c) then return 'not dead', '' end
+  local once = once_of(r)
+  if once and HELD_UNTIL[once[SCOPE]] then
+    if not take(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end
+    set_extra(r, 'admitted', true)
+  end
+  local c = r.c
+  c[ATTEMPT], c[DELIVERY], c[BOUNCES], c[REASON] = 1, 0, 0, ''
+  c[FIRST], c[STARTED], c[ENDED], c[EXPIRES] = false, false, false, false
+  r.fields.f = false
+  if r.x.revoked then set_extra(r, 'revoked', nil) end
+  audit('replayed', r)
+  queue_at(r, false)
+  revive(r)
+  return 'replayed', ''
+end
+
+local reply = {}
+for index = 3, #ARGV do
+  local done, holder = replay(ARGV[index])
+  reply[#reply + 1] = done
+  reply[#reply + 1] = holder
+end
+flush()
+return reply

@@ -1,0 +1,15 @@
+-- The sessions that are known.
+-- KEYS[1] '{ns}:'
+-- ARGV    how many at most
+-- Returns {id, lease until, claims, info, ...}.
+
+local reply = {}
+local found = redis.call('ZRANGE', KEYS[1] .. 'sessions', 0, ARGV[1] - 1, 'WITHSCORES')
+for index = 1, #found, 2 do
+  local id = found[index]
+  reply[#reply + 1] = id
+  reply[#reply + 1] = found[index + 1]
+  reply[#reply + 1] = redis.call('ZCARD', KEYS[1] .. 'claims:' .. id)
+  reply[#reply + 1] = redis.call('HGET', KEYS[1] .. 'info', id)
+end
+return reply
