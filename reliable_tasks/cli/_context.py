@@ -45,6 +45,11 @@ class Chosen:
     colour: bool | None = None
     beat: bool = False
 
+    @property
+    def names_app(self) -> bool:
+        """Whether an app was named, by `-A` or the environment."""
+        return bool(self.app or os.environ.get(APP_VARIABLE))
+
     def find_app(self) -> App:
         """The app of `-A`, with its broker replaced by that of `-b`.
 
@@ -74,7 +79,7 @@ class Chosen:
             click.UsageError: the app cannot be found, or the store is in memory.
             StoreError: the store does not exist.
         """
-        if self.app or os.environ.get(APP_VARIABLE):
+        if self.names_app:
             return self.find_app()
         from reliable_tasks.app import App  # noqa: PLC0415 - only commands that run need it
         from reliable_tasks.config import store_url  # noqa: PLC0415

@@ -1,0 +1,34 @@
+"""Queues on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reliable_tasks.app import App
+
+__all__ = ["QUEUES", "names_of", "served"]
+
+QUEUES = ("-Q", "--queues", "--queue", "queues")
+"""The option, in its spellings."""
+
+
+def names_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names in texts that may each hold several, with commas between; each name once."""
+    names = (name.strip() for text in texts for name in text.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def served(app: App, queues: Iterable[str], exclude: Iterable[str]) -> tuple[str, ...]:
+    """The queues that a worker consumes: those named, or else those of the settings."""
+    settings = app.settings
+    named = names_of(queues) or settings.task_queues
+    if not named:
+        routed = (route.get("queue") for route in settings.task_routes.values())
+        named = tuple(
+            dict.fromkeys([settings.task_default_queue, *(str(queue) for queue in routed if queue)])
+        )
+    left_out = names_of(exclude)
+    return tuple(name for name in named if name not in left_out)

@@ -1,0 +1,137 @@
+"""`audit`: the story of a message, or what happened lately."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from reliable_tasks.errors import UnknownResult
+from reliable_tasks.story import story
+from reliable_tasks.store.values import AuditEvent, AuditQuery
+
+from ._context import Chosen, app_options
+from ._output import detail_of, echo_json, instant, since_ms, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.values import AuditRow
+
+__all__ = ["command", "print_story"]
+
+_PAGE = 1000
+_EVENTS = {event.value.replace(" ", "-"): event.value for event in AuditEvent}
+
+
+@click.command("audit")
+@click.argument("message_id", metavar="[ID]", required=False)
+@click.option("--event", metavar="NAME", help="Only rows of this event.")
+@click.option("--since", metavar="WHEN", help="Only rows since: 1h, 2d, or a date and time.")
+@click.option("--limit", type=click.IntRange(1), default=_PAGE, show_default=True, help="Rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each row.")
+@app_options
+@click.pass_obj
+def command(
+    chosen: Chosen,
+    message_id: str | None,
+    event: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Tell the whole story of the message ID; without one, list what happened, oldest first.
+
+    The trail keeps by default retries, failures, deaths of workers, duplicates, revocations and
+    dead letters; with the setting audit="all" it keeps everything.
+    """
+    app = chosen.open_app()
+    store = app.store
+    query = AuditQuery(
+        id=message_id,
+        event=_event(event),
+        since_ms=since_ms(since, store.now_ms()),
+    )
+    if message_id and not (as_json or event or since):
+        print_story(store, message_id, limit)
+        return
+    rows = _rows(store, query, limit)
+    if as_json:
+        for row in rows:
+            echo_json(_as_dict(row))
+        return
+    table(
+        ("time", "event", "id", "task", "attempt", "worker", "detail"),
+        (
+            (
+                instant(row.at_ms),
+                row.event,
+                row.id,
+                row.task,
+                row.attempt or None,
+                row.worker,
+                ", ".join(f"{k}={v}" for k, v in detail_of(row.detail).items() if v is not None),
+            )
+            for row in rows
+        ),
+    )
+
+
+def print_story(store: Store, message_id: str, limit: int = _PAGE) -> None:
+    """Print what happened to a message.
+
+    Raises:
+        UnknownResult: nothing is known of it.
+    """
+    record = store.read([message_id], full=True)[0]
+    rows = list(_rows(store, AuditQuery(id=message_id), limit))
+    if record is None and not rows:
+        raise UnknownResult(
+            f"nothing is stored under {message_id}: it was never enqueued here, or is expired "
+            f"(in {store.location})"
+        )
+    lines = story(record, rows)
+    began = lines[0].at_ms
+    task = record.task if record else rows[0].task
+    click.echo(f"{task}[{message_id}] in {store.location}")
+    table(
+        ("time", "after", "event", "what happened"),
+        (
+            (instant(line.at_ms), f"{(line.at_ms - began) / 1000:+.3f} s", line.event, line.text)
+            for line in lines
+        ),
+    )
+
+
+def _event(name: str | None) -> str | None:
+    if name is None:
+        return None
+    found = _EVENTS.get(name.lower().replace(" ", "-"))
+    if found is None:
+        from reliable_tasks.errors import suggest  # noqa: PLC0415 - only for a mistake
+
+        raise click.BadParameter(
+            f"there is no event {name!r}{suggest(name, _EVENTS)} (events: {', '.join(_EVENTS)})"
+        )
+    return found
+
+
+def _rows(store: Store, query: AuditQuery, limit: int) -> Iterator[AuditRow]:
+    """The first `limit` rows, page by page."""
+    left = limit
+    while left > 0:
+        page = msgspec.structs.replace(query, limit=min(_PAGE, left))
+        rows = store.audit(page)
+        yield from rows
+        left -= len(rows)
+        if len(rows) < page.limit:
+            return
+        query = msgspec.structs.replace(query, after=rows[-1].seq)
+
+
+def _as_dict(row: AuditRow) -> dict[str, object]:
+    fields = {name: getattr(row, name) for name in row.__struct_fields__}
+    at_ms = fields.pop("at_ms")
+    return {"time": instant(at_ms), **fields, "detail": detail_of(row.detail)}

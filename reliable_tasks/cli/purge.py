@@ -1,0 +1,77 @@
+"""`purge`: revoke everything that waits on a queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reliable_tasks.errors import suggest
+from reliable_tasks.message import State
+
+from ._context import Chosen, app_options
+from ._queues import QUEUES, names_of
+
+if TYPE_CHECKING:
+    from reliable_tasks.app import App
+
+__all__ = ["command", "purge_queues"]
+
+_BATCH = 1000
+
+
+@click.command("purge")
+@click.option(*QUEUES, multiple=True, metavar="NAMES", help="These queues; all that hold messages.")
+@click.option("-X", "--exclude-queues", multiple=True, metavar="NAMES", help="But not these.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@app_options
+@click.pass_obj
+def command(
+    chosen: Chosen, queues: tuple[str, ...], exclude_queues: tuple[str, ...], force: bool
+) -> None:
+    """Revoke everything that is queued or scheduled on queues.
+
+    What runs goes on; dead letters and results stay. The messages end as REVOKED.
+    """
+    app = chosen.open_app()
+    purge_queues(app, names_of(queues), names_of(exclude_queues), force=force)
+
+
+def purge_queues(
+    app: App, queues: tuple[str, ...], exclude: tuple[str, ...], *, force: bool
+) -> int:
+    """Revoke what waits on `queues` (on all, if none is named); returns how many messages.
+
+    Raises:
+        click.UsageError: nothing waits on a queue that was named.
+        click.Abort: the user said no.
+    """
+    waiting = {
+        name: states.get(State.QUEUED, 0) + states.get(State.SCHEDULED, 0)
+        for name, states in app.store.counts().queues.items()
+    }
+    for name in queues:
+        if not waiting.get(name):
+            raise click.UsageError(f"nothing waits on queue {name!r}{suggest(name, waiting)}")
+    chosen = [n for n in queues or sorted(waiting) if waiting[n] and n not in exclude]
+    total = sum(waiting[name] for name in chosen)
+    if not total:
+        click.echo("Nothing waits.")
+        return 0
+    listed = ", ".join(f"{waiting[name]} on {name!r}" for name in chosen)
+    if not force:
+        click.confirm(f"Revoke {total} waiting messages ({listed})?", abort=True, err=True)
+    done = sum(_purge(app, name, waiting[name]) for name in chosen)
+    click.echo(f"Purged {done} messages from {len(chosen)} queue(s).")
+    return done
+
+
+def _purge(app: App, queue: str, found: int) -> int:
+    """Revoke what was found; what is enqueued meanwhile would keep this going for ever."""
+    done = 0
+    while done < found:
+        purged = app.store.purge(queue, min(_BATCH, found - done))
+        if not purged:
+            break
+        done += purged
+    return done

@@ -1,0 +1,97 @@
+"""`report`: versions, the store and settings, for a bug report."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from reliable_tasks import __version__
+from reliable_tasks._config_url import masked as covered
+from reliable_tasks.config import Settings, mask_url, store_url
+from reliable_tasks.errors import StoreError
+
+from ._context import Chosen, app_options
+
+if TYPE_CHECKING:
+    from reliable_tasks.app import App
+
+__all__ = ["command"]
+
+_LIBRARIES = ("apsw", "click", "cronsim", "msgspec", "redis", "structlog", "tenacity")
+
+
+@click.command("report")
+@click.option("--acl", is_flag=True, help="Print the rule a Redis user needs, and nothing else.")
+@app_options
+@click.pass_obj
+def command(chosen: Chosen, acl: bool) -> None:
+    """Show versions, the store and settings, with secrets covered."""
+    app = chosen.find_app() if chosen.names_app else chosen.open_app()
+    if acl:
+        click.echo(_acl(app.settings))
+        return
+    app.import_modules()
+    click.echo(f"reliable-tasks {__version__}")
+    click.echo(f"python         {platform.python_version()} ({sys.executable})")
+    click.echo(f"platform       {platform.platform()}, {os.cpu_count()} processors")
+    click.echo(f"libraries      {', '.join(_versions())}")
+    click.echo(f"app            {app!r}, {len(app.tasks)} tasks")
+    click.echo(f"broker         {mask_url(app.settings.broker_url)}")
+    for line in _store_lines(app):
+        click.echo(line)
+    click.echo("\nsettings that differ from the defaults:")
+    for name, value in _changed(app.settings):
+        click.echo(f"  {name} = {value!r}")
+    for note in app.conf.notes:
+        click.echo(f"  note: {note}")
+
+
+def _versions() -> list[str]:
+    found = []
+    for library in _LIBRARIES:
+        try:
+            found.append(f"{library} {importlib.metadata.version(library)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{library} is missing")
+    return found
+
+
+def _store_lines(app: App) -> list[str]:
+    try:
+        store = app.store
+        lines = [f"store          {store.location}"]
+        lines += [f"  holds: {text}" for text in store.guarantees()]
+        lines += [f"  WARNING: {text}" for text in store.warnings()]
+    except StoreError as error:
+        # A report is wanted most of all when the store is not there.
+        return [f"store          cannot be used: {error}"]
+    return lines
+
+
+def _changed(settings: Settings) -> list[tuple[str, object]]:
+    usual = Settings()
+    names = [field.name for field in dataclasses.fields(Settings)]
+    return [
+        (name, covered(getattr(settings, name), name))
+        for name in names
+        if getattr(settings, name) != getattr(usual, name)
+    ]
+
+
+def _acl(settings: Settings) -> str:
+    """The line for the server's ACL file.
+
+    Raises:
+        click.UsageError: the store is not Redis.
+    """
+    if store_url(settings).kind != "redis":
+        raise click.UsageError("--acl is about Redis; the store is SQLite, which has no users")
+    from reliable_tasks.store.redis import acl_line  # noqa: PLC0415 - only for Redis
+
+    return str(acl_line(settings.store_namespace))

@@ -1,0 +1,76 @@
+"""`status`: queues, messages and workers at a glance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reliable_tasks.message import State
+
+from ._context import Chosen, app_options
+from ._output import echo_json, instant, span, table
+
+if TYPE_CHECKING:
+    from reliable_tasks.store.values import Counts, SessionInfo
+
+__all__ = ["command"]
+
+_LIVE = (State.QUEUED, State.SCHEDULED, State.WAITING, State.RUNNING)
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each row.")
+@app_options
+@click.pass_obj
+def command(chosen: Chosen, as_json: bool) -> None:
+    """Show queues, messages by state, and workers with the age of their leases."""
+    app = chosen.open_app()
+    store = app.store
+    counts, sessions, now_ms = store.counts(), store.sessions(), store.now_ms()
+    if as_json:
+        _print_json(counts, sessions, now_ms)
+        return
+    click.echo(f"store: {store.location}\n")
+    rows = [(name, *(at.get(s, 0) for s in _LIVE)) for name, at in sorted(counts.queues.items())]
+    if rows:
+        table(("queue", *_LIVE), rows)
+    else:
+        click.echo("Nothing waits or runs.")
+    final = ", ".join(
+        f"{counts.states.get(state, 0)} {state}"
+        for state in (State.SUCCEEDED, State.FAILED, State.REVOKED)
+    )
+    click.echo(f"\nended and kept: {final}; dead letters: {counts.dead}\n")
+    if sessions:
+        head = ("worker", "pid", "holds", "queues", "up", "lease")
+        table(head, [_session_row(session, now_ms) for session in sessions])
+    else:
+        click.echo("No worker is running.")
+
+
+def _session_row(session: SessionInfo, now_ms: int) -> tuple[object, ...]:
+    left = session.lease_until_ms - now_ms
+    lease = f"{span(left)} left" if left > 0 else f"lapsed {span(-left)} ago"
+    up = span(max(0, now_ms - session.started_ms))
+    return (session.worker, session.pid, session.claims, ",".join(session.queues), up, lease)
+
+
+def _print_json(counts: Counts, sessions: tuple[SessionInfo, ...], now_ms: int) -> None:
+    for name, states in sorted(counts.queues.items()):
+        echo_json({"kind": "queue", "name": name, **{s: states.get(s, 0) for s in _LIVE}})
+    echo_json({"kind": "messages", "dead": counts.dead, **counts.states})
+    for session in sessions:
+        echo_json(
+            {
+                "kind": "session",
+                "id": session.id,
+                "worker": session.worker,
+                "pid": session.pid,
+                "queues": session.queues,
+                "holds": session.claims,
+                "started": instant(session.started_ms),
+                "lease_until": instant(session.lease_until_ms),
+                "alive": session.lease_until_ms > now_ms,
+            }
+        )
