@@ -58,7 +58,7 @@ class Consumer:
         self._left = max_tasks
         self._turn = 0
         self._waiting: deque[Claim] = deque()
-        self._running: dict[str, tuple[Claim, float]] = {}
+        self._running: dict[int, tuple[Claim, float]] = {}  # by fence
         self._done: deque[Commit] = deque()
         self._sent: tuple[Commit, ...] | None = None
         self._average_s: dict[str, float] = {}
@@ -76,12 +76,12 @@ class Consumer:
         if not self._waiting or len(self._running) >= self._slots:
             return None
         claim = self._waiting.popleft()
-        self._running[claim.id] = (claim, now)
+        self._running[claim.fence] = (claim, now)
         return claim
 
     def ended(self, claim: Claim, outcome: Outcome, now: float) -> None:
         """An attempt has come to an outcome."""
-        _, began = self._running.pop(claim.id, (claim, now))
+        _, began = self._running.pop(claim.fence, (claim, now))
         took = now - began
         known = self._average_s.get(claim.task)
         self._average_s[claim.task] = took if known is None else known + _WEIGHT * (took - known)
@@ -99,7 +99,7 @@ class Consumer:
             return None
         if self._draining or self._overdue(now):
             self._give_back()
-        limit = self._wanted()
+        limit = self._wanted(now)
         commits = tuple(self._done.popleft() for _ in range(min(len(self._done), _MAX_BATCH)))
         if not commits and (not limit or self._starved):
             return None
@@ -139,12 +139,13 @@ class Consumer:
         Those never heard of are run; those believed to be held, and taken away, are dropped.
         """
         self._uncertain = False
-        at_store = {c.id: c for c in held}
-        known = set(self._running) | {c.id for c in self._done} | {c.id for c in self._waiting}
-        self._waiting = deque(
-            c for c in self._waiting if c.id in at_store and at_store[c.id].fence == c.fence
-        )
-        self._waiting.extend(c for c in at_store.values() if c.id not in known)
+        at_store = {claim.fence: claim for claim in held}
+        # By fence and not by id: what was given back may have been claimed again in that very
+        # exchange, under a new fence that nobody here has heard of.
+        known = set(self._running) | {c.fence for c in self._done}
+        known |= {claim.fence for claim in self._waiting}
+        self._waiting = deque(c for c in self._waiting if c.fence in at_store)
+        self._waiting.extend(c for fence, c in at_store.items() if fence not in known)
 
     def woken(self) -> None:
         """There may be work again where an exchange found none."""
@@ -176,10 +177,9 @@ class Consumer:
         """How many bodies run."""
         return len(self._running)
 
-    @property
-    def starved(self) -> bool:
+    def starved(self, now: float) -> bool:
         """Whether it wants more than the store had: time to wait for work."""
-        return self._starved and not self._uncertain and self._wanted() > 0
+        return self._starved and not self._uncertain and self._wanted(now) > 0
 
     @property
     def waiting(self) -> int:
@@ -188,16 +188,16 @@ class Consumer:
 
     def overdue_at(self) -> float | None:
         """When what waits is to be given back, should no body end before."""
-        if not self._waiting or not self._running:
-            return None
-        return min(began for _, began in self._running.values()) + self._patience_s
+        return self._patience_ends() if self._waiting else None
 
-    @property
-    def _patience_s(self) -> float:
-        return self._ahead_s * _OVERDUE_FACTOR
+    def _patience_ends(self) -> float | None:
+        if not self._running:
+            return None
+        began = min(began for _, began in self._running.values())
+        return began + self._ahead_s * _OVERDUE_FACTOR
 
     def _overdue(self, now: float) -> bool:
-        at = self.overdue_at()
+        at = self._patience_ends()
         return at is not None and now >= at
 
     def _give_back(self) -> None:
@@ -215,11 +215,11 @@ class Consumer:
         self._turn = (self._turn + 1) % len(self._queues)
         return self._queues[self._turn :] + self._queues[: self._turn]
 
-    def _wanted(self) -> int:
+    def _wanted(self, now: float) -> int:
         """How many claims to ask for: free slots, and as much beyond as runs in `ahead_s`."""
         if self._draining or self._uncertain:
             return 0
-        if self._running and self._longest_s() > self._ahead_s:
+        if self._overdue(now) or self._longest_s() > self._ahead_s:
             wanted = self._slots  # long bodies: no more than can start at once
         else:
             wanted = self._slots + self._ahead()

@@ -146,9 +146,10 @@ class Feed:
             self._tell_pool()
             return
         with self._changed:
-            request = consumer.request(clock.monotonic())
+            now = clock.monotonic()
+            request = consumer.request(now)
             self._asleep = request is None and not consumer.finished
-            starved, overdue_at = consumer.starved, consumer.overdue_at()
+            starved, overdue_at = consumer.starved(now), consumer.overdue_at()
         if request is None:
             if not consumer.finished:
                 self._rest(starved, overdue_at)

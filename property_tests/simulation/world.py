@@ -1,0 +1,216 @@
+"""One simulated world: a seed, a virtual clock, a store with faults, workers, and a timeline."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from property_tests.simulation.faults import FaultRates, FaultyStore
+from property_tests.simulation.tasks import make_app
+from property_tests.simulation.workers import SimWorker, describe, verdict_word
+from reliable_tasks import ids
+from reliable_tasks.errors import StoreError
+from reliable_tasks.message import Edge, Headers, Message, OnceLock, encode_headers
+from reliable_tasks.serialization import dumps_call
+from reliable_tasks.store.values import Batch, ReceiptKind, StoreOptions, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.store.values import Commit
+
+__all__ = ["StoreMaker", "World"]
+
+StoreMaker = "Callable[[Callable[[], int], StoreOptions], Any]"
+_SCOPES = ("until_executed", "until_executing", "while_executing", "until_and_while_executing")
+_POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
+
+
+class World:
+    """Everything that happens follows from `seed`."""
+
+    lease_ms = 2_000
+
+    def __init__(self, seed: int, make_store: Any, *, messages: int = 12) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        ids._generator = random.Random(seed)  # ids and jitter follow the seed as well
+        self.now_ms = 1_000_000
+        self.timeline: list[str] = []
+        self.options = StoreOptions(audit="all", audit_ttl_ms=10**12)
+        self.real = make_store(lambda: self.now_ms, self.options)
+        self.store = FaultyStore(self.real, self.rng, self._tell_store, FaultRates())
+        self.effects: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.app = make_app(self._effect)
+        self.app.store = self.store  # type: ignore[assignment]
+        self.acknowledged: dict[str, Message] = {}
+        self.commits: dict[str, list[str]] = defaultdict(list)
+        self.to_send = messages
+        self.workers: list[SimWorker] = []
+        self._names = iter(range(10_000))
+        for _ in range(2):
+            self._start_worker()
+
+    # The clocks and the tale
+
+    def monotonic(self) -> float:
+        return self.now_ms / 1000
+
+    def live_pids(self) -> set[int]:
+        return {w.pid for w in self.workers if w.alive}
+
+    def tell(self, who: str, what: str) -> None:
+        self.timeline.append(f"{(self.now_ms - 1_000_000) / 1000:9.3f}  {who:<12} {what}")
+
+    def _tell_store(self, what: str) -> None:
+        self.tell("store", what)
+
+    def _effect(self, message_id: str, attempt: int, fence: int) -> None:
+        self.effects[message_id].append((attempt, fence))
+        self.tell("body", f"{message_id} runs: attempt {attempt}, fence {fence}")
+
+    def committed(self, who: str, commit: Commit, verdict: Verdict) -> None:
+        what = describe(commit.outcome)
+        self.tell(who, f"{commit.id} {what} with fence {commit.fence}: {verdict_word(verdict)}")
+        if verdict == Verdict.COMMITTED and what in {"Succeeded", "Failed", "Ignored"}:
+            self.commits[commit.id].append(what)
+
+    # What happens
+
+    def run(self, steps: int = 400) -> None:
+        """Faults for a while, then none until all is at rest."""
+        for _ in range(steps):
+            self._something()
+        self.tell("world", "faults end")
+        self.store.rates = FaultRates(0, 0, 0)
+        for worker in self.workers:
+            worker.frozen_until = 0
+        self._drain()
+
+    def _something(self) -> None:
+        dice = self.rng.random()
+        self.now_ms += self.rng.choice((0, 0, 1, 1, 7, 40, 300))
+        if dice < 0.10 and self.to_send:
+            self._produce()
+        elif dice < 0.105:
+            self._kill()
+        elif dice < 0.110:
+            self._freeze()
+        elif dice < 0.115:
+            self._revoke()
+        elif dice < 0.118:
+            self.now_ms += self.lease_ms + 1  # a long pause of everything
+        else:
+            self._work()
+
+    def _work(self) -> None:
+        able = [w for w in self.workers if w.alive and w.frozen_until <= self.now_ms]
+        if able:
+            self.rng.choice(able).step()
+
+    def _kill(self) -> None:
+        living = [w for w in self.workers if w.alive]
+        if not living:
+            return
+        worker = self.rng.choice(living)
+        children = [c for c in worker.processes.values() if c.alive]
+        if children and self.rng.random() < 0.7:
+            self.rng.choice(children).die("SIGKILL by the world")
+        else:
+            worker.die()
+            self._start_worker()
+
+    def _freeze(self) -> None:
+        worker = self.rng.choice(self.workers)
+        worker.frozen_until = self.now_ms + self.rng.choice((500, 2_500, 9_000))
+        self.tell(worker.name, f"frozen until {(worker.frozen_until - 1_000_000) / 1000:.3f}")
+
+    def _start_worker(self) -> None:
+        self.workers.append(SimWorker(self, f"worker {next(self._names)}"))
+
+    def _revoke(self) -> None:
+        if self.acknowledged:
+            chosen = self.rng.choice(sorted(self.acknowledged))
+            try:
+                self.real.revoke([chosen], terminate=self.rng.random() < 0.5)
+            except StoreError:
+                return
+            self.tell("user", f"revoked {chosen}")
+
+    def _produce(self) -> None:
+        self.to_send -= 1
+        messages = self.rng.choice((self._single, self._once, self._chord, self._chain))()
+        for _ in range(20):  # what a producer does: try again until it is told
+            try:
+                receipts = self.store.enqueue(Batch(messages=messages)).receipts
+            except StoreError:
+                continue
+            break
+        else:
+            return
+        for message, receipt in zip(messages, receipts, strict=True):
+            self.tell("producer", f"{message.id} ({message.task}): {receipt.kind}")
+            kept = receipt.kind in {ReceiptKind.CREATED, ReceiptKind.JOINED}
+            if kept or (receipt.kind == ReceiptKind.RERUN and receipt.holder is None):
+                self.acknowledged[message.id] = message
+
+    def _message(self, task: str, *args: Any, takes: str = "", **fields: Any) -> Message:
+        return Message(
+            id=f"m{next(self._names)}",
+            task=task,
+            payload=dumps_call(args, {}, "json"),
+            headers=encode_headers(Headers(takes=takes)),
+            priority=self.rng.choice((0, 0, 5)),
+            max_deliveries=3,
+            result_ttl_ms=0,
+            failure_ttl_ms=0,
+            **fields,
+        )
+
+    def _single(self) -> tuple[Message, ...]:
+        name = self.rng.choice(
+            ("plain", "plain", "flaky", "failing", "poison", "ignoring", "rejecting", "stepping")
+        )
+        args = (7, self.rng.randrange(4)) if name == "flaky" else (7,)
+        timing = self.rng.choice(({}, {}, {"delay_ms": 700}, {"expires_in_ms": 900}))
+        return (self._message(name, *args, **timing),)
+
+    def _once(self) -> tuple[Message, ...]:
+        key = self.rng.randrange(2)
+        lock = OnceLock(
+            key=f"k{key}",
+            scope=self.rng.choice(_SCOPES),
+            on_conflict=self.rng.choice(_POLICIES),
+        )
+        known = self.rng.random() < 0.8
+        return (self._message("once_plain", key, 7, once=lock if known else None),)
+
+    def _chord(self) -> tuple[Message, ...]:
+        body = self._message("total", takes="list", waits=3)
+        header = tuple(
+            self._message("flaky", 7, self.rng.randrange(2), edges=(Edge(body.id, slot=i),))
+            for i in range(3)
+        )
+        return (*header, body)
+
+    def _chain(self) -> tuple[Message, ...]:
+        last = self._message("plain", takes="one", waits=1)
+        first_task = self.rng.choice(("plain", "plain", "failing"))
+        return (self._message(first_task, 7, edges=(Edge(last.id, slot=0),)), last)
+
+    # Afterwards
+
+    def _drain(self, rounds: int = 4_000) -> None:
+        for _ in range(rounds):
+            if self._at_rest():
+                return
+            self.now_ms += 20
+            for worker in [w for w in self.workers if w.alive]:
+                worker.supervisor.step(self.monotonic())
+                for child in [c for c in worker.processes.values() if c.alive]:
+                    child.step()
+        self.tell("world", "it never came to rest")
+
+    def _at_rest(self) -> bool:
+        return not any(self.real.counts().queues.values())
