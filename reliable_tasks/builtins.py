@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .app import App
 
-__all__ = ["COLLECT", "MAP", "STARMAP", "register_builtins"]
+__all__ = ["COLLECT", "EXTEND", "MAP", "STARMAP", "extension_of", "register_builtins"]
 
 COLLECT = "reliable_tasks.collect"
 """Gives the list that it is given: the knot between two groups."""
@@ -15,6 +17,9 @@ MAP = "reliable_tasks.map"
 """Calls a task with each of many values."""
 STARMAP = "reliable_tasks.starmap"
 """Calls a task with each of many tuples of arguments."""
+EXTEND = "reliable_tasks.extend"
+"""Stands for a member of a chord that added others to it: its value and theirs."""
+_EXTENDED = "__rt_extended__"
 
 
 def register_builtins(app: App) -> None:
@@ -31,9 +36,26 @@ def register_builtins(app: App) -> None:
         function = _task_of(app, task)
         return [function(*values) for values in it]
 
-    for name, function in ((COLLECT, collect), (MAP, call_each), (STARMAP, call_each_star)):
+    def extend(added: list[Any], value: Any) -> dict[str, list[Any]]:
+        return {_EXTENDED: [value, *added]}
+
+    bodies: dict[str, Callable[..., Any]] = {
+        COLLECT: collect,
+        MAP: call_each,
+        STARMAP: call_each_star,
+        EXTEND: extend,
+    }
+    for name, function in bodies.items():
         if name not in app.tasks:
             app.task(name=name)(function)
+
+
+def extension_of(value: Any) -> list[Any] | None:
+    """A chord member's own value and those it added, where it added any."""
+    if type(value) is dict and len(value) == 1 and _EXTENDED in value:
+        found: list[Any] = value[_EXTENDED]
+        return found
+    return None
 
 
 def _task_of(app: App, sig: dict[str, Any]) -> Any:

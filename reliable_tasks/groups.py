@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import _state, clock, ids
-from .errors import ReliableTasksError, TimeoutError
+from .eager import EagerResult
+from .errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from .message import FINAL_STATES
-from .result import AsyncResult, EagerResult, state_of
+from .result import AsyncResult, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -176,7 +177,7 @@ class GroupResult:
 
     def _values(self, propagate: bool) -> list[Any]:
         return [
-            each._values(propagate)
+            each._values(propagate)  # noqa: SLF001 - one class
             if isinstance(each, GroupResult)
             else each.get(propagate=propagate, disable_sync_subtasks=False)
             for each in self.results

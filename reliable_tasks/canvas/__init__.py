@@ -1,0 +1,44 @@
+"""Workflows: calls as values, and how they are combined.
+
+A canvas compiles to a graph of messages (pure), which the store keeps whole before any of it
+starts; a node starts in the very step in which the last of those it waits for is committed.
+"""
+
+from .arguments import arguments_of, errback_arguments
+from .compile import Graph, Node, compile_plan
+from .enqueue import enqueue_many, handles_of, messages_of
+from .plan import MAX_DEPTH, MAX_NODES, plan_of
+from .primitives import chain, chord, chunks, group, xmap, xstarmap
+from .render import render_dot, render_mermaid, render_tree
+from .replacing import ReplaceMessage, add_to_running_chord, replace_running
+from .signature import Signature, maybe_signature, signature, subtask
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "Graph",
+    "Node",
+    "ReplaceMessage",
+    "Signature",
+    "add_to_running_chord",
+    "arguments_of",
+    "chain",
+    "chord",
+    "chunks",
+    "compile_plan",
+    "enqueue_many",
+    "errback_arguments",
+    "group",
+    "handles_of",
+    "maybe_signature",
+    "messages_of",
+    "plan_of",
+    "render_dot",
+    "render_mermaid",
+    "render_tree",
+    "replace_running",
+    "signature",
+    "subtask",
+    "xmap",
+    "xstarmap",
+]

@@ -1,0 +1,159 @@
+"""Canvases here and now: the same plan that is compiled for the store, run in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks import calls
+from reliable_tasks.eager import EagerResult
+from reliable_tasks.errors import ChordError
+from reliable_tasks.groups import GroupResult
+from reliable_tasks.request import Request
+from reliable_tasks.serialization import dumps
+
+from .arguments import errback_arguments
+from .enqueue import _PUBLISH
+from .plan import Call, Par, Plan, Seq, plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reliable_tasks.app import App
+
+    from .signature import Signature
+
+__all__ = ["apply_here"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """The value that flows into the next call."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """Why the next call does not run: what its parents raised."""
+
+    exc: BaseException
+    joins: bool
+    failed: tuple[str, ...]
+    state: str = "FAILURE"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """What an errback is called with."""
+
+    request: Request
+    exc: BaseException
+    traceback: str
+
+
+_Inflow = _Passed | _Broken | _Failing | None
+
+
+def apply_here(
+    sig: Signature, args: Any, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> Any:
+    """Run a signature or a canvas in this process; see `Signature.apply`."""
+    given = dict(options)
+    throw = given.pop("throw", None)
+    for name in ("link", "link_error"):
+        if given.get(name) is not None and not isinstance(given[name], list | tuple):
+            given[name] = [given[name]]
+    plan = plan_of(sig, calls.call_args(args), kwargs, given)
+    return _Evaluation(sig.app, throw).run(plan, None)
+
+
+class _Evaluation:
+    def __init__(self, app: App, throw: bool | None) -> None:
+        self._app = app
+        self._throw = throw
+        self._fired = set[bytes]()
+
+    def run(self, plan: Plan, inflow: _Inflow) -> Any:
+        if isinstance(plan, Call):
+            return self._call(plan, inflow)
+        if isinstance(plan, Par):
+            results = [self.run(part, inflow) for part in plan.parts]
+            done = GroupResult(plan.id, results, app=self._app)
+            self._follow(plan.links, _outflow(done))
+            return done
+        return self._seq(plan, inflow)
+
+    def _seq(self, seq: Seq, inflow: _Inflow) -> Any:
+        before: Any = None
+        for part in seq.parts:
+            done = self.run(part, inflow)
+            if before is not None:
+                done.parent = before
+                if isinstance(before, EagerResult):
+                    before.children = [done]
+            before, inflow = done, _outflow(done)
+        return before
+
+    def _call(self, call: Call, inflow: _Inflow) -> EagerResult[Any]:
+        if isinstance(inflow, _Broken):
+            done = self._broken(call, inflow)
+        else:
+            done = self._run(call, inflow)
+        flow = _outflow(done)
+        self._follow(call.links, flow)
+        if isinstance(flow, _Broken):
+            for errback in call.errbacks:
+                self._errback(errback, done)
+        return done
+
+    def _run(self, call: Call, inflow: _Passed | _Failing | None) -> EagerResult[Any]:
+        task = self._app.tasks[call.task]
+        args = call.args
+        if isinstance(inflow, _Passed) and not call.immutable:
+            args = (inflow.value, *args)
+        elif isinstance(inflow, _Failing) and not call.immutable:
+            failing = (inflow.request, inflow.exc, inflow.traceback)
+            args = errback_arguments(task, *failing, args, call.kwargs)
+        options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
+        return task.apply(args, call.kwargs, task_id=call.id, throw=self._throw, **options)
+
+    def _broken(self, call: Call, inflow: _Broken) -> EagerResult[Any]:
+        exc = inflow.exc
+        if inflow.joins:
+            exc = ChordError(f"Dependency {', '.join(inflow.failed)} raised {inflow.exc!r}")
+            exc.__cause__ = inflow.exc
+        return EagerResult(call.id, exc, inflow.state, name=call.task, app=self._app)
+
+    def _follow(self, links: tuple[Signature, ...], flow: _Passed | _Broken) -> None:
+        """Callbacks run after a success only; nobody has a handle on those that do not run."""
+        if isinstance(flow, _Passed):
+            for link in links:
+                self.run(plan_of(link), flow)
+
+    def _errback(self, errback: Signature, failed: EagerResult[Any]) -> None:
+        """Equal errbacks of a canvas run once, for the first that fails."""
+        key = dumps(errback)
+        if key not in self._fired:
+            self._fired.add(key)
+            request = Request(id=failed.id, task=failed.name, called_directly=False, is_eager=True)
+            plan = plan_of(errback)
+            self.run(plan, _Failing(request, _raised(failed), failed.traceback or ""))
+
+
+def _raised(failed: EagerResult[Any]) -> BaseException:
+    value = failed.result
+    return value if isinstance(value, BaseException) else ChordError(f"{failed.id} was ignored")
+
+
+def _outflow(done: Any) -> _Passed | _Broken:
+    if isinstance(done, EagerResult):
+        if done.successful():
+            return _Passed(done.result)
+        return _Broken(_raised(done), False, (done.id,), done.state)
+    leaves = list(done.leaves())
+    failed = [leaf for leaf in leaves if not leaf.successful()]
+    if not failed:
+        return _Passed(done.get())
+    first = _raised(failed[0])
+    return _Broken(first, len(leaves) > 1, tuple(leaf.id for leaf in failed))

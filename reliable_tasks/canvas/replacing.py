@@ -1,0 +1,105 @@
+"""`self.replace` and `self.add_to_chord`: workflows that change while they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks import _state
+from reliable_tasks.builtins import EXTEND
+from reliable_tasks.errors import ConfigError, ReliableTasksError
+
+from .compile import compile_plan
+from .enqueue import messages_of
+from .plan import plan_of
+from .primitives import chain, group
+from .signature import Signature, maybe_signature
+
+if TYPE_CHECKING:
+    from reliable_tasks.message import Message
+    from reliable_tasks.request import Running
+    from reliable_tasks.task import Task
+
+__all__ = ["ReplaceMessage", "add_to_running_chord", "extended", "replace_running"]
+
+
+class ReplaceMessage(ReliableTasksError):
+    """The message is to be replaced by others.
+
+    Raised by `self.replace()`; the executor makes the outcome `Replaced` of it.
+
+    Attributes:
+        messages: for the outcome; one of them has the edge that makes the replaced message its
+            mirror.
+    """
+
+    def __init__(self, messages: tuple[Message, ...]) -> None:
+        super().__init__(f"replaced by {len(messages)} messages")
+        self.messages = messages
+
+
+def replace_running(task: Task[Any, Any], sig: Signature) -> Any:
+    """Let a canvas take the place of the running message: same id, same successors.
+
+    In an eager run the canvas is run at once, and its value returned.
+
+    Raises:
+        ReplaceMessage: always, in a worker.
+        ConfigError: no message runs here, or the canvas is not possible here.
+    """
+    running = _state.current_attempt.get()
+    if running is None or running.task is not task:
+        raise ConfigError("replace() works from inside the body of a task that runs as a message")
+    canvas = maybe_signature(sig, task.app)
+    if running.port is None:
+        return canvas.apply(throw=True).get()
+    raise ReplaceMessage(_graft(task, running, canvas))
+
+
+def _graft(task: Task[Any, Any], running: Running, canvas: Signature) -> tuple[Message, ...]:
+    own_id = running.request.id or ""
+    graph = compile_plan(plan_of(canvas), own_id, running.request.chord)
+    limit = task.app.settings.max_batch
+    if len(graph.nodes) > limit:
+        raise ConfigError(
+            f"the replacement has {len(graph.nodes)} messages, but it is stored in one batch of at "
+            f"most {limit}; let its calls do more each (task.chunks), or raise max_batch"
+        )
+    messages = tuple(messages_of(graph, task.app, joins=True))
+    for message in messages:
+        own_key = message.once is not None and message.once.key == running.request.once_key
+        if message.id == own_id or own_key:
+            raise ConfigError(
+                f"{message.task} cannot replace {own_id}: it has the same "
+                f"{'once-key' if own_key else 'id'}, so each would wait for the other"
+            )
+    return messages
+
+
+def add_to_running_chord(task: Task[Any, Any], sig: Signature, *, lazy: bool = False) -> None:
+    """Let the chord's body wait for one more call, which starts when the running one has returned.
+
+    The body finds its result behind that of the running member.
+
+    Raises:
+        ConfigError: no message runs here, or it is not a member of a chord's header.
+    """
+    del lazy  # Celery's: whether to start it now; it starts in the commit of this one
+    running = _state.current_attempt.get()
+    if running is None or running.task is not task or running.port is None:
+        raise ConfigError("add_to_chord() works from inside a body that a worker runs")
+    if running.request.chord is None:
+        raise ConfigError(
+            f"{running.request.id} is not a member of a chord's header, so there is no chord to "
+            "add to"
+        )
+    added = running.request.get("additions") or []
+    running.request.additions = [*added, maybe_signature(sig, task.app).clone()]  # type: ignore[attr-defined]
+
+
+def extended(running: Running, value: Any) -> tuple[Message, ...]:
+    """The messages that take the place of one which returned `value` and added to its chord."""
+    app, additions = running.task.app, group(running.request.get("additions"))
+    end = Signature(EXTEND, (value,), app=app)
+    chord = running.request.chord
+    graph = compile_plan(plan_of(chain(additions, end)), running.request.id, chord)
+    return tuple(messages_of(graph, app, joins=True))

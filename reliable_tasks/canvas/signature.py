@@ -1,0 +1,430 @@
+"""`Signature`: a call of a task as a value, which can be kept, sent, changed and combined."""
+
+from __future__ import annotations
+
+import copy
+import reprlib
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from reliable_tasks import _state, calls
+from reliable_tasks.errors import ConfigError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from reliable_tasks.app import App
+    from reliable_tasks.task import Task
+
+__all__ = ["Signature", "maybe_signature", "signature", "subtask"]
+
+T = TypeVar("T")
+_KINDS: dict[str, type[Signature]] = {}
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 120
+_SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = 10
+_SHOWN = 10
+
+
+class _Item(Generic[T]):
+    """An attribute that is an item of the dictionary, or of one inside it."""
+
+    def __init__(self, *path: str) -> None:
+        self._path = path[:-1]
+        self._key = path[-1]
+
+    def _home(self, sig: Signature) -> dict[str, Any]:
+        home: dict[str, Any] = sig
+        for name in self._path:
+            home = home[name]
+        return home
+
+    def __get__(self, sig: Signature, owner: object = None) -> T:
+        return self._home(sig).get(self._key)  # type: ignore[return-value]
+
+    def __set__(self, sig: Signature, value: T) -> None:
+        self._home(sig)[self._key] = value
+
+
+class Signature(dict[str, Any]):
+    """A call of a task as a value: a dictionary that survives JSON.
+
+    Arguments given later come before those it holds; keyword arguments given later win. An
+    immutable one takes neither.
+
+    Args:
+        task: a task, its name, or a dictionary that was a signature.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: options of `apply_async`; None among them means not given.
+        type: the task, where `task` is its name.
+        subtask_type: "chain", "group", …; None for a plain call.
+        immutable: take no arguments later.
+        app: whose task it is; the current app by default.
+        **ex: more options.
+    """
+
+    task = _Item[str]("task")
+    args = _Item[tuple[Any, ...]]("args")
+    kwargs = _Item[dict[str, Any]]("kwargs")
+    options = _Item[dict[str, Any]]("options")
+    subtask_type = _Item[str | None]("subtask_type")
+    immutable = _Item[bool]("immutable")
+    id = _Item[str | None]("options", "task_id")
+    parent_id = _Item[str | None]("options", "parent_id")
+    root_id = _Item[str | None]("options", "root_id")
+
+    _app: App | None
+    _type: Task[Any, Any] | None
+
+    def __init__(
+        self,
+        task: Any = None,
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        type: Task[Any, Any] | None = None,  # noqa: A002 - Celery's name
+        subtask_type: str | None = None,
+        immutable: bool = False,
+        app: App | None = None,
+        **ex: Any,
+    ) -> None:
+        self._app, self._type = app, type
+        name = task
+        if not isinstance(task, str):
+            name = getattr(task, "name", None)
+            self._type = self._type or task
+        if not name:
+            raise ConfigError(f"a signature needs a task or a task's name, not {task!r}")
+        super().__init__(
+            task=name,
+            args=calls.call_args(args),
+            kwargs=dict(kwargs or {}),
+            options=_clean({**(options or {}), **ex}),
+            subtask_type=subtask_type,
+            immutable=bool(immutable),
+        )
+
+    @classmethod
+    def of_task(
+        cls,
+        task: Task[Any, Any],
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        **ex: Any,
+    ) -> Signature:
+        """A call of `task`; `ex` may hold `immutable` and options."""
+        return Signature(task, args, kwargs, options, app=task.app, **ex)
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], app: App | None = None) -> Signature:
+        """A signature from the dictionary that it was, such as JSON gives it back.
+
+        Raises:
+            ConfigError: it is not such a dictionary.
+        """
+        kind = d.get("subtask_type")
+        if not isinstance(d.get("task"), str) or kind not in {None, *_KINDS}:
+            raise ConfigError(
+                f"{reprlib.repr(dict(d))} is not a signature: it needs a task's name, and "
+                f"subtask_type must be one of {', '.join(_KINDS)} or nothing"
+                + suggest(str(kind), _KINDS)
+            )
+        sig = (_KINDS[kind] if kind else Signature)._bare(app)  # noqa: SLF001 - one class
+        dict.update(
+            sig,
+            task=d["task"],
+            args=calls.call_args(d.get("args")),
+            kwargs=dict(d.get("kwargs") or {}),
+            options=_clean(d.get("options") or {}, app),
+            subtask_type=kind,
+            immutable=bool(d.get("immutable")),
+        )
+        sig._adopt()  # noqa: SLF001
+        return sig
+
+    @classmethod
+    def _bare(cls, app: App | None) -> Self:
+        sig = cls.__new__(cls)
+        sig._app, sig._type = app, None  # noqa: SLF001
+        return sig
+
+    def _adopt(self) -> None:
+        """Make signatures of the dictionaries inside; canvases have some."""
+
+    @classmethod
+    def register_type(cls, kind: str) -> Callable[[type[Signature]], type[Signature]]:
+        """A decorator: this class is the one for `subtask_type=kind`."""
+
+        def register(subclass: type[Signature]) -> type[Signature]:
+            _KINDS[kind] = subclass
+            return subclass
+
+        return register
+
+    # What it is ----------------------------------------------------------------------------------
+
+    @property
+    def app(self) -> App:
+        """The app whose task it is."""
+        return self._app or _state.get_current_app()
+
+    @property
+    def type(self) -> Task[Any, Any]:
+        """The task.
+
+        Raises:
+            NotRegistered: its name is not registered here.
+        """
+        return self._type or self.app.tasks[self.task]
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        return self.task
+
+    def __repr__(self) -> str:
+        shown = [_SHORT.repr(arg) for arg in self.args[:_SHOWN]]
+        shown += [f"{name}={_SHORT.repr(value)}" for name, value in self.kwargs.items()]
+        return f"{self.task}({', '.join(shown)})"
+
+    def __reduce__(self) -> Any:
+        return signature, (dict(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
+        fresh = self.clone()
+        memo[id(self)] = fresh
+        return fresh
+
+    # Running it ----------------------------------------------------------------------------------
+
+    def __call__(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
+        """Run the task here and now, as a plain function."""
+        args, kwargs, _ = self._merge(partial_args, partial_kwargs, None)
+        return self.type(*args, **kwargs)
+
+    def __invert__(self) -> Any:
+        """`~sig`: enqueue it and wait for its result."""
+        return self.apply_async().get()
+
+    def delay(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
+        """Enqueue it with these arguments before its own."""
+        return self.apply_async(partial_args, partial_kwargs)
+
+    def apply_async(
+        self,
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        route_name: str | None = None,  # noqa: ARG002 - Celery's position
+        **options: Any,
+    ) -> Any:
+        """Enqueue it, with these arguments before its own and these options over its own.
+
+        Returns:
+            An `AsyncResult`; a `GroupResult` for a group, and for a chain that ends in one.
+
+        Raises:
+            ConfigError: an option is not possible, or the canvas is not.
+            TypeError: the arguments do not fit the function.
+            AlreadyQueued: a lone once-task's message with the same key is there already.
+            StoreError: the store refused, or could not be reached.
+        """
+        from .enqueue import apply_canvas  # noqa: PLC0415 - that is built of signatures
+
+        return apply_canvas(self, args, kwargs, options)
+
+    def apply(
+        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Run it here and now, with hooks, retries and callbacks; give the results' handles."""
+        from .eager import apply_here  # noqa: PLC0415 - that is built of signatures
+
+        return apply_here(self, args, kwargs, options)
+
+    # Changing it ---------------------------------------------------------------------------------
+
+    def _merge(
+        self,
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        force: bool = False,
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        merged = {**self.options, **_clean(options or {})}
+        if self.immutable and not force:
+            return self.args, dict(self.kwargs), merged
+        return calls.call_args(args) + self.args, {**self.kwargs, **(kwargs or {})}, merged
+
+    def clone(self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **opts: Any) -> Self:
+        """A copy, with more arguments and options; what it holds is copied along."""
+        immutable = opts.pop("immutable", self.immutable)
+        merged_args, merged_kwargs, merged = self._merge(args, kwargs, opts)
+        fresh = self._bare(self._app)
+        fresh._type = self._type  # noqa: SLF001 - one of this class
+        dict.update(
+            fresh,
+            self,
+            args=merged_args,
+            kwargs=_copied(merged_kwargs),
+            options=_copied(merged),
+            immutable=immutable,
+        )
+        return fresh
+
+    partial = clone
+
+    def replace(
+        self,
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A copy with other arguments or options in the place of those it holds."""
+        fresh = self.clone()
+        if args is not None:
+            fresh.args = calls.call_args(args)
+        if kwargs is not None:
+            fresh.kwargs = dict(kwargs)
+        if options is not None:
+            fresh.options = _clean(options, self._app)
+        return fresh
+
+    def set(self, immutable: bool | None = None, **options: Any) -> Self:
+        """Set options; returns itself."""
+        if immutable is not None:
+            self.set_immutable(immutable)
+        self.options.update(_clean(options, self._app))
+        return self
+
+    def set_immutable(self, immutable: bool) -> None:
+        """Let it take arguments later, or not."""
+        self.immutable = immutable
+
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: str | None = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,  # noqa: ARG002 - Celery's position
+    ) -> Any:
+        """Give it the id that its message will have, and return the result's handle."""
+        given = {"group_id": group_id, "chord": chord, "root_id": root_id, "parent_id": parent_id}
+        self.options.update(_clean(given))
+        from .freeze import freeze  # noqa: PLC0415 - that is built of signatures
+
+        return freeze(self, _id)
+
+    _freeze = freeze
+
+    # Callbacks -----------------------------------------------------------------------------------
+
+    def link(self, callback: Any) -> Any:
+        """Run `callback` with the result once it has succeeded; returns `callback`."""
+        return self._append("link", callback)
+
+    def link_error(self, errback: Any) -> Any:
+        """Run `errback` once it has failed; returns `errback`."""
+        return self._append("link_error", errback)
+
+    def on_error(self, errback: Any) -> Self:
+        """The same as `link_error`, but returns itself."""
+        self.link_error(errback)
+        return self
+
+    def _append(self, option: str, value: Any) -> Any:
+        sig = maybe_signature(value, self._app)
+        held = self.options.setdefault(option, [])
+        if sig not in held:
+            held.append(sig)
+        return value
+
+    def flatten_links(self) -> list[Signature]:
+        """This one, its callbacks, theirs, and so on."""
+        found, todo = list[Signature](), [self]
+        while todo:
+            sig: Signature = todo.pop(0)
+            found.append(sig)
+            todo.extend(sig.options.get("link") or ())
+        return found
+
+    # Combining -----------------------------------------------------------------------------------
+
+    def __or__(self, other: Any) -> Any:
+        """`a | b`: a chain, whose parts start when the ones before have succeeded."""
+        if not isinstance(other, dict):
+            return NotImplemented
+        return _KINDS["chain"].joined(self, maybe_signature(other, self._app))
+
+    def __ror__(self, other: Any) -> Any:
+        if not isinstance(other, dict):
+            return NotImplemented
+        return maybe_signature(other, self._app) | self
+
+    @classmethod
+    def joined(cls, first: Signature, then: Signature) -> Signature:
+        """The chain of two; its own class knows how."""
+        raise NotImplementedError
+
+    def __ior__(self, other: Any) -> Any:
+        return self | other
+
+
+def _clean(options: Mapping[str, Any], app: App | None = None) -> dict[str, Any]:
+    """Options without those that are not given, callbacks as lists of signatures."""
+    clean = {name: value for name, value in options.items() if value is not None}
+    for name in ("link", "link_error"):
+        if name in clean:
+            clean[name] = [maybe_signature(each, app) for each in _listed(clean[name])]
+    return clean
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _copied(value: Any) -> Any:
+    """A copy of containers and signatures; the user's own objects are shared."""
+    if isinstance(value, Signature):
+        return value.clone()
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    if type(value) is dict:
+        return {name: _copied(each) for name, each in value.items()}
+    return copy.copy(value) if isinstance(value, set) else value
+
+
+def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature:
+    """A signature of a task, of a task's name, or of a dictionary that was one.
+
+    A signature gives a copy of itself. The other arguments are those of `Signature`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(varies, Signature):
+        return varies.clone()
+    if isinstance(varies, dict):
+        return Signature.from_dict(varies, app=kwargs.get("app"))
+    return Signature(varies, *args, **kwargs)
+
+
+subtask = signature
+
+
+def maybe_signature(d: Any, app: App | None = None) -> Any:
+    """A signature of a dictionary; a signature as it is; None for None.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if d is None:
+        return None
+    if not isinstance(d, Signature):
+        if not isinstance(d, dict):
+            raise ConfigError(f"{d!r} is not a signature; write task.s(…) instead of task(…)")
+        d = Signature.from_dict(d, app=app)
+    if app is not None and d._app is None:  # noqa: SLF001 - one module
+        d._app = app  # noqa: SLF001
+    return d
