@@ -200,7 +200,7 @@ def run(server: RedisServer, path: Path, examples: int, phases: Sequence[Phase])
 
 
 def test_stores_agree_with_the_model(redis_server: RedisServer, tmp_path: Path) -> None:
-    run(redis_server, tmp_path / "locks.db", 100, [Phase.explicit, Phase.generate, Phase.shrink])
+    run(redis_server, tmp_path / "locks.db", 60, [Phase.explicit, Phase.generate, Phase.shrink])
 
 
 @pytest.mark.parametrize("fault", ["forgets the owner", "forgets the end", "repeats numbers"])

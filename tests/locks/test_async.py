@@ -79,8 +79,8 @@ def test_a_timeout_is_told(open_async: AsyncStores, name: str) -> None:
 
 def test_pain_42_a_blocked_event_loop_keeps_its_lease(open_async: AsyncStores, name: str) -> None:
     async def main() -> None:
-        async with open_async() as store, AsyncLock(name, store, ttl=0.3) as lease:
-            threading.Event().wait(0.8)  # the event loop stands still
+        async with open_async() as store, AsyncLock(name, store, ttl=0.9) as lease:
+            threading.Event().wait(1.3)  # the event loop stands still
             lease.check()
             await asyncio.sleep(0)
             lease.check()
@@ -289,7 +289,7 @@ def test_clients_of_the_wrong_colour_are_named(client: Client) -> None:
 
 def test_threads_that_renew_end_with_the_lease(open_async: AsyncStores, name: str) -> None:
     async def main() -> None:
-        async with open_async() as store, AsyncLock(name, store, ttl=0.15) as lease:
+        async with open_async() as store, AsyncLock(name, store, ttl=0.6) as lease:
             first = lease.expires_at
             await eventually_async(lambda: lease.expires_at > first, "a renewal")
 

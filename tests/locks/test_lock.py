@@ -115,9 +115,9 @@ def test_pain_5_a_dead_holders_lock_is_free_after_its_time(store: Store, name: s
 
 
 def test_pain_6_a_lock_outlives_its_time_to_live_while_it_is_held(store: Store, name: str) -> None:
-    with Lock(name, store, ttl=0.15) as lease:
+    with Lock(name, store, ttl=0.6) as lease:
         first = lease.expires_at
-        eventually(lambda: lease.expires_at > first + dt.timedelta(seconds=0.3), "renewals")
+        eventually(lambda: lease.expires_at > first + dt.timedelta(seconds=0.6), "renewals")
         lease.check()
 
 

@@ -54,7 +54,7 @@ def test_processes_exclude_each_other(address: str, name: str, tmp_path: Path) -
 def test_pain_5_the_lock_of_a_killed_process_is_free_after_its_time(
     store: Store, address: str, name: str
 ) -> None:
-    with program("hold", address, name, "0.5") as holder:
+    with program("hold", address, name, "1") as holder:
         fence = int(read_line(holder))
         lock = Lock(name, store)
         assert lock.try_acquire() is None
@@ -82,7 +82,7 @@ def test_a_holder_that_was_paused_hears_of_its_loss_and_its_number_is_refused(
     store: Store, address: str, name: str
 ) -> None:
     resource = FencedResource()
-    with program("hold", address, name, "0.4") as holder:
+    with program("hold", address, name, "1") as holder:
         paused_fence = int(read_line(holder))
         assert resource.write(paused_fence)
         os.kill(holder.pid, signal.SIGSTOP)

@@ -14,8 +14,8 @@ Store = Client | Path
 
 
 def test_pain_40_a_body_that_never_yields_keeps_its_lease(store: Store, name: str) -> None:
-    with Lock(name, store, ttl=0.3) as lease:
-        end = time.monotonic() + 0.8
+    with Lock(name, store, ttl=0.9) as lease:
+        end = time.monotonic() + 1.3
         while time.monotonic() < end:
             pass
         lease.check()
@@ -34,14 +34,14 @@ def test_pain_40_a_body_that_holds_the_gil_hears_of_its_loss(store: Store, name:
 
 def test_pain_40_a_hung_holder_is_not_renewed_for_ever(store: Store, name: str) -> None:
     told: list[Lease] = []
-    lock = Lock(name, store, ttl=0.15, max_hold=0.4, on_lost=told.append)
+    lock = Lock(name, store, ttl=0.9, max_hold=1.2, on_lost=told.append)
     lease = lock.acquire()
     assert lease.lost.wait(5)
     eventually(lambda: told, "the call of on_lost")
     assert told == [lease]
     held = time.monotonic() - lease._holding.started
-    assert 0.39 < held < 2
-    with pytest.raises(LeaseLost, match="max_hold, 400 ms"):
+    assert 1.19 < held < 4
+    with pytest.raises(LeaseLost, match="max_hold, 1200 ms"):
         lease.check()
     other = Lock(name, store).acquire(timeout=2)
     with pytest.raises(LeaseLost, match="max_hold"):
@@ -61,7 +61,7 @@ def test_max_hold_bounds_the_first_ttl_and_explicit_renewals(store: Store, name:
 
 
 def test_the_body_hears_of_a_loss_while_it_runs(store: Store, name: str) -> None:
-    lease = Lock(name, store, ttl=0.3).acquire()
+    lease = Lock(name, store, ttl=0.9).acquire()
     locks.free(store, name, lease.token)
     assert lease.lost.wait(5), "nobody told the body"
     with pytest.raises(LeaseLost, match="no such lease"):
@@ -107,7 +107,7 @@ def test_a_renewal_that_hangs_does_not_keep_the_loss_from_the_body(
 def test_one_failed_renewal_is_made_good(
     store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = Lock(name, store, ttl=0.4)
+    lock = Lock(name, store, ttl=0.9)
     renew = lock._backend.renew
     calls: list[float] = []
 
@@ -119,7 +119,7 @@ def test_one_failed_renewal_is_made_good(
 
     monkeypatch.setattr(lock._backend, "renew", fails_once)
     with lock as lease:
-        eventually(lambda: len(calls) > 3, "renewals after the failed one")
+        eventually(lambda: len(calls) > 2, "renewals after the failed one")
         assert lease.valid
 
 
@@ -132,7 +132,7 @@ def test_a_callback_that_fails_leaves_the_loss_told(store: Store, name: str) -> 
 
 
 def test_no_thread_is_left_after_a_release(store: Store, name: str) -> None:
-    with Lock(name, store, ttl=0.1) as lease:
+    with Lock(name, store, ttl=0.6) as lease:
         first = lease.expires_at
         eventually(lambda: lease.expires_at > first, "a renewal")
 
@@ -143,6 +143,5 @@ def test_no_thread_is_left_after_a_release(store: Store, name: str) -> None:
 
 
 def test_without_auto_renew_there_is_no_thread(store: Store, name: str) -> None:
-    before = threading.active_count()
     with Lock(name, store, auto_renew=False):
-        assert threading.active_count() == before
+        assert not [one for one in threading.enumerate() if one.name.endswith(name)]
