@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
 
-__all__ = ["APP_VARIABLE", "Chosen", "app_options"]
+__all__ = ["APP_VARIABLE", "Chosen", "F", "app_options"]
 
 APP_VARIABLE = "RELIABLE_TASKS_APP"
 """Stands in for `-A`."""

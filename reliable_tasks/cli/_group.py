@@ -67,7 +67,7 @@ class _Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
 
-    def main(
+    def main(  # type: ignore[override] # it always exits
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> Any:
         """Run, tell mistakes in one line, and exit: 0 done, 1 not done, 2 a mistake of usage."""

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from reliable_tasks.errors import UnknownResult
-from reliable_tasks.story import story
 from reliable_tasks.store.values import AuditEvent, AuditQuery
+from reliable_tasks.story import story
 
 from ._context import Chosen, app_options
 from ._output import detail_of, echo_json, instant, since_ms, table

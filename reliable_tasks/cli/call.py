@@ -16,7 +16,7 @@ from .result import shown_value
 __all__ = ["command"]
 
 
-def _json_of(kind: type, example: str) -> Any:
+def _json_of(kind: type[list[Any] | dict[str, Any]], example: str) -> Any:
     def parse(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
         if value is None:
             return kind()
@@ -25,13 +25,15 @@ def _json_of(kind: type, example: str) -> Any:
         except msgspec.DecodeError as error:
             raise click.BadParameter(f"{value!r} is not JSON: {error}; write {example}") from None
         if not isinstance(found, kind):
-            raise click.BadParameter(f"{value!r} is not a JSON {_NAMES[kind]}; write {example}")
+            raise click.BadParameter(
+                f"{value!r} is not a JSON {_NAMES[kind.__name__]}; write {example}"
+            )
         return found
 
     return parse
 
 
-_NAMES = {list: "array", dict: "object"}
+_NAMES = {"list": "array", "dict": "object"}
 
 
 def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -55,6 +57,7 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None
 @click.pass_obj
 def command(
     chosen: Chosen,
+    /,
     task: str,
     args: list[Any],
     kwargs: dict[str, Any],

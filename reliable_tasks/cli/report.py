@@ -94,4 +94,4 @@ def _acl(settings: Settings) -> str:
         raise click.UsageError("--acl is about Redis; the store is SQLite, which has no users")
     from reliable_tasks.store.redis import acl_line  # noqa: PLC0415 - only for Redis
 
-    return str(acl_line(settings.store_namespace))
+    return acl_line(settings.store_namespace)

@@ -1,0 +1,59 @@
+"""What a worker says of itself when it starts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from reliable_tasks import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reliable_tasks.app import App
+    from reliable_tasks.worker import WorkerOptions
+
+__all__ = ["banner"]
+
+_MOST_TASKS = 30
+
+
+def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
+    """Where it works, on what, with what, and what does not hold there."""
+    store = app.store
+    limits = [
+        f"{name} {value:g} s"
+        for name, value in (("soft", options.soft_time_limit), ("hard", options.time_limit))
+        if value
+    ]
+    lines = [
+        f"reliable-tasks {__version__}: worker {options.hostname} (process {os.getpid()})",
+        "",
+        f"  app        {app.main or app!r}",
+        f"  store      {store.location}",
+        *_block("guarantees", store.guarantees()),
+        f"  pool       {options.pool}, {options.concurrency} at once",
+        f"  queues     {', '.join(options.queues)}",
+    ]
+    if limits:
+        lines.append(f"  limits     {', '.join(limits)}")
+    if beat:
+        lines.append(f"  beat       {len(app.settings.beat_schedule)} entries")
+    lines += _block("tasks", _tasks(app))
+    lines += _block("WARNING", store.warnings())
+    lines += _block("notes", app.conf.notes)
+    return "\n".join([*lines, ""])
+
+
+def _tasks(app: App) -> list[str]:
+    names = sorted(name for name in app.tasks if not name.startswith("reliable_tasks."))
+    if not names:
+        return ["none: is the module with your tasks imported? (include=[…] or -I MODULE)"]
+    more = len(names) - _MOST_TASKS
+    return names[:_MOST_TASKS] + ([f"and {more} more"] if more > 0 else [])
+
+
+def _block(title: str, lines: Iterable[str]) -> list[str]:
+    """Lines under one title, the first beside it."""
+    shown = list(lines)
+    return [f"  {title if i == 0 else '':<10} {text}" for i, text in enumerate(shown)]
