@@ -5,11 +5,13 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
 from reliable_tasks import clock
+from reliable_tasks.errors import StoreUnavailable
 
 from . import _schema
 from ._errors import translated
@@ -42,8 +44,10 @@ class Database:
         self._synchronous = synchronous
         self._lock = threading.RLock()
         self._connection: apsw.Connection | None = None
+        self._inode: tuple[int, int] | None = None
         if path != MEMORY:
-            _open_files.add(self)
+            with _fork_mutex:
+                _open_files.add(self)
 
     # Transactions ---------------------------------------------------------------------------------
 
@@ -91,15 +95,38 @@ class Database:
                 connection.close()
 
     def _opened(self) -> apsw.Connection:
+        if self._inode is not None and not self._in_transaction():
+            self._check_file()
         if self._connection is None:
-            connection = apsw.Connection(self.path, statementcachesize=CACHED_STATEMENTS)
-            try:
-                self._set_up(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = self._open()
+            self._inode = _inode(self.path)
         return self._connection
+
+    def _check_file(self) -> None:
+        """What is written to a file that was deleted or replaced would be lost."""
+        found = _inode(self.path)
+        if found == self._inode:
+            return
+        self.close()
+        if found is None:
+            raise StoreUnavailable(
+                f"{self.path} was there and is gone: put the file back, or start again without it"
+            )
+
+    def _in_transaction(self) -> bool:
+        return self._connection is not None and self._connection.in_transaction
+
+    def _open(self) -> apsw.Connection:
+        folder = Path(self.path).parent
+        if self.path != MEMORY and not folder.is_dir():
+            raise StoreUnavailable(f"{self.path} cannot be opened: make the directory {folder}")
+        connection = apsw.Connection(self.path, statementcachesize=CACHED_STATEMENTS)
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _set_up(self, connection: apsw.Connection) -> None:
         connection.set_busy_handler(_patience(self._busy_timeout_ms))
@@ -159,11 +186,23 @@ def _patience(timeout_ms: int) -> Callable[[int], bool]:
     return wait
 
 
+def _inode(path: str) -> tuple[int, int] | None:
+    if path == MEMORY:
+        return None
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 _open_files: weakref.WeakSet[Database] = weakref.WeakSet()
 _forking: list[Database] = []
+_fork_mutex = threading.Lock()
 
 
 def _before_fork() -> None:
+    _fork_mutex.acquire()
     _forking.extend(_open_files)
     for database in _forking:
         database.before_fork()
@@ -173,12 +212,14 @@ def _after_fork_in_parent() -> None:
     for database in _forking:
         database.after_fork()
     _forking.clear()
+    _fork_mutex.release()
 
 
 def _after_fork_in_child() -> None:
     for database in _forking:
         database.after_fork_in_child()
     _forking.clear()
+    _fork_mutex.release()
 
 
 os.register_at_fork(

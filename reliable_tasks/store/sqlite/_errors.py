@@ -30,25 +30,22 @@ _WORDS: Final[tuple[tuple[tuple[type[apsw.Error], ...], type[StoreError], str], 
         (apsw.FullError,),
         StoreFull,
         (
-            "{location} cannot grow: the disk or the file's limit is full; nothing of this call was "
-            "applied, make room and call again"
+            "{location} cannot grow: the disk or the file's limit is full; nothing of this call "
+            "was applied, make room and call again"
         ),
     ),
     (
         (apsw.ReadOnlyError, apsw.PermissionsError),
         StoreReadOnly,
         (
-            "{location} cannot be written to: make the file and its directory writable for this user "
-            "(SQLite keeps a -wal and a -shm file beside it)"
+            "{location} cannot be written to: make the file and its directory writable for this "
+            "user (SQLite keeps a -wal and a -shm file beside it)"
         ),
     ),
     (
         (apsw.CantOpenError,),
         StoreUnavailable,
-        (
-            "{location} cannot be opened: is it a file in a directory that exists and that this user "
-            "may write to?"
-        ),
+        ("{location} cannot be opened: is it a file, in a directory that this user may write to?"),
     ),
     (
         (apsw.NotADBError,),
@@ -59,8 +56,8 @@ _WORDS: Final[tuple[tuple[tuple[type[apsw.Error], ...], type[StoreError], str], 
         (apsw.CorruptError,),
         StoreError,
         (
-            "{location} is damaged ({error}); stop all workers, keep a copy of the file and its -wal, "
-            "and recover it with `sqlite3 FILE .recover`"
+            "{location} is damaged ({error}); stop all workers, keep a copy of the file and its "
+            "-wal, and recover it with `sqlite3 FILE .recover`"
         ),
     ),
     ((apsw.IOError,), StoreUnavailable, "{location} cannot be read or written now: {error}"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from reliable_tasks import outcome as oc
+from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 
 from ._enqueue import store_message
@@ -180,9 +181,16 @@ def _continue(
             work.again(r, None, keep_place=True)
     else:
         work.set_state(r, WAITING)
-        r.mirrors = next(m.id for m in o.messages for e in m.edges if e.child == r.id)
+        r.mirrors = _end_of_graft(r, o)
         for m in o.messages:
             store_message(work, m, None)
+
+
+def _end_of_graft(r: Rec, o: oc.Replaced) -> str:
+    for m in o.messages:
+        if any(edge.child == r.id for edge in m.edges):
+            return m.id
+    raise StoreError(f"none of the messages that replace {r.id} has an edge to it")
 
 
 def _reject(work: Moves, r: Rec, o: oc.Rejected) -> None:

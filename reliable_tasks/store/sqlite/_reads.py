@@ -7,15 +7,28 @@ import apsw
 import msgspec
 
 from locks.keys import sqlite_name
+from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 
 from ._beat import as_entry
-from ._record import DEAD, FIRST_FINAL, PART_BROKEN, STATES, Rec, as_record, codes_of
+from ._record import (
+    DEAD,
+    FIRST_FINAL,
+    PART_BROKEN,
+    STATES,
+    Rec,
+    as_claim,
+    as_inputs,
+    as_record,
+    codes_of,
+)
 from ._statements import load
 
 __all__ = ["Reader"]
 
 RECORDS_BY_ID: Final = load("records_by_id")
+HELD: Final = load("held")
+INPUTS_READ: Final = load("inputs_read")
 BROKEN_READ: Final = load("broken_read")
 FIND: Final = load("find")
 FIND_DEAD: Final = load("find_dead")
@@ -54,6 +67,11 @@ class Reader:
     def _record(self, r: Rec, *, full: bool) -> v.Record:
         broken = self._all(BROKEN_READ, r.n) if r.parts & PART_BROKEN else ()
         return as_record(r, tuple([row[0] for row in broken]), full=full)
+
+    def held(self, session: str) -> tuple[v.Claim, ...]:
+        """The claims that a session holds."""
+        held = [Rec(*row) for row in self._all(HELD, session, self._options.max_rows)]
+        return tuple([as_claim(r, as_inputs(self._all(INPUTS_READ, r.n))) for r in held])
 
     def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
         """List records; none when the one that `after` names is gone."""
@@ -121,7 +139,7 @@ class Reader:
     def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
         """Read the trail."""
         statement = AUDIT_READ if query.id is None else AUDIT_OF_MESSAGE
-        after = 0 if query.after is None else int(query.after)
+        after = _line(query.after)
         limit = min(query.limit, self._options.max_rows)
         rows = self._all(statement, query.id, query.event, query.since_ms, after, limit)
         return tuple(
@@ -202,3 +220,11 @@ class Reader:
         """Grows with every change of an entry."""
         version: int = self._all(ENTRIES_VERSION)[0][0]
         return version
+
+
+def _line(seq: str | None) -> int:
+    if seq is None:
+        return 0
+    if not seq.isdecimal():
+        raise StoreError(f"after={seq!r} is not the `seq` of an audit row")
+    return int(seq)

@@ -109,7 +109,8 @@ def _free_lapsed(work: Moves, bound: int) -> int:
     names = [row[0] for row in work.all(LOCKS_LAPSED, (prefix, prefix[:-1] + ";", work.now, bound))]
     for name in names:
         work.execute(LOCK_REMOVE, (name,))
-    names += [row[0] for row in work.all(PARKED_ORPHANS, (bound,)) if row[0] not in set(names)]
+    lapsed = set(names)
+    names += [row[0] for row in work.all(PARKED_ORPHANS, (bound,)) if row[0] not in lapsed]
     return sum([work.unpark(name.removeprefix(prefix)) for name in names])
 
 
@@ -146,5 +147,6 @@ def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
 
 
 def _sweep_the_rest(work: Moves, bound: int) -> None:
-    work.execute(AUDIT_SWEEP, (work.now - work.options.audit_ttl_ms, bound))
+    if work.options.audit_ttl_ms:
+        work.execute(AUDIT_SWEEP, (work.now - work.options.audit_ttl_ms, bound))
     work.execute(GROUPS_SWEEP, (work.now, bound))

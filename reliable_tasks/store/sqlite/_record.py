@@ -1,6 +1,6 @@
 """A record as the tables have it, and how it becomes the values that callers see."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ __all__ = [
     "WAITING",
     "Rec",
     "as_claim",
+    "as_inputs",
     "as_record",
     "codes_of",
     "edges_of",
@@ -184,6 +185,16 @@ def with_edge(r: Rec, edge: Edge) -> str:
 def codes_of(state: State) -> tuple[int, ...]:
     """The numbers by which the tables know a state."""
     return tuple(code for code, known in enumerate(STATES) if known == state)
+
+
+def as_inputs(rows: list[tuple[Any, ...]]) -> tuple[v.Input, ...]:
+    """What parents left for a record, from its rows."""
+    return tuple(
+        [
+            v.Input(slot=slot, parent=parent, ok=bool(ok), value=value)
+            for slot, parent, ok, value in rows
+        ]
+    )
 
 
 def as_claim(r: Rec, inputs: tuple[v.Input, ...] = ()) -> v.Claim:

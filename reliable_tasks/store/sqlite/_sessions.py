@@ -8,10 +8,10 @@ import msgspec
 from reliable_tasks.store import values as v
 
 from ._moves import Moves
-from ._record import PART_STEPS, REVOKED, RUNNING, as_claim
+from ._record import PART_STEPS, REVOKED, RUNNING
 from ._statements import load
 
-__all__ = ["close_session", "heartbeat", "held", "open_session", "report", "step"]
+__all__ = ["close_session", "heartbeat", "open_session", "report", "step"]
 
 SESSION_PUT: Final = load("session_put")
 SESSION_RENEW: Final = load("session_renew")
@@ -60,12 +60,6 @@ def heartbeat(work: Moves, sessions: Sequence[str], lease_ms: int) -> v.Heartbea
             for message_id, fence, signal in work.all(COMMANDS, (session,))
         ]
     return v.Heartbeat(lost=tuple(lost), commands=tuple(commands))
-
-
-def held(work: Moves, session: str) -> tuple[v.Claim, ...]:
-    """What a session holds."""
-    found = work.records(HELD, (session, work.options.max_rows))
-    return tuple([as_claim(r, work.inputs(r)) for r in found])
 
 
 def report(work: Moves, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:

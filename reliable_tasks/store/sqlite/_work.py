@@ -24,6 +24,7 @@ from ._record import (
     STATE,
     N,
     Rec,
+    as_inputs,
 )
 from ._statements import load
 
@@ -148,10 +149,7 @@ class Work:
         """What the record's parents left for it, by slot."""
         if not r.parts & PART_INPUTS:
             return ()
-        return tuple(
-            v.Input(slot=slot, parent=parent, ok=bool(ok), value=value)
-            for slot, parent, ok, value in self.execute(INPUTS_READ, (r.n,))
-        )
+        return as_inputs(self.all(INPUTS_READ, (r.n,)))
 
     def put_input(self, r: Rec, slot: int, parent: str, value: bytes, *, ok: bool) -> None:
         """Leave something for a record."""

@@ -126,8 +126,8 @@ class SqliteStore:
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
-        with self._moves() as work:
-            return _sessions.held(work, session)
+        with self._reader() as reader:
+            return reader.held(session)
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
         """Record the progress of a running body."""

@@ -1,0 +1,146 @@
+"""Waiting: for work, for results and for entries; on the real clock."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from reliable_tasks import clock
+from reliable_tasks.outcome import Retry, Succeeded
+from reliable_tasks.store.base import Store
+from reliable_tasks.store.values import Batch, Commit, Entry, SessionInfo, Want
+from tests.store.driver import message
+
+LONG_S = 20.0
+SOON_S = 2.0  # far below LONG_S, and kind to a busy machine
+
+
+@contextmanager
+def waiting(wait: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Wait in a thread; the call gives the answer, and checks that it came soon."""
+    begun = threading.Event()
+
+    def run() -> bool:
+        begun.set()
+        return wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run)
+        assert begun.wait(LONG_S)
+        yield lambda: future.result(SOON_S)
+
+
+def put(store: Store, message_id: str, **fields: object) -> None:
+    store.enqueue(Batch(messages=(message(message_id, **fields),)))
+
+
+def test_waiting_for_work_ends_when_a_message_comes(store: Store) -> None:
+    with waiting(lambda: store.wait_for_work(["celery"], LONG_S)) as answer:
+        put(store, "a")
+        assert answer()
+
+
+def test_waiting_for_work_ends_at_once_when_there_is_some(store: Store) -> None:
+    put(store, "a")
+    began = clock.monotonic()
+    assert store.wait_for_work(["celery"], LONG_S)
+    assert clock.monotonic() - began < SOON_S
+
+
+def test_waiting_for_work_gives_up_after_its_time(store: Store) -> None:
+    began = clock.monotonic()
+    assert not store.wait_for_work(["celery"], 0.05)
+    assert 0.04 < clock.monotonic() - began < SOON_S
+
+
+def test_work_on_other_queues_is_none_of_its_business(store: Store) -> None:
+    put(store, "a", queue="other")
+    assert not store.wait_for_work(["celery"], 0.05)
+
+
+def test_waiting_for_work_ends_when_something_becomes_due(store: Store) -> None:
+    put(store, "a", delay_ms=60)
+    assert store.wait_for_work(["celery"], LONG_S)
+    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    claims = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+    assert [c.id for c in claims] == ["a"]
+
+
+def test_waiting_for_work_ends_when_a_retry_is_scheduled_and_due(store: Store) -> None:
+    put(store, "a")
+    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+    with waiting(lambda: store.wait_for_work(["celery"], LONG_S)) as answer:
+        commit = Commit(id="a", fence=claim.fence, outcome=Retry(delay_ms=20))
+        store.exchange("s", (commit,), None)
+        assert answer()
+
+
+@pytest.mark.parametrize("verb", ["wait_for_work", "wait_for_entries"])
+def test_waiting_ends_when_its_descriptor_is_readable(store: Store, verb: str) -> None:
+    reading, writing = os.pipe()
+    try:
+        calls: dict[str, Callable[[], bool]] = {
+            "wait_for_work": lambda: store.wait_for_work(["celery"], LONG_S, reading),
+            "wait_for_entries": lambda: store.wait_for_entries(LONG_S, reading),
+        }
+        with waiting(calls[verb]) as answer:
+            os.write(writing, b"x")
+            assert answer()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_waiting_for_a_result_ends_when_the_message_changes(store: Store) -> None:
+    put(store, "a")
+    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+    (record,) = store.read(["a"])
+    assert record is not None
+    seen = record.version
+    with waiting(lambda: store.wait({"a": seen, "nobody": -1}, LONG_S)) as answer:
+        commit = Commit(id="a", fence=claim.fence, outcome=Succeeded())
+        store.exchange("s", (commit,), None)
+        assert answer()
+
+
+def test_waiting_for_a_result_ends_when_an_unknown_message_appears(store: Store) -> None:
+    with waiting(lambda: store.wait({"a": -1}, LONG_S)) as answer:
+        put(store, "a")
+        assert answer()
+
+
+def test_waiting_for_a_result_gives_up_after_its_time(store: Store) -> None:
+    put(store, "a")
+    (record,) = store.read(["a"])
+    assert record is not None
+    assert not store.wait({"a": record.version}, 0.05)
+
+
+def test_waiting_for_entries_ends_when_one_is_put_or_removed(store: Store) -> None:
+    for change in (
+        lambda: store.put_entry(Entry(name="e")),
+        lambda: store.remove_entry("e"),
+    ):
+        ready = threading.Event()
+        with waiting(lambda: store.wait_for_entries(LONG_S)) as answer:
+            # The change may come before the waiter looked for the first time: repeat it.
+            while not ready.wait(0.02):
+                change()
+                store.put_entry(Entry(name="other"))
+                if answer():
+                    ready.set()
+
+
+def test_waiting_for_entries_gives_up_after_its_time(store: Store) -> None:
+    assert not store.wait_for_entries(0.05)
+
+
+def test_an_idle_waiter_costs_little(store: Store) -> None:
+    before = sum(os.times()[:2])
+    assert not store.wait_for_work(["celery"], 0.5)
+    assert sum(os.times()[:2]) - before < 0.05
