@@ -1,0 +1,56 @@
+"""What is not asked for is not loaded, and the command line answers at once."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("apsw", "asyncio", "click", "cronsim", "redis", "sqlite3", "structlog", "tenacity")
+PROGRAM = """
+import sys
+before = set(sys.modules)
+{statement}
+print(",".join(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})))
+"""
+
+
+def loaded_by(statement: str) -> set[str]:
+    program = PROGRAM.format(statement=statement)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.strip().split(","))
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_by("import reliable_tasks") & {*HEAVY, "msgspec", "locks"}
+
+
+def test_listing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_by("import reliable_tasks; dir(reliable_tasks)") & set(HEAVY)
+
+
+def test_an_app_loads_no_store_and_no_command_line() -> None:
+    loaded = loaded_by("from reliable_tasks import App; App('x', broker='redis://nowhere')")
+    assert not loaded & {"apsw", "click", "cronsim", "redis", "sqlite3", "structlog"}
+
+
+def test_a_store_of_sqlite_loads_no_redis() -> None:
+    program = "from reliable_tasks import App; App('x', broker='sqlite://').store.now_ms()"
+    assert not loaded_by(program) & {"redis", "structlog", "click"}
+
+
+@pytest.mark.xdist_group("quality")
+def test_help_comes_at_once() -> None:
+    command = [Path(sys.executable).with_name("python"), "-m", "reliable_tasks", "--help"]
+    took = []
+    for _ in range(7):
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        took.append(time.monotonic() - began)
+        if took[-1] < 0.3:
+            break
+    assert "worker" in done.stdout
+    assert min(took) < 0.3, f"--help took {took} s"

@@ -1,0 +1,88 @@
+"""The rules that tools can check: lint, format, types, layers, sizes."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("reliable_tasks", "locks", "tests", "property_tests")
+TOOLS = {
+    "ruff-check": ("ruff", "check", "--no-cache", "."),
+    "ruff-format": ("ruff", "format", "--no-cache", "--check", "."),
+    "mypy": ("mypy",),
+    "lint-imports": ("lint-imports", "--no-cache"),
+}
+
+MAX_FILE = 400
+MAX_FUNCTION = 50
+
+# What is longer than the rule allows, and how long it may be. The numbers may only shrink.
+LONG_FILES = {
+    "property_tests/model_core.py": 634,
+    "reliable_tasks/app.py": 505,
+    "reliable_tasks/canvas/signature.py": 430,
+    "reliable_tasks/groups.py": 407,
+    "reliable_tasks/result.py": 460,
+    "reliable_tasks/retry.py": 426,
+    "reliable_tasks/store/redis/_wire.py": 415,
+    "reliable_tasks/store/values.py": 478,
+    "reliable_tasks/task.py": 487,
+    "reliable_tasks/worker/executor.py": 566,
+    "tests/test_config.py": 866,
+}
+LONG_FUNCTIONS = {
+    "property_tests/simulation/tasks.py::make_app": 54,
+}
+
+
+@pytest.mark.xdist_group("quality")
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tool_has_nothing_to_say(tool: str) -> None:
+    name, *args = TOOLS[tool]
+    command = Path(sys.executable).with_name(name)
+    done = subprocess.run(
+        [command, *args], cwd=ROOT, capture_output=True, text=True, check=False, timeout=170
+    )
+    assert done.returncode == 0, f"{tool}:\n{done.stdout[-8000:]}\n{done.stderr[-2000:]}"
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def test_files_stay_short() -> None:
+    long = {name: lines for name, text in sources() if (lines := text.count("\n")) > MAX_FILE}
+    check_ratchet("files", long, LONG_FILES, MAX_FILE)
+
+
+def test_functions_fit_a_screen() -> None:
+    long = {
+        f"{name}::{function.name}": lines
+        for name, text in sources()
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := code_lines(function)) > MAX_FUNCTION
+    }
+    check_ratchet("functions", long, LONG_FUNCTIONS, MAX_FUNCTION)
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from the first statement to the last: what one reads in order to follow it."""
+    body = function.body
+    first = body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        body = body[1:]
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def check_ratchet(what: str, found: dict[str, int], listed: dict[str, int], limit: int) -> None:
+    grown = {n: k for n, k in found.items() if k > listed.get(n, limit)}
+    assert not grown, f"these {what} are over {limit} lines, or have grown; split them: {grown}"
+    mended = sorted(set(listed) - set(found))
+    assert not mended, f"well done: take these {what} off the list: {mended}"
