@@ -69,6 +69,12 @@ class TaskLogger(logging.Logger):
         super().__init__(name)
         self.parent = logging.getLogger(name)
 
+    if TYPE_CHECKING:
+        # The methods are the base class's; only `_log` knows of the fields.
+        def debug(self, msg: object, *args: object, **fields: Any) -> None: ...
+
+        info = warning = error = critical = exception = debug
+
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the base class names it
         """Whether a line of this level would be written."""
         if self.level:
@@ -129,7 +135,9 @@ def _iso(seconds: float) -> str:
 def _message_and_fields(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     message = record.msg
     if isinstance(message, _EventLine):
-        return message.event, dict(message.fields)
+        known = events.EVENTS[message.event].fields
+        ordered = {k: message.fields[k] for k in known if k in message.fields}
+        return message.event, {**ordered, **message.fields}
     if isinstance(message, dict) and hasattr(record, "_name"):  # of a body's structlog logger
         fields = {k: v for k, v in message.items() if k != "event"}
         return str(message.get("event", "")), fields

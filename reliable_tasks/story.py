@@ -145,7 +145,10 @@ def _retry(detail: dict[str, Any]) -> str:
         parts.append(f"next in {detail['delay']:g} s{at}")
     if detail.get("max_retries") is not None:
         parts.append(f"at most {detail['max_retries']} retries")
-    parts += [f"{name} {detail[name]}" for name in ("policy", "reason") if detail.get(name)]
+    if detail.get("policy"):
+        parts.append(f"by {detail['policy']}")
+    if detail.get("reason"):
+        parts.append(str(detail["reason"]))
     return "; ".join(parts)
 
 

@@ -70,7 +70,7 @@ class Chosen:
         if self.broker:
             app.conf.broker_url = self.broker
         app.set_current()
-        return app
+        return _closed_at_the_end(app)
 
     def open_app(self) -> App:
         """The app of `-A`, or else one without tasks on the store that `-b` or settings name.
@@ -97,7 +97,7 @@ class Chosen:
                 f"there is no store at {Path(url.path).absolute()}; name it with -b URL, or the "
                 "app that knows it with -A module"
             )
-        return app
+        return _closed_at_the_end(app)
 
     def _enter_workdir(self) -> None:
         if self.workdir:
@@ -111,6 +111,13 @@ class Chosen:
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)
+
+
+def _closed_at_the_end(app: App) -> App:
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None:
+        ctx.call_on_close(app.close)
+    return app
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

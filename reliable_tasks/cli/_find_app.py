@@ -31,15 +31,14 @@ def find_app(text: str) -> App:
     name, _, attribute = text.partition(":")
     if not name or name.startswith(".") or "/" in name:
         raise _mistake(text, "write a module as Python imports it: -A package.module")
+    if name.endswith(".py"):
+        raise _mistake(text, f"leave out the .py: -A {name.removesuffix('.py')}")
     module = _import(name)
     if module is None and "." in name and not attribute:
         parent, _, last = name.rpartition(".")
         module, attribute = _import(parent), last
     if module is None:
-        remedy = ""
-        if name.endswith(".py"):
-            remedy = f"; leave out the .py: -A {name.removesuffix('.py')}"
-        raise _mistake(text, f"there is no module {name!r} (looked from {Path.cwd()}){remedy}")
+        raise _mistake(text, f"there is no module {name!r} (looked from {Path.cwd()})")
     return _named(module, attribute, text) if attribute else _only(module, text)
 
 

@@ -62,7 +62,7 @@ def purge_queues(
     if not force:
         click.confirm(f"Revoke {total} waiting messages ({listed})?", abort=True, err=True)
     done = sum(_purge(app, name, waiting[name]) for name in chosen)
-    click.echo(f"Purged {done} messages from {len(chosen)} queue(s).")
+    click.echo(f"Purged {done} of {total}.")
     return done
 
 

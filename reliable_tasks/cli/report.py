@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_OWN = "reliable_tasks."  # names of the tasks that every app has
 _LIBRARIES = ("apsw", "click", "cronsim", "msgspec", "redis", "structlog", "tenacity")
 
 
@@ -41,7 +42,9 @@ def command(chosen: Chosen, acl: bool) -> None:
     click.echo(f"python         {platform.python_version()} ({sys.executable})")
     click.echo(f"platform       {platform.platform()}, {os.cpu_count()} processors")
     click.echo(f"libraries      {', '.join(_versions())}")
-    click.echo(f"app            {app!r}, {len(app.tasks)} tasks")
+    click.echo(
+        f"app            {app.main}: {sum(not name.startswith(_OWN) for name in app.tasks)} tasks"
+    )
     click.echo(f"broker         {mask_url(app.settings.broker_url)}")
     for line in _store_lines(app):
         click.echo(line)
