@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from property_tests.model import Model
-from property_tests.simulation.checks import violations
+from property_tests.simulation.checks import violations, watch_model
 from property_tests.simulation.world import World
 
 __all__ = ["main", "run_seed", "stores"]
@@ -28,7 +28,8 @@ stores: dict[str, Any] = {"model": Model, "sqlite": _sqlite}
 
 def run_seed(seed: int, make_store: Any = Model) -> tuple[World, list[str]]:
     """One world from start to rest, and what it violated."""
-    world = World(seed, make_store)
+    watch = watch_model if isinstance(make_store, type) and issubclass(make_store, Model) else None
+    world = World(seed, make_store, watch=watch)
     world.run()
     return world, violations(world)
 

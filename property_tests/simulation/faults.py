@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.store.values import Verdict
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
 
 __all__ = ["FaultRates", "FaultyStore"]
 
@@ -58,6 +61,8 @@ class FaultyStore:
         self.rates = rates
         self.location = "simulated"
         self.calls = 0
+        self.stale_commits: list[str] = []
+        self._applied: set[tuple[str, int]] = set()
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
@@ -68,6 +73,23 @@ class FaultyStore:
             return self._call(name, verb, args, kwargs)
 
         return call
+
+    def _watched(self, name: str, verb: Any, args: Any, kwargs: Any) -> Any:
+        """Apply a call; of an exchange, note the commits by claims that had been taken away."""
+        if name != "exchange":
+            return verb(*args, **kwargs)
+        commits = args[1]
+        before = self._store.read([commit.id for commit in commits])
+        reply = verb(*args, **kwargs)
+        for commit, record, verdict in zip(commits, before, reply.verdicts, strict=True):
+            stale = record is not None and record.session is not None
+            stale = stale and record.fence != commit.fence
+            applied = (commit.id, commit.fence)
+            if verdict == Verdict.COMMITTED and stale and applied not in self._applied:
+                self.stale_commits.append(f"{commit.id}: stale fence {commit.fence} committed")
+            if verdict == Verdict.COMMITTED:
+                self._applied.add(applied)
+        return reply
 
     def _call(self, name: str, verb: Any, args: Any, kwargs: Any) -> Any:
         self.calls += 1
@@ -81,7 +103,7 @@ class FaultyStore:
             # are found by reconciling, which the lost replies below exercise.
             verb(*args, **kwargs)
             self._tell(f"{name}: delivered twice")
-        reply = verb(*args, **kwargs)
+        reply = self._watched(name, verb, args, kwargs)
         if rates.before + rates.twice <= dice < rates.before + rates.twice + rates.after:
             self._tell(f"{name}: applied, reply lost")
             raise StoreUnavailable("simulated: reply lost")

@@ -17,8 +17,10 @@ class PoisonError(BaseException):
     """The process that runs this body dies of it."""
 
 
-def make_app(effect: Callable[[str, int, int], None]) -> App:
-    """An app whose bodies call `effect(id, attempt, fence)`."""
+def make_app(  # noqa: C901 - a task each
+    effect: Callable[[str, int, int], None], charge: Callable[[str], None]
+) -> App:
+    """An app whose bodies call `effect(id, attempt, fence)`; a step calls `charge(id)`."""
     app = App("sim", broker="sqlite://", set_as_current=False, audit="all")
 
     def note(task: Any) -> None:
@@ -64,7 +66,8 @@ def make_app(effect: Callable[[str, int, int], None]) -> App:
     @app.task(bind=True, name="stepping", max_retries=5)
     def stepping(self: Any, value: int) -> int:
         note(self)
-        return int(self.step("charge", lambda: value))
+        self.step("charge", lambda: charge(self.request.id))
+        return value
 
     @app.task(bind=True, name="total")
     def total(self: Any, values: list[int]) -> int:

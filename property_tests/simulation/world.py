@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from property_tests.simulation.faults import FaultRates, FaultyStore
 from property_tests.simulation.tasks import make_app
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
     from reliable_tasks.store.values import Commit
 
-__all__ = ["StoreMaker", "World"]
+__all__ = ["Effect", "World"]
 
-StoreMaker = "Callable[[Callable[[], int], StoreOptions], Any]"
 _SCOPES = ("until_executed", "until_executing", "while_executing", "until_and_while_executing")
 _POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
+
+
+class Effect(NamedTuple):
+    """A body had its effect on the world."""
+
+    attempt: int
+    fence: int
+    at_ms: int
 
 
 class World:
@@ -32,8 +39,16 @@ class World:
 
     lease_ms = 2_000
 
-    def __init__(self, seed: int, make_store: Any, *, messages: int = 12) -> None:
+    def __init__(
+        self,
+        seed: int,
+        make_store: Any,
+        *,
+        messages: int = 12,
+        watch: Callable[[World], list[str]] | None = None,
+    ) -> None:
         self.seed = seed
+        self.watch = watch
         self.rng = random.Random(seed)
         ids._generator = random.Random(seed)  # ids and jitter follow the seed as well
         self.now_ms = 1_000_000
@@ -41,9 +56,14 @@ class World:
         self.options = StoreOptions(audit="all", audit_ttl_ms=10**12)
         self.real = make_store(lambda: self.now_ms, self.options)
         self.store = FaultyStore(self.real, self.rng, self._tell_store, FaultRates())
-        self.effects: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self.app = make_app(self._effect)
-        self.app.store = self.store  # type: ignore[assignment]
+        self.effects: dict[str, list[Effect]] = defaultdict(list)
+        self.charges: dict[str, int] = defaultdict(int)
+        self.revoked: dict[str, int] = {}
+        self.flagged: dict[str, int] = {}
+        self.sent: dict[str, Message] = {}
+        self.violations: list[str] = []
+        self.app = make_app(self._effect, self._charge)
+        self.app.store = self.store
         self.acknowledged: dict[str, Message] = {}
         self.commits: dict[str, list[str]] = defaultdict(list)
         self.to_send = messages
@@ -67,8 +87,11 @@ class World:
         self.tell("store", what)
 
     def _effect(self, message_id: str, attempt: int, fence: int) -> None:
-        self.effects[message_id].append((attempt, fence))
+        self.effects[message_id].append(Effect(attempt, fence, self.now_ms))
         self.tell("body", f"{message_id} runs: attempt {attempt}, fence {fence}")
+
+    def _charge(self, message_id: str) -> None:
+        self.charges[message_id] += 1
 
     def committed(self, who: str, commit: Commit, verdict: Verdict) -> None:
         what = describe(commit.outcome)
@@ -91,6 +114,8 @@ class World:
     def _something(self) -> None:
         dice = self.rng.random()
         self.now_ms += self.rng.choice((0, 0, 1, 1, 7, 40, 300))
+        if self.watch is not None:
+            self.violations += self.watch(self)
         if dice < 0.10 and self.to_send:
             self._produce()
         elif dice < 0.105:
@@ -132,15 +157,18 @@ class World:
     def _revoke(self) -> None:
         if self.acknowledged:
             chosen = self.rng.choice(sorted(self.acknowledged))
-            try:
-                self.real.revoke([chosen], terminate=self.rng.random() < 0.5)
-            except StoreError:
-                return
-            self.tell("user", f"revoked {chosen}")
+            terminate = self.rng.random() < 0.5
+            found = self.real.revoke([chosen], terminate=terminate)[0].found
+            if found == "revoked":
+                self.revoked[chosen] = self.now_ms
+            elif found == "running":
+                self.flagged.setdefault(chosen, self.now_ms)
+            self.tell("user", f"revokes {chosen}: {found}")
 
     def _produce(self) -> None:
         self.to_send -= 1
         messages = self.rng.choice((self._single, self._once, self._chord, self._chain))()
+        self.sent.update((m.id, m) for m in messages)
         for _ in range(20):  # what a producer does: try again until it is told
             try:
                 receipts = self.store.enqueue(Batch(messages=messages)).receipts
@@ -173,7 +201,9 @@ class World:
             ("plain", "plain", "flaky", "failing", "poison", "ignoring", "rejecting", "stepping")
         )
         args = (7, self.rng.randrange(4)) if name == "flaky" else (7,)
-        timing = self.rng.choice(({}, {}, {"delay_ms": 700}, {"expires_in_ms": 900}))
+        timing: dict[str, Any] = self.rng.choice(
+            ({}, {}, {"delay_ms": 700}, {"expires_in_ms": 900})
+        )
         return (self._message(name, *args, **timing),)
 
     def _once(self) -> tuple[Message, ...]:
