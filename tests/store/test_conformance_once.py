@@ -107,18 +107,18 @@ def _revoked_and_reaped(drive: Driver) -> None:
     drive.lapse()
 
 
-ENDINGS: dict[str, Callable[[Driver], None]] = {
+ENDINGS: dict[str, Callable[[Driver], object]] = {
     "succeeded": _claimed(oc.Succeeded()),
     "failed": _claimed(oc.Failed()),
     "ignored": _claimed(oc.Ignored()),
     "rejected": _claimed(oc.Rejected()),
     "terminated": _claimed(oc.Revoked()),
-    "revoked": lambda drive: drive.store.revoke(["a"]) and None,
+    "revoked": lambda drive: drive.store.revoke(["a"]),
     "revoked while it ran": _revoke_running,
     "revoked and reaped": _revoked_and_reaped,
     "expired": _expire,
     "expired at its claim": _expire_at_claim,
-    "purged": lambda drive: drive.store.purge("celery") and None,
+    "purged": lambda drive: drive.store.purge("celery"),
     "delivery limit": _die_too_often,
 }
 

@@ -106,9 +106,7 @@ def test_drop_deletes_final_records_only(drive: Driver) -> None:
 
 
 def test_purge_revokes_what_waits_on_one_queue(drive: Driver) -> None:
-    drive.put(
-        message("a"), message("b", delay_ms=50), message("c", queue="other"), message("run")
-    )
+    drive.put(message("a"), message("b", delay_ms=50), message("c", queue="other"), message("run"))
     drive.put_one("parked", waits=1)
     assert [c.id for c in drive.claim(1)] == ["a"]
     assert drive.store.purge("celery") == 2

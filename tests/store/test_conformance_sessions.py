@@ -7,9 +7,7 @@ from tests.store.driver import LEASE_MS, SESSION, Driver, message
 
 
 def test_a_session_is_listed_as_it_was_opened(drive: Driver) -> None:
-    info = SessionInfo(
-        id="s", worker="w@h", host="h", pid=7, pid_started="then", queues=("a", "b")
-    )
+    info = SessionInfo(id="s", worker="w@h", host="h", pid=7, pid_started="then", queues=("a", "b"))
     drive.store.open_session(info, 500)
     drive.put_one("m", queue="a")
     drive.claim(1, ("a",), session="s")

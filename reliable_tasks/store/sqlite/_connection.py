@@ -14,7 +14,7 @@ from reliable_tasks import clock
 from reliable_tasks.errors import StoreUnavailable
 
 from . import _schema
-from ._errors import translated
+from ._errors import store_error, translated
 
 __all__ = ["MEMORY", "Database"]
 
@@ -22,8 +22,9 @@ MEMORY: Final = ":memory:"
 CACHED_STATEMENTS: Final = 200
 CACHE_KIB: Final = 16_384
 CHECKPOINT_PAGES: Final = 4000
-LEAST_PAUSE_S: Final = 0.0005
-MOST_PAUSE_S: Final = 0.005
+PAUSE_S: Final = 0.0005
+LONG_PAUSE_S: Final = 0.002
+SHORT_PAUSES: Final = 100
 
 
 class Database:
@@ -80,10 +81,17 @@ class Database:
                     connection.execute("COMMIT")
 
     def changes(self) -> tuple[int, int]:
-        """Another value after anything was committed, by this process or another. Cheap."""
-        with self._lock, translated(self.path, self._busy_timeout_ms):
-            version: Any = self._opened().execute("PRAGMA data_version").fetchall()[0][0]
-            return version, self.commits
+        """Another value after anything was committed, by this process or another.
+
+        As cheap as can be: a worker that waits asks some hundred times a second.
+        """
+        try:
+            with self._lock:
+                connection = self._connection or self._opened()
+                version: Any = connection.execute("PRAGMA data_version").get
+                return version, self.commits
+        except apsw.Error as error:
+            raise store_error(error, self.path, self._busy_timeout_ms) from error
 
     # Opening and closing --------------------------------------------------------------------------
 
@@ -147,7 +155,7 @@ class Database:
             except apsw.BusyError:
                 if clock.monotonic() >= deadline:
                     raise
-                clock.sleep(MOST_PAUSE_S)
+                clock.sleep(LONG_PAUSE_S)
             else:
                 return
 
@@ -180,7 +188,7 @@ def _patience(timeout_ms: int) -> Callable[[int], bool]:
             deadline = clock.monotonic() + timeout_ms / 1000
         if clock.monotonic() >= deadline:
             return False
-        clock.sleep(min(LEAST_PAUSE_S * (tries + 1), MOST_PAUSE_S))
+        clock.sleep(PAUSE_S if tries < SHORT_PAUSES else LONG_PAUSE_S)
         return True
 
     return wait

@@ -14,7 +14,7 @@ from reliable_tasks.errors import (
     StoreUnavailable,
 )
 
-__all__ = ["translated"]
+__all__ = ["store_error", "translated"]
 
 
 _WORDS: Final[tuple[tuple[tuple[type[apsw.Error], ...], type[StoreError], str], ...]] = (
@@ -76,7 +76,12 @@ def translated(location: str, busy_timeout_ms: int) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        matches = ((raised, words) for kinds, raised, words in _WORDS if isinstance(error, kinds))
-        raised, words = next(matches, _OTHERWISE)
-        said = words.format(location=location, busy_timeout_ms=busy_timeout_ms, error=error)
-        raise raised(said) from error
+        raise store_error(error, location, busy_timeout_ms) from error
+
+
+def store_error(error: apsw.Error, location: str, busy_timeout_ms: int) -> StoreError:
+    """The store's own error for one of the driver's."""
+    matches = ((kind, words) for kinds, kind, words in _WORDS if isinstance(error, kinds))
+    kind, words = next(matches, _OTHERWISE)
+    said = words.format(location=location, busy_timeout_ms=busy_timeout_ms, error=error)
+    return kind(said)

@@ -10,7 +10,7 @@ __all__ = ["wait_until"]
 
 SHORTEST_PAUSE_S: Final = 0.001
 LONGEST_PAUSE_S: Final = 0.005
-LOOK_SHARE: Final = 20
+LOOK_SHARE: Final = 10
 """Looking takes at most one part in so many of the time."""
 
 
@@ -27,6 +27,7 @@ def wait_until(look: Callable[[], bool], timeout: float, wake_fd: int = -1) -> b
     """
     deadline = clock.monotonic() + timeout
     pause = SHORTEST_PAUSE_S
+    sleep = _sleeper(wake_fd)
     while True:
         began = clock.monotonic()
         if look():
@@ -36,15 +37,14 @@ def wait_until(look: Callable[[], bool], timeout: float, wake_fd: int = -1) -> b
             return False
         pause = min(pause * 1.5, LONGEST_PAUSE_S)
         span = min(max(pause, LOOK_SHARE * (now - began)), deadline - now)
-        if _sleep(span, wake_fd):
+        if sleep(span):
             return True
 
 
-def _sleep(span: float, wake_fd: int) -> bool:
+def _sleeper(wake_fd: int) -> Callable[[float], object]:
+    """Sleeps for a span in seconds; true when the descriptor became readable."""
     if wake_fd < 0:
-        clock.sleep(span)
-        return False
-    # poll(), since select() refuses descriptors beyond 1023.
-    poller = select.poll()
+        return clock.sleep
+    poller = select.poll()  # select() refuses descriptors beyond 1023
     poller.register(wake_fd, select.POLLIN)
-    return bool(poller.poll(span * 1000))
+    return lambda span: poller.poll(span * 1000)

@@ -1,0 +1,193 @@
+"""The file: where it is, what it is opened with, its schema, and who else's it may be."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from locks import Lock, LockTimeout
+from reliable_tasks.config import Settings, store_url
+from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
+from reliable_tasks.store.sqlite import SqliteStore, _schema
+from reliable_tasks.store.sqlite._record import COLUMNS
+from reliable_tasks.store.sqlite._statements import load
+from reliable_tasks.store.values import Batch, SessionInfo, StoreOptions, Want
+from tests.store.driver import message, once
+from tests.store.sqlite.helpers import OPTIONS, ROOT, count, put, raw
+
+QUERIES = ROOT / "reliable_tasks/store/sqlite/queries"
+
+
+def test_the_location_is_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert SqliteStore("some.db", OPTIONS).location == str(tmp_path / "some.db")
+
+
+def test_nothing_is_made_before_the_first_verb(path: Path) -> None:
+    store = SqliteStore(str(path), OPTIONS)
+    assert not path.exists()
+    store.counts()
+    assert path.exists()
+    store.close()
+
+
+def test_what_was_stored_is_there_for_the_next_to_open(path: Path, store: SqliteStore) -> None:
+    put(store, "a")
+    store.close()
+    other = SqliteStore(str(path), OPTIONS)
+    assert count(other) == count(store) == 1
+    other.close()
+
+
+def test_numbers_go_on_after_a_restart(path: Path, store: SqliteStore) -> None:
+    def fence(opened: SqliteStore) -> int:
+        opened.open_session(SessionInfo(id="s", worker="w"), 1000)
+        (claim,) = opened.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+        return claim.fence
+
+    put(store, "a", "b")
+    first = fence(store)
+    store.close()
+    other = SqliteStore(str(path), OPTIONS)
+    assert fence(other) > first
+    other.close()
+
+
+def test_the_file_is_durable_by_default(store: SqliteStore) -> None:
+    put(store, "a")
+    connection = store._database._opened()
+    assert connection.pragma("synchronous") == 2
+    assert connection.pragma("journal_mode") == "wal"
+    assert store.warnings() == ()
+    assert any("power" in line for line in store.guarantees())
+
+
+def test_a_less_durable_file_is_warned_about(path: Path) -> None:
+    store = SqliteStore(str(path), OPTIONS, synchronous="normal")
+    assert any("loss of power" in line for line in store.warnings())
+    assert not any("power" in line for line in store.guarantees())
+    assert any("memory" in line for line in SqliteStore("", OPTIONS).warnings())
+
+
+def test_a_mistyped_synchronous_is_told_with_the_right_one() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'NORMAL'"):
+        SqliteStore(None, OPTIONS, synchronous="norml")
+
+
+def test_a_url_opens_the_store_it_names(path: Path) -> None:
+    url = store_url(Settings(broker_url=f"sqlite:///{path}?synchronous=NORMAL&busy_timeout=3"))
+    store = SqliteStore.from_url(url, OPTIONS)
+    assert (store.location, store.options.busy_timeout_ms) == (str(path), 3000)
+    assert store.warnings()
+
+
+def test_the_fields_of_a_record_are_the_columns_of_its_table(
+    store: SqliteStore, path: Path
+) -> None:
+    put(store, "a")
+    with raw(path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(records)")]
+    assert tuple(columns) == COLUMNS
+    named = re.findall(r"(\w+) = \?(\d+)", load("record_update"))
+    fields = COLUMNS[COLUMNS.index("queue") :]
+    assert named == [*((c, str(i + 2)) for i, c in enumerate(fields)), ("n", "1")]
+    inserted = load("record_insert").split("VALUES")[0].partition("(")[2]
+    assert tuple(re.findall(r"\w+", inserted)) == COLUMNS
+
+
+LARGE_TABLES = {"records", "audit", "inputs", "broken", "steps", "parked", "stage_members", "locks"}
+WALKS = {"audit_read", "audit_sweep", "find", "parked_orphans"}  # in the table's order, to a limit
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in QUERIES.glob("*.sql")))
+def test_each_query_is_one_bounded_statement_that_uses_an_index(
+    store: SqliteStore, path: Path, name: str
+) -> None:
+    put(store, "a")
+    statement = load(name)
+    assert statement
+    assert ";" not in re.sub(r"'[^']*'", "", statement)
+    with raw(path) as connection:
+        plan = connection.execute("EXPLAIN QUERY PLAN " + statement, _nulls(statement)).fetchall()
+    steps = [str(row[3]) for row in plan]
+    tables = {step.split()[1] for step in steps if re.match(r"SCAN \w+$", step)}
+    assert not tables & LARGE_TABLES or name in WALKS, plan
+
+
+def _nulls(statement: str) -> tuple[None, ...]:
+    numbers = [int(n) for n in re.findall(r"\?(\d+)", statement)]
+    return (None,) * (max(numbers) if numbers else statement.count("?"))
+
+
+def test_a_newer_schema_is_refused_with_the_remedy(store: SqliteStore, path: Path) -> None:
+    put(store, "a")
+    store.close()
+    with raw(path) as connection:
+        connection.pragma("user_version", _schema.VERSION + 1)
+    with pytest.raises(StoreVersionError, match="install the newer release"):
+        store.counts()
+
+
+def test_an_older_schema_is_migrated_and_keeps_its_messages(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "a")
+    store.close()
+    monkeypatch.setattr(_schema, "VERSION", _schema.VERSION + 1)
+    monkeypatch.setitem(_schema.MIGRATIONS, 1, "to_two")
+    monkeypatch.setattr(_schema, "load_schema", {"to_two": "CREATE TABLE added (x)"}.get)
+    assert count(store) == 1
+    with raw(path) as connection:
+        assert connection.pragma("user_version") == _schema.VERSION
+        assert connection.execute("SELECT count(*) FROM added").get == 0
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "a")
+    store.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(_schema, "VERSION", _schema.VERSION + 1)
+        patch.setitem(_schema.MIGRATIONS, 1, "to_two")
+        patch.setattr(_schema, "load_schema", {"to_two": "DROP TABLE counts; nonsense"}.get)
+        with pytest.raises(StoreError, match="nonsense"):
+            store.counts()
+    assert count(store) == 1
+
+
+def test_a_file_that_is_no_database_is_left_alone(store: SqliteStore, path: Path) -> None:
+    path.write_bytes(b"dear diary, " * 500)
+    with pytest.raises(StoreError, match="not an SQLite database"):
+        put(store, "a")
+    assert path.read_bytes().startswith(b"dear diary")
+
+
+def test_the_database_of_another_program_is_left_alone(store: SqliteStore, path: Path) -> None:
+    with raw(path) as connection:
+        connection.execute("CREATE TABLE customers (name)")
+    with pytest.raises(StoreError, match=r"another program.*customers"):
+        put(store, "a")
+    with raw(path) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
+    assert tables == [("customers",)]
+
+
+def test_another_namespace_needs_a_file_of_its_own(store: SqliteStore, path: Path) -> None:
+    put(store, "a")
+    other = SqliteStore(str(path), StoreOptions(namespace="other"))
+    with pytest.raises(StoreError, match=r"'reliable_tasks', not to 'other'"):
+        put(other, "a")
+    other.close()
+
+
+def test_a_lock_of_the_user_and_a_once_lock_are_one_record(store: SqliteStore, path: Path) -> None:
+    with Lock("mine", str(path), namespace=OPTIONS.namespace) as lease:
+        (lock,) = store.locks()
+        assert (lock.name, lock.fence) == ("mine", lease.fence)
+        (receipt,) = store.enqueue(Batch(messages=(message("a", once=once("mine")),))).receipts
+        assert receipt.kind == "duplicate"
+    store.enqueue(Batch(messages=(message("a", once=once("mine")),)))
+    assert store.locks()[0].fence > lease.fence
+    with pytest.raises(LockTimeout):
+        Lock("mine", str(path), namespace=OPTIONS.namespace).acquire(timeout=0)
