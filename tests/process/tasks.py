@@ -1,0 +1,182 @@
+"""The tasks of the program under test, for its workers and for the tests that call them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from reliable_tasks import App, OnceTask, Task
+from reliable_tasks.errors import SoftTimeLimitExceeded
+from tests.process.effects import mark
+
+__all__ = ["Hooked", "Spoiled", "make_app"]
+
+
+class Spoiled(Exception):
+    """An exception that the program registers as safe to rebuild."""
+
+
+class Stranger(Exception):
+    """One that it does not."""
+
+
+class Hooked(Task[Any, Any]):
+    """Its hooks leave marks."""
+
+    def on_success(self, *_: Any) -> None:
+        mark("on_success")
+
+    def on_failure(self, exc: BaseException, *_: Any) -> None:
+        mark(f"on_failure:{type(exc).__name__}")
+
+
+def make_app(url: str, *, limits: bool = True) -> App:
+    """The program on a store, with or without the tasks that have time limits."""
+    app = App("program", broker=url, set_as_current=False, result_exceptions=(Spoiled,))
+    _plain(app)
+    _deadly(app)
+    _slow(app)
+    _coroutines(app)
+    _once(app)
+    if limits:
+        _limited(app)
+    return app
+
+
+def _wait_for(name: str) -> None:
+    """Until the test makes a file of this name; bounded, in case it never does."""
+    path = Path(os.environ["EFFECTS"]).with_name(name)
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _plain(app: App) -> None:
+    @app.task(name="add")
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    @app.task(name="nap")
+    def nap(seconds: float) -> int:
+        mark("nap")
+        time.sleep(seconds)
+        mark("woke")
+        return os.getpid()
+
+    @app.task(name="spoil")
+    def spoil(registered: bool) -> None:
+        raise Spoiled("gone off") if registered else Stranger("who knows")
+
+    @app.task(name="flaky", bind=True, max_retries=5)
+    def flaky(self: Task[Any, Any], failures: int) -> int:
+        mark("flaky")
+        if self.request.retries < failures:
+            raise self.retry(countdown=0.05)
+        return self.request.retries
+
+    @app.task(name="swell")
+    def swell(mib: int) -> int:
+        kept = bytearray(mib * 1024 * 1024)
+        return os.getpid() if kept else 0
+
+    @app.task(name="who")
+    def who() -> int:
+        return os.getpid()
+
+
+def _deadly(app: App) -> None:
+    @app.task(name="poison", base=Hooked)
+    def poison() -> None:
+        mark("poison")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="poison_unless", base=Hooked)
+    def poison_unless(name: str) -> str:
+        mark("poison")
+        if not Path(os.environ["EFFECTS"]).with_name(name).exists():
+            os._exit(9)
+        return "cured"
+
+
+def _slow(app: App) -> None:
+    @app.task(name="wait_for")
+    def wait_for(name: str) -> str:
+        mark("waits")
+        _wait_for(name)
+        mark("goes on")
+        return name
+
+
+def _coroutines(app: App) -> None:
+    @app.task(name="async_add")
+    async def async_add(x: int, y: int) -> int:
+        await asyncio.sleep(0)
+        return x + y
+
+    @app.task(name="async_nap")
+    async def async_nap(seconds: float) -> int:
+        mark("nap")
+        await asyncio.sleep(seconds)
+        mark("woke")
+        return os.getpid()
+
+    @app.task(name="async_block")
+    async def async_block(seconds: float) -> str:
+        mark("nap")
+        time.sleep(seconds)  # noqa: ASYNC251 - what must not cost it its lease
+        return "kept"
+
+    @app.task(name="loop_id")
+    async def loop_id() -> tuple[int, int]:
+        return os.getpid(), id(asyncio.get_running_loop())
+
+
+def _once(app: App) -> None:
+    @app.task(name="once_nap", base=OnceTask)
+    def once_nap(n: int, seconds: float = 0.02) -> int:
+        mark("nap")
+        time.sleep(seconds)
+        mark("woke")
+        return n
+
+    @app.task(name="once_poison", base=OnceTask)
+    def once_poison() -> None:
+        mark("poison")
+        os._exit(9)
+
+
+def _limited(app: App) -> None:
+    @app.task(name="too_long", base=Hooked, time_limit=0.5)
+    def too_long() -> None:
+        mark("starts")
+        time.sleep(60)
+
+    @app.task(name="asked_to_hurry", base=Hooked, soft_time_limit=0.3)
+    def asked_to_hurry(tidy: bool) -> str:
+        try:
+            time.sleep(60)
+        except SoftTimeLimitExceeded:
+            if not tidy:
+                raise
+            mark("tidied")
+        return "tidied"
+
+    @app.task(name="stubborn", base=OnceTask, time_limit=0.5, soft_time_limit=0.2)
+    def stubborn() -> None:
+        while True:
+            with contextlib.suppress(SoftTimeLimitExceeded):
+                mark("alive")
+                time.sleep(0.01)
+
+    @app.task(name="async_hurry", soft_time_limit=0.3)
+    async def async_hurry() -> None:
+        await asyncio.sleep(60)
+
+    @app.task(name="once_too_long", base=OnceTask, time_limit=0.3)
+    def once_too_long() -> None:
+        time.sleep(60)

@@ -1,0 +1,114 @@
+"""The store goes away for a while, and everything goes on by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+
+from reliable_tasks.message import State
+from tests.process.harness import Place, wait_until
+from tests.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def locked_by_somebody(path: Path) -> Iterator[None]:
+    """Hold SQLite's write lock, as a backup or a careless operator does."""
+    connection = apsw.Connection(str(path))
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+def test_pain_46_a_worker_goes_on_after_its_database_was_locked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with contextlib.closing(Place(tmp_path, url)) as place:
+        worker = place.start_worker("-c", "2", settings={"store_busy_timeout": 0.2})
+        running = place.call("wait_for", "go")
+        waiting = [place.call("nap", 0.001) for _ in range(30)]
+        place.wait_effect("waits")
+        with locked_by_somebody(tmp_path / "store.db"):
+            place.write("go", "")
+            place.wait_effect("goes on")
+            wait_until(lambda: "store.unavailable" in worker.log, "it says so")
+            assert not running.ready()
+        assert running.get(timeout=15) == "go", "the outcome was kept, and said again"
+        for result in waiting:
+            result.get(timeout=15)
+        assert "store.recovered" in worker.log
+        assert len(place.effects("waits")) == 1
+
+
+@pytest.fixture
+def durable_server() -> Iterator[RedisServer]:
+    with RedisServer(appendonly=True) as server:
+        yield server
+
+
+def test_pain_4_workers_consume_again_after_each_restart_of_redis(
+    tmp_path: Path, durable_server: RedisServer
+) -> None:
+    with contextlib.closing(Place(tmp_path, durable_server.url)) as place:
+        worker = place.start_worker("--concurrency", "2")
+        for n in range(3):
+            running = place.call("wait_for", f"go-{n}")
+            scheduled = place.call("add", n, 1, countdown=0.5)
+            place.wait_effect("waits", n + 1)
+            durable_server.kill9()
+            place.write(f"go-{n}", "")
+            place.wait_effect("goes on", n + 1)
+            durable_server.restart()
+            assert running.get(timeout=20) == f"go-{n}"
+            assert scheduled.get(timeout=20) == n + 1, "pain 16: what was delayed is still there"
+            assert place.call("add", n, n).get(timeout=20) == 2 * n
+        assert "store.recovered" in worker.log
+        assert len(place.effects("waits")) == 3, "no body ran twice"
+
+
+def test_pain_22_get_outlives_a_restart_of_redis(
+    tmp_path: Path, durable_server: RedisServer
+) -> None:
+    with contextlib.closing(Place(tmp_path, durable_server.url)) as place:
+        place.start_worker("--concurrency", "1")
+        result = place.call("wait_for", "go")
+        place.wait_effect("waits")
+        got: list[str] = []
+        waiter = threading.Thread(target=lambda: got.append(result.get(timeout=30)))
+        waiter.start()
+        durable_server.kill9()
+        durable_server.restart()
+        place.write("go", "")
+        waiter.join(30)
+        assert got == ["go"]
+
+
+def test_a_worker_whose_store_is_gone_still_stops_when_told(tmp_path: Path) -> None:
+    with RedisServer() as server, contextlib.closing(Place(tmp_path, server.url)) as place:
+        worker = place.start_worker("--concurrency", "1")
+        server.kill9()
+        wait_until(lambda: "store.unavailable" in worker.log, "it has noticed")
+        worker.signal(signal.SIGQUIT)
+        assert worker.wait() == 0
+
+
+def test_two_workers_share_a_store_and_take_over_what_another_machine_left(place: Place) -> None:
+    """Its host has another name: nobody sees that it is gone, so the lease decides."""
+    gone = place.start_worker("--concurrency", "1", settings={"session_lease": 1})
+    result = place.call("nap", 0.2)
+    place.wait_effect("nap")
+    gone.signal_tree(signal.SIGSTOP)  # alive for all that this machine can see, and silent
+    place.start_worker("--concurrency", "1")
+    assert result.get(timeout=15) == place.effects("woke")[-1].pid
+    assert place.record(result).state == State.SUCCEEDED
+    assert place.record(result).delivery == 2
