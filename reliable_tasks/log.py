@@ -71,7 +71,8 @@ class TaskLogger(logging.Logger):
 
     if TYPE_CHECKING:
         # The methods are the base class's; only `_log` knows of the fields.
-        def debug(self, msg: object, *args: object, **fields: Any) -> None: ...
+        def debug(self, msg: object, *args: object, **fields: Any) -> None:
+            """Log a line, with fields."""
 
         info = warning = error = critical = exception = debug
 

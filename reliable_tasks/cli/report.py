@@ -71,6 +71,8 @@ def _store_lines(app: App) -> list[str]:
         lines = [f"store          {store.location}"]
         lines += [f"  holds: {text}" for text in store.guarantees()]
         lines += [f"  WARNING: {text}" for text in store.warnings()]
+        states = store.counts().states
+        lines.append(f"messages       {', '.join(f'{n} {s}' for s, n in states.items()) or 'none'}")
     except StoreError as error:
         # A report is wanted most of all when the store is not there.
         return [f"store          cannot be used: {error}"]
