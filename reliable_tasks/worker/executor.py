@@ -8,9 +8,6 @@ once-key yet) give their outcome at once.
 
 from __future__ import annotations
 
-import inspect
-import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +18,6 @@ from reliable_tasks.canvas import ReplaceMessage, arguments_of
 from reliable_tasks.clock import monotonic
 from reliable_tasks.errors import (
     Ignore,
-    MaxRetriesExceededError,
     MessageTooLarge,
     NotRegistered,
     Reject,
@@ -31,91 +27,21 @@ from reliable_tasks.errors import (
 )
 from reliable_tasks.message import decode_headers
 from reliable_tasks.request import Running, request_of_claim
-from reliable_tasks.retry import Attempt
-from reliable_tasks.serialization import (
-    decode_failure,
-    dumps,
-    dumps_call,
-    encode_failure,
-    loads_call,
-)
-from reliable_tasks.task import Task
+from reliable_tasks.serialization import decode_failure, dumps, encode_failure, loads_call
+
+from .attempt import Runner, Started, einfo_of, encode_detail, text_of, traceback_of
+from .retries import failed, retry_asked, retry_decided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextvars import Token
 
     from reliable_tasks.app import App
     from reliable_tasks.message import Headers
-    from reliable_tasks.request import Port, Request
-    from reliable_tasks.retry import Decision
+    from reliable_tasks.request import Port
     from reliable_tasks.store.values import Claim
+    from reliable_tasks.task import Task
 
 __all__ = ["Executor", "Started"]
-
-_HOOKS = ("before_start", "on_success", "on_retry", "on_failure", "after_return")
-
-
-class ExceptionInfo:
-    """What hooks get as `einfo`: the exception and its traceback as text."""
-
-    def __init__(self, exception: BaseException, text: str) -> None:
-        self.exception = exception
-        self.type = type(exception)
-        self.traceback = text
-
-    def __str__(self) -> str:
-        return self.traceback
-
-    def __repr__(self) -> str:
-        return f"<ExceptionInfo: {self.exception!r}>"
-
-
-class _Runner:
-    """A task, with what each of its attempts needs worked out once."""
-
-    __slots__ = ("hooks", "is_async", "limits", "policy", "run", "serializer", "task")
-
-    def __init__(self, task: Task[Any, Any], limits: tuple[float | None, float | None]) -> None:
-        self.task = task
-        self.run = task.run
-        self.is_async = inspect.iscoroutinefunction(task.run)
-        self.serializer = task.serializer_name
-        self.policy = task.policy
-        # A hook that nobody has overridden costs nothing.
-        self.hooks = {h for h in _HOOKS if getattr(type(task), h) is not getattr(Task, h)}
-        soft, hard = task.soft_time_limit, task.time_limit
-        self.limits = (limits[0] if soft is None else soft, limits[1] if hard is None else hard)
-
-
-@dataclass(slots=True)
-class Started:
-    """An attempt whose body is to run now: `run(*args, **kwargs)`, awaited if `is_async`.
-
-    `soft_limit_s` and `hard_limit_s` are for the pool to enforce.
-    """
-
-    claim: Claim
-    runner: _Runner
-    headers: Headers
-    request: Request
-    running: Running
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    began: float
-    soft_limit_s: float | None
-    hard_limit_s: float | None
-    tokens: tuple[Token[Running | None], Token[bool]]
-
-    @property
-    def run(self) -> Callable[..., Any]:
-        """The body."""
-        return self.runner.run
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the body is a coroutine function."""
-        return self.runner.is_async
 
 
 class Executor:
@@ -143,7 +69,7 @@ class Executor:
         self._hostname = hostname
         self._limits = (soft_time_limit, time_limit)
         self._timer = timer
-        self._runners: dict[str, _Runner] = {}
+        self._runners: dict[str, Runner] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
@@ -171,10 +97,10 @@ class Executor:
                 return self.raised(started, exc, retriable=False)
         return started
 
-    def _runner(self, name: str) -> _Runner | None:
+    def _runner(self, name: str) -> Runner | None:
         runner = self._runners.get(name)
         if runner is None and name in self._tasks:
-            runner = self._runners[name] = _Runner(self._tasks[name], self._limits)
+            runner = self._runners[name] = Runner(self._tasks[name], self._limits)
         return runner
 
     def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -190,7 +116,7 @@ class Executor:
     def _start(
         self,
         claim: Claim,
-        runner: _Runner,
+        runner: Runner,
         headers: Headers,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -229,7 +155,7 @@ class Executor:
             tokens,
         )
 
-    def _ignores(self, runner: _Runner, headers: Headers) -> bool:
+    def _ignores(self, runner: Runner, headers: Headers) -> bool:
         for said in (headers.ignore_result, runner.task.ignore_result):
             if said is not None:
                 return bool(said)
@@ -242,12 +168,16 @@ class Executor:
         try:
             asked = started.running.retry
             if asked is not None:
-                return self._ended(started, self._retry_asked(started, asked), asked)
+                return self._ended(started, retry_asked(started, asked, self._timer()), asked)
             if started.runner.policy.watches_results:
-                decision = started.runner.policy.decide(self._attempt(started, result=value))
+                decision = started.runner.policy.decide(
+                    started.for_policy(self._timer(), result=value)
+                )
                 if decision.retry:
                     exc = Retry(f"the result {value!r:.200} is retried")
-                    return self._ended(started, self._retry(started, exc, decision), exc)
+                    return self._ended(
+                        started, retry_decided(started, exc, decision, self._timer()), exc
+                    )
             return self._succeeded(started, value)
         finally:
             self._leave(started)
@@ -267,16 +197,18 @@ class Executor:
         if isinstance(exc, Ignore):
             return self._ignored(started)
         if isinstance(exc, Reject):
-            detail = _json({"reason": str(exc.reason), "requeue": exc.requeue})
+            detail = encode_detail({"reason": str(exc.reason), "requeue": exc.requeue})
             return outcome.Rejected(requeue=exc.requeue, failure=encode_failure(exc), detail=detail)
         if isinstance(exc, Retry):
-            return self._retry_asked(started, exc)
+            return retry_asked(started, exc, self._timer())
         decision = None
         if retriable:
-            decision = started.runner.policy.decide(self._attempt(started, exception=exc))
+            decision = started.runner.policy.decide(
+                started.for_policy(self._timer(), exception=exc)
+            )
             if decision.retry:
-                return self._retry(started, exc, decision)
-        return self._failed(exc, decision)
+                return retry_decided(started, exc, decision, self._timer())
+        return failed(exc, decision)
 
     def _succeeded(self, started: Started, value: Any) -> outcome.Outcome:
         runner, keep = started.runner, not started.request.ignore_result
@@ -290,7 +222,7 @@ class Executor:
                 )
         except Exception as exc:  # noqa: BLE001 - a result that cannot be stored is a failure
             if keep:
-                return self._ended(started, self._failed(exc, None), exc)
+                return self._ended(started, failed(exc), exc)
             result = b""
         task, claim = runner.task, started.claim
         self._hook(started, "on_success", value, claim.id, started.args, started.kwargs)
@@ -311,14 +243,14 @@ class Executor:
         call = (claim.id, started.args, started.kwargs)
         if isinstance(done, outcome.Retry):
             cause = exc.exc or exc if isinstance(exc, Retry) else exc
-            einfo = _einfo(cause)
+            einfo = einfo_of(cause)
             self._hook(started, "on_retry", cause, *call, einfo)
             if signals.task_retry.has_listeners:
                 signals.task_retry.send(task, request=started.request, reason=cause, einfo=einfo)
             self._postrun(started, cause, "RETRY")
             self._tell("attempt.retried", claim, done.detail)
         elif isinstance(done, outcome.Failed):
-            einfo = _einfo(exc)
+            einfo = einfo_of(exc)
             self._hook(started, "on_failure", exc, *call, einfo)
             self._after(started, "FAILURE", exc, einfo)
             if signals.task_failure.has_listeners:
@@ -340,116 +272,7 @@ class Executor:
         said, meta = started.running.progress or ("", None)
         if said == "SUCCESS":
             return outcome.Succeeded(result=dumps(meta, started.runner.serializer))
-        return outcome.Ignored(detail=_json({"state": said}) if said else b"")
-
-    @staticmethod
-    def _failed(exc: BaseException, decision: Decision | None) -> outcome.Failed:
-        detail = {
-            "exception": type(exc).__name__,
-            "message": _text(exc),
-            "reason": decision.reason if decision else "not retried",
-        }
-        failure = encode_failure(exc, _traceback(exc))
-        return outcome.Failed(failure=failure, detail=_json(detail))
-
-    # Retries -------------------------------------------------------------------------------------
-
-    def _now_ms(self, started: Started) -> int:
-        """The store's clock, as far as an executor can know it."""
-        return started.claim.started_ms + round((self._timer() - started.began) * 1000)
-
-    def _attempt(
-        self,
-        started: Started,
-        *,
-        exception: BaseException | None = None,
-        result: Any = None,
-        asked: bool = False,
-    ) -> Attempt:
-        return Attempt(
-            number=started.claim.attempt,
-            first_started_s=started.claim.first_started_ms / 1000,
-            now_s=self._now_ms(started) / 1000,
-            exception=exception,
-            result=result,
-            asked=asked,
-            fn_name=started.claim.task,
-            args=started.args,
-            kwargs=started.kwargs,
-        )
-
-    def _retry_asked(self, started: Started, asked: Retry) -> outcome.Outcome:
-        """`self.retry()`: its own delay, or what the policy says where it gave none."""
-        cause = asked.exc or asked
-        if asked.when is None and asked.eta is None:
-            decision = started.runner.policy.decide(
-                self._attempt(started, exception=cause, asked=True)
-            )
-            if not decision.retry:
-                gave_up = asked.exc or MaxRetriesExceededError(decision.reason)
-                return self._failed(gave_up, decision)
-            return self._retry(started, cause, decision, asked)
-        limit = "" if asked.max_retries is None else f" of {asked.max_retries}"
-        reason = f"the body asked for it: retry {started.claim.attempt}{limit}"
-        return self._retry_record(
-            started, cause, asked, asked.when or 0.0, reason, "self.retry()", asked.max_retries
-        )
-
-    def _retry(
-        self,
-        started: Started,
-        exc: BaseException,
-        decision: Decision,
-        asked: Retry | None = None,
-    ) -> outcome.Retry:
-        limit = started.runner.policy.max_retries
-        return self._retry_record(
-            started,
-            exc,
-            asked,
-            decision.delay_s,
-            decision.reason,
-            decision.policy,
-            limit if isinstance(limit, int) else None,
-        )
-
-    def _retry_record(
-        self,
-        started: Started,
-        exc: BaseException,
-        asked: Retry | None,
-        delay_s: float,
-        reason: str,
-        policy: str,
-        max_retries: int | None,
-    ) -> outcome.Retry:
-        """The retry, with the structured record that the audit trail and the log show."""
-        eta = asked.eta if asked else None
-        at_ms = round(eta.timestamp() * 1000) if eta is not None else None
-        now_ms = self._now_ms(started)
-        if at_ms is not None:
-            delay_s = max(0.0, (at_ms - now_ms) / 1000)
-        detail = {
-            "exception": type(exc).__name__,
-            "message": _text(exc),
-            "delay": round(delay_s, 3),
-            "next_at": now_ms + round(delay_s * 1000) if at_ms is None else at_ms,
-            "max_retries": max_retries,
-            "policy": policy,
-            "reason": reason,
-            "root_id": started.request.root_id,
-            "once_key": started.claim.once_key,
-            "queue": started.claim.queue,
-        }
-        call = asked.call if asked else None
-        return outcome.Retry(
-            delay_ms=max(0, round(delay_s * 1000)),
-            at_ms=at_ms,
-            failure=encode_failure(exc, _traceback(exc)),
-            payload=dumps_call(*call, started.headers.serializer) if call else None,
-            queue=asked.queue if asked else None,
-            detail=_json(detail),
-        )
+        return outcome.Ignored(detail=encode_detail({"state": said}) if said else b"")
 
     # Claims whose body does not run --------------------------------------------------------------
 
@@ -463,19 +286,19 @@ class Executor:
             )
             return self._failed_unrun(claim, exc)
         delay_ms = round(self._settings.unknown_task_delay * 1000)
-        detail = _json({"reason": f"no task {claim.task!r} here", "delay": delay_ms / 1000})
+        detail = encode_detail({"reason": f"no task {claim.task!r} here", "delay": delay_ms / 1000})
         self._tell("attempt.released", claim, detail)
         return outcome.Released(delay_ms=delay_ms, bounce=True, detail=detail)
 
     def _failed_unrun(self, claim: Claim, exc: BaseException) -> outcome.Failed:
-        detail = _json({"exception": type(exc).__name__, "message": _text(exc)})
-        self._tell("attempt.failed", claim, detail, expected=False, einfo=_einfo(exc))
-        return outcome.Failed(failure=encode_failure(exc, _traceback(exc)), detail=detail)
+        detail = encode_detail({"exception": type(exc).__name__, "message": text_of(exc)})
+        self._tell("attempt.failed", claim, detail, expected=False, einfo=einfo_of(exc))
+        return outcome.Failed(failure=encode_failure(exc, traceback_of(exc)), detail=detail)
 
     def _bury(
         self,
         claim: Claim,
-        runner: _Runner,
+        runner: Runner,
         headers: Headers,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -493,8 +316,8 @@ class Executor:
             failure, reason = encode_failure(exc), "delivery limit"
         started = self._start(claim, runner, headers, args, kwargs, None)
         try:
-            detail = {"exception": type(exc).__name__, "message": _text(exc), "reason": reason}
-            done = outcome.Failed(failure=failure, reason=reason, detail=_json(detail))
+            detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
+            done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))
             return self._ended(started, done, exc)
         finally:
             self._leave(started)
@@ -507,7 +330,9 @@ class Executor:
         try:
             getattr(started.runner.task, name)(*args)
         except Exception as exc:  # noqa: BLE001 - the body's outcome stands whatever a hook does
-            events.emit("hook.failed", **self._fields(started.claim), hook=name, einfo=_einfo(exc))
+            events.emit(
+                "hook.failed", **self._fields(started.claim), hook=name, einfo=einfo_of(exc)
+            )
 
     def _after(self, started: Started, status: str, value: Any, einfo: Any) -> None:
         call = (started.claim.id, started.args, started.kwargs)
@@ -545,22 +370,3 @@ class Executor:
         if events.enabled(event):
             said = msgspec.json.decode(detail) if detail else {}
             events.emit(event, **{**said, **self._fields(claim), **more})
-
-
-def _json(fields: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(fields)
-
-
-def _text(exc: BaseException) -> str:
-    try:
-        return str(exc)[:1000]
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"<{type(exc).__name__} whose __str__ raised {type(broken).__name__}>"
-
-
-def _traceback(exc: BaseException) -> str:
-    return "".join(traceback.format_exception(exc))
-
-
-def _einfo(exc: BaseException) -> ExceptionInfo:
-    return ExceptionInfo(exc, _traceback(exc))

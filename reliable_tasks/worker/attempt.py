@@ -1,0 +1,143 @@
+"""An attempt in the making: what its task needs each time, and what is known once it has begun."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks.retry import Attempt
+from reliable_tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Token
+
+    from reliable_tasks.message import Headers
+    from reliable_tasks.request import Request, Running
+    from reliable_tasks.store.values import Claim
+
+__all__ = [
+    "ExceptionInfo",
+    "Runner",
+    "Started",
+    "einfo_of",
+    "encode_detail",
+    "text_of",
+    "traceback_of",
+]
+
+_HOOKS = ("before_start", "on_success", "on_retry", "on_failure", "after_return")
+
+
+class ExceptionInfo:
+    """What hooks get as `einfo`: the exception and its traceback as text."""
+
+    def __init__(self, exception: BaseException, text: str) -> None:
+        self.exception = exception
+        self.type = type(exception)
+        self.traceback = text
+
+    def __str__(self) -> str:
+        return self.traceback
+
+    def __repr__(self) -> str:
+        return f"<ExceptionInfo: {self.exception!r}>"
+
+
+class Runner:
+    """A task, with what each of its attempts needs worked out once."""
+
+    __slots__ = ("hooks", "is_async", "limits", "policy", "run", "serializer", "task")
+
+    def __init__(self, task: Task[Any, Any], limits: tuple[float | None, float | None]) -> None:
+        self.task = task
+        self.run = task.run
+        self.is_async = inspect.iscoroutinefunction(task.run)
+        self.serializer = task.serializer_name
+        self.policy = task.policy
+        # A hook that nobody has overridden costs nothing.
+        self.hooks = {h for h in _HOOKS if getattr(type(task), h) is not getattr(Task, h)}
+        soft, hard = task.soft_time_limit, task.time_limit
+        self.limits = (limits[0] if soft is None else soft, limits[1] if hard is None else hard)
+
+
+@dataclass(slots=True)
+class Started:
+    """An attempt whose body is to run now: `run(*args, **kwargs)`, awaited if `is_async`.
+
+    `soft_limit_s` and `hard_limit_s` are for the pool to enforce.
+    """
+
+    claim: Claim
+    runner: Runner
+    headers: Headers
+    request: Request
+    running: Running
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    began: float
+    soft_limit_s: float | None
+    hard_limit_s: float | None
+    tokens: tuple[Token[Running | None], Token[bool]]
+
+    def now_ms(self, now: float) -> int:
+        """The store's clock, as far as a worker can know it; `now` is of the monotonic clock."""
+        return self.claim.started_ms + round((now - self.began) * 1000)
+
+    def for_policy(
+        self,
+        now: float,
+        *,
+        exception: BaseException | None = None,
+        result: Any = None,
+        asked: bool = False,
+    ) -> Attempt:
+        """What a retry policy is asked about."""
+        return Attempt(
+            number=self.claim.attempt,
+            first_started_s=self.claim.first_started_ms / 1000,
+            now_s=self.now_ms(now) / 1000,
+            exception=exception,
+            result=result,
+            asked=asked,
+            fn_name=self.claim.task,
+            args=self.args,
+            kwargs=self.kwargs,
+        )
+
+    @property
+    def run(self) -> Callable[..., Any]:
+        """The body."""
+        return self.runner.run
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the body is a coroutine function."""
+        return self.runner.is_async
+
+
+def encode_detail(fields: Mapping[str, Any]) -> bytes:
+    """The fields of an outcome's `detail`."""
+    return msgspec.json.encode(fields)
+
+
+def text_of(exc: BaseException) -> str:
+    """What `str()` says of an exception, bounded."""
+    try:
+        return str(exc)[:1000]
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+        return f"<{type(exc).__name__} whose __str__ raised {type(broken).__name__}>"
+
+
+def traceback_of(exc: BaseException) -> str:
+    """The traceback as text."""
+    return "".join(traceback.format_exception(exc))
+
+
+def einfo_of(exc: BaseException) -> ExceptionInfo:
+    """The exception as hooks get it."""
+    return ExceptionInfo(exc, traceback_of(exc))
