@@ -112,7 +112,7 @@ def test_the_span_to_expiry_counts_from_becoming_ready(drive: Driver) -> None:
 
 
 def test_many_expired_ones_do_not_hide_a_live_one(drive: Driver) -> None:
-    old = [message(f"old{i}", expires_ms=drive.clock.now + 1) for i in range(50)]
+    old = [message(f"old{i}", expires_ms=drive.clock.now + 1) for i in range(900)]
     drive.put(*old, message("live"))
     drive.clock.advance(1)
     assert ids(drive, 1) == ["live"]

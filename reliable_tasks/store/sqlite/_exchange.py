@@ -26,6 +26,7 @@ from ._statements import load
 __all__ = ["exchange", "next_due", "promote"]
 
 PROMOTED_PER_EXCHANGE: Final = 100
+LARGEST_PAGE: Final = 1000
 SESSION_READ: Final = load("session_read")
 QUEUED_PAGE: Final = load("queued_page")
 DUE: Final = load("due")
@@ -92,13 +93,16 @@ def _queued(work: Moves, queue: str, page: int) -> Iterator[Rec]:
     """What is queued now, in order, read in pages; bounded."""
     latest = work.seq
     priority, place = -(2**31), 0
-    for _ in range(0, work.options.max_rows, page):
+    seen = 0
+    while seen < work.options.max_rows:
         found = work.records(QUEUED_PAGE, (queue, priority, place, latest, page))
         if found:
             priority, place = found[-1].priority, found[-1].place
         yield from found
         if len(found) < page:
             return
+        seen += page
+        page = min(4 * page, LARGEST_PAGE)  # the first ones were expired, or had to wait
 
 
 def _claim(work: Moves, r: Rec, by: tuple[str, str]) -> bool:

@@ -211,7 +211,9 @@ class Moves(Work):
         once = once_of(r)
         if once is not None and once.scope in HELD_UNTIL and once.scope != "until_expired":
             self.free(once.key, r.id)
-        self._endings.extend((r, edge, result, keep) for edge in edges_of(r))
+        edges = edges_of(r)
+        self.prefetch(edge.child for edge in edges)
+        self._endings.extend((r, edge, result, keep) for edge in edges)
 
     def _follow(self, parent: Rec, edge: Edge, value: bytes, *, keep: bool) -> None:
         """One edge of a parent that has ended."""
