@@ -452,6 +452,12 @@ class App:
         return key
 
     @property
+    def schedules(self) -> Any:
+        """The schedule's entries at run time: add, pause, resume, remove, run_now, list."""
+        # Beat stands beside the app, not below it, and is found by name as a plugin would be.
+        return importlib.import_module("reliable_tasks.beat.entries").Schedules(self)
+
+    @property
     def control(self) -> Any:
         """Revoke, purge, ping and inspect, under Celery's names."""
         from .control import Control  # noqa: PLC0415 - only those who ask for it pay for it

@@ -1,6 +1,22 @@
 """Beat: fires tasks at the slots of their schedules, each slot once, with any number of beats.
 
 The schedules that programs write (`crontab`, `schedule`, `solar`) are to be imported from
-`reliable_tasks.schedules`. This package re-exports nothing, so that a program which only declares
-schedules loads no scheduler, and so that `beat.crontab` and `beat.solar` stay modules.
+`reliable_tasks.schedules`. `Schedules`, the schedule's entries at run time, is here under its own
+name; it loads when it is asked for, so that a program which only declares schedules loads no
+scheduler.
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .entries import Schedules
+
+__all__ = ["Schedules"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Schedules":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .entries import Schedules  # noqa: PLC0415 - only those who ask for it pay for it
+
+    return Schedules

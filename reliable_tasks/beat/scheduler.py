@@ -1,0 +1,229 @@
+"""The scheduler: decides which slots are due and fires them, with the time passed in.
+
+Any number of schedulers may share a store. `Store.fire` advances an entry and enqueues its messages
+in one compare-and-set, so that of those who try it for a slot one succeeds, and the others find
+another next slot there. Nothing is remembered that the store does not know.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from reliable_tasks import events, signals
+from reliable_tasks.errors import StoreFull, StoreReadOnly, StoreUnavailable
+from reliable_tasks.store.values import Batch, Entry, Receipt, ReceiptKind
+
+from .encoding import Timetable, decode_spec, decode_template, messages_of_slot, slot_id
+from .zones import from_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reliable_tasks.message import Message
+    from reliable_tasks.store.base import Store
+
+    from .encoding import Spec
+    from .plan import DuePlan
+
+__all__ = ["Scheduler"]
+
+CATCH_UP_LIMIT: Final = 100
+"""Slots of one entry that are fired in one step of the store."""
+TICKS_PER_STEP: Final = 500
+"""Entries served before the caller gets a turn."""
+RETRY_MS: Final = 60_000
+"""How long an entry rests whose slot could not be fired for a reason of its own."""
+
+# Reading the entries costs some 10 µs for each. These bound what it takes of a core: a hint that
+# something has changed is followed at once where there was none lately, and entries are read now
+# and then in any case, since a change may come between reading and waiting.
+_GAP_MS, _GAP_MS_PER_ENTRY = 50, 0.5
+_READ_AGAIN_MS, _READ_AGAIN_MS_PER_ENTRY, _READ_AGAIN_MS_AT_MOST = 5_000, 6, 60_000
+_SET_BACK_MS = 1000
+
+
+class Scheduler:
+    """Fires the slots of a store's entries.
+
+    Args:
+        store: where the entries are.
+        name: of the beat, for the log.
+    """
+
+    def __init__(self, store: Store, *, name: str = "beat") -> None:
+        self.name = name
+        self._store = store
+        self._namespace = store.options.namespace
+        self._entries: dict[str, Entry] = {}
+        self._due: list[tuple[int, str]] = []
+        self._timetables: dict[str, tuple[int, Timetable]] = {}
+        self._resting: dict[str, tuple[int, int]] = {}
+        self._read_ms: int | None = None
+        self._outdated = False
+
+    @property
+    def size(self) -> int:
+        """How many entries were there when they were last read."""
+        return len(self._entries)
+
+    def changed(self) -> None:
+        """Take the hint that entries may have changed: the next steps read them again."""
+        self._outdated = True
+
+    def step(self, now_ms: int) -> int:
+        """Fire what is due.
+
+        Returns:
+            when to call again, in milliseconds since the epoch; now or earlier: at once.
+
+        Raises:
+            StoreError: the store cannot do it now; what was due is still due.
+        """
+        if self._read_ms is None or now_ms >= self._next_read_ms() or self._went_back(now_ms):
+            self._read(now_ms)
+        for _ in range(TICKS_PER_STEP):
+            if not self._due or self._due[0][0] > now_ms:
+                break
+            _, name = self._due[0]
+            again_ms = self._tick(self._entries[name], now_ms)
+            heapq.heappop(self._due)
+            if again_ms is not None:
+                heapq.heappush(self._due, (again_ms, name))
+        upcoming = self._due[0][0] if self._due else self._next_read_ms()
+        return min(upcoming, self._next_read_ms())
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def _next_read_ms(self) -> int:
+        count = len(self._entries)
+        if self._outdated:
+            pause = _GAP_MS + _GAP_MS_PER_ENTRY * count
+        else:
+            pause = _READ_AGAIN_MS + _READ_AGAIN_MS_PER_ENTRY * count
+        return (self._read_ms or 0) + round(min(pause, _READ_AGAIN_MS_AT_MOST))
+
+    def _went_back(self, now_ms: int) -> bool:
+        """Whether the clock was set back, so that the next reading would be long in coming."""
+        return self._read_ms is not None and now_ms < self._read_ms - _SET_BACK_MS
+
+    def _read(self, now_ms: int) -> None:
+        self._outdated = False
+        self._entries = {entry.name: entry for entry in self._store.entries()}
+        self._read_ms = now_ms
+        for known in (self._timetables, self._resting):
+            for name in known.keys() - self._entries.keys():
+                del known[name]
+        self._due = [
+            (self._rested(entry, entry.next_ms), entry.name)
+            for entry in self._entries.values()
+            if entry.next_ms is not None and not entry.paused
+        ]
+        heapq.heapify(self._due)
+
+    def _rested(self, entry: Entry, due_ms: int) -> int:
+        version, until_ms = self._resting.get(entry.name, (-1, 0))
+        return max(due_ms, until_ms) if version == entry.version else due_ms
+
+    def _timetable(self, entry: Entry) -> Timetable:
+        version, made = self._timetables.get(entry.name, (-1, None))
+        if made is None or version != entry.version:
+            made = Timetable.of(decode_spec(entry.spec))
+            self._timetables[entry.name] = (entry.version, made)
+        return made
+
+    # Firing ---------------------------------------------------------------------------------------
+
+    def _tick(self, entry: Entry, now_ms: int) -> int | None:
+        """Serve one entry that is due; returns when it is due again."""
+        try:
+            return self._serve(entry, now_ms)
+        except (StoreFull, StoreReadOnly, StoreUnavailable):
+            raise  # not about this entry
+        except Exception as error:  # noqa: BLE001 - see below
+            # Whatever is wrong with one entry, a damaged one or one too large, the others go on.
+            self._resting[entry.name] = (entry.version, now_ms + RETRY_MS)
+            events.emit(
+                "beat.failed",
+                entry=entry.name,
+                slot=_instant(entry.next_ms),
+                error=str(error),
+                delay=RETRY_MS / 1000,
+            )
+            return now_ms + RETRY_MS
+
+    def _serve(self, entry: Entry, now_ms: int) -> int | None:
+        timetable = self._timetable(entry)
+        plan = timetable.due(entry.next_ms, now_ms, CATCH_UP_LIMIT)
+        for advanced, batch in _advances(entry, timetable.spec, plan, self._namespace, now_ms):
+            if not self._fire(advanced, batch, now_ms):
+                # Another beat was first, or the entry is not what it was: look at it again.
+                self._outdated = True
+                return None
+        self._resting.pop(entry.name, None)
+        if plan.missed:
+            events.emit(
+                "beat.missed",
+                entry=entry.name,
+                missed=plan.missed,
+                since=_instant(entry.next_ms),
+                policy=timetable.spec.catch_up,
+            )
+        return self._entries[entry.name].next_ms
+
+    def _fire(self, advanced: Entry, batch: Batch, now_ms: int) -> bool:
+        for message in batch.messages:
+            signals.before_task_publish.send(message.task, message=message)
+        expected_ms = self._entries[advanced.name].next_ms
+        done = self._store.fire(advanced, expected_ms, batch)
+        if done is None:
+            return False
+        self._entries[advanced.name] = advanced
+        for message, receipt in zip(batch.messages, done.receipts, strict=True):
+            _tell(advanced, message, receipt, now_ms)
+        return True
+
+
+def _advances(
+    entry: Entry, spec: Spec, plan: DuePlan, namespace: str, now_ms: int
+) -> Iterator[tuple[Entry, Batch]]:
+    """The states that an entry goes through, and what is enqueued as it enters each."""
+    entry = msgspec.structs.replace(entry, missed=entry.missed + plan.missed)
+    if not plan.fire:
+        yield msgspec.structs.replace(entry, next_ms=plan.next_slot_ms), Batch()
+        return
+    template = decode_template(entry.template)
+    following = (*plan.fire[1:], plan.next_slot_ms)
+    for slot_ms, next_ms in zip(plan.fire, following, strict=True):
+        messages = messages_of_slot(
+            template, spec, namespace=namespace, entry=entry.name, slot_ms=slot_ms, now_ms=now_ms
+        )
+        entry = msgspec.structs.replace(
+            entry,
+            next_ms=next_ms,
+            last_ms=slot_ms,
+            last_id=slot_id(namespace, entry.name, slot_ms),
+            runs=entry.runs + 1,
+        )
+        yield entry, Batch(messages=messages, durable=template.durable)
+
+
+def _tell(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -> None:
+    signals.after_task_publish.send(message.task, message=message, receipt=receipt)
+    slot_ms = entry.last_ms or now_ms
+    told = {
+        "entry": entry.name,
+        "slot": _instant(slot_ms),
+        "task": message.task,
+        "id": message.id,
+    }
+    if receipt.kind is ReceiptKind.DUPLICATE:
+        events.emit("beat.suppressed", **told, holder=receipt.holder)
+    elif not message.waits:
+        events.emit("beat.fired", **told, late=max(0, now_ms - slot_ms) / 1000)
+
+
+def _instant(moment_ms: int | None) -> str | None:
+    return None if moment_ms is None else from_ms(moment_ms).isoformat()

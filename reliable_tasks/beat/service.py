@@ -1,0 +1,175 @@
+"""The beat process: a thin shell of signals, sleep and patience around the scheduler."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
+
+from reliable_tasks import clock, events, signals
+from reliable_tasks.errors import StoreError
+
+from .scheduler import Scheduler
+from .sync import code_definitions, run_hooks, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.app import App
+
+    from .definition import Definition
+
+__all__ = ["beat_companion", "run_beat"]
+
+_LONGEST_WAIT_S: Final = 60.0
+_MEASURE_S: Final = 60.0
+_ORPHAN_CHECK_S: Final = 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
+
+class _Signals:
+    """Notes that the process is to stop; the loop acts on it."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.fd, self._in = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._in, False)
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in _STOPPING}
+        self._fd_before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._fd_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self.fd)
+        os.close(self._in)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self.stop = True
+
+    def wait(self, timeout: float) -> None:
+        """Sleep, until a signal comes at the latest."""
+        select.select([self.fd], [], [], timeout)
+
+
+class _Beat:
+    """One beat: what it knows beside its scheduler."""
+
+    def __init__(
+        self, app: App, code: dict[str, Definition], name: str, parent: int | None
+    ) -> None:
+        self._app = app
+        self._code = code
+        self._parent = parent
+        self._scheduler = Scheduler(app.store, name=name)
+        self._synced = False
+        self._ahead_ms = 0
+        self._measure_at = 0.0
+        self._pause_s = 0.0
+
+    def run(self, noticed: _Signals) -> None:
+        while not noticed.stop and not self._orphaned():
+            try:
+                wake_ms = self._turn()
+                self._pause_s = 0.0
+                self._wait(wake_ms, noticed)
+            except StoreError as error:
+                self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+                events.emit("beat.failed", error=str(error), delay=self._pause_s)
+                self._rest(noticed)
+
+    def _turn(self) -> int:
+        """Do what is due now; returns when to come back."""
+        if clock.monotonic() >= self._measure_at:
+            self._measure()
+        if not self._synced:
+            sync(self._app, self._app.store, self._code, self._now_ms())
+            self._synced = True
+            self._scheduler.changed()
+        return self._scheduler.step(self._now_ms())
+
+    def _now_ms(self) -> int:
+        return clock.now_ms() + self._ahead_ms
+
+    def _measure(self) -> None:
+        """Go by the store's clock: those of several machines differ."""
+        before_ms = clock.now_ms()
+        store_ms = self._app.store.now_ms()
+        self._ahead_ms = store_ms - (before_ms + clock.now_ms()) // 2
+        self._measure_at = clock.monotonic() + _MEASURE_S
+
+    def _wait(self, wake_ms: int, noticed: _Signals) -> None:
+        span_s = min((wake_ms - self._now_ms()) / 1000, _LONGEST_WAIT_S)
+        if self._parent is not None:
+            span_s = min(span_s, _ORPHAN_CHECK_S)
+        if span_s > 0 and self._app.store.wait_for_entries(span_s, noticed.fd):
+            self._scheduler.changed()
+
+    def _rest(self, noticed: _Signals) -> None:
+        until = clock.monotonic() + self._pause_s
+        while not noticed.stop and not self._orphaned():
+            left_s = until - clock.monotonic()
+            if left_s <= 0:
+                return
+            noticed.wait(min(left_s, _ORPHAN_CHECK_S))
+
+    def _orphaned(self) -> bool:
+        """Whether the worker that this beat belongs to is gone."""
+        return self._parent is not None and os.getppid() != self._parent
+
+
+def run_beat(
+    app: App,
+    *,
+    name: str | None = None,
+    parent: int | None = None,
+    allow_unknown: bool = False,
+) -> int:
+    """Run a beat in this process until it is told to stop (TERM, INT, QUIT or HUP).
+
+    While the store is away it tries again and again, and then deals with the slots that have passed
+    as each entry's `catch_up` says.
+
+    Args:
+        app: whose schedule it is.
+        name: of this beat, for the log; any number may have the same.
+        parent: stop as well when this process, the parent of this one, is gone.
+        allow_unknown: entries of the code may name tasks that are not registered here.
+
+    Returns:
+        the exit code, 0.
+
+    Raises:
+        ConfigError: an entry of the code is not possible.
+    """
+    app.import_modules()
+    run_hooks(app)
+    code = code_definitions(app, clock.now_ms(), allow_unknown=allow_unknown)
+    name = name or f"beat@{socket.gethostname()}"
+    signals.beat_init.send(app)
+    events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))
+    with _Signals() as noticed:
+        _Beat(app, code, name, parent).run(noticed)
+    events.emit("beat.stopped", beat=name, pid=os.getpid())
+    app.close()
+    return 0
+
+
+def beat_companion(app: App, *, allow_unknown: bool = False) -> Callable[[], int]:
+    """What a worker runs in a process of its own for `-B`: a beat that ends with this process.
+
+    Raises:
+        ConfigError: an entry of the code is not possible; told here, before anything runs.
+    """
+    app.import_modules()
+    run_hooks(app)
+    code_definitions(app, clock.now_ms(), allow_unknown=allow_unknown)
+    return partial(run_beat, app, parent=os.getpid(), allow_unknown=allow_unknown)
