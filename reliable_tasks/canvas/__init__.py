@@ -11,7 +11,7 @@ from .plan import MAX_DEPTH, MAX_NODES, plan_of
 from .primitives import chain, chord, chunks, group, xmap, xstarmap
 from .render import render_dot, render_mermaid, render_tree
 from .replacing import ReplaceMessage, add_to_running_chord, replace_running
-from .signature import Signature, maybe_signature, signature, subtask
+from .signatures import Signature, maybe_signature, signature, subtask
 
 __all__ = [
     "MAX_DEPTH",

@@ -65,13 +65,11 @@ def _value(app: App, given: Input) -> Any:
 def _serializer_of(data: bytes, usual: str) -> str:
     """Which codec wrote a result: an input does not say, and its parent may have its own.
 
-    JSON begins with an ASCII character, which MessagePack would read as a whole small number; so
-    more than one byte can only be one of the two. One byte is what is usual here.
+    JSON begins with an ASCII character, which MessagePack reads as a small number and nothing
+    after it; so only a single digit can be either, and that is taken for what is usual here.
     """
-    if data[:1] == b"\x80" and data[1:2] == b"\x05":
-        return "pickle"
     if len(data) == 1:
-        return usual
+        return usual if data.isdigit() else "msgpack"
     return "json" if data[0] < _FIRST_BEYOND_ASCII else "msgpack"
 
 

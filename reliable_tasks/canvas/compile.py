@@ -21,7 +21,7 @@ from reliable_tasks.serialization import dumps
 from .plan import Call, Par, Plan, Seq, plan_of
 
 if TYPE_CHECKING:
-    from .signature import Signature
+    from .signatures import Signature
 
 __all__ = ["Graph", "Node", "Spec", "compile_plan"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
 
-    from .signature import Signature
+    from .signatures import Signature
 
 __all__ = ["apply_here"]
 
@@ -142,7 +142,10 @@ class _Evaluation:
 
 
 def _raised(failed: EagerResult[Any]) -> BaseException:
+    """What ended it; for a body that never ran, what its member raised."""
     value = failed.result
+    if isinstance(value, ChordError) and value.__cause__ is not None:
+        return value.__cause__
     return value if isinstance(value, BaseException) else ChordError(f"{failed.id} was ignored")
 
 

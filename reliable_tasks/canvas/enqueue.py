@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
 
-    from .signature import Signature
+    from .signatures import Signature
 
 __all__ = ["apply_canvas", "enqueue_many", "handles_of", "messages_of"]
 
@@ -59,7 +59,7 @@ def _compiled(
     kwargs: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> tuple[Graph, dict[str, Any]]:
-    from .signature import _clean  # noqa: PLC0415 - which imports this module in turn
+    from .signatures import _clean  # noqa: PLC0415 - which imports this module in turn
 
     given = {**sig.options, **_clean(options, sig.app)}
     publish = {name: given[name] for name in _PUBLISH if name in given}

@@ -11,7 +11,7 @@ from .enqueue import handles_of
 from .plan import plan_of
 
 if TYPE_CHECKING:
-    from .signature import Signature
+    from .signatures import Signature
 
 __all__ = ["freeze"]
 

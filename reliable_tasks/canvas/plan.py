@@ -16,7 +16,7 @@ from reliable_tasks.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .signature import Signature
+    from .signatures import Signature
 
 __all__ = ["MAX_DEPTH", "MAX_NODES", "Call", "Par", "Plan", "Seq", "plan_of"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from reliable_tasks import calls
 from reliable_tasks.errors import ConfigError
 
-from .signature import _SHOWN, Signature, _Item, maybe_signature
+from .signatures import _SHOWN, Signature, _Item, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App

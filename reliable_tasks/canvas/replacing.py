@@ -12,7 +12,7 @@ from .compile import compile_plan
 from .enqueue import messages_of
 from .plan import plan_of
 from .primitives import chain, group
-from .signature import Signature, maybe_signature
+from .signatures import Signature, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.message import Message

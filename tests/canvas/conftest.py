@@ -1,0 +1,45 @@
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from property_tests.model import Model
+from reliable_tasks.store.values import StoreOptions
+from tests.canvas.helpers import Bench, Open, add_tasks
+from tests.fakes import FakeClock
+from tests.store.factories import FACTORIES
+
+
+@pytest.fixture(params=["model", *sorted(FACTORIES)])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Which store a bench stands on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def open_bench(store_kind: str) -> Iterator[Open]:
+    """Open a bench, with settings of its app as keywords."""
+    with ExitStack() as stack:
+
+        def open_one(**settings: Any) -> Bench:
+            clock = FakeClock()
+            options = StoreOptions(audit="all", max_batch=settings.get("max_batch", 1000))
+            store: Any = Model(clock, options)
+            if store_kind != "model":
+                store = stack.enter_context(FACTORIES[store_kind](options, clock))
+            return Bench(store, clock, **settings)
+
+        yield open_one
+
+
+@pytest.fixture
+def bench(open_bench: Open) -> Bench:
+    """A bench with the settings' defaults."""
+    return open_bench()
+
+
+@pytest.fixture
+def t(bench: Bench) -> Any:
+    """Small tasks on the bench's app."""
+    return add_tasks(bench.app)

@@ -1,0 +1,186 @@
+"""Whole or not at all: batches, stages, ids that are taken, once-tasks in workflows."""
+
+from typing import Any
+
+import pytest
+
+from reliable_tasks import OnceTask, chain, chord, group
+from reliable_tasks.canvas import MAX_DEPTH
+from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
+from reliable_tasks.message import State
+from tests.canvas.helpers import Bench, Open, add_tasks
+
+
+def test_a_canvas_is_one_batch(t: Any, bench: Bench) -> None:
+    chord([t.echo.si(i) for i in range(5)], t.xsum.s() | t.add.s(1))()
+    assert [len(batch.messages) for batch in bench.store.batches] == [7]
+    assert bench.store.batches[0].stage is None
+
+
+def test_parts_that_wait_are_stored_before_those_that_start(t: Any, bench: Bench) -> None:
+    (t.echo.si(1) | group(t.echo.s(), t.echo.s()) | t.xsum.s())()
+    waits = [message.waits for message in bench.store.batches[0].messages]
+    assert waits == sorted(waits, key=bool, reverse=True)
+    assert waits.count(0) == 1
+
+
+def test_a_canvas_larger_than_a_batch_is_staged(open_bench: Open) -> None:
+    bench = open_bench(max_batch=10)
+    t = add_tasks(bench.app)
+    result = chord([t.echo.si(i) for i in range(55)], t.xsum.s())()
+    batches = bench.store.batches
+    assert [len(batch.messages) for batch in batches[:6]] == [10, 10, 10, 10, 10, 6]
+    assert not any(batch.seal for batch in batches[:6])
+    assert all(batch.seal and not batch.messages for batch in batches[6:])
+    assert len({batch.stage for batch in batches}) == 1
+    assert result.get() == sum(range(55))
+    assert bench.ran == {"echo": 55, "xsum": 1}
+
+
+def test_a_producer_that_dies_half_way_leaves_nothing(open_bench: Open) -> None:
+    bench = open_bench(max_batch=10)
+    t = add_tasks(bench.app)
+    bench.store.dies_after = 3
+    with pytest.raises(StoreUnavailable):
+        chord([t.echo.si(i) for i in range(55)], t.xsum.s()).apply_async(retry=False)
+    assert len(bench.store.batches) == 3
+    assert not bench.work()
+    bench.clock.advance(10**8)
+    while bench.store.reap().more:
+        pass
+    bench.store.reap()
+    assert bench.records() == []
+    assert bench.ran == {}
+
+
+def test_an_id_that_is_taken_refuses_the_whole_canvas(t: Any, bench: Bench) -> None:
+    t.echo.apply_async((1,), task_id="mine")
+    line = chain(t.echo.si(1), t.echo.s().set(task_id="mine"), t.echo.s())
+    with pytest.raises(AlreadyQueued, match="mine"):
+        line()
+    bench.drain()
+    assert bench.ran == {"echo": 1}
+
+
+def test_the_same_frozen_canvas_twice_is_one(t: Any, bench: Bench) -> None:
+    line = chain(t.echo.si(1), t.add.s(1))
+    promised = line.freeze()
+    first, second = line(), line()
+    assert promised.id == first.id == second.id
+    assert second.get() == 2
+    assert bench.ran == {"echo": 1, "add": 1}
+
+
+def test_one_id_for_two_parts_is_an_error(t: Any) -> None:
+    same = t.echo.si(1).set(task_id="same")
+    with pytest.raises(ConfigError, match="same"):
+        group(same, same)()
+
+
+def test_too_deep_is_an_error(t: Any) -> None:
+    deep = t.echo.si(1)
+    for _ in range(MAX_DEPTH + 1):
+        deep = group(deep, t.echo.si(2))
+    with pytest.raises(ConfigError, match="nested more than"):
+        deep()
+
+
+def test_deep_canvases_run(t: Any) -> None:
+    deep: Any = t.xsum.s()
+    for _ in range(MAX_DEPTH - 10):
+        deep = chord([t.echo.si(1), t.echo.si(1)], deep)
+    assert deep().get() == 2
+
+
+@pytest.fixture
+def slow(bench: Bench) -> Any:
+    @bench.app.task(name="slow", base=OnceTask)
+    def slow(value: int = 0) -> int:
+        return value * 10
+
+    return slow
+
+
+def test_chains_that_share_a_head_both_finish(t: Any, bench: Bench, slow: Any) -> None:
+    one = chain(slow.s(1), t.add.s(1))()
+    two = chain(slow.s(1), t.add.s(2))()
+    assert (one.get(), two.get()) == (11, 12)
+    assert bench.ran["slow"] == 1
+
+
+def test_a_part_joins_a_message_outside(t: Any, bench: Bench, slow: Any) -> None:
+    lone = slow.delay(1)
+    knot = chord([slow.s(1), t.echo.si(5)], t.xsum.s())()
+    assert knot.get() == 15
+    assert lone.get() == 10
+    assert bench.ran["slow"] == 1
+
+
+def test_once_parts_of_one_chain_do_not_wait_for_each_other(
+    t: Any, bench: Bench, slow: Any
+) -> None:
+    result = chain(t.echo.si(1), slow.s(), t.echo.s(), slow.si(1))()
+    assert result.get() == 10
+    bench.drain()
+    assert bench.unended() == []
+
+
+def test_equal_once_members_run_once(t: Any, bench: Bench, slow: Any) -> None:
+    assert chord([slow.s(1), slow.s(1), slow.s(2)], t.xsum.s())().get() == 40
+    assert bench.ran["slow"] == 2
+
+
+def test_a_message_joined_after_it_ended_still_hands_on(t: Any, bench: Bench) -> None:
+    @bench.app.task(name="daily", base=OnceTask, once={"scope": "until_expired", "timeout": 3600})
+    def daily() -> str:
+        return "done"
+
+    daily.delay().get()
+    assert chain(daily.si(), t.echo.s())().get() == "done"
+    assert bench.ran["daily"] == 1
+
+
+def test_a_lone_once_signature_raises_and_a_group_of_one_joins(bench: Bench, slow: Any) -> None:
+    held = slow.s(1)()
+    assert held == 10
+    first = slow.s(1).apply_async()
+    with pytest.raises(AlreadyQueued):
+        slow.s(1).apply_async()
+    assert group(slow.s(1))().get() == [10]
+    assert first.get() == 10
+    assert bench.ran["slow"] == 1
+
+
+def test_a_graceful_duplicate_gives_the_handle_there_is(bench: Bench, slow: Any) -> None:
+    first = slow.s(1).apply_async()
+    again = slow.s(1).set(once={"graceful": True}).apply_async()
+    assert again.id == first.id
+    assert again.duplicate
+    many = bench.app.enqueue_many([slow.s(2), slow.s(1).set(once={"graceful": True})])
+    assert many[1].id == first.id
+    with pytest.raises(AlreadyQueued):
+        bench.app.enqueue_many([slow.s(1)])
+
+
+def test_inputs_outlive_results(open_bench: Open) -> None:
+    bench = open_bench(result_expires=1)
+    t = add_tasks(bench.app)
+    late = t.echo.si(2).set(countdown=100)
+    result = chord([t.echo.si(1), late], t.xsum.s())()
+    while not bench.ran["xsum"]:
+        assert bench.work()
+        bench.store.reap()
+    assert result.get() == 3
+
+
+def test_a_large_chord_costs_no_more_per_member(open_bench: Open) -> None:
+    bench = open_bench()
+    t = add_tasks(bench.app)
+    result = chord([t.echo.si(1) for _ in range(2500)], t.xsum.s())()
+    bench.limit = 500
+    assert result.get() == 2500
+    edges = [len(m.edges) for batch in bench.store.batches for m in batch.messages]
+    assert sum(edges) == 2500
+    assert max(edges) == 1
+    states = {record.state for record in bench.records()}
+    assert states == {State.SUCCEEDED}
