@@ -1,5 +1,6 @@
 """A store with messages in every state, made without a worker."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from reliable_tasks.message import Headers, Message, OnceLock, encode_headers
 from reliable_tasks.serialization import dumps, dumps_call, encode_failure
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import Batch, Claim, Commit, SessionInfo, StoreOptions, Want
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+"""For programs of their own, which run in a temporary directory."""
 
 SESSION = SessionInfo(id="s1", worker="w@h", pid=77, queues=("celery",))
 

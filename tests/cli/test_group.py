@@ -13,10 +13,15 @@ from click.testing import CliRunner, Result
 from reliable_tasks import __version__, clock
 from reliable_tasks.cli import cli
 from reliable_tasks.cli._group import COMMANDS
+from tests.cli.support import ENVIRONMENT, ROOT
 
 Run = Callable[..., Result]
 Mistake = Callable[..., str]
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+REFERENCE = ROOT / "docs" / "reference" / "cli.md"
+
+
+def output_of(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
 
 
 def test_help_lists_all_commands_and_is_quick() -> None:
@@ -24,7 +29,7 @@ def test_help_lists_all_commands_and_is_quick() -> None:
     for _ in range(3):
         began = clock.monotonic()
         command = [sys.executable, "-m", "reliable_tasks", "--help"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = output_of(*command)
         took.append(clock.monotonic() - began)
     assert all(f"\n  {name} " in found.stdout for name in COMMANDS)
     assert min(took) < 0.3
@@ -40,7 +45,7 @@ def test_help_imports_no_command() -> None:
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
     )
     command = [sys.executable, "-c", program]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == "[]\n"
+    assert output_of(*command).stderr == "[]\n"
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -105,7 +110,7 @@ def test_a_fault_of_our_own_is_one_line_too_unless_debugging(
 
 def test_a_reader_that_has_had_enough_is_no_fault() -> None:
     program = f"{sys.executable} -m reliable_tasks --help | true; echo ${{PIPESTATUS[0]}}"
-    found = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+    found = output_of("bash", "-c", program)
     assert found.stderr == ""
     assert re.fullmatch("[01]\n", found.stdout)
 

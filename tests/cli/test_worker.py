@@ -15,6 +15,7 @@ from click.testing import Result
 from reliable_tasks import worker as worker_package
 from reliable_tasks.cli._pidfile import pidfile_of
 from reliable_tasks.worker import WorkerOptions
+from tests.cli.support import ENVIRONMENT
 
 Run = Callable[..., Result]
 Mistake = Callable[..., str]
@@ -114,13 +115,12 @@ def test_a_pidfile_of_a_process_that_runs_is_respected(
 
 
 def _command(*args: str, **options: Any) -> subprocess.Popen[str]:
-    root = str(Path(__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-m", "reliable_tasks", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": root},
+        env=ENVIRONMENT,
         **options,
     )
 
