@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import apsw
+
 from tests.process.tasks import make_app
 
 if TYPE_CHECKING:
@@ -230,6 +232,28 @@ class Place:
             seconds,
         )
         return found[count - 1]
+
+    def freeze(self, worker: Worker) -> None:
+        """Stop its processes with SIGSTOP, at a moment when none of them holds SQLite's lock."""
+        for _ in range(100):
+            worker.signal_tree(signal.SIGSTOP)
+            if self._writable():
+                return
+            worker.signal_tree(signal.SIGCONT)
+        raise AssertionError("it always held the lock of the database")
+
+    def _writable(self) -> bool:
+        if not self.store_url.startswith("sqlite:///"):
+            return True
+        connection = apsw.Connection(self.store_url.removeprefix("sqlite:///"))
+        connection.set_busy_timeout(100)
+        try:
+            connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+        except apsw.BusyError:
+            return False
+        finally:
+            connection.close()
+        return True
 
     def close(self) -> None:
         """End every process of this place."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def locked_by_somebody(path: Path) -> Iterator[None]:
     """Hold SQLite's write lock, as a backup or a careless operator does."""
     connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(10_000)
     try:
         connection.execute("BEGIN IMMEDIATE")
         yield
@@ -103,11 +104,10 @@ def test_a_worker_whose_store_is_gone_still_stops_when_told(tmp_path: Path) -> N
 
 
 def test_two_workers_share_a_store_and_take_over_what_another_machine_left(place: Place) -> None:
-    """Its host has another name: nobody sees that it is gone, so the lease decides."""
     gone = place.start_worker("--concurrency", "1", settings={"session_lease": 1})
     result = place.call("nap", 0.2)
     place.wait_effect("nap")
-    gone.signal_tree(signal.SIGSTOP)  # alive for all that this machine can see, and silent
+    place.freeze(gone)  # alive for all that this machine can see, and silent
     place.start_worker("--concurrency", "1")
     assert result.get(timeout=15) == place.effects("woke")[-1].pid
     assert place.record(result).state == State.SUCCEEDED

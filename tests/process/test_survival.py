@@ -88,7 +88,7 @@ def test_pain_2_a_worker_stopped_beyond_its_lease_commits_nothing_when_it_goes_o
     stopped = place.start_worker("--concurrency", "1", settings=settings)
     result = place.call("nap", 0.3)
     first = place.wait_effect("nap")
-    stopped.signal_tree(signal.SIGSTOP)
+    place.freeze(stopped)
     place.start_worker("--concurrency", "1", settings=settings)
     second = place.wait_effect("nap", 2)
     value = result.get(timeout=15)
