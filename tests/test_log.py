@@ -405,5 +405,6 @@ def test_structlog_is_imported_when_the_log_is_set_up_and_not_before() -> None:
         "get_task_logger('x').warning('hello'); print('structlog' in sys.modules)"
     )
     command = [sys.executable, "-c", program]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    root = Path(__file__).parents[1]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert (found.stdout, found.stderr) == ("False\n", "hello\n")
