@@ -28,7 +28,7 @@ def command(chosen: Chosen, loglevel: str, logfile: str | None, pidfile: str | N
     app = chosen.find_app()
     app.import_modules()
     set_up_log(app.settings, chosen, loglevel, logfile)
-    from reliable_tasks.beat.scheduler import run_beat  # noqa: PLC0415 - `--help` needs none of it
+    from reliable_tasks.beat.service import run_beat  # noqa: PLC0415 - `--help` needs none of it
 
     with pidfile_of(pidfile):
         if not chosen.quiet:

@@ -90,13 +90,13 @@ def _changed(settings: Settings) -> list[tuple[str, object]]:
 
 
 def _acl(settings: Settings) -> str:
-    """The line for the server's ACL file.
+    """The rules as `ACL SETUSER name` takes them.
 
     Raises:
         click.UsageError: the store is not Redis.
     """
     if store_url(settings).kind != "redis":
         raise click.UsageError("--acl is about Redis; the store is SQLite, which has no users")
-    from reliable_tasks.store.redis import acl_line  # noqa: PLC0415 - only for Redis
+    from reliable_tasks.store.redis import acl_rules  # noqa: PLC0415 - only for Redis
 
-    return acl_line(settings.store_namespace)
+    return acl_rules(settings.store_namespace)

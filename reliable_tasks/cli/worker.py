@@ -16,6 +16,8 @@ from ._pidfile import pidfile_of
 from ._queues import QUEUES, served
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reliable_tasks.app import App
     from reliable_tasks.worker import WorkerOptions
 
@@ -156,10 +158,10 @@ def _options(app: App, chosen: Chosen, given: dict[str, Any]) -> WorkerOptions:
     )
 
 
-def _beat_of(app: App) -> Any:
-    from reliable_tasks.beat.scheduler import run_beat  # noqa: PLC0415 - most workers run none
+def _beat_of(app: App) -> Callable[[], int]:
+    from reliable_tasks.beat.service import beat_companion  # noqa: PLC0415 - most run none
 
-    return lambda: run_beat(app)
+    return beat_companion(app)
 
 
 def _pool(name: str | None) -> str | None:

@@ -283,3 +283,9 @@ def test_report_is_there_when_the_store_is_not(run: Run, tasks: str, tmp_path: P
 
 def test_acl_is_about_redis(mistake: Mistake, shop: Shop) -> None:
     assert "--acl is about Redis" in mistake("-b", shop.url, "report", "--acl")
+
+
+def test_acl_names_the_keys_of_the_namespace(run: Run) -> None:
+    told = run("-b", "redis://127.0.0.1:1/0", "report", "--acl").stdout
+    assert "~{reliable_tasks}" in told
+    assert "+evalsha" in told

@@ -70,6 +70,17 @@ def test_what_the_line_leaves_open_the_settings_say(
     assert options.companions == ()
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("-B", "-A", "{}", "worker"), ("-A", "{}", "worker", "-B"), ("worker", "-B", "-A", "{}")],
+)
+def test_a_beat_runs_beside_a_worker(
+    args: tuple[str, ...], run: Run, started: list[WorkerOptions], tasks: str
+) -> None:
+    assert "beat       0 entries" in run(*(arg.format(tasks) for arg in args)).stdout
+    assert len(started[0].companions) == 1
+
+
 def test_autoscale_means_its_maximum(run: Run, started: list[WorkerOptions], tasks: str) -> None:
     run("-A", tasks, "worker", "--autoscale", "6,2")
     assert started[0].concurrency == 6
@@ -123,6 +134,17 @@ def _command(*args: str, **options: Any) -> subprocess.Popen[str]:
         env=ENVIRONMENT,
         **options,
     )
+
+
+def test_a_beat_stops_when_told(tasks: str, tmp_path: Path) -> None:
+    beat = _command("-A", tasks, "beat", "-l", "info", cwd=tmp_path)
+    assert beat.stderr is not None
+    assert json.loads(beat.stderr.readline())["event"] == "beat.started"
+    beat.send_signal(signal.SIGTERM)
+    told, log = beat.communicate(timeout=60)
+    assert beat.returncode == 0
+    assert str(tmp_path / "shop.db") in told
+    assert json.loads(log.splitlines()[-1])["event"] == "beat.stopped"
 
 
 def test_a_worker_runs_a_call_and_stops_when_told(tasks: str, tmp_path: Path) -> None:
