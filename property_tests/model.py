@@ -307,7 +307,8 @@ class Model(Core):
         late = [r for r in self._live() if r.expires is not None and r.expires <= now]
         late = [r for r in late if r.state != State.RUNNING]
         for r in late:
-            self._end(r, State.REVOKED, "expired")
+            if r.state not in FINAL_STATES:  # the ending of one may have been that of another
+                self._end(r, State.REVOKED, "expired")
         unparked = 0
         for name in [n for n in self.lock_table if self._lock_of(n) is None]:
             del self.lock_table[name]

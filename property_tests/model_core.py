@@ -514,7 +514,7 @@ class Core:
         r.parked = None
         if name.endswith(":run"):
             self._queue_at(r, None, keep_place=True)
-        else:
+        elif self._admit(r) and self._startable(r):
             self._ready(r)
 
     def release_lock(self, name: str, owner: str) -> bool:

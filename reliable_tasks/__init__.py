@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import signals
-    from .app import App, shared_task
+    from .app import App
     from .canvas import Signature, chain, chord, group, signature
     from .errors import AlreadyQueued, Ignore, Reject, Retry
     from .groups import GroupResult
+    from .registry import shared_task
     from .result import AsyncResult, allow_join_result
     from .retry import RetryPolicy
     from .schedules import crontab
@@ -70,7 +71,7 @@ _HOMES = {
     "current_app": "_current",
     "current_task": "_current",
     "group": "canvas",
-    "shared_task": "app",
+    "shared_task": "registry",
     "signature": "canvas",
 }
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from . import _state, calls, events, signals
+from ._task_options import duplicate_is_error
 from .builtins import register_builtins
 from .config import Conf, Settings, check_backend, exception_classes, store_url
-from .errors import AlreadyQueued, ConfigError, NotRegistered, StoreUnavailable, suggest
+from .errors import AlreadyQueued, ConfigError, StoreUnavailable
 from .groups import GroupResult
+from .registry import TaskRegistry, task_of_function
 from .result import AsyncResult
 from .retry import publish_retrying
 from .serialization import SafeExceptions
 from .store import open_store
 from .store.values import Batch, Enqueued, Receipt, ReceiptKind
-from .task import Task, duplicate_is_error
+from .task import Task
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -29,17 +30,10 @@ if TYPE_CHECKING:
     from .message import Message
     from .store.base import Store
 
-__all__ = ["App", "shared_task"]
+__all__ = ["App"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class TaskRegistry(dict[str, Task[Any, Any]]):
-    """The tasks of an app by name; a missing one raises `NotRegistered` with the nearest name."""
-
-    def __missing__(self, name: str) -> Task[Any, Any]:
-        raise NotRegistered(f"no task is registered as {name!r}{suggest(name, self)}")
 
 
 class App:
@@ -194,40 +188,10 @@ class App:
             ConfigError: an option is unknown or not possible, or the name is taken.
         """
         if fun is not None and not options:
-            return self._task_of(fun, {})
+            return task_of_function(self, fun, {})
         if fun is not None:
             raise ConfigError("give the options by name: @app.task(queue='mail')")
-        return lambda function: self._task_of(function, options)
-
-    def _task_of(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any]:
-        options = dict(options)
-        base = options.pop("base", None) or self.Task
-        if not (isinstance(base, type) and issubclass(base, Task)):
-            raise ConfigError(f"base must be a subclass of Task, not {base!r}")
-        name = options.pop("name", None) or self.gen_task_name(function)
-        known = {n for n in dir(Task) if not n.startswith("_")} | set(dir(base))
-        for option in options:
-            if option not in known or option.startswith("_"):
-                raise ConfigError(f"task {name}: unknown option {option!r}{suggest(option, known)}")
-        taken = self.tasks.get(name)
-        if taken is not None:
-            if _same_function(taken.__wrapped__, function):
-                return taken
-            raise ConfigError(
-                f"task {name!r} is registered already, with the function at "
-                f"{_place(taken.__wrapped__)}; give {_place(function)} another name="
-            )
-        attributes = {
-            "typing": self.strict_typing,
-            **options,
-            "name": name,
-            "abstract": False,
-            "run": function if options.get("bind") else staticmethod(function),
-            "__wrapped__": staticmethod(function),
-            "__doc__": function.__doc__,
-            "__module__": function.__module__,
-        }
-        return self.register_task(type(function.__name__, (base,), attributes)())
+        return lambda function: task_of_function(self, function, options)
 
     def register_task(self, task: Any) -> Task[Any, Any]:
         """Register an instance (or a class) of your own subclass of `Task`.
@@ -463,49 +427,3 @@ class App:
         from .control import Control  # noqa: PLC0415 - only those who ask for it pay for it
 
         return Control(self)
-
-
-def _place(function: Any) -> str:
-    code = getattr(function, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
-
-
-def _same_function(one: Any, other: Any) -> bool:
-    """Whether two functions are one that was imported twice (as a module and as `__main__`)."""
-    if one is other:
-        return True
-    return inspect.isfunction(one) and inspect.isfunction(other) and _place(one) == _place(other)
-
-
-@overload
-def shared_task(fun: Callable[P, R], /) -> Task[P, R]: ...
-
-
-@overload
-def shared_task(**options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-
-
-def shared_task(fun: Any = None, /, **options: Any) -> Any:
-    """Make a task of a function for whichever app is current when it is used.
-
-    For libraries: the function is registered with the current app and with each one that becomes
-    current later; the object returned stands for the current app's task.
-    """
-
-    def declare(function: Callable[..., Any]) -> Any:
-        names: dict[int, str] = {}
-
-        def register(app: App) -> None:
-            names[id(app)] = app._task_of(function, options).name  # noqa: SLF001 - one module
-
-        _state.on_each_app(register)
-
-        def task() -> Task[Any, Any]:
-            app = _state.get_current_app()
-            if id(app) not in names:
-                register(app)
-            return app.tasks[names[id(app)]]
-
-        return _state.Proxy(task)
-
-    return declare(fun) if fun is not None else declare

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import threading
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _state, clock
+from ._then import watcher
 from .errors import ChordError, ReliableTasksError, TaskRevokedError
 from .errors import TimeoutError as ResultTimeoutError
 from .message import FINAL_STATES, State, decode_headers
@@ -54,45 +54,6 @@ class allow_join_result:  # noqa: N801 - Celery's name
 
     def __exit__(self, *_: object) -> None:
         _state.forbid_waiting.reset(self._token)
-
-
-class _Watcher:
-    """One thread of an app that waits for results which somebody called `then` on."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[AsyncResult[Any], Callable[[Any], Any], Any]] = []
-        self._thread: threading.Thread | None = None
-
-    def add(self, result: AsyncResult[Any], callback: Callable[[Any], Any], on_error: Any) -> None:
-        with self._lock:
-            self._waiting.append((result, callback, on_error))
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="reliable_tasks.then")
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                waiting = list(self._waiting)
-                if not waiting:
-                    self._thread = None
-                    return
-            for item in waiting:
-                result, callback, on_error = item
-                if result.ready():
-                    with self._lock:
-                        self._waiting.remove(item)
-                    chosen = callback if result.successful() or on_error is None else on_error
-                    chosen(result)
-            with self._lock:
-                seen = {r.id: r.version for r, _, _ in self._waiting}
-                app = self._waiting[0][0].app if self._waiting else None
-            if app is not None:
-                app.store.wait(seen, _LONGEST_WAIT_S)
-
-
-_watcher = _Watcher()
 
 
 class AsyncResult(Generic[R]):
@@ -373,7 +334,7 @@ class AsyncResult(Generic[R]):
 
         It is called in a thread, which keeps the program alive until then.
         """
-        _watcher.add(self, callback, on_error)
+        watcher.add(self, callback, on_error)
         return self
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:

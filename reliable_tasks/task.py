@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from . import _state, calls
-from .errors import AlreadyQueued, ConfigError, MaxRetriesExceededError, ReliableTasksError, Retry
+from ._task_options import check_task_options, classes_of, signature_of
+from .errors import AlreadyQueued, ConfigError, MaxRetriesExceededError, Retry
 from .once import OnceOptions, check_keys, once_key
 from .request import Request
 from .retry import RetryPolicy, policy_from_options
 from .serialization import dumps
 from .steps import run_step
-from .store.values import ReceiptKind
 
 if TYPE_CHECKING:
     import datetime as dt
+    import inspect
     from collections.abc import Callable, Mapping
 
     from .app import App
@@ -27,12 +27,6 @@ __all__ = ["OnceTask", "QueueOnce", "Task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_PLAIN_SIGNATURE = inspect.Signature(
-    [
-        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
-        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
-    ]
-)
 
 
 class Task(Generic[P, R]):
@@ -400,8 +394,8 @@ class Task(Generic[P, R]):
         """
         self.app = app
         where = f"task {self.name}"
-        _check_task_options(self, where)
-        self.signature_of_call = _signature_of(self.run)
+        check_task_options(self, where)
+        self.signature_of_call = signature_of(self.run)
         self.policy = self.retry_policy or policy_from_options(
             autoretry_for=self.autoretry_for,
             dont_autoretry_for=self.dont_autoretry_for,
@@ -420,7 +414,7 @@ class Task(Generic[P, R]):
         names = ("queue", "priority", "serializer", "expires")
         values = {name: getattr(self, name) for name in names}
         self.call_defaults = {k: x for k, x in values.items() if x is not None}
-        for cls in (*self.throws, *_exceptions(self.autoretry_for)):
+        for cls in (*self.throws, *classes_of(self.autoretry_for)):
             app.exceptions.register(cls)
 
 
@@ -447,41 +441,5 @@ class OnceTask(Task[P, R]):
 QueueOnce = OnceTask
 
 
-def duplicate_is_error(task: Task[Any, Any] | None, kind: ReceiptKind, options: Any) -> bool:
-    """Whether a receipt means `AlreadyQueued` for this call."""
-    if kind != ReceiptKind.DUPLICATE or task is None or task.once_options is None:
-        return False
-    chosen = task.once_options
-    if options.get("once"):
-        chosen = chosen.override(options["once"])
-    return chosen.on_conflict != "return"
-
-
 def _lookup(name: str) -> Task[Any, Any]:
     return _state.get_current_app().tasks[name]
-
-
-def _signature_of(run: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(run)
-    except (TypeError, ValueError):  # some builtins tell nothing of their arguments
-        return _PLAIN_SIGNATURE
-
-
-def _exceptions(classes: Any) -> tuple[type[BaseException], ...]:
-    return tuple(classes) if isinstance(classes, list | tuple) else (classes,)
-
-
-def _check_task_options(task: Task[Any, Any], where: str) -> None:
-    if task.rate_limit is not None:
-        raise ConfigError(
-            f"{where}: rate_limit={task.rate_limit!r} is not supported; give the task a queue of "
-            "its own and a worker with as much concurrency as you allow it"
-        )
-    soft, hard = task.soft_time_limit, task.time_limit
-    if soft and hard and soft > hard:
-        raise ConfigError(f"{where}: soft_time_limit {soft:g} s is above time_limit {hard:g} s")
-    if task.retry_policy is not None and not isinstance(task.retry_policy, RetryPolicy):
-        raise ConfigError(f"{where}: retry_policy must be a RetryPolicy, not {task.retry_policy!r}")
-    if not task.name:
-        raise ReliableTasksError("a task needs a name")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks import _state, calls, ids
+from reliable_tasks._task_options import duplicate_is_error
 from reliable_tasks.builtins import COLLECT
 from reliable_tasks.errors import AlreadyQueued
 from reliable_tasks.groups import GroupResult
 from reliable_tasks.message import Message, decode_headers, encode_headers
 from reliable_tasks.result import AsyncResult
 from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
-from reliable_tasks.task import duplicate_is_error
 
 from .arguments import nested
 from .compile import Graph, Node, Spec, compile_plan

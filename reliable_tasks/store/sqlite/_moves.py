@@ -312,7 +312,7 @@ class Moves(Work):
         self.leave_parking(r)
         if name.endswith(RUN_SUFFIX):
             self.queue_at(r, None, keep_place=True)
-        else:
+        elif self.admit(r) and self.startable(r):
             self.ready(r)
         return True
 

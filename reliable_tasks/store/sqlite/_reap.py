@@ -8,7 +8,7 @@ from reliable_tasks.store import values as v
 from ._enqueue import open_stage
 from ._exchange import next_due, promote
 from ._moves import Moves
-from ._record import DEAD, QUEUED, REVOKED, Rec
+from ._record import DEAD, FIRST_FINAL, QUEUED, REVOKED, Rec
 from ._statements import load
 
 __all__ = ["reap"]
@@ -99,7 +99,8 @@ def _take_back(work: Moves, r: Rec) -> bool:
 def _expire(work: Moves, bound: int) -> int:
     late = sorted(work.records(EXPIRED, (work.now, bound)), key=lambda r: r.n)
     for r in late:
-        work.end(r, REVOKED, "expired")
+        if r.state < FIRST_FINAL:  # the ending of one may have been that of another
+            work.end(r, REVOKED, "expired")
     return len(late)
 
 
