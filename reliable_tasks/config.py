@@ -72,6 +72,10 @@ def _exception(dotted: str) -> type[BaseException]:
     raise ConfigError(f"result_exceptions={dotted!r}: it is not an exception class")
 
 
+_COMMAND_LINE = frozenset({f"{ENV_PREFIX}APP", f"{ENV_PREFIX}DEBUG"})
+"""Variables that the command line reads, which are no settings."""
+
+
 class Conf(Mapping[str, Any]):
     """A program's settings, to be read and changed; `app.conf` is one.
 
@@ -237,7 +241,8 @@ class Conf(Mapping[str, Any]):
         """
         self._load_pending()
         spelled: dict[str, tuple[str, Any]] = {}
-        for variable in sorted(name for name in environ if name.startswith(ENV_PREFIX)):
+        ours = {name for name in environ if name.startswith(ENV_PREFIX)} - _COMMAND_LINE
+        for variable in sorted(ours):
             known = resolve(variable.removeprefix(ENV_PREFIX).lower())
             if known is not None and known in described:
                 spelled[known] = (variable, _parsed(known, variable, environ[variable]))

@@ -358,11 +358,13 @@ class Executor:
     def _fields(self, claim: Claim) -> dict[str, Any]:
         return {
             "id": claim.id,
+            "root_id": claim.root_id or claim.id,
             "task": claim.task,
             "attempt": claim.attempt,
             "delivery": claim.delivery,
             "fence": claim.fence,
             "queue": claim.queue,
+            "once_key": claim.once_key,
             "worker": self._hostname,
         }
 
