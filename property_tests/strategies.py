@@ -26,7 +26,7 @@ IDS = ("a", "b", "c", "d", "e", "f")
 KEYS = ("k1", "k2")
 QUEUES = ("q1", "q2")
 SESSIONS = ("s1", "s2", "s3")
-STAGES = ("st1", "st2")
+STAGES = ("st1",)
 SCOPES = (
     "until_executed",
     "until_executing",
@@ -39,12 +39,18 @@ SPANS = (0, 1, 1000, 60_000)
 BYTES = (b"", b"x", b"\x00\xff", b"[1]")
 
 id_lists = st.lists(st.sampled_from(IDS), max_size=3)
+# One key alone has a cap: in which order locks go whose caps have passed together is not promised.
 once_locks = st.builds(
     OnceLock,
-    key=st.sampled_from(KEYS),
+    key=st.just(KEYS[0]),
     scope=st.sampled_from(SCOPES),
     on_conflict=st.sampled_from(POLICIES),
-    timeout_ms=st.sampled_from((0, 0, 500_000)),
+    timeout_ms=st.sampled_from((0, 500_000)),
+) | st.builds(
+    OnceLock,
+    key=st.just(KEYS[1]),
+    scope=st.sampled_from(SCOPES),
+    on_conflict=st.sampled_from(POLICIES),
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from reliable_tasks.store.base import Clock, Store
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import StoreOptions
+from tests.store.redis_factories import REDIS_FACTORIES
 
 Factory = Callable[[StoreOptions, Clock | None], AbstractContextManager[Store]]
 
@@ -32,4 +33,4 @@ def memory(options: StoreOptions, clock: Clock | None) -> Iterator[Store]:
         store.close()
 
 
-FACTORIES: dict[str, Factory] = {"memory": memory, "sqlite": sqlite}
+FACTORIES: dict[str, Factory] = {"memory": memory, "sqlite": sqlite, **REDIS_FACTORIES}

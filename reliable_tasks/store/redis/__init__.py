@@ -1,5 +1,6 @@
 """The distributed store, on Redis 6.2 or newer and on Valkey."""
 
+from ._opening import acl_rules
 from .store import RedisStore
 
-__all__ = ["RedisStore"]
+__all__ = ["RedisStore", "acl_rules"]

@@ -354,7 +354,7 @@ def parse_locks(reply: Sequence[Any]) -> tuple[v.LockInfo, ...]:
 
 def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
     """A row of the stream, whose number becomes one integer."""
-    fields = dict(by(pairs, 2))  # type: ignore[arg-type]
+    fields = {pair[0]: pair[1] for pair in by(pairs, 2)}
     ms, _, n = stream_id.partition(b"-")
     return v.AuditRow(
         seq=str(int(ms) << 20 | int(n)),

@@ -1,64 +1,44 @@
 """The store on Redis: each verb is one Lua script."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
-from locks.scripts import load_script
-from reliable_tasks.errors import MessageTooLarge, StoreError, StoreUnavailable
+from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import Clock
 
-from . import _wire, keys
-from ._connect import connect
+from . import _opening, _wire
 from ._errors import translated
+from ._readers import Readers
 
 __all__ = ["RedisStore"]
 
-_PACKAGE = "reliable_tasks.store.redis"
+APPLIED: Final = ord("1")
 
 
-class RedisStore:
-    def __init__(
-        self,
-        url: str,
-        options: v.StoreOptions,
-        clock: Clock | None = None,
-        transport_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.options = options
-        self._clock = clock
-        self._server = connect(url, transport_options or {})
-        self.location = self._server.location
-        self._key = keys.prefix(options.namespace)
+class RedisStore(Readers):
+    """Messages, results, once-locks, schedules and audit in one namespace of a server.
 
-    # The way to the server
+    The verbs are those of `reliable_tasks.store.base.Store`; see there for their meaning.
 
-    def _read(self, name: str, *args: Any) -> Any:
-        """Run a script that is told neither the time nor the audit mode."""
-        return self._run(name, args, again=True)
+    Args:
+        url: redis://, rediss:// (TLS), unix://, redis+sentinel://host1,host2/service or
+            redis+cluster://; valkey:// and the like are the same.
+        options: of the store.
+        clock: in place of the server's, for tests.
+        transport_options: timeouts, TLS files and the like, as redis-py names them.
 
-    def _do(self, name: str, *args: Any, again: bool = True) -> Any:
-        """Run a verb's script."""
-        now = "" if self._clock is None else self._clock()
-        return self._run(name, (now, self.options.audit, *args), again=again)
-
-    def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
-        script = load_script(_PACKAGE, f"{name}.lua")
-        try:
-            with translated(self.location):
-                return script(self._server.client, self._key, *args)
-        except StoreUnavailable:
-            if not again:
-                raise
-        with translated(self.location):
-            return script(self._server.client, self._key, *args)
+    Raises:
+        ConfigError: the URL or an option is not valid.
+        StoreError: `options.durable` is not to be had of this server.
+    """
 
     # Producers
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
-        reply = self._do("enqueue", *self._batch_args(batch))
+        """Store messages, taking their once-locks; idempotent by id and token."""
+        reply = self._do("enqueue", *self._batch_args(batch), durable=batch.durable)
         return _wire.parse_enqueued(reply, batch.messages)
 
     def _batch_args(self, batch: v.Batch) -> tuple[Any, ...]:
@@ -89,6 +69,7 @@ class RedisStore:
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
     ) -> tuple[v.RevokeReply, ...]:
+        """End messages that have not started; flag those that run."""
         if not ids:
             return ()
         found = self._do("revoke", signal if terminate else "", *ids)
@@ -99,10 +80,12 @@ class RedisStore:
     # Workers
 
     def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
+        """Open a session for a worker process; its lease starts now."""
         packed = _wire.pack(info)
         self._do("open_session", info.id, lease_ms, info.worker, packed)
 
     def close_session(self, session: str) -> int:
+        """Give back, uncounted, what a session still holds and forget it; returns how many."""
         total, more = 0, 1
         while more:
             given, more = self._do("close_session", session, self.options.max_batch)
@@ -110,6 +93,7 @@ class RedisStore:
         return total
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
+        """Renew the leases of sessions that have not lapsed."""
         lost, commands = self._do("heartbeat", lease_ms, *sessions)
         return v.Heartbeat(
             lost=tuple(s.decode() for s in lost),
@@ -122,18 +106,19 @@ class RedisStore:
     def exchange(
         self, session: str, commits: Sequence[v.Commit], want: v.Want | None
     ) -> v.Exchange:
+        """Commit outcomes and claim more work, in one round trip; never repeated by itself."""
         reply = self._do(
             "exchange",
             session,
             _wire.pack_commits(commits) if commits else b"",
             "" if want is None else want.limit,
-            "",
+            "" if want is None else self._waiting.back(),
             *(() if want is None else want.queues),
             again=False,
         )
         return v.Exchange(
             verdicts=tuple(
-                v.Verdict.COMMITTED if byte == _APPLIED else v.Verdict.STALE for byte in reply[0]
+                v.Verdict.COMMITTED if byte == APPLIED else v.Verdict.STALE for byte in reply[0]
             ),
             claims=tuple(_wire.parse_claim(claim) for claim in reply[3:]),
             next_due_ms=reply[2] or None,
@@ -141,14 +126,17 @@ class RedisStore:
         )
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
+        """The claims that a session holds, for a worker whose reply was lost."""
         reply = self._do("held", session, self.options.max_rows)
         return tuple(_wire.parse_claim(claim) for claim in reply)
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
+        """Record the progress of a running body; at its latest claim only."""
         applied = self._do("report", message_id, fence, state, meta)
         return v.Verdict.COMMITTED if applied else v.Verdict.STALE
 
     def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
+        """Begin a step (`value` None) or record its outcome."""
         begin = value is None
         detail = msgspec.json.encode({"step": name})
         known, *outcome = self._do(
@@ -157,6 +145,7 @@ class RedisStore:
         return v.StepReply(known=known.decode(), value=outcome[0] if outcome else None)
 
     def reap(self, dead: Sequence[str] = (), limit: int = 500) -> v.Reaped:
+        """One bounded round of recovery and housekeeping."""
         reply = self._do("reap", limit, self.options.audit_ttl_ms, *dead)
         requeued, promoted, expired, deleted, unparked, more, due, *buried = reply
         return v.Reaped(
@@ -172,32 +161,15 @@ class RedisStore:
             next_due_ms=due or None,
         )
 
-    # Readers
-
-    def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[v.Record | None, ...]:
-        if not ids:
-            return ()
-        reply = self._read("read", "1" if full else "", *ids)
-        return tuple(
-            _wire.parse_record(i, fields, full=full) for i, fields in zip(ids, reply, strict=True)
-        )
-
-    def counts(self) -> v.Counts:
-        return _wire.parse_counts(self._read("counts"))
-
-    def sessions(self) -> tuple[v.SessionInfo, ...]:
-        reply = self._read("sessions", self.options.max_rows)
-        found = (_wire.parse_info(*row) for row in _wire.by(reply, 4))
-        return tuple(sorted(found, key=lambda s: s.id))
-
-    def locks(self, name: str | None = None) -> tuple[v.LockInfo, ...]:
-        now = "" if self._clock is None else self._clock()
-        names = () if name is None else (name,)
-        return _wire.parse_locks(self._read("locks", now, self.options.max_rows, *names))
+    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
+        """Block until work may be there, for at most `timeout` seconds (and five at a time)."""
+        with translated(self.location):
+            return self._waiting.for_work(queues, timeout, wake_fd)
 
     # Operators
 
     def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
+        """Queue dead letters again as if new, and revive the dependants they had ended."""
         if not ids:
             return ()
         reply = self._do("replay", *ids)
@@ -207,35 +179,68 @@ class RedisStore:
         )
 
     def drop(self, ids: Sequence[str]) -> int:
+        """Delete final records; returns how many there were."""
         dropped: int = self._do("drop", *dict.fromkeys(ids))
         return dropped
 
     def purge(self, queue: str, limit: int = 1000) -> int:
+        """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
         purged: int = self._do("purge", queue, limit, self.options.max_rows)
         return purged
 
     def release_lock(self, name: str, owner: str) -> bool:
+        """Free a once-lock by hand if `owner` holds it."""
         return bool(self._do("release_lock", name, owner))
 
     # Beat
 
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
+        """Create or change an entry, if its version is still the expected one (-1: absent)."""
         expected = "" if expected_version is None else expected_version
         return bool(self._read("put_entry", entry.name, expected, *_wire.pack_entry(entry)))
 
     def remove_entry(self, name: str) -> bool:
+        """Delete an entry."""
         return bool(self._read("remove_entry", name))
 
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
+        """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         slots = _wire.pack_slots(entry, expected_ms)
-        reply = self._do("fire", *self._batch_args(batch), entry.name, *slots)
+        args = (*self._batch_args(batch), entry.name, *slots)
+        # Whether a lost reply said yes is not known: beat reads the entry again.
+        reply = self._do("fire", *args, again=False, durable=batch.durable)
         return None if reply is None else _wire.parse_enqueued(reply, batch.messages)
 
-    def entries(self) -> tuple[v.Entry, ...]:
-        reply = self._read("entries")
-        return tuple(sorted((_wire.parse_entry(*row) for row in _wire.by(reply, 3)), key=lambda e: e.name))
+    # Groups
+
+    def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
+        """Keep a group's description for `ttl_ms` (0 = for ever)."""
+        lapse = ("PX", ttl_ms) if ttl_ms > 0 else ()
+        self._command("SET", f"{self._key}group:{group_id}", value, *lapse)
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """Read it back."""
+        value: bytes | None = self._command("GET", f"{self._key}group:{group_id}")
+        return value
+
+    def delete_group(self, group_id: str) -> None:
+        """Forget it."""
+        self._command("DEL", f"{self._key}group:{group_id}")
+
+    # The store itself
+
+    def warnings(self) -> tuple[str, ...]:
+        """Which promises do not hold on the server as it is set up, in plain words."""
+        with translated(self.location):
+            return _opening.warnings(self._server, self._key)
+
+    def guarantees(self) -> tuple[str, ...]:
+        """What holds, for the start banner."""
+        with translated(self.location):
+            return _opening.guarantees(self._server, self._key, self.options.durable)
 
     def now_ms(self) -> int:
+        """The store's clock."""
         if self._clock is not None:
             return self._clock()
         with translated(self.location):
@@ -243,6 +248,5 @@ class RedisStore:
         return int(seconds) * 1000 + int(micros) // 1000
 
     def close(self) -> None:
+        """Give back connections; the next verb opens them again."""
         self._server.close()
-
-_APPLIED = ord("1")

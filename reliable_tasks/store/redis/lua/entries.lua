@@ -1,9 +1,10 @@
 -- All schedule entries.
 -- KEYS[1] '{ns}:'
 -- ARGV    none
--- Returns {name, slots, template, ...}.
+-- Returns {version, name, slots, template, ...}.
 
-local reply, slots = {}, redis.call('HGETALL', KEYS[1] .. 'entries')
+local reply = { redis.call('GET', KEYS[1] .. 'entriesversion') or '0' }
+local slots = redis.call('HGETALL', KEYS[1] .. 'entries')
 for index = 1, #slots, 2 do
   reply[#reply + 1] = slots[index]
   reply[#reply + 1] = slots[index + 1]

@@ -7,6 +7,16 @@
 --         nothing is), claims {id, c, m, payload, headers, inputs or false, doom or false} ...}.
 -- @include commits.lua
 
+-- It blocks no more; if it watched for what is due next, another has to.
+local function back_to_work(waiter)
+  for index = 7, #ARGV do redis.call('ZREM', prefix .. 'idle:' .. ARGV[index], waiter) end
+  if redis.call('GET', prefix .. 'watcher') ~= waiter then return end
+  redis.call('DEL', prefix .. 'watcher')
+  for index = 7, #ARGV do
+    if next_due() and nudge_one(ARGV[index]) then return end
+  end
+end
+
 local session = ARGV[3]
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
 local worker = redis.call('HGET', prefix .. 'workers', session) or ''
@@ -21,17 +31,14 @@ if ARGV[4] ~= '' then
   flush()
   reply[1] = table.concat(verdicts)
 end
-if ARGV[6] ~= '' then
-  for index = 7, #ARGV do redis.call('ZREM', prefix .. 'idle:' .. ARGV[index], ARGV[6]) end
-end
 if reply[2] == 1 or ARGV[5] == '' then return reply end
-
 promote(100)
 local limit, claimed = tonumber(ARGV[5]), {}
 for index = 7, #ARGV do
   claim_from(ARGV[index], session, worker, limit, claimed)
   flush()
 end
+if ARGV[6] ~= '' then back_to_work(ARGV[6]) end
 reply[3] = next_due() or 0
 for index, r in ipairs(claimed) do reply[index + 3] = claim_reply(r) end
 return reply

@@ -5,7 +5,8 @@ local BECAUSE_EVENT = {
   expired = 'expired', ignored = 'ignored', purged = 'purged', rejected = 'rejected',
 }
 
-local endings, first_ending = {}, 1 -- edges of the ended that are still to follow, in order
+-- Edges of the ended that are still to follow, in order.
+local endings, first_ending, last_ending = {}, 1, 0
 local drain, follow, ready
 
 local function once_of(r) return r.m[ONCE] end
@@ -46,7 +47,8 @@ local function end_one(r, state, reason, result, keep, failure, detail)
     free(once[KEY], r.id)
   end
   for _, edge in ipairs(r.x.edges or {}) do
-    endings[#endings + 1] = { r, edge, result, keep }
+    last_ending = last_ending + 1
+    endings[last_ending] = { r, edge, result, keep }
   end
 end
 
@@ -56,13 +58,12 @@ local function finish(r, state, reason, result, keep, failure, detail)
 end
 
 function drain()
-  while endings[first_ending] do
+  while first_ending <= last_ending do
     local ending = endings[first_ending]
     endings[first_ending] = nil
     first_ending = first_ending + 1
     follow(ending[1], ending[2], ending[3], ending[4])
   end
-  endings, first_ending = {}, 1
 end
 
 -- Admission: the once-lock ----------------------------------------------------------------------
@@ -124,7 +125,11 @@ function ready(r)
 end
 
 function on_free(r, name)
-  if string.sub(name, -4) == ':run' then queue_at(r, false, true) else ready(r) end
+  if string.sub(name, -4) == ':run' then
+    queue_at(r, false, true)
+  elseif admit(r) and startable(r) then
+    ready(r)
+  end
 end
 
 -- What an ending does to a child ------------------------------------------------------------------

@@ -23,7 +23,7 @@ local KEY, SCOPE, POLICY, TIMEOUT = 1, 2, 3, 4
 -- x.edges[n]
 local CHILD, ON, SLOT = 1, 2, 3
 -- Of x, absent while it does not apply: waits, mirrors, parked, admitted, stage, revoked, edges,
--- broken, and that there are inputs, steps, progress.
+-- broken, born (a number that orders those that expire), and that there are inputs, steps, progress.
 
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq

@@ -62,6 +62,7 @@ local function new_record(id, m, packed_m, payload, headers, edges, stage)
   if m[WAITS] > 0 then x.waits = m[WAITS] end
   if edges then x.edges = edges end
   x.stage = stage
+  if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_number('seq') end
   return {
     id = id, key = prefix .. 'm:' .. id, m = m, x = x, packed_m = packed_m,
     c = {

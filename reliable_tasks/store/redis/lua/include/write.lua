@@ -40,6 +40,8 @@ local function move(r)
     gather('add', place, score, r.id)
     if r.c[STATE] == 'queued' then
       moves.queued[r.m[QUEUE]] = (moves.queued[r.m[QUEUE]] or 0) + 1
+    elseif r.c[STATE] == 'scheduled' then
+      moves.scheduled[r.m[QUEUE]] = true
     end
   end
   if place ~= r.old_place then
@@ -97,15 +99,31 @@ local function wake(queue, new)
   redis.call('PEXPIRE', list, WAKE_MS)
 end
 
--- Something is due earlier than the one who watches for it knows: let that one look again.
-local function nudge_watcher(first_before)
-  local watcher = redis.call('GET', prefix .. 'watcher')
-  if not watcher or redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then
-    return
-  end
-  local list = prefix .. 'nudge:' .. watcher
-  redis.call('LPUSH', list, '1')
+-- Wake one waiter, that one.
+local function nudge(waiter)
+  local list = prefix .. 'nudge:' .. waiter
+  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
   redis.call('PEXPIRE', list, WAKE_MS)
+end
+
+-- Wake one of those who block for the queue. Returns whether there is one.
+local function nudge_one(queue)
+  local waiter = redis.call('ZRANGE', prefix .. 'idle:' .. queue, -1, -1)[1]
+  if waiter then nudge(waiter) end
+  return waiter
+end
+
+-- Something is due earlier than the one who watches for it knows: let that one look again.
+local function tell_watcher(first_before)
+  if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
+  local watcher = redis.call('GET', prefix .. 'watcher')
+  if watcher then
+    nudge(watcher)
+  else
+    for queue in pairs(moves.scheduled) do
+      if nudge_one(queue) then return end
+    end
+  end
 end
 
 local function write_moves()
@@ -118,7 +136,7 @@ local function write_moves()
       redis.call('HDEL', prefix .. 'counts', name)
     end
   end
-  if scheduled then nudge_watcher(first) end
+  if scheduled then tell_watcher(first) end
 end
 
 -- Tell those who wait for these messages, if anybody waits for any.
@@ -134,7 +152,7 @@ local function flush()
   counter_base, counter_used = {}, {}
   local commands, list = later, dirty
   later, dirty = {}, {}
-  moves = { add = {}, remove = {}, counts = {}, queued = {} }
+  moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {} }
   for _, r in ipairs(list) do
     if not r.superseded then
       move(r)

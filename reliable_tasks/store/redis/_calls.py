@@ -1,0 +1,94 @@
+"""How a verb reaches the server: scripts, their repetition, and durability that was asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from locks.scripts import load_script
+from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.store.base import Clock
+from reliable_tasks.store.values import StoreOptions
+
+from . import keys
+from ._connect import connect
+from ._durability import Durability
+from ._errors import translated
+from ._waiting import Waiting
+
+__all__ = ["Calls"]
+
+PACKAGE: Final = "reliable_tasks.store.redis"
+
+
+class Calls:
+    """A connection to a namespace on a server, and calls of the scripts there.
+
+    Args:
+        url: see `_connect`.
+        options: of the store.
+        clock: in place of the server's (tests).
+        transport_options: keyword arguments for redis-py's client.
+
+    Raises:
+        ConfigError: the URL or an option is not valid.
+        StoreError: the durability asked for is not to be had there.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: StoreOptions,
+        clock: Clock | None = None,
+        transport_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.options = options
+        self._clock = clock
+        self._server = connect(url, transport_options or {})
+        self.location = self._server.location
+        self._key = keys.prefix(options.namespace)
+        self._waiting = Waiting(self._server, options.namespace, self._read, self._now)
+        self._durability = Durability(self._server, self._key)
+        if options.durable is not None:
+            with translated(self.location):
+                self._durability.check(options.durable)
+
+    def _now(self) -> int | str:
+        return "" if self._clock is None else self._clock()
+
+    def _read(self, name: str, *args: Any) -> Any:
+        """Run a script that is told neither the time nor the audit mode."""
+        return self._run(name, args, again=True)
+
+    def _do(self, name: str, *args: Any, again: bool = True, durable: str | None = None) -> Any:
+        """Run a verb's script, and wait until what it wrote is as durable as is asked.
+
+        Args:
+            name: of the script.
+            args: its own ARGV.
+            again: whether it may be repeated after a lost reply.
+            durable: in place of the store's option.
+        """
+        full = (self._now(), self.options.audit, *args)
+        wanted = durable or self.options.durable
+        if wanted is None or wanted == "memory":
+            return self._run(name, full, again=again)
+        script = load_script(PACKAGE, f"{name}.lua")
+        return self._repeat(lambda: self._durability.call(wanted, script, full), again=again)
+
+    def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
+        script = load_script(PACKAGE, f"{name}.lua")
+        return self._repeat(lambda: script(self._server.client, self._key, *args), again=again)
+
+    def _repeat(self, call: Callable[[], Any], *, again: bool) -> Any:
+        """Call; once more if the connection was lost and the verb may be repeated."""
+        try:
+            with translated(self.location):
+                return call()
+        except StoreUnavailable:
+            if not again:
+                raise
+        with translated(self.location):
+            return call()
+
+    def _command(self, *args: Any) -> Any:
+        """Send a command that may be repeated."""
+        return self._repeat(lambda: self._server.client.execute_command(*args), again=True)

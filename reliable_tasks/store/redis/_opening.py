@@ -1,0 +1,133 @@
+"""What the store stands on: warnings in plain words, guarantees, and the rules of an ACL user."""
+
+import re
+from typing import Any, Final
+
+from redis import exceptions as rx
+
+from locks.keys import prefix
+from reliable_tasks.clock import now_ms
+
+from ._connect import Server
+from ._durability import setting
+
+__all__ = ["acl_rules", "guarantees", "warnings"]
+
+OLDEST: Final = (6, 2)
+CLOCKS_APART_MS: Final = 5_000
+COMMANDS: Final = (
+    *("eval", "evalsha", "time", "exists", "del", "get", "set", "incr", "incrby", "pexpire"),
+    *("pttl", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys", "hincrby"),
+    *("zadd", "zrem", "zcard", "zcount", "zscore", "zrank", "zrange", "zrangebyscore"),
+    *("zremrangebyscore", "rpush", "lpush", "llen", "lindex", "lrange", "lrem", "ltrim", "blpop"),
+    *("sadd", "srem", "smembers", "xadd", "xrange", "xtrim", "xdel", "scan"),
+    *("publish", "subscribe", "unsubscribe", "ping", "info", "wait", "waitaof", "select"),
+    *("client|id", "client|unblock", "client|setinfo", "client|setname", "config|get"),
+)
+SINCE: Final = {"client|setinfo": (7, 2), "waitaof": (7, 2)}
+
+
+def acl_rules(namespace: str, version: tuple[int, ...] = (7, 2)) -> str:
+    """The least that a user needs for a namespace, as `ACL SETUSER <name>` takes it.
+
+    Args:
+        namespace: of the store.
+        version: of the server, since older ones refuse the names of commands they do not know.
+    """
+    known = [word for word in COMMANDS if version >= SINCE.get(word, (0,))]
+    own = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix(namespace))
+    if version < (7, 0):  # their rules know no subcommands of commands that are not listed whole
+        known = list(dict.fromkeys(word.partition("|")[0] for word in known))
+    return " ".join([f"~{own}*", f"&{own}*", "-@all", *(f"+{word}" for word in known)])
+
+
+def warnings(server: Server, key: str) -> tuple[str, ...]:
+    """Which promises do not hold on this server, in plain words."""
+    info = _info(server, key)
+    if info is None:
+        found = ["this user may not call INFO: version, persistence and role cannot be checked"]
+    else:
+        found = [*_version(info), *_persistence(info, setting(server, "save", key)), *_role(info)]
+    return (*found, *_eviction(server, key), *_clock(server, key))
+
+
+def _info(server: Server, key: str) -> dict[str, Any] | None:
+    try:
+        return dict(server.node(key).info())
+    except (rx.ResponseError, rx.NoPermissionError):
+        return None
+
+
+def server_version(info: dict[str, Any]) -> tuple[int, ...]:
+    """The version of Redis that the server is, or says it is compatible with."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(info.get("redis_version", "0"))))
+
+
+def _version(info: dict[str, Any]) -> list[str]:
+    if server_version(info) >= OLDEST:
+        return []
+    return [f"the server is Redis {info.get('redis_version')}: 6.2 or newer is needed"]
+
+
+def _persistence(info: dict[str, Any], save: str | None) -> list[str]:
+    if int(info.get("aof_enabled", 0)):
+        return []
+    kept = "the server keeps snapshots only: what came after the last one is lost when it dies"
+    if not save:
+        unsure = "" if save == "" else " (whether it keeps snapshots cannot be checked)"
+        kept = f"the server keeps no append-only file{unsure}: all is lost when it stops"
+    return [f"{kept}; set `appendonly yes`"]
+
+
+def _role(info: dict[str, Any]) -> list[str]:
+    if info.get("role") in {None, "master"}:
+        return []
+    return ["the server is a replica: nothing can be written there; give the URL of its master"]
+
+
+def _eviction(server: Server, key: str) -> list[str]:
+    policy = setting(server, "maxmemory-policy", key)
+    if policy is None:
+        return ["this user may not call CONFIG GET: the eviction policy cannot be checked"]
+    if policy == "noeviction":
+        return []
+    return [
+        f"the server's maxmemory-policy is {policy}: short of memory, it deletes messages and locks; "
+        + "set it to noeviction"
+    ]
+
+
+def _clock(server: Server, key: str) -> list[str]:
+    seconds, micros = server.node(key).time()
+    apart_ms = int(seconds) * 1000 + int(micros) // 1000 - now_ms()
+    if abs(apart_ms) <= CLOCKS_APART_MS:
+        return []
+    return [
+        (
+            f"the server's clock is {apart_ms / 1000:+.1f} s from this machine's: an eta that is "
+            "computed here comes that much too early or late there"
+        )
+    ]
+
+
+def guarantees(server: Server, key: str, durable: str | None) -> tuple[str, ...]:
+    """What holds, for the start banner."""
+    info = _info(server, key) or {}
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = info.get("valkey_version") or info.get("redis_version") or "of unknown version"
+    return (
+        f"{name} {version}: every step is atomic, every commit is fenced",
+        _kept(server, key, info),
+        *([f"calls return when durable={durable!r} is confirmed"] if durable else []),
+    )
+
+
+def _kept(server: Server, key: str, info: dict[str, Any]) -> str:
+    if not int(info.get("aof_enabled", 0)):
+        return "no append-only file: see the warnings"
+    policy = setting(server, "appendfsync", key)
+    if policy == "always":
+        return "what was acknowledged survives a crash of the server (appendfsync always)"
+    if policy == "everysec":
+        return "a crash of the server loses at most about a second (appendfsync everysec)"
+    return f"the append-only file reaches the disk as the system likes (appendfsync {policy})"

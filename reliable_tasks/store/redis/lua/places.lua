@@ -1,0 +1,28 @@
+-- Where records may stand, and where one stands.
+-- KEYS[1] '{ns}:'
+-- ARGV    id ('' = none)
+-- Returns {its place or '', its rank there, sessions ..., '', '<state>:<queue>' counted ...}.
+
+local prefix, id = KEYS[1], ARGV[1]
+local reply = { '', 0 }
+for _, session in ipairs(redis.call('ZRANGE', prefix .. 'sessions', 0, -1)) do
+  reply[#reply + 1] = session
+end
+reply[#reply + 1] = ''
+for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply + 1] = name end
+
+local got = id ~= '' and redis.pcall('HMGET', prefix .. 'm:' .. id, 'c', 'm')
+if not got or got.err or not got[1] then return reply end
+local c, m = cmsgpack.unpack(got[1]), cmsgpack.unpack(got[2])
+local state = c[1]
+local place = state
+if state == 'queued' then
+  place = 'q:' .. m[2]
+elseif state == 'running' then
+  place = 'claims:' .. c[10]
+elseif state == 'succeeded' or state == 'failed' or state == 'revoked' then
+  place = 'ended:' .. state
+end
+reply[1] = place
+reply[2] = redis.call('ZRANK', prefix .. place, id) or 0
+return reply
