@@ -9,7 +9,7 @@ between them keeps it at n + m edges.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reliable_tasks import ids
@@ -138,7 +138,7 @@ class _Compiler:
         self.nodes = list[Node]()
         self.specs = list[Spec]()
         self._errbacks: dict[bytes | int, list[Node]] = {}
-        self._aside: list[tuple[Signature, _Flow, Spec]] = []
+        self._aside: deque[tuple[Signature, _Flow, Spec]] = deque()
         self._entries = list[Node]()
 
     # Placing: a plan behind a flow gives a flow and the spec of its result -----------------------
@@ -228,7 +228,7 @@ class _Compiler:
     def finish(self) -> None:
         """Place the callbacks, and theirs, until none is left."""
         while self._aside:
-            link, flow, spec = self._aside.pop()
+            link, flow, spec = self._aside.popleft()
             _, child = self.place(plan_of(link), flow, {})
             spec.children.append(child)
 

@@ -80,7 +80,7 @@ class _Evaluation:
         if isinstance(plan, Par):
             results = [self.run(part, inflow) for part in plan.parts]
             done = GroupResult(plan.id, results, app=self._app)
-            self._follow(plan.links, _outflow(done))
+            self._follow(plan.links, _outflow(done, inflow))
             return done
         return self._seq(plan, inflow)
 
@@ -92,7 +92,7 @@ class _Evaluation:
                 done.parent = before
                 if isinstance(before, EagerResult):
                     before.children = [done]
-            before, inflow = done, _outflow(done)
+            before, inflow = done, _outflow(done, inflow)
         return before
 
     def _call(self, call: Call, inflow: _Inflow) -> EagerResult[Any]:
@@ -100,7 +100,7 @@ class _Evaluation:
             done = self._broken(call, inflow)
         else:
             done = self._run(call, inflow)
-        flow = _outflow(done)
+        flow = _outflow(done, inflow)
         self._follow(call.links, flow)
         if isinstance(flow, _Broken):
             for errback in call.errbacks:
@@ -125,7 +125,7 @@ class _Evaluation:
             exc.__cause__ = inflow.exc
         return EagerResult(call.id, exc, inflow.state, name=call.task, app=self._app)
 
-    def _follow(self, links: tuple[Signature, ...], flow: _Passed | _Broken) -> None:
+    def _follow(self, links: tuple[Signature, ...], flow: _Inflow) -> None:
         """Callbacks run after a success only; nobody has a handle on those that do not run."""
         if isinstance(flow, _Passed):
             for link in links:
@@ -149,12 +149,15 @@ def _raised(failed: EagerResult[Any]) -> BaseException:
     return value if isinstance(value, BaseException) else ChordError(f"{failed.id} was ignored")
 
 
-def _outflow(done: Any) -> _Passed | _Broken:
+def _outflow(done: Any, inflow: _Inflow) -> _Inflow:
+    """What flows out of a result; a group without calls stops nothing that has failed."""
     if isinstance(done, EagerResult):
         if done.successful():
             return _Passed(done.result)
         return _Broken(_raised(done), False, (done.id,), done.state)
     leaves = list(done.leaves())
+    if not leaves and isinstance(inflow, _Broken | _Failing):
+        return inflow
     failed = [leaf for leaf in leaves if not leaf.successful()]
     if not failed:
         return _Passed(done.get())

@@ -187,9 +187,11 @@ class _Planner:
         header, body = sig.kwargs["header"], sig.kwargs["body"]
         if body is None:
             raise ConfigError(f"the chord of {header!r} has no body: chord(header, body)")
-        first = replace(over, args=over.args + sig.args, links=(), errbacks=(), task_id=None)
         last = replace(over, args=(), kwargs={}, timing={} if header.tasks else over.timing)
-        return _seq([self.plan(header, first), self.plan(body, last)])
+        end = self.plan(body, last)
+        watched = () if _has_calls(end) else over.errbacks
+        first = replace(over, args=over.args + sig.args, links=(), errbacks=watched, task_id=None)
+        return _seq([self.plan(header, first), end])
 
     def _chain(self, sig: Signature, over: _Given) -> Plan:
         members = [member for member in _flat(sig) if not _is_empty(member)]
@@ -224,6 +226,10 @@ def _flat(sig: Signature) -> list[Signature]:
 
 def _is_empty(sig: Signature) -> bool:
     return sig.subtask_type == "chain" and all(map(_is_empty, sig.kwargs["tasks"]))
+
+
+def _has_calls(plan: Plan) -> bool:
+    return isinstance(plan, Call) or any(map(_has_calls, plan.parts))
 
 
 def _seq(parts: list[Plan]) -> Seq:

@@ -1,0 +1,67 @@
+"""`graph`: a workflow with the states of its messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reliable_tasks.errors import UnknownResult
+from reliable_tasks.store.values import MessageQuery
+
+from ._context import Chosen, app_options
+
+if TYPE_CHECKING:
+    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.values import Record
+
+__all__ = ["command", "workflow_of"]
+
+_READ_AT_ONCE = 1000
+
+
+def workflow_of(store: Store, message_id: str, limit: int) -> list[Record]:
+    """The records, in full, of at most `limit` messages of the workflow that a message is of.
+
+    Raises:
+        UnknownResult: nothing is stored under the id.
+    """
+    own = store.read([message_id], full=True)[0]
+    if own is None:
+        raise UnknownResult(f"nothing is stored under {message_id} in {store.location}")
+    root_id = own.root_id or message_id
+    found = store.find(MessageQuery(root_id=root_id, limit=limit))
+    ids = list(dict.fromkeys([root_id, *(record.id for record in found)]))[:limit]
+    records: dict[str, Record] = {}
+    for at in range(0, len(ids), _READ_AT_ONCE):
+        for record in store.read(ids[at : at + _READ_AT_ONCE], full=True):
+            if record is not None:
+                records[record.id] = record
+    return list((records or {message_id: own}).values())
+
+
+@click.command("graph")
+@click.argument("message_id", metavar="ID")
+@click.option("--mermaid", "form", flag_value="mermaid", help="Print a Mermaid flowchart.")
+@click.option("--dot", "form", flag_value="dot", help="Print a graph for Graphviz.")
+@click.option(
+    "--limit", default=200, show_default=True, type=click.IntRange(1, 10_000), help="How many."
+)
+@app_options
+@click.pass_obj
+def command(chosen: Chosen, message_id: str, form: str | None, limit: int) -> None:
+    """Show the workflow of a message: what waits for what, and how each part stands.
+
+    ID is that of any message of the workflow.
+    """
+    from reliable_tasks.canvas import (  # noqa: PLC0415 - only this command pays for it
+        render_dot,
+        render_mermaid,
+        render_tree,
+    )
+
+    render = {"mermaid": render_mermaid, "dot": render_dot}.get(form or "", render_tree)
+    records = workflow_of(chosen.open_app().store, message_id, limit)
+    click.echo(render(records))
+    if len(records) == limit:
+        click.echo(f"Only {limit} messages are shown; --limit shows more.", err=True)
