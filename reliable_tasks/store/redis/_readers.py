@@ -119,8 +119,8 @@ class Readers(Calls):
         middle = names.index("")
         queues = sorted(n.partition(":")[2] for n in names[middle + 1 :] if n.startswith("queued:"))
         by_state = {
-            State.QUEUED: [f"q:{q}" for q in queues if query.queue in {None, q}],
             State.RUNNING: [f"claims:{s}" for s in names[:middle] if query.session in {None, s}],
+            State.QUEUED: [f"q:{q}" for q in queues if query.queue in {None, q}],
             State.SCHEDULED: ["scheduled"],
             State.WAITING: ["waiting"],
         } | {state: [f"ended:{state}"] for state in sorted(FINAL_STATES)}

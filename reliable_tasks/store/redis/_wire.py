@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from reliable_tasks import outcome as oc
-from reliable_tasks.errors import StoreError
 from reliable_tasks.message import Message, On, State
 from reliable_tasks.store import values as v
 
@@ -212,14 +211,9 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
 
 
 def _pointing_at(message_id: str, o: oc.Replaced) -> str:
-    for m in o.messages:
-        for edge in m.edges:
-            if edge.on == On.MIRROR and edge.child == message_id:
-                return m.id
-    raise StoreError(
-        f"nothing in the replacement of message {message_id} points at it; "
-        "one of its messages needs a mirror edge to it"
-    )
+    """The message whose ending is to become that of the replaced one; "" where none is."""
+    edges = ((m.id, edge) for m in o.messages for edge in m.edges)
+    return next((i for i, e in edges if e.on == On.MIRROR and e.child == message_id), "")
 
 
 def parse_claim(reply: Sequence[Any]) -> v.Claim:

@@ -59,6 +59,9 @@ function apply.keyed(r, _, once)
 end
 
 function apply.replaced(r, _, rows, mirrored)
+  if mirrored == '' then
+    refusal = 'REPLACEMENT nothing that replaces message ' .. r.id .. ' has a mirror edge to it'
+  end
   set_extra(r, 'mirrors', mirrored)
   set_state(r, 'waiting')
   for _, row in ipairs(rows) do store(row) end
