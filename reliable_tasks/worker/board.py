@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 __all__ = ["Board", "Posted"]
 
-_SLOT = struct.Struct("=QQddd72s")  # sequence, fence, began, soft and hard deadline, message id
+_SEQUENCE = struct.Struct("=Q")
+_BODY = struct.Struct("=Qddd72s")  # fence, began, soft and hard deadline, message id
+_SLOT_SIZE = _SEQUENCE.size + _BODY.size
+_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Board:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._memory = mmap.mmap(-1, _SLOT.size * slots)
+        self._memory = mmap.mmap(-1, _SLOT_SIZE * slots)
         self._sequences = [0] * slots
 
     def post(self, slot: int, posted: Posted) -> None:
@@ -56,12 +59,14 @@ class Board:
     def _write(
         self, slot: int, fence: int, began: float, soft: float, hard: float, message_id: bytes
     ) -> None:
-        # Odd while it is being written: a reader that sees one, or a change, reads again.
-        at, sequence = slot * _SLOT.size, self._sequences[slot] + 2
-        self._sequences[slot] = sequence
-        struct.pack_into("=Q", self._memory, at, sequence - 1)
-        _SLOT.pack_into(self._memory, at, sequence - 1, fence, began, soft, hard, message_id)
-        struct.pack_into("=Q", self._memory, at, sequence)
+        # Odd while it is being written: a reader that sees one, or a change, reads again. Assigned
+        # as bytes, since `pack_into` fills with zeros first, and zero is an even number.
+        sequence = self._sequences[slot] = self._sequences[slot] + 2
+        at = slot * _SLOT_SIZE
+        body = at + _SEQUENCE.size
+        self._memory[at:body] = _SEQUENCE.pack(sequence - 1)
+        self._memory[body : at + _SLOT_SIZE] = _BODY.pack(fence, began, soft, hard, message_id)
+        self._memory[at:body] = _SEQUENCE.pack(sequence)
 
     def running(self) -> tuple[Posted, ...]:
         """What runs now."""
@@ -69,12 +74,14 @@ class Board:
         return tuple(p for p in posted if p is not None)
 
     def _read(self, slot: int) -> Posted | None:
-        for _ in range(100):
-            sequence, fence, began, soft, hard, message_id = _SLOT.unpack_from(
-                self._memory, slot * _SLOT.size
+        at = slot * _SLOT_SIZE
+        body = at + _SEQUENCE.size
+        for _ in range(_TRIES):  # bounded: the writer may have died in the middle
+            before = self._memory[at:body]
+            fence, began, soft, hard, message_id = _BODY.unpack(
+                self._memory[body : at + _SLOT_SIZE]
             )
-            (again,) = struct.unpack_from("=Q", self._memory, slot * _SLOT.size)
-            if sequence == again and sequence % 2 == 0:
+            if before == self._memory[at:body] and _SEQUENCE.unpack(before)[0] % 2 == 0:
                 break
         if not fence:
             return None

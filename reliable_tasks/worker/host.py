@@ -27,19 +27,26 @@ def host_identity() -> str:
     return f"{socket.gethostname()}/{_first_line('/proc/sys/kernel/random/boot_id')}/{namespace}"
 
 
+def _stat(pid: int) -> list[str]:
+    """What Linux tells of a process after its name: its state first."""
+    return _first_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
 def process_started(pid: int) -> str:
     """When a process started, as the system tells it: pids are used again, this pair is not."""
-    stat = _first_line(f"/proc/{pid}/stat")
-    return stat.rpartition(")")[2].split()[19] if stat else ""
+    stat = _stat(pid)
+    return stat[19] if stat else ""
 
 
 def process_gone(pid: int, started: str) -> bool:
-    """Whether a process of this machine has ended."""
+    """Whether a process of this machine has ended, though its parent may not have noticed."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
         return False
-    now = process_started(pid)
-    return bool(started and now) and now != started
+    stat = _stat(pid)
+    if stat and stat[0] in "ZX":
+        return True
+    return bool(started and stat) and stat[19] != started
