@@ -1,0 +1,50 @@
+"""Every example in the documentation runs, and every link leads somewhere."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from reliable_tasks import _state
+from tests.documents import ROOT, Page
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+_LINK = re.compile(r"\[[^\]]*\]\((?P<to>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(_state, "_current_app", None)
+    with Page(page, tmp_path) as running:
+        try:
+            running.run()
+        except BaseException as error:
+            error.add_note(running.log()[-4000:])
+            raise
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    for match in _LINK.finditer(text):
+        to = match["to"]
+        if "://" in to:
+            continue
+        name, _, anchor = to.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), f"{page.name}: no page {to}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: no heading {to}"
+
+
+def anchors(page: Path) -> set[str]:
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    headings = (re.sub(r"[^\w\- ]", "", found.lower()) for found in _HEADING.findall(text))
+    return {heading.strip().replace(" ", "-") for heading in headings}
