@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from .app import App
-    from .store.values import Record
 
 __all__ = ["GroupResult", "ResultSet", "result_from_tuple"]
 
@@ -311,10 +310,7 @@ class GroupResult:
         """The group that was saved under this id; None if there is none."""
         app = app or _state.get_current_app()
         saved = app.store.load_group(id)
-        if saved is None:
-            return None
-        restored: GroupResult = _of_ids(msgspec.json.decode(saved), app)
-        return restored
+        return None if saved is None else _of_ids(msgspec.json.decode(saved), app)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, GroupResult):
@@ -344,13 +340,9 @@ def _refresh(handles: list[AsyncResult[Any]], app: App) -> None:
     for at in range(0, len(open_), _READ_AT_ONCE):
         part = open_[at : at + _READ_AT_ONCE]
         for handle, record in zip(part, app.store.read([h.id for h in part]), strict=True):
-            _observe(handle, record)
-
-
-def _observe(handle: AsyncResult[Any], record: Record | None) -> None:
-    handle.version = record.version if record else -1
-    if record is not None and record.state in FINAL_STATES:
-        handle._final = record  # noqa: SLF001 - its kin
+            handle.version = record.version if record else -1
+            if record is not None and record.state in FINAL_STATES:
+                handle._final = record  # noqa: SLF001 - its kin
 
 
 def _has_ended(leaf: Any) -> bool:
@@ -403,5 +395,4 @@ def result_from_tuple(value: Any, app: App | None = None) -> Any:
     before = None if parent is None else result_from_tuple(parent, app)
     if members is None:
         return AsyncResult(own_id, app=app, parent=before)
-    inner = [result_from_tuple(each, app) for each in members]
-    return GroupResult(own_id, inner, parent=before, app=app)
+    return GroupResult(own_id, [result_from_tuple(each, app) for each in members], before, app)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from reliable_tasks import calls
 from reliable_tasks.errors import ConfigError
 
-from .signatures import _SHOWN, Signature, _Item, maybe_signature
+from .items import Item
+from .signatures import SHOWN, Signature, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
@@ -72,8 +73,8 @@ def _signatures(tasks: tuple[Any, ...], app: App | None) -> list[Signature]:
 
 
 def _shown(tasks: list[Signature], between: str) -> str:
-    more = f"{between}… {len(tasks) - _SHOWN} more" if len(tasks) > _SHOWN else ""
-    return between.join(repr(each) for each in tasks[:_SHOWN]) + more
+    more = f"{between}… {len(tasks) - SHOWN} more" if len(tasks) > SHOWN else ""
+    return between.join(repr(each) for each in tasks[:SHOWN]) + more
 
 
 def _app_of(members: list[Signature]) -> App | None:
@@ -88,7 +89,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
     """
 
     kind = "chain"
-    tasks = _Item[list[Signature]]("kwargs", "tasks")
+    tasks = Item[list[Signature]]("kwargs", "tasks")
 
     def __init__(self, *tasks: Any, app: App | None = None, **options: Any) -> None:
         if len(tasks) == 1 and isinstance(tasks[0], group):
@@ -144,7 +145,7 @@ class group(_Canvas):  # noqa: N801 - Celery's name
     """Calls side by side: the result is the list of their results, in their order."""
 
     kind = "group"
-    tasks = _Item[list[Signature]]("kwargs", "tasks")
+    tasks = Item[list[Signature]]("kwargs", "tasks")
 
     def __init__(self, *tasks: Any, app: App | None = None, **options: Any) -> None:
         members = _signatures(tasks, app)
@@ -201,8 +202,8 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
     """
 
     kind = "chord"
-    header = _Item[group]("kwargs", "header")
-    body = _Item[Signature | None]("kwargs", "body")
+    header = Item[group]("kwargs", "header")
+    body = Item[Signature | None]("kwargs", "body")
 
     def __init__(
         self,
@@ -293,7 +294,7 @@ class _Mapped(_Canvas):
         return f"[{self.kwargs['task'].task}({self._separator}x) for x in {self._items()}]"
 
     def _items(self) -> str:
-        shown, more = self.kwargs["it"][:_SHOWN], len(self.kwargs["it"]) > _SHOWN
+        shown, more = self.kwargs["it"][:SHOWN], len(self.kwargs["it"]) > SHOWN
         return repr(shown) if not more else repr(shown)[:-1] + ", …]"
 
 

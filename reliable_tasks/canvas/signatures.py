@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from reliable_tasks import _state, calls
 from reliable_tasks.errors import ConfigError, suggest
+
+from .items import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -15,34 +17,13 @@ if TYPE_CHECKING:
     from reliable_tasks.app import App
     from reliable_tasks.task import Task
 
-__all__ = ["Signature", "maybe_signature", "signature", "subtask"]
+__all__ = ["SHOWN", "Signature", "maybe_signature", "signature", "subtask"]
 
-T = TypeVar("T")
 _KINDS: dict[str, type[Signature]] = {}
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 120
 _SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = 10
-_SHOWN = 10
-
-
-class _Item(Generic[T]):
-    """An attribute that is an item of the dictionary, or of one inside it."""
-
-    def __init__(self, *path: str) -> None:
-        self._path = path[:-1]
-        self._key = path[-1]
-
-    def _home(self, sig: Signature) -> dict[str, Any]:
-        home: dict[str, Any] = sig
-        for name in self._path:
-            home = home[name]
-        return home
-
-    def __get__(self, sig: Signature, owner: object = None) -> T:
-        return self._home(sig).get(self._key)  # type: ignore[return-value]
-
-    def __set__(self, sig: Signature, value: T) -> None:
-        self._home(sig)[self._key] = value
+SHOWN = 10
 
 
 class Signature(dict[str, Any]):
@@ -63,15 +44,15 @@ class Signature(dict[str, Any]):
         **ex: more options.
     """
 
-    task = _Item[str]("task")
-    args = _Item[tuple[Any, ...]]("args")
-    kwargs = _Item[dict[str, Any]]("kwargs")
-    options = _Item[dict[str, Any]]("options")
-    subtask_type = _Item[str | None]("subtask_type")
-    immutable = _Item[bool]("immutable")
-    id = _Item[str | None]("options", "task_id")
-    parent_id = _Item[str | None]("options", "parent_id")
-    root_id = _Item[str | None]("options", "root_id")
+    task = Item[str]("task")
+    args = Item[tuple[Any, ...]]("args")
+    kwargs = Item[dict[str, Any]]("kwargs")
+    options = Item[dict[str, Any]]("options")
+    subtask_type = Item[str | None]("subtask_type")
+    immutable = Item[bool]("immutable")
+    id = Item[str | None]("options", "task_id")
+    parent_id = Item[str | None]("options", "parent_id")
+    root_id = Item[str | None]("options", "root_id")
 
     _app: App | None
     _type: Task[Any, Any] | None
@@ -184,7 +165,7 @@ class Signature(dict[str, Any]):
         return self.task
 
     def __repr__(self) -> str:
-        shown = [_SHORT.repr(arg) for arg in self.args[:_SHOWN]]
+        shown = [_SHORT.repr(arg) for arg in self.args[:SHOWN]]
         shown += [f"{name}={_SHORT.repr(value)}" for name, value in self.kwargs.items()]
         return f"{self.task}({', '.join(shown)})"
 
@@ -339,15 +320,6 @@ class Signature(dict[str, Any]):
         if sig not in held:
             held.append(sig)
         return value
-
-    def flatten_links(self) -> list[Signature]:
-        """This one, its callbacks, theirs, and so on."""
-        found, todo = list[Signature](), [self]
-        while todo:
-            sig: Signature = todo.pop(0)
-            found.append(sig)
-            todo.extend(sig.options.get("link") or ())
-        return found
 
     # Combining -----------------------------------------------------------------------------------
 

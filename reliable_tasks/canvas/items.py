@@ -1,0 +1,29 @@
+"""Attributes that are items of a dictionary."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Item"]
+
+T = TypeVar("T")
+
+
+class Item(Generic[T]):
+    """An attribute that is an item of the dictionary, or of one inside it."""
+
+    def __init__(self, *path: str) -> None:
+        self._path = path[:-1]
+        self._key = path[-1]
+
+    def _home(self, sig: dict[str, Any]) -> dict[str, Any]:
+        home: dict[str, Any] = sig
+        for name in self._path:
+            home = home[name]
+        return home
+
+    def __get__(self, sig: dict[str, Any], owner: object = None) -> T:
+        return self._home(sig).get(self._key)  # type: ignore[return-value]
+
+    def __set__(self, sig: dict[str, Any], value: T) -> None:
+        self._home(sig)[self._key] = value
