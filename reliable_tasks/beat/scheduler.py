@@ -226,4 +226,6 @@ def _tell(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -> None
 
 
 def _instant(moment_ms: int | None) -> str | None:
-    return None if moment_ms is None else from_ms(moment_ms).isoformat()
+    if moment_ms is None:
+        return None
+    return from_ms(moment_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "Show versions, the store and settings, for a bug report.",
     "result": "Show what became of a message.",
     "revoke": "Stop messages from running.",
+    "schedules": "Look at schedule entries; run, pause or resume them.",
     "status": "Show queues, messages and workers.",
     "version": "Show the version.",
     "worker": "Run a worker.",
