@@ -1,0 +1,157 @@
+"""The thread between a consumer and its store, against a real store in memory."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reliable_tasks import events
+from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.message import State
+from reliable_tasks.outcome import Succeeded
+from reliable_tasks.store import values as v
+from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.worker.consumer import Consumer
+from reliable_tasks.worker.feed import Feed
+from tests.locks.waiting import eventually
+from tests.worker.fakes import message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reliable_tasks.store.base import Store
+
+QUEUES = ("celery",)
+DONE = Succeeded(result=b"1")
+
+
+class Flaky:
+    """A store that loses the replies of its next exchanges: after having applied them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.losses = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def exchange(self, *args: Any) -> v.Exchange:
+        reply = self._store.exchange(*args)
+        if self.losses:
+            self.losses -= 1
+            raise StoreUnavailable("the reply was lost")
+        return reply
+
+
+@pytest.fixture
+def store() -> Iterator[Any]:
+    opened = SqliteStore(None, v.StoreOptions())
+    opened.open_session(v.SessionInfo(id="s", worker="w@h", queues=QUEUES), 60_000)
+    yield Flaky(opened)
+    opened.close()
+
+
+def feed_of(store: Any, slots: int = 1, **options: Any) -> Feed:
+    feed = Feed(Consumer(QUEUES, slots, **options), store, "s", QUEUES)
+    feed.start()
+    return feed
+
+
+def put(store: Any, *ids: str) -> None:
+    store.enqueue(v.Batch(messages=tuple(message(i) for i in ids)))
+
+
+def state(store: Any, message_id: str) -> State:
+    (record,) = store.read([message_id])
+    found: State = record.state
+    return found
+
+
+def test_it_brings_claims_and_commits_outcomes(store: Any) -> None:
+    feed = feed_of(store)
+    put(store, "a", "b")
+    for expected in ("a", "b"):
+        claim = feed.take()
+        assert claim is not None
+        assert claim.id == expected
+        feed.done(claim, DONE)
+    feed.drain()
+    feed.join()
+    assert [state(store, i) for i in "ab"] == [State.SUCCEEDED] * 2
+
+
+def test_what_comes_later_wakes_it(store: Any) -> None:
+    feed = feed_of(store)
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker.start()
+    put(store, "late")
+    taker.join(10)
+    assert [c.id for c in taken] == ["late"]
+    feed.done(taken[0], DONE)
+    feed.drain()
+    feed.join()
+
+
+def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any) -> None:
+    feed = feed_of(store)
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker.start()
+    feed.drain()
+    taker.join(10)
+    assert taken == [None]
+    assert feed.over
+    feed.join()
+
+
+def test_draining_gives_back_what_waits(store: Any) -> None:
+    feed = feed_of(store, ahead_s=1.0)
+    put(store, "first")
+    first = feed.take()
+    assert first is not None
+    feed.done(first, DONE)
+    put(store, "a", "b", "c")
+    running = feed.take()
+    assert running is not None
+    feed.drain()
+    eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
+    feed.done(running, DONE)
+    feed.join()
+    assert state(store, running.id) == State.SUCCEEDED
+
+
+def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any) -> None:
+    told: list[str] = []
+    end = events.subscribe(
+        lambda event, _: told.append(event), "store.unavailable", "store.recovered"
+    )
+    names = [str(n) for n in range(20)]
+    put(store, *names)
+    feed = feed_of(store)
+    ran = []
+    for n in range(20):
+        if n % 5 == 0:
+            store.losses = 2
+        claim = feed.take()
+        assert claim is not None
+        ran.append(claim.id)
+        feed.done(claim, DONE)
+    feed.drain()
+    feed.join()
+    end()
+    assert sorted(ran) == sorted(names), "each once"
+    assert {state(store, i) for i in names} == {State.SUCCEEDED}
+    assert "store.unavailable" in told
+    assert "store.recovered" in told
+
+
+def test_a_session_that_has_lapsed_ends_the_feed(store: Any) -> None:
+    feed = feed_of(store)
+    store.close_session("s")
+    put(store, "a")
+    assert feed.take() is None
+    feed.join()
+    assert state(store, "a") == State.QUEUED

@@ -1,0 +1,202 @@
+"""The pools, each over the same feed and a real store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from reliable_tasks import App, Task, events
+from reliable_tasks.errors import SoftTimeLimitExceeded, StaleClaim
+from reliable_tasks.message import State
+from reliable_tasks.store import values as v
+from reliable_tasks.worker.board import Board
+from reliable_tasks.worker.consumer import Consumer
+from reliable_tasks.worker.executor import Executor
+from reliable_tasks.worker.feed import Feed
+from reliable_tasks.worker.pools import pool_class
+from reliable_tasks.worker.pools.base import StorePort
+from tests.locks.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reliable_tasks.worker.pools.base import Pool
+
+SLOTS = 4
+POOLS = ["prefork", "threads", "asyncio"]
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="untouched")
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    with App("pooling", broker="sqlite://", set_as_current=False) as made:
+        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
+        yield made
+
+
+class Running:
+    """A pool that runs; its own thread stands for the child's main thread."""
+
+    def __init__(self, app: App, name: str, executor: Executor | None = None) -> None:
+        self.board = Board(SLOTS)
+        chosen = pool_class(name)
+        slots = 1 if chosen.many_processes else SLOTS
+        self.pool: Pool = chosen(executor or Executor(app, "w@h"), app.store, self.board, slots)
+        queues = ("celery",)
+        consumer = Consumer(queues, slots)
+        self.pool.feed = Feed(consumer, app.store, "s", queues, self.pool.claims_came)
+        self.pool.feed.start()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self.pool.run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.feed.drain()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        self.pool.feed.join()
+        assert self.board.running() == ()
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_functions_and_coroutines_come_to_their_outcomes(app: App, name: str) -> None:
+    add = app.task(name="add")(lambda x, y: x + y)
+
+    @app.task(name="async_add")
+    async def async_add(x: int, y: int) -> int:
+        await asyncio.sleep(0)
+        return x + y
+
+    @app.task(name="fail")
+    async def fail() -> None:
+        raise KeyError("k")
+
+    with Running(app, name):
+        results = [task.delay(n, n) for n in range(10) for task in (add, async_add)]
+        assert [r.get(timeout=20) for r in results] == [n * 2 for n in range(10) for _ in "ab"]
+        with pytest.raises(KeyError):
+            app.tasks["fail"].delay().get(timeout=20)
+
+
+@pytest.mark.parametrize("name", ["threads", "asyncio"])
+def test_no_more_bodies_run_than_slots_and_the_board_shows_them(app: App, name: str) -> None:
+    gate = threading.Event()
+
+    @app.task(name="wait")
+    def wait() -> None:
+        gate.wait(20)
+
+    with Running(app, name) as running:
+        results = [wait.delay() for _ in range(SLOTS + 2)]
+        eventually(lambda: len(running.board.running()) == SLOTS, "all slots are in use")
+        assert {p.id for p in running.board.running()} == {r.id for r in results[:SLOTS]}
+        gate.set()
+        for result in results:
+            result.get(timeout=20)
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_each_body_sees_its_own_request_and_leaves_no_context_behind(app: App, name: str) -> None:
+    @app.task(name="who", bind=True)
+    def who(self: Task[Any, Any]) -> str | None:
+        return self.request.id
+
+    @app.task(name="async_who", bind=True)
+    async def async_who(self: Task[Any, Any]) -> tuple[str | None, str]:
+        before = variable.get()
+        variable.set("touched")
+        await asyncio.sleep(0.001)
+        return self.request.id, before
+
+    with Running(app, name):
+        plain = [who.delay() for _ in range(20)]
+        coroutines = [app.tasks["async_who"].delay() for _ in range(20)]
+        assert [r.get(timeout=20) for r in plain] == [r.id for r in plain]
+        seen = [tuple(r.get(timeout=20)) for r in coroutines]
+        assert seen == [(r.id, "untouched") for r in coroutines]
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_fault_of_the_workers_own_fails_the_message_instead_of_losing_it(
+    app: App, name: str
+) -> None:
+    class Broken(Executor):
+        def returned(self, *_: Any) -> Any:
+            raise RuntimeError("a bug of ours")
+
+    told: list[Any] = []
+    end = events.subscribe(lambda _, fields: told.append(fields["id"]), "worker.internal_error")
+    add = app.task(name="add")(lambda: 1)
+    try:
+        with Running(app, name, Broken(app, "w@h")):
+            result = add.delay()
+            with pytest.raises(RuntimeError, match="a bug of ours"):
+                result.get(timeout=20)
+    finally:
+        end()
+    assert told == [result.id]
+
+
+def test_a_soft_limit_meant_for_a_body_that_has_ended_hits_no_other(app: App) -> None:
+    running = Running(app, "prefork")
+    running.pool.soft_limit()  # nothing runs: nothing is raised
+    add = app.task(name="add")(lambda: 1)
+    with running:
+        assert add.delay().get(timeout=20) == 1
+
+
+def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
+    """Here this test's own thread is the child's main one, for the signal to reach."""
+
+    @app.task(name="slow", soft_time_limit=0.2)
+    def slow() -> None:
+        time.sleep(20)
+
+    running = Running(app, "prefork")
+    before = signal.signal(signal.SIGUSR1, lambda *_: running.pool.soft_limit())
+
+    def supervise() -> None:
+        eventually(running.board.running, "it runs")
+        deadline = running.board.running()[0].soft_deadline
+        eventually(lambda: time.monotonic() >= deadline, "its limit has passed")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        eventually(result.ready, "it has ended")
+        running.pool.feed.drain()
+
+    result = slow.delay()
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    try:
+        running.pool.run()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    supervisor.join()
+    running.pool.feed.join()
+    with pytest.raises(SoftTimeLimitExceeded):
+        result.get(timeout=5)
+
+
+def test_a_body_whose_claim_was_taken_away_cannot_report(app: App) -> None:
+    add = app.task(name="add")(lambda: 1)
+    result = add.delay()
+    want = v.Want(queues=("celery",), limit=1)
+    (claim,) = app.store.exchange("s", (), want).claims
+    port = StorePort(app.store, claim)
+    port.report("PROGRESS", b"1")
+    assert result.state == "PROGRESS"
+    app.store.reap(["s"])
+    with pytest.raises(StaleClaim, match=f"fence {claim.fence} was taken away"):
+        port.report("PROGRESS", b"2")
+    assert port.step("charge", None).known == "stale"
+    (record,) = app.store.read([result.id])
+    assert record is not None
+    assert record.state == State.QUEUED
