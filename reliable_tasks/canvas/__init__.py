@@ -4,13 +4,13 @@ A canvas compiles to a graph of messages (pure), which the store keeps whole bef
 starts; a node starts in the very step in which the last of those it waits for is committed.
 """
 
-from .arguments import arguments_of, errback_arguments
+from .arguments import arguments_of, complete_call, errback_arguments
 from .compile import Graph, Node, compile_plan
 from .enqueue import enqueue_many, handles_of, messages_of
 from .plan import MAX_DEPTH, MAX_NODES, plan_of
 from .primitives import chain, chord, chunks, group, xmap, xstarmap
 from .render import render_dot, render_mermaid, render_tree
-from .replacing import ReplaceMessage, add_to_running_chord, replace_running
+from .replacing import ReplaceMessage, add_to_running_chord, extended, replace_running
 from .signatures import Signature, maybe_signature, signature, subtask
 
 __all__ = [
@@ -26,8 +26,10 @@ __all__ = [
     "chord",
     "chunks",
     "compile_plan",
+    "complete_call",
     "enqueue_many",
     "errback_arguments",
+    "extended",
     "group",
     "handles_of",
     "maybe_signature",

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Claim, Input
     from reliable_tasks.task import Task
 
-__all__ = ["arguments_of", "errback_arguments", "nested"]
+__all__ = ["arguments_of", "complete_call", "errback_arguments", "nested"]
+
+_COMPLETE = "__rt_complete__"
 
 
 def arguments_of(
@@ -30,6 +32,8 @@ def arguments_of(
         CodecError: what a parent left cannot be decoded here.
         NotRegistered: it is an errback of a task that is not registered.
     """
+    if _COMPLETE in kwargs:
+        return args, {name: value for name, value in kwargs.items() if name != _COMPLETE}
     if headers.takes == "errback":
         return _of_errback(app, claim, args, kwargs), kwargs
     if headers.takes == "one":
@@ -38,6 +42,16 @@ def arguments_of(
         values = (_value(app, each) for each in claim.inputs)
         return (nested(headers.shape, values), *args), kwargs
     return args, kwargs
+
+
+def complete_call(
+    headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The call to store when a retry asks for other arguments: they are all there is.
+
+    What the parents left stays with the message; this keeps it from being put before them again.
+    """
+    return (args, {**kwargs, _COMPLETE: True}) if headers.takes else (args, kwargs)
 
 
 def _of_errback(
