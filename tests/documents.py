@@ -9,6 +9,7 @@ A page has a folder of its own, which is the current one, and a namespace that i
   before. Of all other `reliable-tasks` commands the arguments are checked.
 """
 
+import doctest
 import importlib
 import os
 import re
@@ -64,7 +65,7 @@ class Page:
 
     def run(self) -> int:
         """Run every example; returns how many there were."""
-        python = PythonCodeBlockParser()
+        python = PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS)
         python.codeblock_parser = CodeBlockParser("python", self._python)
         shell = CodeBlockParser("sh", self._shell)
         document = Sybil(parsers=[python, shell], pattern="*.md").parse(self.path)
