@@ -186,8 +186,9 @@ class Schedules:
             raise ConfigError(
                 f"there is a schedule entry {name!r} already; remove it, or give replace=True"
             )
-        self._change(name, lambda old: changed_entry(_of_runtime(old), made, now_ms))
-        return self._told(name, "changed")
+        return self._change(
+            name, "changed", lambda old: changed_entry(_of_runtime(old), made, now_ms)
+        )
 
     def pause(self, name: str) -> ScheduleEntry:
         """Let an entry fire no more until it is resumed.
@@ -195,8 +196,7 @@ class Schedules:
         Raises:
             ConfigError: there is no such entry.
         """
-        self._change(name, lambda old: msgspec.structs.replace(old, paused=True))
-        return self._told(name, "paused")
+        return self._change(name, "paused", lambda old: msgspec.structs.replace(old, paused=True))
 
     def resume(self, name: str) -> ScheduleEntry:
         """Let a paused entry fire again, from the first slot after now; none was missed meanwhile.
@@ -213,8 +213,7 @@ class Schedules:
             next_ms = table.after(max(now_ms, old.last_ms or 0))
             return msgspec.structs.replace(old, paused=False, next_ms=next_ms)
 
-        self._change(name, resumed)
-        return self._told(name, "resumed")
+        return self._change(name, "resumed", resumed)
 
     def remove(self, name: str) -> None:
         """Delete an entry.
@@ -288,12 +287,14 @@ class Schedules:
             raise ConfigError(f"there is no schedule entry {name!r}{suggest(name, entries)}")
         return entries[name]
 
-    def _change(self, name: str, change: Callable[[Entry], Entry]) -> None:
+    def _change(self, name: str, kind: str, change: Callable[[Entry], Entry]) -> ScheduleEntry:
         for _ in range(_ROUNDS):
             old = self._entry(name)
             new = change(old)
-            if new == old or self._app.store.put_entry(new, old.version):
-                return
+            if new == old:
+                return self._shown(old)
+            if self._app.store.put_entry(new, old.version):
+                return self._told(name, kind)
         raise StoreError(f"schedule entry {name!r} keeps being changed by others; try again")
 
     def _told(self, name: str, change: str) -> ScheduleEntry:

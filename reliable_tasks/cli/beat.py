@@ -92,7 +92,7 @@ def _banner(app: App) -> str:
         "",
         f"  app        {app.main or app!r}",
         f"  store      {app.store.location}",
-        f"  entries    {len(settings.beat_schedule)} of the code (all: reliable-tasks schedules list)",
+        f"  entries    {len(settings.beat_schedule)} of the code",
         f"  time zone  {settings.timezone}",
         f"  catch-up   {settings.beat_catch_up}",
         *(f"  WARNING    {warning}" for warning in app.store.warnings()),
