@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import NoSuchOption
+from sybil.example import SybilFailure
 
 from reliable_tasks import _state
 from tests.documents import ROOT, Page
@@ -48,3 +50,24 @@ def anchors(page: Path) -> set[str]:
     text = _CODE.sub("", page.read_text(encoding="utf-8"))
     headings = (re.sub(r"[^\w\- ]", "", found.lower()) for found in _HEADING.findall(text))
     return {heading.strip().replace(" ", "-") for heading in headings}
+
+
+def test_a_wrong_example_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "wrong.md"
+    page.write_text("```python\n>>> 1 + 1\n3\n```\n")
+    with Page(page, tmp_path) as running, pytest.raises(SybilFailure, match="Expected"):
+        running.run()
+
+
+def test_a_mistyped_command_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "wrong.md"
+    page.write_text("```sh\nreliable-tasks -A tasks worker --concurency 2\n```\n")
+    with Page(page, tmp_path) as running, pytest.raises(NoSuchOption, match="concurency"):
+        running.run()
+
+
+def test_a_link_to_nowhere_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "wrong.md"
+    page.write_text("# A heading, here\n[there](#a-heading-here) [not](#another)\n")
+    with pytest.raises(AssertionError, match="#another"):
+        test_links_lead_somewhere(page)
