@@ -1,18 +1,38 @@
-"""`self.step(...)`: an effect that is recorded once and replayed on later attempts."""
+"""`self.step(...)`: an effect that is recorded once and replayed on later attempts.
+
+A step is begun in the store before its function is called, and recorded after it has returned. What
+a store knows of a step is one value for ever, so a function that raised is recorded as that under
+the step's name, and the next try goes under a name of its own: `charge`, `charge (try 2)`, …
+"""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, StaleClaim, StepOutcomeUnknown
+from .errors import (
+    ConfigError,
+    ReliableTasksError,
+    SoftTimeLimitExceeded,
+    StaleClaim,
+    StepOutcomeUnknown,
+    StoreError,
+)
 from .serialization import dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .request import Running
+    from .request import Port, Running
 
 __all__ = ["run_step"]
+
+_RAISED = b"!"  # begins what is recorded of a function that raised; no JSON text begins so
+_LEAVES_OPEN = (SoftTimeLimitExceeded, StepOutcomeUnknown)
+_MAX_TRIES = 1000
+_TRY = re.compile(r" \(try \d+\)$")
 
 
 def run_step(
@@ -20,35 +40,98 @@ def run_step(
 ) -> Any:
     """Call `function` unless an earlier attempt recorded this step; record what it returns.
 
+    A function that raises has not done its work: the exception goes on to the body, and the step
+    may be tried again, by this attempt or a later one. The outcome stays unknown where the function
+    was interrupted (a soft time limit, a cancellation) or says so (`raise StepOutcomeUnknown`).
+
     Raises:
         StepOutcomeUnknown: an earlier attempt began it and died before its outcome was recorded.
         StaleClaim: the claim was taken away.
-        ConfigError: no body is running, or the name is not text.
+        ConfigError: no body is running, or the name is not possible.
     """
     if running is None:
         raise ConfigError("step() works from inside the body of a task")
     if not isinstance(name, str) or not name:
         raise ConfigError(f"a step's name must be a non-empty string, not {name!r}")
+    if _TRY.search(name):
+        raise ConfigError(f"step {name!r}: names that end in '(try …)' are kept for repeated tries")
     if running.port is None:
         return function(*args, **kwargs)
-    begun = running.port.step(name, None)
-    if begun.known == "done" and begun.value is not None:
-        return loads(begun.value, "json")
-    if begun.known == "begun":
-        raise StepOutcomeUnknown(
-            f"step {name!r} of {running.request.id} was begun by an earlier attempt that died; "
-            "find out whether it took effect, then record it or do it under another name"
-        )
-    _check(begun.known, name, running)
-    value = function(*args, **kwargs)
-    ended = running.port.step(name, dumps(value, "json"))
-    _check(ended.known, name, running)
+    step = _Step(running, running.port, name)
+    if inspect.iscoroutinefunction(function):
+        return _run_async(step, function, args, kwargs)
+    if step.begin():
+        return step.value
+    try:
+        value = function(*args, **kwargs)
+    except BaseException as exc:
+        step.raised(exc)
+        raise
+    step.returned(value)
     return value
 
 
-def _check(known: str, name: str, running: Running) -> None:
-    if known == "stale":
-        raise StaleClaim(
-            f"step {name!r} of {running.request.id}: the claim with fence "
-            f"{running.request.fence} was taken away from this worker"
-        )
+async def _run_async(step: _Step, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The same around a coroutine function; the store is asked in a thread beside the loop."""
+    if await asyncio.to_thread(step.begin):
+        return step.value
+    try:
+        value = await function(*args, **kwargs)
+    except Exception as exc:
+        await asyncio.to_thread(step.raised, exc)
+        raise
+    await asyncio.to_thread(step.returned, value)
+    return value
+
+
+class _Step:
+    """One step of a running attempt, at its present try."""
+
+    def __init__(self, running: Running, port: Port, name: str) -> None:
+        self.value: Any = None
+        self._running = running
+        self._port = port
+        self._name = name
+        self._key = name
+
+    def begin(self) -> bool:
+        """Begin it, after the tries that raised; True where it is done, with its `value`."""
+        for number in range(1, _MAX_TRIES + 1):
+            self._key = self._name if number == 1 else f"{self._name} (try {number})"
+            begun = self._port.step(self._key, None)
+            if begun.known == "begun":
+                raise StepOutcomeUnknown(
+                    f"{self._where()} was begun by an earlier attempt that died; find out whether "
+                    "it took effect, then go on without it or do it under another name"
+                )
+            self._check(begun.known)
+            if begun.value is None:
+                return False
+            if not begun.value.startswith(_RAISED):
+                self.value = loads(begun.value, "json")
+                return True
+        raise ReliableTasksError(f"{self._where()} raised in each of {_MAX_TRIES} tries")
+
+    def returned(self, value: Any) -> None:
+        """Record what the function returned."""
+        self._check(self._port.step(self._key, dumps(value, "json")).known)
+
+    def raised(self, exc: BaseException) -> None:
+        """Record that the function raised, unless that leaves open whether it took effect."""
+        if not isinstance(exc, Exception) or isinstance(exc, _LEAVES_OPEN):
+            return
+        try:
+            self._check(self._port.step(self._key, _RAISED + type(exc).__name__.encode()).known)
+        except StoreError as error:
+            # What the body hears of is its own exception; the step stays begun, hence unknown.
+            exc.add_note(f"{self._where()} raised, which could not be recorded: {error}")
+
+    def _check(self, known: str) -> None:
+        if known == "stale":
+            raise StaleClaim(
+                f"{self._where()}: the claim with fence {self._running.request.fence} was taken "
+                "away from this worker"
+            )
+
+    def _where(self) -> str:
+        return f"step {self._key!r} of {self._running.request.id}"
