@@ -79,7 +79,8 @@ class EagerResult(AsyncResult[R]):
         """What the body returned; raises what it raised."""
         if propagate and self._state in PROPAGATED:
             raise self._value
-        return self._value  # type: ignore[no-any-return]
+        value: R = self._value
+        return value
 
     wait = get  # type: ignore[assignment]
 
@@ -93,7 +94,7 @@ class EagerResult(AsyncResult[R]):
     def forget(self) -> None:
         """Nothing is stored of it."""
 
-    def revoke(self, *_: Any, **__: Any) -> str:  # type: ignore[override]
+    def revoke(self, *_: Any, **__: Any) -> str:
         """It has ended already."""
         return "ended"
 

@@ -68,6 +68,7 @@ class Request:
         self.headers: dict[str, Any] | None = None
         self.ignore_result = False
         self.shadow: str | None = None
+        self.additions: list[Any] = []
         self.argsrepr: str | None = None
         self.kwargsrepr: str | None = None
         self.correlation_id: str | None = None

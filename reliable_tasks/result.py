@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _state, clock
 from ._then import watcher
+from .builtins import extension_of
 from .errors import ChordError, ReliableTasksError, TaskRevokedError
 from .errors import TimeoutError as ResultTimeoutError
 from .message import FINAL_STATES, State, decode_headers
@@ -145,23 +146,19 @@ class AsyncResult(Generic[R]):
     def _value_of(self, record: Record | None) -> Any:
         if record is None:
             return None
-        accept = self.app.accept_results
-        serializer = self._serializer
         if record.state == State.SUCCEEDED:
-            return None if not record.result else loads(record.result, serializer, accept)
+            value = self._decoded(record.result) if record.result else None
+            extension = extension_of(value)  # its own value comes before those it added
+            return value if extension is None else extension[0]
         state = state_of(record)
         if state in {"FAILURE", "REVOKED"}:
             return self._exception_of(record)
         if state == "RETRY" and record.failure:
             return self.app.exceptions.rebuild(decode_failure(record.failure))
-        if record.progress_meta is not None:
-            return loads(record.progress_meta, serializer, accept)
-        return None
+        return None if record.progress_meta is None else self._decoded(record.progress_meta)
 
-    @property
-    def _serializer(self) -> str:
-        task = self.app.tasks.get(self.name) if self.name else None
-        return task.serializer_name if task else self.app.settings.result_serializer
+    def _decoded(self, data: bytes) -> Any:
+        return loads(data, self.app.settings.result_serializer, self.app.accept_results)
 
     def _exception_of(self, record: Record) -> BaseException:
         cause = None
@@ -391,7 +388,11 @@ class AsyncResult(Generic[R]):
         Returns:
             "revoked", "running", "ended" or "unknown": what was found.
         """
-        reply = self.app.store.revoke([self.id], terminate=terminate, signal=signal or "SIGTERM")[0]
+        from .groups import lineage  # noqa: PLC0415 - groups are made of results
+
+        # The parts before it in a chain as well: what has not started is not to start.
+        ids = lineage(self)
+        reply = self.app.store.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")[0]
         if wait and reply.found == "running":
             self._wait(timeout, None, None)
         return reply.found
@@ -415,7 +416,13 @@ class AsyncResult(Generic[R]):
 
     def as_tuple(self) -> tuple[tuple[str, Any], None]:
         """The id and the parent's, in Celery's nesting."""
-        return (self.id, self.parent.as_tuple() if self.parent else None), None
+        nested: Any = None
+        ancestors = [self]
+        while ancestors[-1].parent is not None:
+            ancestors.append(ancestors[-1].parent)
+        for handle in reversed(ancestors[1:]):
+            nested = (handle.id, nested), None
+        return (self.id, nested), None
 
 
 PROPAGATED = frozenset({"FAILURE", "REVOKED"})

@@ -306,7 +306,7 @@ class Task(Generic[P, R]):
         state = state or "STARTED"
         running.progress = (state, meta)
         if running.port is not None:
-            running.port.report(state, dumps(meta, self.serializer_name))
+            running.port.report(state, dumps(meta, self.app.settings.result_serializer))
 
     def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` once in the life of this message, and replay what it returned.
@@ -380,11 +380,6 @@ class Task(Generic[P, R]):
         return (_lookup, (self.name,))
 
     # Prepared once, when it is registered --------------------------------------------------------
-
-    @property
-    def serializer_name(self) -> str:
-        """The codec of this task's results."""
-        return self.serializer or self.app.settings.result_serializer
 
     def prepare(self, app: App) -> None:
         """Check the options and work out what each call needs.

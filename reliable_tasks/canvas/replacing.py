@@ -93,7 +93,7 @@ def add_to_running_chord(task: Task[Any, Any], sig: Signature, *, lazy: bool = F
             "add to"
         )
     added = running.request.get("additions") or []
-    running.request.additions = [*added, maybe_signature(sig, task.app).clone()]  # type: ignore[attr-defined]
+    running.request.additions = [*added, maybe_signature(sig, task.app).clone()]
 
 
 def extended(running: Running, value: Any) -> tuple[Message, ...]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "call": "Enqueue a call of a task.",
     "dead": "Look at dead letters, replay them, drop them.",
     "demo": "Run real work, kill a worker, and check that nothing was lost.",
+    "graph": "Show a workflow and how its parts stand.",
     "locks": "Say who holds a once-lock and why; free one by hand.",
     "purge": "Revoke everything that waits on a queue.",
     "report": "Show versions, the store and settings, for a bug report.",

@@ -57,7 +57,7 @@ class Runner:
         self.task = task
         self.run = task.run
         self.is_async = inspect.iscoroutinefunction(task.run)
-        self.serializer = task.serializer_name
+        self.serializer = task.app.settings.result_serializer
         self.policy = task.policy
         # A hook that nobody has overridden costs nothing.
         self.hooks = {h for h in _HOOKS if getattr(type(task), h) is not getattr(Task, h)}

@@ -15,6 +15,7 @@ import msgspec
 from reliable_tasks import _state, events, outcome, signals
 from reliable_tasks.calls import once_lock
 from reliable_tasks.canvas import ReplaceMessage, arguments_of
+from reliable_tasks.canvas.replacing import extended
 from reliable_tasks.clock import monotonic
 from reliable_tasks.errors import (
     Ignore,
@@ -178,6 +179,8 @@ class Executor:
                     return self._ended(
                         started, retry_decided(started, exc, decision, self._timer()), exc
                     )
+            if started.request.additions:
+                return outcome.Replaced(messages=extended(started.running, value))
             return self._succeeded(started, value)
         finally:
             self._leave(started)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import outcome
+from reliable_tasks.canvas import complete_call
 from reliable_tasks.errors import MaxRetriesExceededError
 from reliable_tasks.serialization import dumps_call, encode_failure
 
@@ -91,7 +92,11 @@ def _record(
         delay_ms=max(0, round(delay_s * 1000)),
         at_ms=at_ms,
         failure=encode_failure(exc, traceback_of(exc)),
-        payload=dumps_call(*call, started.headers.serializer) if call else None,
+        payload=None if call is None else _encoded(started, call),
         queue=asked.queue if asked else None,
         detail=encode_detail(detail),
     )
+
+
+def _encoded(started: Started, call: tuple[tuple[Any, ...], dict[str, Any]]) -> bytes:
+    return dumps_call(*complete_call(started.headers, *call), started.headers.serializer)

@@ -124,14 +124,14 @@ def test_an_errback_may_be_a_canvas(t: Any, bench: Bench, fired: list[Any]) -> N
     )
 
 
-def test_revoking_a_chains_part_ends_what_follows(t: Any, bench: Bench) -> None:
+def test_revoking_a_chains_part_ends_what_is_before_and_after_it(t: Any, bench: Bench) -> None:
     result = chain(t.echo.si(1), t.echo.s(), t.echo.s())()
     result.parent.revoke()
     with pytest.raises(TaskRevokedError):
         result.get()
     assert result.state == "REVOKED"
     bench.drain()
-    assert bench.ran == {"echo": 1}
+    assert not bench.ran
     assert bench.unended() == []
 
 
