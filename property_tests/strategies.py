@@ -59,7 +59,7 @@ def _instants(now: int) -> st.SearchStrategy[int | None]:
 
 
 @st.composite
-def messages(draw: st.DrawFn, now: int, once: bool | None = None, **fixed: Any) -> Message:
+def messages(draw: st.DrawFn, now: int, /, once: bool | None = None, **fixed: Any) -> Message:
     """A message; `once` says whether it has a once-lock (None: perhaps)."""
     locked = draw(st.booleans()) if once is None else once
     values: dict[str, Any] = {

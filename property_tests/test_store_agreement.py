@@ -354,4 +354,4 @@ class Agreement(RuleBasedStateMachine):
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_store_agrees_with_the_model(name: str) -> None:
     machine = type(f"Agreement_{name}", (Agreement,), {"opener": staticmethod(FACTORIES[name])})
-    run_state_machine_as_test(machine, settings=PROFILE)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=PROFILE)

@@ -10,6 +10,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
 import redis
@@ -53,8 +54,8 @@ def assert_nothing_leaks(store: RedisStore, client: redis.Redis) -> None:
     prefix = keys.prefix(store.options.namespace)
     left = {str(key, "utf-8").removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
     lasting = {key for key in left if client.ttl(prefix + key) == -1}
-    stages = client.zrange(f"{prefix}stages", 0, -1)
-    lasting -= {"stages", *(f"stage:{str(name, 'utf-8')}" for name in stages)}  # until a deadline
+    stages: Any = client.zrange(f"{prefix}stages", 0, -1)
+    lasting -= {"stages", *(f"stage:{name.decode()}" for name in stages)}  # until their deadline
     assert lasting <= keys.LASTING, sorted(lasting - keys.LASTING)
 
 
@@ -91,7 +92,7 @@ def _least_privileged(options: StoreOptions, clock: Clock | None) -> Iterator[St
     options = msgspec.structs.replace(options, namespace=ACL_NAMESPACE)
     with redis.Redis.from_url(server.unix_url) as client:
         rules = acl_rules(ACL_NAMESPACE, server.binary.version_info)
-        client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">secret", *rules.split())  # type: ignore[no-untyped-call]
+        client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">secret", *rules.split())
         url = f"redis://worker:secret@127.0.0.1:{server.port}/0"
         yield from _opened(url, client, options, clock)
 

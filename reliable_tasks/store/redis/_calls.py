@@ -1,9 +1,8 @@
 """How a verb reaches the server: scripts, their repetition, and durability that was asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from locks.scripts import load_script
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store.base import Clock
 from reliable_tasks.store.values import StoreOptions
@@ -12,11 +11,10 @@ from . import keys
 from ._connect import connect
 from ._durability import Durability
 from ._errors import translated
+from ._scripts import script as script_of
 from ._waiting import Waiting
 
 __all__ = ["Calls"]
-
-PACKAGE: Final = "reliable_tasks.store.redis"
 
 
 class Calls:
@@ -71,11 +69,11 @@ class Calls:
         wanted = durable or self.options.durable
         if wanted is None or wanted == "memory":
             return self._run(name, full, again=again)
-        script = load_script(PACKAGE, f"{name}.lua")
+        script = script_of(name)
         return self._repeat(lambda: self._durability.call(wanted, script, full), again=again)
 
     def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
-        script = load_script(PACKAGE, f"{name}.lua")
+        script = script_of(name)
         return self._repeat(lambda: script(self._server.client, self._key, *args), again=again)
 
     def _repeat(self, call: Callable[[], Any], *, again: bool) -> Any:

@@ -91,10 +91,8 @@ def _eviction(server: Server, key: str) -> list[str]:
         return ["this user may not call CONFIG GET: the eviction policy cannot be checked"]
     if policy == "noeviction":
         return []
-    return [
-        f"the server's maxmemory-policy is {policy}: short of memory, it deletes messages and locks; "
-        + "set it to noeviction"
-    ]
+    danger = f"maxmemory-policy is {policy}: short of memory the server deletes messages and locks"
+    return [f"{danger}; set it to noeviction"]
 
 
 def _clock(server: Server, key: str) -> list[str]:

@@ -148,7 +148,7 @@ def _row_wanted(row: v.AuditRow, query: v.AuditQuery) -> bool:
 def _wanted(c: _wire.Control, m: _wire.Static, query: v.MessageQuery) -> bool:
     return (
         query.state in {None, c.state}
-        and query.queue in {None, m.queue}
+        and query.queue in {None, c.queue}
         and query.task in {None, m.task}
         and query.root_id in {None, m.root_id}
         and (query.session is None or query.session == c.session)

@@ -59,13 +59,15 @@ class Control(msgspec.Struct, array_like=True, gc=False):
     first: int | bool
     started: int | bool
     ended: int | bool
+    queue: str
+    result_ttl_ms: int
 
 
 class Static(msgspec.Struct, array_like=True, gc=False):
     """The field m of a record; positions as in lua/include/record.lua."""
 
     task: str
-    queue: str
+    first_queue: str
     priority: int
     result_ttl_ms: int
     failure_ttl_ms: int
@@ -85,6 +87,7 @@ class Static(msgspec.Struct, array_like=True, gc=False):
 class _Extras(msgspec.Struct):
     """The field x of a record."""
 
+    once: tuple[str, str, str, int] | None = None
     waits: int = 0
     mirrors: str | None = None
     edges: list[tuple[str, str, int]] = []
@@ -218,12 +221,13 @@ def _pointing_at(message_id: str, o: oc.Replaced) -> str:
 
 def parse_claim(reply: Sequence[Any]) -> v.Claim:
     """A claim as claim_reply in lua/include/claims.lua gives it."""
-    message_id, control, static, payload, headers, inputs, doom = reply
+    message_id, control, static, payload, headers, doom, extras, inputs = reply
     c, m = parse_control(control), parse_static(static)
+    once = _extras.decode(extras).once if extras else None
     return v.Claim(
         id=message_id.decode(),
         task=m.task,
-        queue=m.queue,
+        queue=c.queue,
         priority=m.priority,
         payload=payload or b"",
         headers=headers or b"",
@@ -237,7 +241,7 @@ def parse_claim(reply: Sequence[Any]) -> v.Claim:
         started_ms=c.started,
         eta_ms=_none(m.eta_ms),
         expires_ms=_none(c.expires),
-        once_key=m.once[0] if isinstance(m.once, tuple) else None,
+        once_key=once[0] if once else None,
         root_id=m.root_id,
         parent_id=_none(m.parent_id),
         inputs=_inputs(inputs) if inputs else (),
@@ -268,7 +272,7 @@ def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Reco
     return v.Record(
         id=message_id,
         task=m.task,
-        queue=m.queue,
+        queue=c.queue,
         priority=m.priority,
         state=State(c.state),
         reason=c.reason,
@@ -290,7 +294,7 @@ def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Reco
         failure=reply[4],
         progress_state=reply[5].decode() if reply[5] is not None else None,
         progress_meta=reply[6],
-        once_key=m.once[0] if isinstance(m.once, tuple) else None,
+        once_key=x.once[0] if x.once else None,
         root_id=m.root_id,
         parent_id=_none(m.parent_id),
         waits=x.waits,

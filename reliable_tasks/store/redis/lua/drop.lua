@@ -10,7 +10,7 @@ for index = 3, #ARGV do
   if r and FINAL[r.c[STATE]] then dropped[#dropped + 1] = r end
 end
 for _, r in ipairs(dropped) do
-  if is_dead(r.c) then audit('dropped', r) end
+  if is_dead(r.c[STATE], r.c[REASON]) then audit('dropped', r) end
   delete(r)
 end
 flush()

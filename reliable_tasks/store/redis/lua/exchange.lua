@@ -4,7 +4,7 @@
 --         none), limit ('' = no work wanted), who waited (from wait_for_work; '' = nobody),
 --         queues ...
 -- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1), next due (ms; 0 =
---         nothing is), claims {id, c, m, payload, headers, inputs or false, doom or false} ...}.
+--         nothing is), claims {id, c, m, payload, headers, doom, x, inputs} ...}, the last four false if none.
 -- @include commits.lua
 
 -- It blocks no more; if it watched for what is due next, another has to.

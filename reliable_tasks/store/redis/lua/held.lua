@@ -7,9 +7,6 @@
 local reply = {}
 for _, id in ipairs(held_by(ARGV[3], tonumber(ARGV[4]))) do
   local r = load(id)
-  if r then
-    r.packed_c = redis.call('HGET', r.key, 'c')
-    reply[#reply + 1] = claim_reply(r)
-  end
+  if r then reply[#reply + 1] = claim_reply(r) end
 end
 return reply

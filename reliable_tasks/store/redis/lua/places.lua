@@ -11,13 +11,13 @@ end
 reply[#reply + 1] = ''
 for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply + 1] = name end
 
-local got = id ~= '' and redis.pcall('HMGET', prefix .. 'm:' .. id, 'c', 'm')
+local got = id ~= '' and redis.pcall('HMGET', prefix .. 'm:' .. id, 'c')
 if not got or got.err or not got[1] then return reply end
-local c, m = cmsgpack.unpack(got[1]), cmsgpack.unpack(got[2])
+local c = cmsgpack.unpack(got[1])
 local state = c[1]
 local place = state
 if state == 'queued' then
-  place = 'q:' .. m[2]
+  place = 'q:' .. c[18]
 elseif state == 'running' then
   place = 'claims:' .. c[10]
 elseif state == 'succeeded' or state == 'failed' or state == 'revoked' then

@@ -12,7 +12,7 @@ while #found < limit and offset < look_at do
   if not ids[1] then break end
   for _, id in ipairs(ids) do
     local r = load(id)
-    if r and r.m[QUEUE] == queue and #found < limit then found[#found + 1] = id end
+    if r and r.c[QUEUE] == queue and #found < limit then found[#found + 1] = id end
   end
   offset = offset + 500
 end

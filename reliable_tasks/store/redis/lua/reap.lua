@@ -23,10 +23,10 @@ local function take_back(r)
   audit('reaped', r)
   if r.x.revoked then
     finish(r, 'revoked', 'revoked')
-  elseif r.c[DELIVERY] >= r.m[MAX_DELIVERIES] + BURIAL_TRIES then
+  elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] + BURIAL_TRIES then
     finish(r, 'failed', 'delivery limit', '', false, field(r, 'd'))
     buried[#buried + 1] = r.id
-    buried[#buried + 1] = r.m[TASK]
+    buried[#buried + 1] = static(r)[TASK]
   else
     again(r, false, true)
   end

@@ -9,7 +9,8 @@ local function revive_child(child, parent, todo)
   broken[parent] = nil
   set_extra(child, 'broken', next(broken) and broken or nil)
   if child.c[STATE] ~= 'failed' or next(broken) then return end
-  child.c[REASON], child.c[ENDED], child.fields.f = '', false, false
+  child.c[REASON], child.c[ENDED] = '', false
+  set_field(child, 'f', false)
   set_extra(child, 'admitted', nil)
   set_state(child, 'waiting')
   for _, edge in ipairs(child.x.edges or {}) do todo[#todo + 1] = { child.id, edge } end
@@ -32,8 +33,8 @@ end
 local function replay(id)
   local r = load(id)
   if not r then return 'unknown', '' end
-  if not is_dead(r.c) then return 'not dead', '' end
-  local once = once_of(r)
+  if not is_dead(r.c[STATE], r.c[REASON]) then return 'not dead', '' end
+  local once = r.x.once
   if once and HELD_UNTIL[once[SCOPE]] then
     if not take(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end
     set_extra(r, 'admitted', true)
@@ -41,7 +42,7 @@ local function replay(id)
   local c = r.c
   c[ATTEMPT], c[DELIVERY], c[BOUNCES], c[REASON] = 1, 0, 0, ''
   c[FIRST], c[STARTED], c[ENDED], c[EXPIRES] = false, false, false, false
-  r.fields.f = false
+  set_field(r, 'f', false)
   if r.x.revoked then set_extra(r, 'revoked', nil) end
   audit('replayed', r)
   queue_at(r, false)

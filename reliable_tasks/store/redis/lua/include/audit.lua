@@ -15,7 +15,7 @@ end
 local function audit(event, r, detail)
   if ONLY_ALL[event] and not audit_all then return end
   local c = r.c
-  audit_row(event, r.id, r.m[TASK], c[ATTEMPT], c[DELIVERY], c[FENCE], c[WORKER], detail)
+  audit_row(event, r.id, static(r)[TASK], c[ATTEMPT], c[DELIVERY], c[FENCE], c[WORKER], detail)
 end
 
 local function audit_id(event, id, task, fence, worker)

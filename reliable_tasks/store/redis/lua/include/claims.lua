@@ -1,11 +1,13 @@
 -- Claims: taking them, and the end of an attempt.
 -- @include endings.lua
 
--- What a worker gets: {id, c, m, payload, headers, inputs or false, doom or false}.
+-- What a worker gets: {id, c, m, payload, headers, doom, x, inputs}, the last four false if none.
 local function claim_reply(r)
-  local inputs = r.x.inputs and redis.call('HGETALL', prefix .. 'in:' .. r.id)
-  local f = r.hot or redis.call('HMGET', r.key, 'p', 'h', 'd')
-  return { r.id, r.packed_c, r.packed_m, f[1], f[2], inputs or false, f[3] }
+  local inputs = r.x.inputs and redis.call('HGETALL', prefix .. 'in:' .. r.id) or false
+  local f = r.hot or redis.call('HMGET', r.key, 'c', 'm', 'x', 'p', 'h', 'd')
+  local x = f[3]
+  if r.packed_x ~= nil then x = r.packed_x end
+  return { r.id, r.packed_c or f[1], r.packed_m, f[4], f[5], f[6], x, inputs }
 end
 
 local function load_queued(id)
@@ -18,12 +20,12 @@ local function load_queued(id)
     return false
   end
   r = adopt(id, key, got[1], got[2], got[3])
-  r.hot = { got[4], got[5], got[6] }
+  r.hot = got
   return r
 end
 
 local function claim(r, session, worker)
-  local c, once = r.c, once_of(r)
+  local c, once = r.c, r.x.once
   if c[EXPIRES] and c[EXPIRES] <= now then
     finish(r, 'revoked', 'expired')
     return false
@@ -36,7 +38,8 @@ local function claim(r, session, worker)
   c[FENCE], c[SESSION], c[WORKER] = next_number('fence'), session, worker
   c[DELIVERY], c[STARTED], c[FIRST] = c[DELIVERY] + 1, now, c[FIRST] or now
   if r.x.progress then
-    r.fields.s, r.fields.g = false, false
+    set_field(r, 's', false)
+    set_field(r, 'g', false)
     set_extra(r, 'progress', nil)
   end
   set_state(r, 'running')
@@ -66,7 +69,7 @@ end
 
 -- The attempt is over, however it ended.
 local function attempt_over(r)
-  local once = once_of(r)
+  local once = r.x.once
   r.c[SESSION] = false
   touch(r)
   if once and HELD_WHILE[once[SCOPE]] then free(once[KEY] .. ':run', r.id) end
@@ -80,7 +83,7 @@ end
 
 -- Back to the queue, taking the once-key again where the claim had freed it.
 local function again(r, due, keep_place)
-  local once = once_of(r)
+  local once = r.x.once
   if once and FREED_BY_CLAIM[once[SCOPE]] then
     take(once[KEY], r, once[TIMEOUT]) -- a conflict leaves this one without
   end

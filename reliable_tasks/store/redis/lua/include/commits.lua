@@ -20,7 +20,7 @@ function apply.revoked(r, detail) finish(r, 'revoked', 'terminated', '', false, 
 function apply.rejected(r, detail, requeue, failure)
   if not requeue then
     finish(r, 'failed', 'rejected', '', false, failure, detail)
-  elseif r.c[DELIVERY] >= r.m[MAX_DELIVERIES] then
+  elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] then
     finish(r, 'failed', 'delivery limit', '', false, failure, detail)
   else
     audit('rejected', r, detail)
@@ -32,9 +32,9 @@ function apply.retry(r, detail, delay_ms, at_ms, failure, payload, queue)
   local c = r.c
   audit('retry', r, detail)
   c[ATTEMPT], c[DELIVERY], c[BOUNCES] = c[ATTEMPT] + 1, 0, 0
-  r.fields.f = failure
-  if payload then r.fields.p = payload end
-  if queue then r.m[QUEUE], r.m_changed = queue, true end
+  set_field(r, 'f', failure)
+  if payload then set_field(r, 'p', payload) end
+  if queue then c[QUEUE] = queue end
   again(r, at_ms or now + delay_ms)
 end
 
@@ -46,14 +46,14 @@ function apply.released(r, detail, delay_ms, bounce)
 end
 
 function apply.doomed(r, detail, failure)
-  r.fields.d = failure
+  set_field(r, 'd', failure)
   audit('doomed', r, detail)
   again(r, false, true)
 end
 
 function apply.keyed(r, _, once)
   uncount(r)
-  r.m[ONCE], r.m_changed = once, true
+  set_extra(r, 'once', once)
   set_extra(r, 'admitted', nil)
   if admit(r) then again(r, false, true) end
 end
@@ -74,7 +74,7 @@ local function commit(row, worker)
   local r, fence, kind = load(row[1]), row[2], row[3]
   if not r or r.c[STATE] ~= 'running' or r.c[FENCE] ~= fence then
     if r and r.c[COMMITTED] == fence then return true end
-    audit_id('stale', row[1], r and r.m[TASK] or '', fence, worker)
+    audit_id('stale', row[1], r and static(r)[TASK] or '', fence, worker)
     return false
   end
   r.c[COMMITTED] = fence

@@ -2,7 +2,7 @@
 -- @include endings.lua
 
 local function delete(r)
-  local once = once_of(r)
+  local once = r.x.once
   if r.x.parked then unpark(r) end
   forget(r)
   if once and once[SCOPE] ~= 'until_expired' then free(once[KEY], r.id) end

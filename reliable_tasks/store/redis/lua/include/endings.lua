@@ -9,8 +9,6 @@ local BECAUSE_EVENT = {
 local endings, first_ending, last_ending = {}, 1, 0
 local drain, follow, ready
 
-local function once_of(r) return r.m[ONCE] end
-
 local function queue_at(r, due, keep_place)
   r.c[DUE] = due
   if due and due > now then
@@ -29,12 +27,15 @@ end
 -- Make one message final and free its locks; its edges are left for `drain`. `keep`: store the
 -- result; `failure`: false for none.
 local function end_one(r, state, reason, result, keep, failure, detail)
-  local c, once = r.c, once_of(r)
+  local c, once = r.c, r.x.once
   c[REASON], c[ENDED], c[DUE] = reason, now, false
-  r.fields.r, r.fields.f, r.fields.d = keep and result or false, failure, false
+  local fields = r.fields or {}
+  r.fields = fields
+  if keep then fields.r = result else fields.r = false end
+  fields.f, fields.d = failure, false
   forget_steps(r)
   if state ~= 'failed' then -- a dead letter keeps what it takes to run again
-    r.fields.p = false
+    fields.p = false
     forget_inputs(r)
   end
   set_state(r, state)
@@ -46,7 +47,7 @@ local function end_one(r, state, reason, result, keep, failure, detail)
   if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
     free(once[KEY], r.id)
   end
-  for _, edge in ipairs(r.x.edges or {}) do
+  for _, edge in ipairs(r.x.edges or NO_EXTRAS) do
     last_ending = last_ending + 1
     endings[last_ending] = { r, edge, result, keep }
   end
@@ -87,14 +88,14 @@ end
 
 -- Take the once-lock for a stored message; else park it, or make it a mirror.
 local function admit(r)
-  local once = once_of(r)
+  local once = r.x.once
   if not once or not HELD_UNTIL[once[SCOPE]] or take(once[KEY], r, once[TIMEOUT]) then
     if once then set_extra(r, 'admitted', true) end
     return true
   end
   local holder = lock_entry(once[KEY]).is.owner
   set_state(r, 'waiting')
-  if not r.m[JOINS] and (once[POLICY] == 'reschedule' or once[POLICY] == 'rerun') then
+  if not static(r)[JOINS] and (once[POLICY] == 'reschedule' or once[POLICY] == 'rerun') then
     park(r, once[KEY])
   else
     mirror(r, holder)
@@ -118,8 +119,8 @@ end
 
 -- Everything it waited for has happened: queue it, or schedule it for its time.
 function ready(r)
-  if once_of(r) and not r.x.admitted and not admit(r) then return end
-  local m = r.m
+  if r.x.once and not r.x.admitted and not admit(r) then return end
+  local m = static(r)
   if m[EXPIRES_IN] then r.c[EXPIRES] = now + m[EXPIRES_IN] end
   queue_at(r, m[ETA] or (m[DELAY] > 0 and now + m[DELAY]))
 end

@@ -14,21 +14,24 @@ local prefix, now, audit_all = KEYS[1], clock_now(ARGV[1]), ARGV[2] == 'all'
 -- c: what changes
 local STATE, VERSION, REASON, ATTEMPT, DELIVERY, BOUNCES = 1, 2, 3, 4, 5, 6
 local FENCE, COMMITTED, SEQ, SESSION, WORKER, ENQUEUED = 7, 8, 9, 10, 11, 12
-local DUE, EXPIRES, FIRST, STARTED, ENDED = 13, 14, 15, 16, 17
--- m: what was enqueued
-local TASK, QUEUE, PRIORITY, RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6
+local DUE, EXPIRES, FIRST, STARTED, ENDED, QUEUE, RESULT_TTL = 13, 14, 15, 16, 17, 18, 19
+-- m: what was enqueued; it never changes, and the common path does not unpack it
+local TASK, M_QUEUE, PRIORITY, M_RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6
 local ONCE, TOKEN, ETA, DELAY, EXPIRES_AT, EXPIRES_IN, JOINS, WAITS = 7, 8, 9, 10, 11, 12, 13, 14
--- m[ONCE]
+-- m[ONCE], x.once
 local KEY, SCOPE, POLICY, TIMEOUT = 1, 2, 3, 4
 -- x.edges[n]
 local CHILD, ON, SLOT = 1, 2, 3
--- Of x, absent while it does not apply: waits, mirrors, parked, admitted, stage, revoked, edges,
--- broken, born (a number that orders those that expire), and that there are inputs, steps, progress.
+-- Of x, absent while it does not apply: once, waits, mirrors, parked, admitted, stage, revoked, edges,
+-- broken, born (a number that orders those that expire); that there are inputs, steps, progress.
+-- A message that is just one call, as most are, has no x: all that costs time hangs on it.
+local NO_EXTRAS = {}
 
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq
 
 local records = {} -- id -> record; false = there is none
+local foreign = {} -- ids whose key is taken by something that is no hash
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
 local counter_base, counter_used = {}, {}
@@ -46,44 +49,57 @@ local function next_number(name)
   return base + counter_used[name]
 end
 
-local function is_dead(c)
-  return c[STATE] == 'failed' and c[REASON] ~= 'parent' and c[REASON] ~= 'mirror'
+-- A dead letter: it failed by itself, and can be replayed.
+local function is_dead(state, reason)
+  return state == 'failed' and reason ~= 'parent' and reason ~= 'mirror'
 end
 
--- The sorted set in which a record stands, and its score there: each stands in exactly one.
-local function place_of(r)
-  local c, state = r.c, r.c[STATE]
-  if state == 'queued' then
-    return 'q:' .. r.m[QUEUE], r.m[PRIORITY] * PLACE_IN_QUEUE + c[SEQ]
-  elseif state == 'running' then
-    return 'claims:' .. c[SESSION], c[FENCE]
-  elseif state == 'scheduled' then
-    return 'scheduled', c[DUE]
-  elseif state == 'waiting' then
-    return 'waiting', c[ENQUEUED]
+-- The unpacked m of a record.
+local function static(r)
+  local m = r.m
+  if not m then
+    m = cmsgpack.unpack(r.packed_m)
+    r.m = m
   end
-  local ttl = r.m[state == 'failed' and FAILURE_TTL or RESULT_TTL]
-  return 'ended:' .. state, ttl > 0 and c[ENDED] + ttl or '+inf'
+  return m
 end
 
--- When the record has to be looked at because it expires; false = never.
-local function expiry_of(c)
-  return not FINAL[c[STATE]] and c[STATE] ~= 'running' and c[EXPIRES]
+-- The sorted set in which a record stands: each stands in exactly one.
+local function place_of(state, queue, session)
+  if state == 'queued' then return 'q:' .. queue end
+  if state == 'running' then return 'claims:' .. session end
+  if state == 'scheduled' or state == 'waiting' then return state end
+  return 'ended:' .. state
 end
 
-local function remember_place(r)
-  r.old_place, r.old_score = place_of(r)
-  r.old_expiry, r.old_dead = expiry_of(r.c), is_dead(r.c)
-  r.old_state, r.old_queue = r.c[STATE], r.m[QUEUE]
+-- Its score there.
+local function score_of(r)
+  local c = r.c
+  local state = c[STATE]
+  if state == 'queued' then return static(r)[PRIORITY] * PLACE_IN_QUEUE + c[SEQ] end
+  if state == 'running' then return c[FENCE] end
+  if state == 'scheduled' then return c[DUE] end
+  if state == 'waiting' then return c[ENQUEUED] end
+  local ttl = state == 'failed' and static(r)[FAILURE_TTL] or c[RESULT_TTL]
+  return ttl > 0 and c[ENDED] + ttl or '+inf'
 end
 
--- A record made of the replies to HGET c, m, x.
-local function adopt(id, key, c, m, x)
+-- When a record in this state has to be looked at because it expires; false = never.
+local function expiry_of(state, expires)
+  return not FINAL[state] and state ~= 'running' and expires
+end
+
+-- A record made of the replies to HGET c, m, x; `move` needs to know how it was.
+local function adopt(id, key, packed_c, packed_m, packed_x)
+  local c = cmsgpack.unpack(packed_c)
   local r = {
-    id = id, key = key, c = cmsgpack.unpack(c), m = cmsgpack.unpack(m), packed_m = m,
-    x = x and cmsgpack.unpack(x) or {}, fields = {},
+    id = id, key = key, c = c, packed_m = packed_m,
+    x = packed_x and cmsgpack.unpack(packed_x) or NO_EXTRAS,
+    old_state = c[STATE], old_queue = c[QUEUE], old_session = c[SESSION],
+    old_expires = c[EXPIRES], old_reason = c[REASON],
+    -- Named here for room: a table that grows is copied.
+    dirty = false, moved = false, fields = false, m = false, packed_c = false, hot = false,
   }
-  remember_place(r)
   records[id] = r
   return r
 end
@@ -96,6 +112,7 @@ local function load(id)
   local key = prefix .. 'm:' .. id
   local got = redis.pcall('HMGET', key, 'c', 'm', 'x')
   if got.err or not got[1] then
+    foreign[id] = got.err
     records[id] = false
     return false
   end
@@ -115,19 +132,28 @@ local function changed(r)
 end
 
 local function set_state(r, state)
-  r.c[STATE] = state
+  r.c[STATE], r.moved = state, true
   changed(r)
 end
 
 local function set_extra(r, name, value)
+  if r.x == NO_EXTRAS then r.x = {} end
   r.x[name] = value
   r.x_changed = true
   touch(r)
 end
 
+-- Change a field of the hash; false = delete it.
+local function set_field(r, name, value)
+  if not r.fields then r.fields = {} end
+  r.fields[name] = value
+  touch(r)
+end
+
 -- A field of the hash as it will be; false = absent.
 local function field(r, name)
-  local value = r.fields[name]
+  local value = nil
+  if r.fields then value = r.fields[name] end
   if value == nil then
     value = redis.call('HGET', r.key, name)
   end

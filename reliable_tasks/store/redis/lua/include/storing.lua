@@ -13,14 +13,14 @@ local function time_left(r)
 end
 
 local function receipt_again(r)
-  local once = once_of(r)
+  local once = r.x.once
   if r.x.mirrors then return receipt(r.id, 'joined', r.x.mirrors) end
   if r.x.parked and once and once[POLICY] == 'rerun' then return receipt(r.id, 'rerun') end
 end
 
 local function overwrite(r, id, payload, headers, kind)
-  r.fields.p = payload
-  r.fields.h = headers ~= '' and headers
+  set_field(r, 'p', payload)
+  set_field(r, 'h', headers ~= '' and headers)
   changed(r)
   audit(kind, r)
   return receipt(id, kind, r.id)
@@ -42,7 +42,7 @@ local function refuse(id, m, payload, headers)
   if waiting and (policy == 'replace' or policy == 'rerun') then
     return overwrite(waiting, id, payload, headers, 'replaced')
   end
-  audit_id('duplicate', lock.owner, holder and holder.m[TASK] or m[TASK])
+  audit_id('duplicate', lock.owner, holder and static(holder)[TASK] or m[TASK])
   local left = lock.until_ms > 0 and lock.until_ms - now or time_left(holder)
   return receipt(id, 'duplicate', lock.owner, left)
 end
@@ -53,24 +53,28 @@ local function succeed(r, old)
   forget_steps(old)
   r.recreated, old.superseded = true, true
   r.c[VERSION] = old.c[VERSION] + 1
-  r.old_place, r.old_score, r.old_expiry = old.old_place, old.old_score, old.old_expiry
-  r.old_dead, r.old_state, r.old_queue = old.old_dead, old.old_state, old.old_queue
+  r.old_state, r.old_queue, r.old_session = old.old_state, old.old_queue, old.old_session
+  r.old_expires, r.old_reason = old.old_expires, old.old_reason
+end
+
+local function extras(m, edges, stage)
+  local x = {}
+  if m[WAITS] > 0 then x.waits = m[WAITS] end
+  if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_number('seq') end
+  x.once, x.edges, x.stage = m[ONCE] or nil, edges or nil, stage
+  return next(x) and x or NO_EXTRAS
 end
 
 local function new_record(id, m, packed_m, payload, headers, edges, stage)
-  local x = {}
-  if m[WAITS] > 0 then x.waits = m[WAITS] end
-  if edges then x.edges = edges end
-  x.stage = stage
-  if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_number('seq') end
+  local x = extras(m, edges, stage)
   return {
     id = id, key = prefix .. 'm:' .. id, m = m, x = x, packed_m = packed_m,
     c = {
       'waiting', 0, '', 1, 0, 0, 0, 0, 0, false, false, now, false, m[EXPIRES_AT], false, false,
-      false,
+      false, m[M_QUEUE], m[M_RESULT_TTL],
     },
     fields = { m = packed_m, p = payload, h = headers ~= '' and headers or nil },
-    x_changed = next(x) ~= nil, old_expiry = false, old_dead = false,
+    x_changed = x ~= NO_EXTRAS, old_state = false, moved = true,
   }
 end
 
@@ -79,12 +83,12 @@ end
 local function store(row, stage)
   local id, m, old = row[1], cmsgpack.unpack(row[2]), load(row[1])
   if old then
-    if old.m[TOKEN] == m[TOKEN] then return receipt_again(old) end
+    if static(old)[TOKEN] == m[TOKEN] then return receipt_again(old) end
     if not FINAL[old.c[STATE]] then
       audit('duplicate', old)
       return receipt(id, 'duplicate', id, time_left(old))
     end
-  elseif redis.call('EXISTS', prefix .. 'm:' .. id) == 1 then
+  elseif foreign[id] then
     refusal = refusal or 'FOREIGN the key of message ' .. id .. ' is in use for something else'
     return nil
   end

@@ -28,52 +28,54 @@ local function count(state, queue, by)
   moves.counts[name] = (moves.counts[name] or 0) + by
 end
 
--- Where the record stands, what it counts for, when it expires, whether it is a dead letter.
-local function move(r)
-  local place, score, expiry, dead = nil, nil, false, false
-  if not r.deleted then
-    place, score = place_of(r)
-    expiry, dead = expiry_of(r.c), is_dead(r.c)
-  end
-  if r.old_place and r.old_place ~= place then gather('remove', r.old_place, r.id) end
-  if place and (r.old_place ~= place or r.old_score ~= score) then
-    gather('add', place, score, r.id)
-    if r.c[STATE] == 'queued' then
-      moves.queued[r.m[QUEUE]] = (moves.queued[r.m[QUEUE]] or 0) + 1
-    elseif r.c[STATE] == 'scheduled' then
-      moves.scheduled[r.m[QUEUE]] = true
-    end
-  end
-  if place ~= r.old_place then
-    if r.old_place then count(r.old_state, r.old_queue, -1) end
-    if place then count(r.c[STATE], r.m[QUEUE], 1) end
-  end
-  if expiry ~= r.old_expiry then
-    if expiry then gather('add', 'expires', expiry, r.id)
-    elseif r.old_expiry then gather('remove', 'expires', r.id) end
-  end
-  if dead and not r.old_dead then gather('add', 'dead', r.c[ENDED], r.id)
-  elseif r.old_dead and not dead then gather('remove', 'dead', r.id) end
+-- Expiry and dead letters have sets of their own.
+local function move_aside(r, state)
+  local was, is = r.old_state and expiry_of(r.old_state, r.old_expires), false
+  if state then is = expiry_of(state, r.c[EXPIRES]) end
+  if is and is ~= was then gather('add', 'expires', is, r.id) end
+  if was and not is then gather('remove', 'expires', r.id) end
+  local was_dead, dead = is_dead(r.old_state, r.old_reason), is_dead(state, r.c[REASON])
+  if dead then gather('add', 'dead', r.c[ENDED], r.id) end
+  if was_dead and not dead then gather('remove', 'dead', r.id) end
 end
 
-local function write_record(r)
-  if r.deleted or r.recreated then redis.call('DEL', r.key) end
-  if r.deleted then return end
-  r.packed_c = cmsgpack.pack(r.c)
+-- Note where the record stands now, and what it counts for.
+local function move(r)
+  local c, id, old_state = r.c, r.id, r.old_state
+  local state = not r.deleted and c[STATE]
+  local old_place = old_state and place_of(old_state, r.old_queue, r.old_session)
+  local place = state and place_of(state, c[QUEUE], c[SESSION])
+  if place ~= old_place then
+    if old_place then
+      gather('remove', old_place, id)
+      count(old_state, r.old_queue, -1)
+    end
+    if place then count(state, c[QUEUE], 1) end
+  end
+  if place and r.moved then
+    gather('add', place, score_of(r), id)
+    if state == 'queued' then
+      moves.queued[c[QUEUE]] = (moves.queued[c[QUEUE]] or 0) + 1
+    elseif state == 'scheduled' then
+      moves.scheduled[c[QUEUE]] = true
+    end
+  end
+  if c[EXPIRES] or r.old_expires or state == 'failed' or old_state == 'failed' then
+    move_aside(r, state)
+  end
+end
+
+local function write_fields(r)
   local set, gone = { 'c', r.packed_c }, {}
   if r.x_changed then
-    if next(r.x) then
-      set[3], set[4] = 'x', cmsgpack.pack(r.x)
+    r.packed_x = next(r.x) and cmsgpack.pack(r.x) or false
+    if r.packed_x then
+      set[3], set[4] = 'x', r.packed_x
     else
       gone[1] = 'x'
     end
   end
-  if r.m_changed then
-    r.packed_m = cmsgpack.pack(r.m)
-    set[#set + 1] = 'm'
-    set[#set + 1] = r.packed_m
-  end
-  for name, value in pairs(r.fields) do
+  for name, value in pairs(r.fields or NO_EXTRAS) do
     if value then
       set[#set + 1] = name
       set[#set + 1] = value
@@ -82,7 +84,18 @@ local function write_record(r)
     end
   end
   redis.call('HSET', r.key, unpack(set))
-  if gone[1] then redis.call('HDEL', r.key, unpack(gone)) end
+  if gone[1] and not r.recreated then redis.call('HDEL', r.key, unpack(gone)) end
+end
+
+local function write_record(r)
+  if r.deleted or r.recreated then redis.call('DEL', r.key) end
+  if r.deleted then return end
+  r.packed_c = cmsgpack.pack(r.c)
+  if r.x_changed or r.fields then
+    write_fields(r)
+  else
+    redis.call('HSET', r.key, 'c', r.packed_c)
+  end
 end
 
 -- Wake as many of those who block for the queue as there is new work, if any do.
@@ -151,15 +164,12 @@ local function flush()
   end
   counter_base, counter_used = {}, {}
   local commands, list = later, dirty
-  later, dirty = {}, {}
+  later, dirty, records = {}, {}, {} -- what is needed again is read again
   moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {} }
   for _, r in ipairs(list) do
     if not r.superseded then
       move(r)
       write_record(r)
-      r.dirty, r.x_changed, r.m_changed, r.recreated = nil, nil, nil, nil
-      r.fields = {}
-      if not r.deleted then remember_place(r) end
     end
   end
   for _, command in ipairs(commands) do redis.call(unpack(command)) end

@@ -1,0 +1,42 @@
+"""The store's Lua scripts, made faster to start.
+
+Each call of a script runs it from the top, and there every function that captures a local variable
+costs a search among all that are captured. The numbers by which the fields of a record are known
+are such variables while one reads the source; here they are put in where they are used.
+"""
+
+import functools
+import re
+from typing import Final
+
+from locks.scripts import Script, load_script
+
+__all__ = ["script"]
+
+_PACKAGE: Final = "reliable_tasks.store.redis"
+_NUMBERS: Final = re.compile(
+    r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (\d+(?:, \d+)*)(?: --.*)?$", re.MULTILINE
+)
+_COMMENT: Final = re.compile(r"^\s*--.*\n|[ \t]+--\s.*$", re.MULTILINE)
+
+
+@functools.cache
+def script(name: str) -> Script:
+    """The script `lua/<name>.lua`, ready to be called.
+
+    Raises:
+        FileNotFoundError: it, or a fragment that it includes, is not there.
+    """
+    loaded = load_script(_PACKAGE, f"{name}.lua")
+    return Script(loaded.name, _inline(loaded.script))
+
+
+def _inline(text: str) -> str:
+    """Put numbers that have a name in capitals in the place of their names."""
+    numbers: dict[str, str] = {}
+    for names, values in _NUMBERS.findall(text):
+        numbers |= dict(zip(names.split(", "), values.split(", "), strict=True))
+    if not numbers:
+        return text
+    text = _COMMENT.sub("", _NUMBERS.sub("", text))
+    return re.sub(r"\b(?:" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], text)
