@@ -11,6 +11,7 @@ import pytest
 from reliable_tasks.app import App
 from reliable_tasks.cli import _demo_run as demo
 from reliable_tasks.cli._demo_tasks import app as demo_app
+from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +59,17 @@ def test_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "reaped" in out
     assert "\r" not in out  # not a terminal
     assert leftovers(tmp_path) == []
+
+
+def test_demo_holds_on_redis_and_stays_in_its_namespace(tmp_path: Path) -> None:
+    with RedisServer() as server, server.client() as client:
+        process = start(tmp_path, "--limit", "30", "-b", server.url)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, out + err
+        assert "All holds: 30 files" in out
+        keys = list(client.scan_iter())
+        assert keys
+        assert [key for key in keys if b"{demo-" not in key] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
