@@ -140,7 +140,7 @@ def test_a_backend_on_the_same_server_is_taken_and_another_is_refused() -> None:
     same = App("same", broker="redis://h:6379/1", backend="redis://h:6379/0", set_as_current=False)
     assert same.settings.result_backend
     assert same.notes
-    with pytest.raises(ConfigError, match="results live with the messages.*supported: sqlite"):
+    with pytest.raises(ConfigError, match=r"results live with the messages.*supported: sqlite"):
         _ = App("other", broker="sqlite://", backend="rpc", set_as_current=False).settings
 
 

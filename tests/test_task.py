@@ -137,8 +137,8 @@ def test_pain_12_an_id_is_free_again_once_its_message_has_ended(app: App) -> Non
 def test_options_that_are_not_possible_are_refused_at_once(
     app: App, options: dict[str, Any], said: str
 ) -> None:
+    declare: Any = app.task(name="bad", **options)
     with pytest.raises(ConfigError, match=said):
-        declare: Any = app.task(name="bad", **options)
         declare(lambda x: x)
     assert "bad" not in app.tasks
 

@@ -1,0 +1,219 @@
+"""A consumer over the model, under every interleaving: nothing is lost, repeated or hoarded.
+
+The rule-based machine plays both threads of a child (the one that exchanges, the one that runs
+bodies), the store that loses requests and replies, and a reaper that takes the session's claims
+away although it lives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from property_tests.model import Model
+from reliable_tasks.message import FINAL_STATES, Message, State
+from reliable_tasks.outcome import Failed, Outcome, Rejected, Released, Retry, Succeeded
+from reliable_tasks.store import values as v
+from reliable_tasks.worker.consumer import Consumer
+from tests.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from reliable_tasks.worker.consumer import Request
+
+AHEAD_S = 0.02
+LEASE_MS = 10**9
+PATIENCE_S = 4 * AHEAD_S
+MOST = 256
+ENDINGS = {"succeeded", "failed", "retry", "unknown task", "released", "rejected", "reaped"}
+OUTCOMES: tuple[Outcome, ...] = (
+    Succeeded(result=b"1"),
+    Failed(failure=b"x"),
+    Retry(delay_ms=0),
+    Retry(delay_ms=5000),
+    Released(delay_ms=10, bounce=True),
+    Rejected(requeue=True),
+)
+QUEUES = ("q1", "q2")
+
+
+class ConsumerMachine(RuleBasedStateMachine):
+    """One session's consumer, its store, and everything that can come between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.store = Model(self.clock, v.StoreOptions(audit="all"))
+        self.sessions = 0
+        self.made = 0
+        self.in_flight: Request | None = None
+        self.taken: set[int] = set()
+        self.begun: set[int] = set()
+        self._begin(2, None)
+
+    def _begin(self, slots: int, max_tasks: int | None) -> None:
+        """A child's consumer, with a session of its own."""
+        self.sessions += 1
+        self.session = f"s{self.sessions}"
+        info = v.SessionInfo(id=self.session, worker="w@h", queues=QUEUES)
+        self.store.open_session(info, LEASE_MS)
+        self.slots = slots
+        self.consumer = Consumer(QUEUES, slots, ahead_s=AHEAD_S, max_tasks=max_tasks)
+        self.running: list[tuple[v.Claim, float]] = []
+        self.shortest_s: float | None = None
+        self.in_flight = None
+
+    @property
+    def now(self) -> float:
+        return self.clock.now / 1000
+
+    # Producers and time
+
+    @rule(count=st.integers(1, 5), queue=st.sampled_from(QUEUES), task=st.sampled_from("ab"))
+    def put(self, count: int, queue: str, task: str) -> None:
+        ids = [f"m{self.made + n}" for n in range(count)]
+        self.made += count
+        batch = tuple(Message(id=i, task=task, queue=queue, max_deliveries=1000) for i in ids)
+        self.store.enqueue(v.Batch(messages=batch))
+
+    @rule(ms=st.sampled_from((0, 1, 4, 30, 100, 6000)))
+    def time_passes(self, ms: int) -> None:
+        self.clock.advance(ms)
+        self.store.reap()
+
+    # The thread that runs bodies
+
+    @precondition(lambda self: self.consumer.waiting)
+    @rule()
+    def run_one(self) -> None:
+        claim = self.consumer.next_claim(self.now)
+        if claim is None:
+            assert len(self.running) == self.slots, "a slot is free and a claim waits"
+            return
+        assert claim.fence not in self.begun, "a claim is run once"
+        self.begun.add(claim.fence)
+        self.running.append((claim, self.now))
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 7), outcome=st.sampled_from(OUTCOMES))
+    def end_one(self, which: int, outcome: Outcome) -> None:
+        claim, began = self.running.pop(which % len(self.running))
+        took = self.now - began
+        self.shortest_s = took if self.shortest_s is None else min(took, self.shortest_s)
+        self.consumer.ended(claim, outcome, self.now)
+
+    # The thread that exchanges
+
+    @precondition(lambda self: self.in_flight is None)
+    @rule()
+    def ask(self) -> None:
+        if self.consumer.uncertain:
+            self.consumer.reconcile(self.store.held(self.session))
+            return
+        self.in_flight = self.consumer.request(self.now)
+        assert not (self._overdue() and self.consumer.waiting), "what waits behind it goes back"
+        if self.in_flight is None:
+            self.consumer.woken()
+            return
+        want = self.in_flight.want
+        if want is not None:
+            held = len(self.running) + self.consumer.waiting
+            assert 0 < want.limit <= self._most() - held, "more than the window was asked for"
+
+    def _overdue(self) -> bool:
+        return any(self.now - began > PATIENCE_S for _, began in self.running)
+
+    def _most(self) -> int:
+        """How many claims may be held: those that run, and what the window has room for."""
+        if self.shortest_s is None or self._overdue():
+            return self.slots
+        if self.shortest_s * MOST <= AHEAD_S:
+            return MOST
+        return min(MOST, self.slots + int(AHEAD_S / self.shortest_s))
+
+    def _apply(self) -> v.Exchange:
+        request = self.in_flight
+        assert request is not None
+        self.in_flight = None
+        reply = self.store.exchange(self.session, request.commits, request.want)
+        for commit, verdict in zip(request.commits, reply.verdicts, strict=True):
+            known = verdict == v.Verdict.COMMITTED or commit.fence in self.taken
+            assert known, "only a claim that was taken away is stale"
+        return reply
+
+    @precondition(lambda self: self.in_flight is not None)
+    @rule()
+    def reply_comes(self) -> None:
+        self.consumer.replied(self._apply())
+
+    @precondition(lambda self: self.in_flight is not None)
+    @rule()
+    def reply_is_lost(self) -> None:
+        self._apply()
+        self.consumer.failed()
+
+    @precondition(lambda self: self.in_flight is not None)
+    @rule()
+    def request_is_lost(self) -> None:
+        self.in_flight = None
+        self.consumer.failed()
+
+    @rule()
+    def session_is_taken_for_dead(self) -> None:
+        self.taken |= {c.fence for c in self.store.held(self.session)}
+        self.store.reap([self.session])
+
+    @rule()
+    def stop(self) -> None:
+        self.consumer.drain()
+
+    # A child that has ended is followed by another
+
+    @precondition(lambda self: self.consumer.finished and self.in_flight is None)
+    @rule(slots=st.integers(1, 4), max_tasks=st.sampled_from((None, None, 1, 3)))
+    def next_child(self, slots: int, max_tasks: int | None) -> None:
+        held = self.store.held(self.session)
+        self.taken |= {c.fence for c in held}
+        assert not held or self.consumer.uncertain or self.consumer.lost
+        self.store.close_session(self.session)
+        self._begin(slots, max_tasks)
+
+    # What always holds
+
+    @invariant()
+    def no_more_run_than_slots(self) -> None:
+        assert self.consumer.busy == len(self.running) <= self.slots
+
+    def teardown(self) -> None:
+        """Let the child finish: then every message is at rest and no claim is held."""
+        self.consumer.drain()
+        for _ in range(10_000):
+            if self.consumer.finished and self.in_flight is None:
+                break
+            if self.running:
+                self.end_one(0, OUTCOMES[0])
+            if self.in_flight is None:
+                self.ask()
+            else:
+                self.reply_comes()
+        assert self.consumer.finished
+        self.store.close_session(self.session)
+        assert sum(self.store.counts().states.values()) == self.made, "none is lost"
+        for record in self.store.find(v.MessageQuery(limit=10_000)):
+            assert record.state in FINAL_STATES | {State.QUEUED, State.SCHEDULED}
+            assert record.session is None
+        self._each_claim_ended_once()
+
+    def _each_claim_ended_once(self) -> None:
+        rows = self.store.audit(v.AuditQuery(limit=100_000))
+        claimed = Counter(row.fence for row in rows if row.event == "started")
+        ended = Counter(row.fence for row in rows if row.event in ENDINGS)
+        assert set(claimed.values()) <= {1}
+        assert ended == claimed, "each claim was committed, given back or taken away, once"
+
+
+ConsumerMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+test_a_consumer_loses_nothing_and_hoards_nothing = ConsumerMachine.TestCase
