@@ -36,6 +36,7 @@ COMMANDS = {
     "revoke": "Stop messages from running.",
     "schedules": "Look at schedule entries; run, pause or resume them.",
     "status": "Show queues, messages and workers.",
+    "verify": "Check on the audit trail that every promise was kept.",
     "version": "Show the version.",
     "worker": "Run a worker.",
 }

@@ -1,0 +1,176 @@
+"""`verify`: check the invariants on the trail and the records of an installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
+from reliable_tasks.verify import INVARIANTS, NEED_FULL_TRAIL, verify
+
+from ._context import Chosen, app_options
+from ._output import echo_json, instant, since_ms
+from .audit import print_story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.values import AuditRow, Record
+    from reliable_tasks.verify import Violation
+
+__all__ = ["command"]
+
+_ROWS = 1000
+_RECORDS = 200  # read in full, with their arguments
+_LOOKS = 3
+_MAY_HAVE_MOVED = frozenset({"conservation", "one ending", "records"})
+
+
+@click.command("verify")
+@click.option("--since", metavar="WHEN", help="Only what is younger: 1h, 2d, or a date and time.")
+@click.option(
+    "--stories", type=click.IntRange(0), default=10, show_default=True, help="Stories to print."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each violation.")
+@app_options
+@click.pass_obj
+def command(chosen: Chosen, since: str | None, stories: int, as_json: bool) -> None:
+    """Check that nothing was lost, nothing ended twice, and no claim that was over was committed.
+
+    Reads the audit trail, the messages, the locks and the counters, and changes nothing. All of it
+    can be checked where the trail is kept whole, with the setting audit="all". Workers may be
+    running. The exit code is 1 if an invariant is broken.
+    """
+    app = chosen.open_app()
+    store = app.store
+    kept_whole = app.settings.audit == "all" or not chosen.names_app
+    whole_since = _whole_since(store) if kept_whole else None
+    asked = since_ms(since, store.now_ms())
+    reading = _Reading(store, whole_since is not None, max(whole_since or 0, asked or 0))
+    found = reading.verify()
+    if as_json:
+        for violation in found:
+            echo_json(_as_dict(violation))
+    else:
+        _print(reading, found, stories, chosen.quiet)
+    if found:
+        click.get_current_context().exit(1)
+
+
+def _whole_since(store: Store) -> int | None:
+    """Since when the trail has everything, by its oldest row that only a whole one has."""
+    oldest = store.audit(AuditQuery(event=AuditEvent.ENQUEUED, limit=1))
+    return oldest[0].at_ms if oldest else None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads a store that may be at work meanwhile."""
+
+    store: Store
+    full: bool
+    horizon_ms: int
+    messages: int = 0
+    rows: int = 0
+    moving: bool = field(default=False)
+    """The store was at work, so that counters and messages cannot be compared."""
+
+    def verify(self) -> list[Violation]:
+        before = self.store.counts()
+        # The trail after the records: what happens meanwhile is seen there, and looked at again.
+        records = self._records()
+        rows = self._trail()
+        found = verify(rows, records, (), None, full=self.full, horizon_ms=self.horizon_ms)
+        found = [v for v in found if v.invariant not in _MAY_HAVE_MOVED or self._still(v)]
+        besides = self._locks_and_counters()
+        if besides:  # or were they seen in the middle of a change?
+            besides = [v for v in besides if v in self._locks_and_counters()]
+        self.moving = self.store.counts() != before
+        return found + [v for v in besides if not (self.moving and v.invariant == "counters")]
+
+    def _records(self) -> Iterator[Record]:
+        query = MessageQuery(limit=_RECORDS)
+        while page := self.store.find(query):
+            for record in self.store.read([r.id for r in page], full=True):
+                if record is not None:
+                    self.messages += 1
+                    yield record
+            query = MessageQuery(limit=_RECORDS, after=page[-1].id)
+
+    def _trail(self, message_id: str | None = None) -> Iterator[AuditRow]:
+        query = AuditQuery(id=message_id, since_ms=self.horizon_ms or None, limit=_ROWS)
+        while page := self.store.audit(query):
+            self.rows += len(page) * (message_id is None)
+            yield from page
+            query = msgspec.structs.replace(query, after=page[-1].seq)
+
+    def _locks_and_counters(self) -> list[Violation]:
+        """Locks, with the messages that they are about; counters, with the number of messages."""
+        locks = self.store.locks()
+        ids = sorted({lock.owner for lock in locks}.union(*(lock.parked for lock in locks)))
+        owners = [r for r in self.store.read(ids) if r is not None]
+        gone = set(ids) - {r.id for r in owners}
+        rows = (row for message_id in gone for row in self._trail(message_id))
+        found = verify(rows, owners, locks, None, full=False)
+        counted = verify((), self._records_again(), (), self.store.counts(), full=False)
+        return [
+            *(v for v in found if v.invariant == "locks"),
+            *(v for v in counted if v.invariant == "counters"),
+        ]
+
+    def _records_again(self) -> Iterator[Record]:
+        query = MessageQuery(limit=_ROWS)
+        while page := self.store.find(query):
+            yield from page
+            query = MessageQuery(limit=_ROWS, after=page[-1].id)
+
+    def _still(self, violation: Violation) -> bool:
+        """Whether it is so at a second look, or was seen in the middle of a change."""
+        for _ in range(_LOOKS):
+            record = self.store.read([violation.id], full=True)[0]
+            rows = tuple(self._trail(violation.id))
+            if self.store.read([violation.id], full=True)[0] != record:
+                continue
+            known = () if record is None else (record,)
+            again = verify(rows, known, (), None, full=self.full, horizon_ms=self.horizon_ms)
+            return any(v.invariant == violation.invariant for v in again)
+        return False
+
+
+def _print(reading: _Reading, found: list[Violation], stories: int, quiet: bool) -> None:
+    for violation in found:
+        click.echo(f"BROKEN {violation}")
+    for message_id in list(dict.fromkeys(v.id for v in found if v.id))[:stories]:
+        click.echo()
+        print_story(reading.store, message_id)
+    if quiet:
+        return
+    if found:
+        click.echo()
+        for name in dict.fromkeys(v.invariant for v in found):
+            click.echo(f"{name} means: {INVARIANTS[name]}")
+    since = f" since {instant(reading.horizon_ms)}" if reading.horizon_ms else ""
+    click.echo(
+        f"{len(found)} violations in {reading.messages:,} messages and {reading.rows:,} rows of "
+        f"the trail{since}, in {reading.store.location}"
+    )
+    if not reading.full:
+        click.echo(
+            f"not checked: {', '.join(sorted(NEED_FULL_TRAIL))}: the trail is not whole here; set "
+            'audit="all" to keep every transition'
+        )
+    if reading.moving:
+        click.echo("not checked: counters: the store was at work meanwhile")
+
+
+def _as_dict(violation: Violation) -> dict[str, object]:
+    return {
+        "invariant": violation.invariant,
+        "id": violation.id or None,
+        "text": violation.text,
+        "seq": violation.seq or None,
+    }
