@@ -2,14 +2,17 @@
 
 One dictionary of records, one of locks, no I/O and no clock of its own. Every store must give the
 same answers on every trace (numbers of fences and of audit rows apart: those need only grow). Each
-public method is one atomic step. `Core` moves messages; here stand the verbs around it.
+public method is one atomic step. `model_tables` has the records, `model_moves` what follows from
+what, `model_core` enqueue and exchange; here stand the verbs around them.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
-from property_tests.model_core import BURIAL_TRIES, HELD_UNTIL, Core, Ev, Rec
+from property_tests.model_core import BURIAL_TRIES, Core
+from property_tests.model_moves import HELD_UNTIL
+from property_tests.model_tables import Ev, Rec
 from reliable_tasks.message import FINAL_STATES, On, State
 from reliable_tasks.store import values as v
 

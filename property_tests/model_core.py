@@ -1,106 +1,27 @@
-"""The heart of the reference model: how messages move, in plain Python.
+"""The two hot verbs of the reference model: enqueue and exchange, in plain Python."""
 
-One dictionary of records, one of locks, no I/O and no clock of its own. Every store must give the
-same answers on every trace. Each public method is one atomic step.
-"""
+from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from property_tests.model_moves import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Moves
+from property_tests.model_tables import Ev, Rec, Stage
 from reliable_tasks import errors
 from reliable_tasks import outcome as oc
-from reliable_tasks.message import FINAL_STATES, Edge, Message, On, OnceLock, State
+from reliable_tasks.message import FINAL_STATES, Message, State
 from reliable_tasks.store import values as v
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROMOTED_PER_EXCHANGE = 100
 BURIAL_TRIES = 2  # claims beyond max_deliveries in which a worker may run the hooks of the dead
-HELD_UNTIL = {"until_executed", "until_executing", "until_and_while_executing", "until_expired"}
-HELD_WHILE = {"while_executing", "until_and_while_executing"}
-FREED_BY_CLAIM = {"until_executing", "until_and_while_executing"}
-Ev = v.AuditEvent
 
 
-@dataclass
-class Rec:
-    """A record and what only the store itself needs to know of it."""
-
-    m: Message
-    once: OnceLock | None
-    edges: list[Edge]
-    waits: int
-    enqueued: int
-    state: State = State.WAITING
-    reason: str = ""
-    version: int = 0
-    attempt: int = 1
-    delivery: int = 0
-    bounces: int = 0
-    fence: int = 0
-    committed_fence: int = 0
-    seq: int = 0
-    session: str | None = None
-    worker: str | None = None
-    due: int | None = None
-    expires: int | None = None
-    first_started: int | None = None
-    started: int | None = None
-    ended: int | None = None
-    delete_at: int | None = None
-    result: bytes | None = None
-    failure: bytes | None = None
-    progress: tuple[str, bytes] | None = None
-    payload: bytes | None = b""
-    broken: set[str] = field(default_factory=set)
-    mirrors: str | None = None
-    parked: str | None = None
-    admitted: bool = False
-    stage: str | None = None
-    inputs: dict[tuple[int, str], v.Input] = field(default_factory=dict)
-    doom: bytes | None = None
-    revoked: str | None = None  # the signal, "" for none, when a running one was revoked
-    steps: dict[str, tuple[int, bytes | None]] = field(default_factory=dict)
-
-
-@dataclass
-class Lock:
-    """A once-lock that is held."""
-
-    owner: str
-    fence: int
-    since: int
-    until: int
-
-
-@dataclass
-class Stage:
-    """Messages of a workflow that do nothing until it is sealed."""
-
-    deadline: int
-    ids: list[str] = field(default_factory=list)
-    sealed: bool = False
-
-
-class Core:
-    """A store without a store."""
-
-    def __init__(self, clock: Callable[[], int], options: v.StoreOptions | None = None) -> None:
-        self.clock = clock
-        self.options = options or v.StoreOptions()
-        self.recs: dict[str, Rec] = {}
-        self.lock_table: dict[str, Lock] = {}
-        self.parked: dict[str, list[str]] = {}
-        self.session_table: dict[str, v.SessionInfo] = {}
-        self.stages: dict[str, Stage] = {}
-        self.trail: list[v.AuditRow] = []
-        self.entry_table: dict[str, v.Entry] = {}
-        self.groups: dict[str, bytes] = {}
-        self.fence = self.seq = self.rows = 0
-        self._endings: deque[tuple[Rec, Edge, bytes, bool]] = deque()
-
-    # Enqueue: take the once-lock and store, or say why not ---------------------------------------
+class Core(Moves):
+    """Enqueue, commit and claim."""
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         if len(batch.messages) > self.options.max_batch:
@@ -182,60 +103,6 @@ class Core:
             return v.Receipt(id=r.m.id, kind=v.ReceiptKind.RERUN)
         return v.Receipt(id=r.m.id)
 
-    def _admit(self, r: Rec) -> bool:
-        """Take the once-lock for a stored message; else park it, or make it a mirror."""
-        once = r.once
-        if once is None or once.scope not in HELD_UNTIL or self._take(once.key, r, once.timeout_ms):
-            r.admitted = True
-            return True
-        holder = self.lock_table[once.key].owner
-        self._set(r, State.WAITING)
-        if not r.m.joins_duplicate and once.on_conflict in {"reschedule", "rerun"}:
-            self._park(r, once.key)
-            return False
-        self._mirror(r, holder)
-        return False
-
-    def _mirror(self, r: Rec, parent_id: str) -> None:
-        r.mirrors = parent_id
-        self._audit(Ev.JOINED, r)
-        parent = self.recs.get(parent_id)
-        if parent is None:
-            self._end(r, State.REVOKED, "duplicate")
-        elif parent.state in FINAL_STATES:
-            self._follow(
-                parent, Edge(r.m.id, On.MIRROR), parent.result or b"", parent.result is not None
-            )
-            self._drain()
-        else:
-            parent.edges.append(Edge(r.m.id, On.MIRROR))
-
-    def _startable(self, r: Rec) -> bool:
-        sealed = r.stage is None or self.stages[r.stage].sealed
-        return r.state == State.WAITING and not (r.waits or r.parked or r.mirrors) and sealed
-
-    def _ready(self, r: Rec) -> None:
-        """Everything it waited for has happened: queue it, or schedule it for its time."""
-        now = self.clock()
-        if not r.admitted and not self._admit(r):
-            return
-        if r.m.expires_in_ms is not None:
-            r.expires = now + r.m.expires_in_ms
-        r.due = (
-            r.m.eta_ms if r.m.eta_ms is not None else now + r.m.delay_ms if r.m.delay_ms else None
-        )
-        self._queue_at(r, r.due)
-
-    def _queue_at(self, r: Rec, due: int | None, *, keep_place: bool = False) -> None:
-        r.due = due
-        if due is not None and due > self.clock():
-            self._set(r, State.SCHEDULED)
-            return
-        if not keep_place or not r.seq:
-            self.seq += 1
-            r.seq = self.seq
-        self._set(r, State.QUEUED)
-
     def _open_stage(self, name: str, limit: int) -> int:
         stage = self.stages[name]
         moved = 0
@@ -250,8 +117,6 @@ class Core:
                 r.stage = None if r.stage == name else r.stage
             del self.stages[name]
         return len(stage.ids)
-
-    # Exchange: commit, then claim -----------------------------------------------------------------
 
     def exchange(
         self, session: str, commits: Sequence[v.Commit], want: v.Want | None
@@ -362,161 +227,6 @@ class Core:
                 for m in o.messages:
                     self._store(m, None)
 
-    def _uncount(self, r: Rec) -> None:
-        r.delivery -= 1
-        if r.delivery == 0 and r.attempt == 1:
-            r.first_started = None
-
-    def _again(self, r: Rec, due: int | None, *, keep_place: bool = False) -> None:
-        """Back to the queue, taking the once-key again where the claim had freed it."""
-        if r.once and r.once.scope in FREED_BY_CLAIM:
-            self._take(r.once.key, r, r.once.timeout_ms)  # a conflict leaves this one without
-        self._queue_at(r, due, keep_place=keep_place)
-
-    def _attempt_over(self, r: Rec) -> None:
-        r.session = None
-        if r.once and r.once.scope in HELD_WHILE:
-            self._free(r.once.key + ":run", r.m.id)
-
-    # Endings --------------------------------------------------------------------------------------
-
-    def _end(
-        self,
-        r: Rec,
-        state: State,
-        reason: str,
-        result: bytes = b"",
-        *,
-        keep: bool = False,
-        failure: bytes | None = None,
-        detail: bytes = b"",
-    ) -> None:
-        """Make it final, free its locks, and tell its children; the children's endings follow."""
-        self._end_one(r, state, reason, result, keep=keep, failure=failure, detail=detail)
-        self._drain()
-
-    def _drain(self) -> None:
-        while self._endings:
-            parent, edge, value, keep = self._endings.popleft()
-            self._follow(parent, edge, value, keep)
-
-    def _end_one(
-        self,
-        r: Rec,
-        state: State,
-        reason: str,
-        result: bytes,
-        *,
-        keep: bool,
-        failure: bytes | None,
-        detail: bytes,
-    ) -> None:
-        r.reason, r.ended, r.due = reason, self.clock(), None
-        r.result = result if keep else None
-        r.failure = failure
-        r.doom = None
-        r.steps.clear()
-        if state != State.FAILED:  # a dead letter keeps what it takes to run again
-            r.payload = None
-            r.inputs.clear()
-        ttl = r.m.failure_ttl_ms if state == State.FAILED else r.m.result_ttl_ms
-        r.delete_at = r.ended + ttl if ttl else None
-        self._set(r, state)
-        self._audit(_event_of(state, reason), r, detail or _because(reason))
-        if r.parked:
-            self.parked[r.parked].remove(r.m.id)
-            r.parked = None
-        if r.once and r.once.scope in HELD_UNTIL - {"until_expired"}:
-            self._free(r.once.key, r.m.id)
-        self._endings.extend((r, e, result, keep) for e in r.edges)
-
-    def _follow(self, parent: Rec, edge: Edge, value: bytes, keep: bool) -> None:
-        """One edge of a parent that has ended."""
-        child = self.recs.get(edge.child)
-        if child is None:
-            return
-        ok = parent.state == State.SUCCEEDED
-        if edge.on == On.MIRROR:
-            if child.state == State.WAITING and child.mirrors == parent.m.id:
-                if ok:
-                    self._end_one(
-                        child, State.SUCCEEDED, "", value, keep=keep, failure=None, detail=b""
-                    )
-                else:
-                    self._break(child, parent, "mirror")
-        elif edge.on == On.FAILURE:
-            self._errback(child, parent, edge, failed=not ok and parent.reason != "ignored")
-        elif not ok:
-            self._break(child, parent, "parent")
-        elif child.state == State.WAITING or child.reason in {"parent", "mirror"}:
-            if edge.slot >= 0:
-                child.inputs[edge.slot, parent.m.id] = v.Input(
-                    slot=edge.slot, parent=parent.m.id, ok=True, value=value
-                )
-            child.waits -= 1
-            if self._startable(child):
-                self._ready(child)
-
-    def _break(self, child: Rec, parent: Rec, reason: str) -> None:
-        """A parent did not succeed: neither does the child."""
-        if child.state == State.WAITING or child.reason in {"parent", "mirror"}:
-            child.broken.add(parent.m.id)
-        if child.state == State.WAITING:
-            self._end_one(
-                child, State.FAILED, reason, b"", keep=False, failure=parent.failure, detail=b""
-            )
-
-    def _errback(self, child: Rec, parent: Rec, edge: Edge, *, failed: bool) -> None:
-        if child.state != State.WAITING:
-            return
-        child.waits -= 1
-        if failed:
-            child.inputs[edge.slot, parent.m.id] = v.Input(
-                slot=edge.slot, parent=parent.m.id, ok=False, value=parent.failure or b""
-            )
-            self._ready(child)
-        elif child.waits == 0:
-            self._end_one(
-                child, State.REVOKED, "not needed", b"", keep=False, failure=None, detail=b""
-            )
-
-    # Locks ----------------------------------------------------------------------------------------
-
-    def _lock_of(self, name: str) -> Lock | None:
-        lock = self.lock_table.get(name)
-        return None if lock is None or (lock.until and lock.until <= self.clock()) else lock
-
-    def _take(self, name: str, r: Rec, timeout_ms: int) -> bool:
-        lock = self._lock_of(name)
-        if lock is None:
-            self.fence += 1
-            until = self.clock() + timeout_ms if timeout_ms else 0
-            self.lock_table[name] = Lock(r.m.id, self.fence, self.clock(), until)
-        return lock is None or lock.owner == r.m.id
-
-    def _park(self, r: Rec, name: str) -> None:
-        r.parked = name
-        self.parked.setdefault(name, []).append(r.m.id)
-
-    def _free(self, name: str, owner: str) -> bool:
-        lock = self.lock_table.get(name)
-        if lock is None or lock.owner != owner:
-            return False
-        del self.lock_table[name]
-        self._unpark(name)
-        return True
-
-    def _unpark(self, name: str) -> None:
-        """The lock is free: let the first that waits behind it go on."""
-        if not self.parked.get(name):
-            return
-        r = self.recs[self.parked[name].pop(0)]
-        r.parked = None
-        if name.endswith(":run"):
-            self._queue_at(r, None, keep_place=True)
-        elif self._admit(r) and self._startable(r):
-            self._ready(r)
-
     def release_lock(self, name: str, owner: str) -> bool:
         freed = self._free(name, owner)
         if freed:
@@ -537,98 +247,3 @@ class Core:
         return min(
             (r.due for r in self._live() if r.state == State.SCHEDULED and r.due), default=None
         )
-
-    # Small things ---------------------------------------------------------------------------------
-
-    def _set(self, r: Rec, state: State) -> None:
-        r.state = state
-        self._changed(r)
-
-    def _changed(self, r: Rec) -> None:
-        r.version += 1
-
-    def _left(self, r: Rec | None) -> int:
-        due = r.due if r and r.state == State.SCHEDULED else None
-        return due - self.clock() if due is not None else 0
-
-    def _live(self) -> list[Rec]:
-        return [r for r in self.recs.values() if r.state not in FINAL_STATES]
-
-    def _as_claim(self, r: Rec) -> v.Claim:
-        return v.Claim(
-            id=r.m.id,
-            task=r.m.task,
-            queue=r.m.queue,
-            priority=r.m.priority,
-            payload=r.payload or b"",
-            headers=r.m.headers,
-            fence=r.fence,
-            attempt=r.attempt,
-            delivery=r.delivery,
-            bounces=r.bounces,
-            max_deliveries=r.m.max_deliveries,
-            enqueued_ms=r.enqueued,
-            first_started_ms=r.first_started or 0,
-            started_ms=r.started or 0,
-            eta_ms=r.m.eta_ms,
-            expires_ms=r.expires,
-            once_key=r.once.key if r.once else None,
-            root_id=r.m.root_id,
-            parent_id=r.m.parent_id,
-            inputs=tuple(r.inputs[k] for k in sorted(r.inputs)),
-            doom=r.doom,
-        )
-
-    def _audit(self, event: v.AuditEvent, r: Rec, detail: bytes = b"") -> None:
-        self._write(event, r.m.id, r.m.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
-
-    def _audit_id(
-        self, event: v.AuditEvent, message_id: str, task: str, fence: int = 0, worker: str = ""
-    ) -> None:
-        self._write(event, message_id, task, 0, 0, fence, worker, b"")
-
-    def _write(
-        self,
-        event: v.AuditEvent,
-        message_id: str,
-        task: str,
-        attempt: int,
-        delivery: int,
-        fence: int,
-        worker: str,
-        detail: bytes,
-    ) -> None:
-        if event not in v.AUDIT_DEFAULT and self.options.audit != "all":
-            return
-        self.rows += 1
-        self.trail.append(
-            v.AuditRow(
-                seq=str(self.rows),
-                at_ms=self.clock(),
-                event=event,
-                id=message_id,
-                task=task,
-                attempt=attempt,
-                delivery=delivery,
-                fence=fence,
-                worker=worker,
-                detail=detail,
-            )
-        )
-
-
-def _event_of(state: State, reason: str) -> v.AuditEvent:
-    if state == State.SUCCEEDED:
-        return Ev.SUCCEEDED
-    named = {
-        "expired": Ev.EXPIRED,
-        "ignored": Ev.IGNORED,
-        "purged": Ev.PURGED,
-        "rejected": Ev.REJECTED,
-    }
-    return named.get(reason, Ev.FAILED if state == State.FAILED else Ev.REVOKED)
-
-
-def _because(reason: str) -> bytes:
-    """The detail of an ending that no worker committed."""
-    return msgspec.json.encode({"reason": reason}) if reason else b""

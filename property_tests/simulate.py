@@ -1,6 +1,6 @@
 """Run simulated worlds: `python -m property_tests.simulate --seeds 10000 [--store sqlite]`.
 
-A seed that breaks an invariant prints its timeline and ends the run with exit code 1.
+A seed that breaks an invariant is shrunk, prints its timeline and ends the run with exit code 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from property_tests.model import Model
 from property_tests.simulation.checks import violations, watch_model
 from property_tests.simulation.world import World
 
-__all__ = ["main", "run_seed", "stores"]
+__all__ = ["main", "run_seed", "shrink", "stores"]
 
 
 def _sqlite(clock: Any, options: Any) -> Any:
@@ -26,12 +26,36 @@ def _sqlite(clock: Any, options: Any) -> Any:
 stores: dict[str, Any] = {"model": Model, "sqlite": _sqlite}
 
 
-def run_seed(seed: int, make_store: Any = Model) -> tuple[World, list[str]]:
+def run_seed(
+    seed: int, make_store: Any = Model, *, messages: int = 12, steps: int = 400
+) -> tuple[World, list[str]]:
     """One world from start to rest, and what it violated."""
     watch = watch_model if isinstance(make_store, type) and issubclass(make_store, Model) else None
-    world = World(seed, make_store, watch=watch)
-    world.run()
+    world = World(seed, make_store, messages=messages, watch=watch)
+    world.run(steps)
     return world, violations(world)
+
+
+def shrink(seed: int, make_store: Any = Model) -> tuple[World, list[str]]:
+    """The shortest tale of a failing seed: fewer messages first, then fewer steps of trouble."""
+    messages, steps = 12, 400
+    best = run_seed(seed, make_store)
+    for fewer in range(1, messages):
+        tried = run_seed(seed, make_store, messages=fewer)
+        if tried[1]:
+            messages, best = fewer, tried
+            break
+    while steps > 1:
+        tried = run_seed(seed, make_store, messages=messages, steps=steps // 2)
+        if not tried[1]:
+            break
+        steps, best = steps // 2, tried
+    for fewer in range(steps - 1, steps // 2, -1):
+        tried = run_seed(seed, make_store, messages=messages, steps=fewer)
+        if not tried[1]:
+            break
+        best = tried
+    return best
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     for seed in range(options.first, options.first + options.seeds):
         world, found = run_seed(seed, stores[options.store])
         if found:
+            world, found = shrink(seed, stores[options.store])
             print("\n".join(world.timeline))
             print(f"\nseed {seed} on {options.store}:", *found, sep="\n  ")
             return 1

@@ -22,7 +22,6 @@ MAX_FUNCTION = 50
 
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
-    "property_tests/model_core.py": 634,
     "reliable_tasks/app.py": 429,
     "reliable_tasks/canvas/signatures.py": 402,
     "reliable_tasks/result.py": 428,
