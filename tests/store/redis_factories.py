@@ -51,6 +51,7 @@ def assert_nothing_leaks(store: RedisStore, client: redis.Redis) -> None:
     store.drop([r.id for r in store.read(ids) if r is not None and r.state in FINAL_STATES])
     for lock in store.locks():
         store.release_lock(lock.name, lock.owner)
+    store.reap()
     prefix = keys.prefix(store.options.namespace)
     left = {str(key, "utf-8").removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
     lasting = {key for key in left if client.ttl(prefix + key) == -1}

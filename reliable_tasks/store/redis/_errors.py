@@ -58,7 +58,7 @@ def _from_reply(location: str, e: rx.RedisError) -> errors.StoreError:
         return errors.StoreFull(
             f"{location} takes no writes: {text}; give it memory (maxmemory) or room on its disk"
         )
-    if code in _REFUSED:
+    if code in _REFUSED or "ACL failure" in text or "no permissions" in text:
         return _refused(location, e)
     if code in {"FOREIGN", "WRONGTYPE"}:
         return errors.StoreError(

@@ -1,0 +1,432 @@
+"""What is about the Redis store alone: waking, connections, errors, and what a server gives."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+
+from reliable_tasks import errors
+from reliable_tasks import outcome as oc
+from reliable_tasks.store import values as v
+from reliable_tasks.store.redis import RedisStore, acl_rules
+from reliable_tasks.store.redis._connect import parse
+from reliable_tasks.store.redis._scripts import script
+from tests.redis_server import RedisServer, default_server, find_servers
+from tests.store.driver import message
+from tests.store.redis_factories import REDIS_FACTORIES, server_of
+
+QUEUES = ("celery",)
+WANT = v.Want(queues=QUEUES, limit=1)
+
+
+@pytest.fixture
+def server() -> RedisServer:
+    return server_of(default_server())
+
+
+@pytest.fixture
+def store() -> Iterator[RedisStore]:
+    with REDIS_FACTORIES["redis"](v.StoreOptions(), None) as opened:
+        assert isinstance(opened, RedisStore)
+        opened.open_session(v.SessionInfo(id="s", worker="w"), 60_000)
+        yield opened
+
+
+def put(store: RedisStore, message_id: str, **fields: Any) -> None:
+    store.enqueue(v.Batch(messages=(message(message_id, **fields),)))
+
+
+def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        threading.Event().wait(0.002)
+
+
+def idle(store: RedisStore) -> int:
+    return int(store._command("ZCARD", f"{store._key}idle:celery"))
+
+
+class Waiter(threading.Thread):
+    """A worker's consumer: blocks, then claims, until it has something."""
+
+    def __init__(self, store: RedisStore, session: str) -> None:
+        super().__init__()
+        self.store, self.session = store, session
+        self.wakes = 0
+        self.claimed: list[str] = []
+        self.at = 0.0
+        self.over = False
+        store.open_session(v.SessionInfo(id=session, worker=session), 60_000)
+        self.start()
+
+    def run(self) -> None:
+        while not self.over:
+            if self.store.wait_for_work(QUEUES, 1.0):
+                self.wakes += 1
+                claims = self.store.exchange(self.session, (), WANT).claims
+                self.at = time.monotonic()
+                self.claimed += [c.id for c in claims]
+
+
+@pytest.fixture
+def waiters(store: RedisStore) -> Iterator[list[Waiter]]:
+    group = [Waiter(store, f"w{n}") for n in range(4)]
+    until(lambda: idle(store) == len(group))
+    yield group
+    for waiter in group:
+        waiter.over = True
+    for waiter in group:
+        waiter.join()
+
+
+# Waking
+
+
+def test_one_message_wakes_one_of_many(store: RedisStore, waiters: list[Waiter]) -> None:
+    for n in range(5):
+        put(store, f"m{n}")
+        until(lambda n=n: sum(len(w.claimed) for w in waiters) == n + 1)  # type: ignore[misc]
+        until(lambda: idle(store) == len(waiters))
+    assert sum(w.wakes for w in waiters) <= 7
+
+
+def test_a_batch_wakes_as_many_as_it_has_work_for(store: RedisStore, waiters: list[Waiter]) -> None:
+    store.enqueue(v.Batch(messages=tuple(message(f"m{n}") for n in range(3))))
+    until(lambda: sum(len(w.claimed) for w in waiters) == 3)
+
+
+def test_an_idle_worker_wakes_within_milliseconds(store: RedisStore, waiters: list[Waiter]) -> None:
+    delays = []
+    for n in range(9):
+        begun = time.monotonic()
+        put(store, f"m{n}")
+        until(lambda n=n: sum(len(w.claimed) for w in waiters) == n + 1)  # type: ignore[misc]
+        delays.append(max(w.at for w in waiters) - begun)
+        until(lambda: idle(store) == len(waiters))
+    assert sorted(delays)[4] < 0.02
+
+
+def test_what_becomes_due_wakes_few(store: RedisStore, waiters: list[Waiter]) -> None:
+    begun = time.monotonic()
+    put(store, "late", delay_ms=150)
+    until(lambda: any(w.claimed for w in waiters))
+    assert 0.14 < max(w.at for w in waiters) - begun < 0.6
+    until(lambda: idle(store) == len(waiters))
+    assert sum(w.wakes for w in waiters) <= 4
+
+
+def test_an_earlier_one_is_watched_for(store: RedisStore, waiters: list[Waiter]) -> None:
+    put(store, "later", delay_ms=60_000)
+    until(lambda: sum(w.wakes for w in waiters) > 0)
+    until(lambda: idle(store) == len(waiters))
+    begun = time.monotonic()
+    put(store, "sooner", delay_ms=100)
+    until(lambda: any(w.claimed == ["sooner"] for w in waiters))
+    assert time.monotonic() - begun < 0.6
+
+
+def test_an_interrupted_wait_loses_no_marker(store: RedisStore) -> None:
+    readable, writable = os.pipe()
+    try:
+        os.write(writable, b"x")
+        for n in range(5):
+            assert store.wait_for_work(QUEUES, 5.0, readable)
+            put(store, f"m{n}")
+            assert store.wait_for_work(QUEUES, 5.0)  # it is there, whoever got the marker
+            assert store.exchange("s", (), WANT).claims
+    finally:
+        os.close(readable)
+        os.close(writable)
+
+
+def test_a_result_is_told_at_once(store: RedisStore) -> None:
+    put(store, "a")
+    (claim,) = store.exchange("s", (), WANT).claims
+    (record,) = store.read(["a"])
+    assert record is not None
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(store.wait, {"a": record.version}, 5.0)
+        until(lambda: bool(store._command("EXISTS", f"{store._key}watched")))
+        begun = time.monotonic()
+        done = v.Commit(id="a", fence=claim.fence, outcome=oc.Succeeded())
+        store.exchange("s", (done,), None)
+        assert waiting.result()
+    assert time.monotonic() - begun < 0.5
+
+
+# Connections
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(store: RedisStore) -> None:
+    put(store, "a")
+    store._command("SCRIPT", "FLUSH")
+    put(store, "b")
+    assert len(store.exchange("s", (), v.Want(queues=QUEUES, limit=9)).claims) == 2
+
+
+def test_many_threads_share_a_store(store: RedisStore) -> None:
+    def work(n: int) -> bool:
+        put(store, f"m{n}")
+        return store.wait({f"m{n}": -1}, 1.0)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(work, range(64)))
+    assert store.counts().queues == {"celery": {"queued": 64}}
+
+
+def test_a_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
+    put(store, "a")
+    assert not store.wait({"a": 1}, 0.01) or store.read(["a"])
+    child = os.fork()
+    if child == 0:
+        try:
+            put(store, "from the child")
+            store.wait({"a": -1}, 0.05)
+            store.close()
+        except BaseException:  # noqa: BLE001 - a child of a test must end here
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    put(store, "b")
+    assert all(store.read(["a", "b", "from the child"]))
+
+
+def test_a_closed_store_opens_again(store: RedisStore) -> None:
+    store.close()
+    put(store, "a")
+    assert store.read(["a"]) != (None,)
+
+
+def test_waits_leave_no_connections_behind(store: RedisStore, server: RedisServer) -> None:
+    with redis.Redis.from_url(server.unix_url) as client:
+        for n in range(3):
+            store.wait({f"m{n}": -1}, 0.01)
+            store.wait_for_work(QUEUES, 0.01)
+        before = len(client.client_list())
+        for n in range(8):
+            store.wait({f"m{n}": -1}, 0.01)
+            store.wait_for_work(QUEUES, 0.01)
+        assert len(client.client_list()) == before
+
+
+# Errors
+
+
+def test_a_key_of_somebody_else_is_refused_and_nothing_is_stored(store: RedisStore) -> None:
+    store._command("SET", f"{store._key}m:taken", "foreign")
+    batch = v.Batch(messages=(message("a"), message("taken")))
+    with pytest.raises(errors.StoreError, match="another namespace"):
+        store.enqueue(batch)
+    assert store.read(["a", "taken"]) == (None, None)
+    assert store.counts().queues == {}
+    store._command("DEL", f"{store._key}m:taken")
+
+
+def test_a_server_that_is_away_is_unavailable_and_comes_back() -> None:
+    with RedisServer(appendonly=True) as server:
+        store = RedisStore(server.unix_url, v.StoreOptions())
+        put(store, "a")
+        server.kill9()
+        with pytest.raises(errors.StoreUnavailable, match="cannot be reached"):
+            put(store, "b")
+        server.restart()
+        put(store, "b")
+        assert all(store.read(["a", "b"]))
+        store.close()
+
+
+def test_a_full_server_refuses_whole_verbs() -> None:
+    with RedisServer(maxmemory="3mb") as server:
+        store = RedisStore(server.unix_url, v.StoreOptions())
+
+        def fill() -> None:
+            for n in range(100):
+                put(store, f"m{n}", payload=b"x" * 100_000)
+
+        with pytest.raises(errors.StoreFull, match="maxmemory"):
+            fill()
+        stored = store.counts().queues["celery"]["queued"]
+        records = store.read([f"m{n}" for n in range(100)])
+        assert sum(r is not None for r in records) == stored
+        store.close()
+
+
+def test_a_wrong_password_is_told_with_the_remedy() -> None:
+    with RedisServer(requirepass="right") as server:
+        url = f"redis://:wrong@127.0.0.1:{server.port}/0"
+        store = RedisStore(url, v.StoreOptions())
+        assert "wrong" not in store.location
+        with pytest.raises(errors.StoreError, match="user and password"):
+            store.counts()
+        store.close()
+
+
+def test_a_user_without_rights_is_told_which(server: RedisServer) -> None:
+    with redis.Redis.from_url(server.unix_url) as client:
+        client.execute_command("ACL", "SETUSER", "poor", "on", ">p", "~*", "+ping", "+evalsha")
+    store = RedisStore(f"redis://poor:p@127.0.0.1:{server.port}/0", v.StoreOptions())
+    with pytest.raises(errors.StoreError, match="report --acl"):
+        put(store, "a")
+    store.close()
+
+
+# Cluster, durability, warnings
+
+
+def test_a_cluster_runs_a_message_to_its_end() -> None:
+    with RedisServer(cluster=True) as server:
+        url = f"redis+cluster://127.0.0.1:{server.port}"
+        store = RedisStore(url, v.StoreOptions(namespace="in a cluster"))
+        store.open_session(v.SessionInfo(id="s", worker="w"), 60_000)
+        assert not store.wait_for_work(QUEUES, 0.05)
+        put(store, "a")
+        assert store.wait_for_work(QUEUES, 5.0)
+        (claim,) = store.exchange("s", (), WANT).claims
+        done = v.Commit(id="a", fence=claim.fence, outcome=oc.Succeeded(result=b"r"))
+        assert store.exchange("s", (done,), None).verdicts == (v.Verdict.COMMITTED,)
+        (record,) = store.read(["a"])
+        assert record is not None
+        assert record.result == b"r"
+        assert not store.wait({"a": record.version}, 0.05)
+        assert not any("cannot be checked" in w for w in store.warnings())
+        store.close()
+
+
+def durable_store(server: RedisServer, durable: str) -> RedisStore:
+    return RedisStore(server.unix_url, v.StoreOptions(durable=durable))
+
+
+@pytest.mark.parametrize("binary", find_servers(), ids=lambda b: f"{b.name}-{b.version}")
+def test_a_call_returns_when_its_write_is_on_disk(binary: Any) -> None:
+    with RedisServer(binary, appendonly=True) as server:
+        store = durable_store(server, "fsync")
+        put(store, "a")
+        assert any("survives a crash" in line for line in store.guarantees())
+        store.close()
+
+
+def test_disk_is_refused_by_a_server_that_keeps_nothing(server: RedisServer) -> None:
+    with pytest.raises(errors.StoreError, match="appendonly yes"):
+        durable_store(server, "fsync")
+
+
+def test_disk_is_refused_by_an_old_server_that_syncs_late() -> None:
+    old = next(b for b in find_servers() if b.version_info < (7, 0))
+    with (
+        RedisServer(old, appendonly=True, appendfsync="everysec") as server,
+        pytest.raises(errors.StoreError, match="appendfsync always"),
+    ):
+        durable_store(server, "fsync")
+
+
+def test_replicas_are_refused_where_there_are_too_few(server: RedisServer) -> None:
+    with pytest.raises(errors.StoreError, match="0 connected replicas"):
+        durable_store(server, "replicas:1")
+
+
+def test_a_write_waits_for_its_replicas() -> None:
+    with (
+        RedisServer(args=("--repl-diskless-sync-delay", "0")) as server,
+        RedisServer(args=("--replicaof", "127.0.0.1", str(server.port))) as replica,
+    ):
+        with redis.Redis.from_url(server.unix_url) as client:
+            until(lambda: "slave0" in client.info("replication"), 20.0)
+            until(lambda: client.info("replication")["slave0"]["state"] == "online", 20.0)
+        store = durable_store(server, "replicas:1")
+        put(store, "a")
+        reader = RedisStore(replica.unix_url, v.StoreOptions())
+        assert any("replica" in warning for warning in reader.warnings())
+        with pytest.raises(errors.StoreUnavailable, match="replica"):
+            put(reader, "b")
+        reader.close()
+        store.close()
+
+
+def test_an_unknown_durability_is_refused_with_a_suggestion(server: RedisServer) -> None:
+    with pytest.raises(errors.ConfigError, match="did you mean 'fsync'"):
+        durable_store(server, "fsnyc")
+
+
+def test_a_server_that_may_lose_messages_is_told_of() -> None:
+    with RedisServer(args=("--maxmemory-policy", "allkeys-lru")) as server:
+        store = RedisStore(server.unix_url, v.StoreOptions())
+        said = " ".join(store.warnings())
+        assert "allkeys-lru" in said
+        assert "all is lost when it stops" in said
+        store.close()
+
+
+def test_a_sound_server_is_warned_of_nothing() -> None:
+    with RedisServer(appendonly=True) as server:
+        store = RedisStore(server.unix_url, v.StoreOptions())
+        assert store.warnings() == ()
+        store.close()
+
+
+def test_a_clock_far_off_is_told_of(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reliable_tasks.store.redis._opening.now_ms", lambda: 0)
+    assert any("clock is" in warning for warning in store.warnings())
+
+
+# URLs and options
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "clean"),
+    [
+        ("redis://h:1/2", "redis", "redis://h:1/2"),
+        ("valkey://h", "redis", "redis://h"),
+        ("valkeys://u:p@h/1", "rediss", "rediss://u:p@h/1"),
+        ("unix:///a.sock?db=3", "unix", "unix:///a.sock?db=3"),
+        ("redis+socket:///a.sock?virtual_host=3", "unix", "unix:///a.sock?db=3"),
+        ("redis+cluster://h:1", "cluster", "redis://h:1"),
+        ("rediss://h:1?cluster=true", "cluster", "rediss://h:1"),
+    ],
+)
+def test_a_url_is_read_in_all_its_forms(url: str, kind: str, clean: str) -> None:
+    target = parse(url, {})
+    assert (target.kind, target.url) == (kind, clean)
+
+
+def test_sentinels_are_read_from_a_url() -> None:
+    target = parse("redis+sentinel://u:p%40@h1,h2:7000,[::1]:8/main?db=3", {})
+    assert target.hosts == (("h1", 26379), ("h2", 7000), ("::1", 8))
+    assert (target.service, target.options["db"]) == ("main", 3)
+    assert (target.options["username"], target.options["password"]) == ("u", "p@")
+    assert "p%40" not in target.location
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "words"),
+    [
+        ("rediz://h", {}, "did you mean 'redis'"),
+        ("sentinel://h1,h2", {}, "names no service"),
+        ("redis://h", {"socket_timout": 1}, "did you mean 'socket_timeout'"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_told(url: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.ConfigError, match=words):
+        RedisStore(url, v.StoreOptions(), transport_options=options)
+
+
+def test_celerys_own_transport_options_do_no_harm() -> None:
+    assert "visibility_timeout" not in parse("redis://h", {"visibility_timeout": 1}).options
+
+
+def test_rules_name_the_namespace_alone() -> None:
+    rules = acl_rules("a*b").split()
+    assert rules[:3] == [r"~{a\*b}:*", r"&{a\*b}:*", "-@all"]
+    assert "+client|unblock" in rules
+    assert "+waitaof" not in acl_rules("a", (7, 0)).split()
+
+
+def test_names_of_numbers_do_not_reach_the_server() -> None:
+    text = script("exchange").script
+    assert "c[STATE]" not in text
+    assert "'succeeded'" in text
