@@ -154,9 +154,9 @@ def run_beat(
     run_hooks(app)
     code = code_definitions(app, clock.now_ms(), allow_unknown=allow_unknown)
     name = name or f"beat@{socket.gethostname()}"
-    signals.beat_init.send(app)
-    events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))
     with _Signals() as noticed:
+        signals.beat_init.send(app)
+        events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))
         _Beat(app, code, name, parent).run(noticed)
     events.emit("beat.stopped", beat=name, pid=os.getpid())
     app.close()
