@@ -1,8 +1,10 @@
 """The store's Lua scripts, made faster to start.
 
 Each call of a script runs it from the top, and there every function that captures a local variable
-costs a search among all that are captured. The numbers by which the fields of a record are known
-are such variables while one reads the source; here they are put in where they are used.
+costs a search among all that are captured: with a hundred of them that is most of what a small call
+costs. So the numbers by which the fields of a record are known are put in where they are used, and
+the functions become fields of one table. What they do stays the same; only the source reads better
+without.
 """
 
 import functools
@@ -17,6 +19,7 @@ _PACKAGE: Final = "reliable_tasks.store.redis"
 _NUMBERS: Final = re.compile(
     r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (\d+(?:, \d+)*)(?: --.*)?$", re.MULTILINE
 )
+_FUNCTION: Final = re.compile(r"^(?:local )?function (\w+)\(", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*--.*\n|[ \t]+--\s.*$", re.MULTILINE)
 
 
@@ -28,7 +31,7 @@ def script(name: str) -> Script:
         FileNotFoundError: it, or a fragment that it includes, is not there.
     """
     loaded = load_script(_PACKAGE, f"{name}.lua")
-    return Script(loaded.name, _inline(loaded.script))
+    return Script(loaded.name, _gather(_inline(loaded.script)))
 
 
 def _inline(text: str) -> str:
@@ -40,3 +43,13 @@ def _inline(text: str) -> str:
         return text
     text = _COMMENT.sub("", _NUMBERS.sub("", text))
     return re.sub(r"\b(?:" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], text)
+
+
+def _gather(text: str) -> str:
+    """Make the functions of the outermost level fields of one table."""
+    names = set(_FUNCTION.findall(text))
+    if not names:
+        return text
+    text = _FUNCTION.sub(r"function \1(", text)
+    calls = re.compile(r"(?<![\w.:])(" + "|".join(sorted(names)) + r")\(")
+    return "local F = {}\n" + calls.sub(r"F.\1(", text)
