@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from . import _state, clock
 from ._then import watcher
 from .builtins import extension_of
-from .errors import ChordError, ReliableTasksError, TaskRevokedError
+from .errors import ChordError, ReliableTasksError, StoreUnavailable, TaskRevokedError
 from .errors import TimeoutError as ResultTimeoutError
 from .message import FINAL_STATES, State, decode_headers
 from .serialization import decode_failure, loads, loads_call
@@ -24,6 +24,8 @@ __all__ = ["PROPAGATED", "AsyncResult", "allow_join_result", "state_of"]
 
 R = TypeVar("R")
 _LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
+_STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
+_STORE_PAUSE_S = 0.1
 
 
 def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each state
@@ -269,6 +271,7 @@ class AsyncResult(Generic[R]):
         Raises:
             TimeoutError: it had not ended in time.
             RuntimeError: called inside a task's body, where it could wait for its own worker.
+            StoreUnavailable: the store could not be reached: at first, or later for a minute.
             Exception: what the body raised; `TaskRevokedError`, `ChordError`.
         """
         if disable_sync_subtasks and _state.waiting_forbidden():
@@ -296,8 +299,8 @@ class AsyncResult(Generic[R]):
     ) -> Record:
         deadline = None if timeout is None else clock.monotonic() + timeout
         told: int | None = None
+        record = self._read()  # a store that is away from the start is told at once
         while True:
-            record = self._read()
             if record is not None and record.state in FINAL_STATES:
                 return record
             news = record is not None and record.progress_state is not None
@@ -307,9 +310,23 @@ class AsyncResult(Generic[R]):
             left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
             if left <= 0:
                 raise ResultTimeoutError(f"message {self.id} had not ended after {timeout:g} s")
-            self.app.store.wait({self.id: self.version}, min(left, _LONGEST_WAIT_S))
+            record = self._read_later(min(left, _LONGEST_WAIT_S), deadline) or record
             if on_interval is not None:
                 on_interval()
+
+    def _read_later(self, wait_s: float, deadline: float | None) -> Record | None:
+        """The record once it may have changed; a store that goes away meanwhile is given time."""
+        patient_until = clock.monotonic() + _STORE_AWAY_S
+        if deadline is not None:
+            patient_until = min(patient_until, deadline)
+        while True:
+            try:
+                self.app.store.wait({self.id: self.version}, wait_s)
+                return self._read()
+            except StoreUnavailable:
+                if clock.monotonic() >= patient_until:
+                    raise
+                clock.sleep(_STORE_PAUSE_S)
 
     def _as_dict(self, record: Record, value: Any) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from reliable_tasks import outcome as oc
 from reliable_tasks.errors import (
     ReliableTasksError,
     RemoteError,
+    StoreUnavailable,
     TaskRevokedError,
     TimeoutError,  # noqa: A004 - Celery's name
 )
@@ -201,6 +202,39 @@ def test_pain_22_get_returns_although_no_notification_comes(
 
     monkeypatch.setattr(desk.app.store, "wait", deaf)
     assert result.get(timeout=5) == 5
+
+
+def test_pain_22_get_goes_on_while_the_store_is_away(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = desk.call()
+    wait = desk.app.store.wait
+    fails = iter([True, True, False])
+
+    def shaky(seen: dict[str, int], timeout: float) -> bool:
+        if next(fails, False):
+            raise StoreUnavailable("cut")
+        desk.end(success(5))
+        return wait(seen, timeout)
+
+    monkeypatch.setattr(desk.app.store, "wait", shaky)
+    assert result.get(timeout=10) == 5
+
+
+def test_get_says_that_the_store_is_away_when_its_time_is_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = desk.call()
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(desk.app.store, "wait", away)
+    with pytest.raises(StoreUnavailable):
+        result.get(timeout=0.05)
+    monkeypatch.setattr(desk.app.store, "read", away)
+    with pytest.raises(StoreUnavailable):
+        result.get()
 
 
 def test_progress_arrives_at_on_message_and_the_end_as_well(desk: Desk) -> None:

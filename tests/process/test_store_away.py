@@ -85,8 +85,14 @@ def test_pain_22_get_outlives_a_restart_of_redis(
         result = place.call("wait_for", "go")
         place.wait_effect("waits")
         got: list[str] = []
-        waiter = threading.Thread(target=lambda: got.append(result.get(timeout=30)))
+        waits = threading.Event()
+
+        def wait() -> None:
+            got.append(result.get(timeout=30, on_interval=waits.set))
+
+        waiter = threading.Thread(target=wait)
         waiter.start()
+        assert waits.wait(10)
         durable_server.kill9()
         durable_server.restart()
         place.write("go", "")
