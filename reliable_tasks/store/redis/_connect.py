@@ -240,13 +240,18 @@ class Server:
     @contextmanager
     def line(self, key: str) -> Iterator["Line"]:
         """A connection for oneself to the node of a key; closed where the use of it failed."""
-        line = self._spare() or Line(self.node(key).connection_pool.make_connection())
+        line = self._spare() or self._new_line(key)
         try:
             yield line
         except BaseException:
             line.close()
             raise
         self._lines.append(line)
+
+    def _new_line(self, key: str) -> "Line":
+        # Not by the pool's `make_connection`: it counts what it made, and is never told of the end.
+        pool = self.node(key).connection_pool
+        return Line(pool.connection_class(**pool.connection_kwargs))
 
     def _spare(self) -> "Line | None":
         while self._lines:
