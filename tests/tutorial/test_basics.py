@@ -60,7 +60,7 @@ def test_delay_enqueues_and_returns_before_any_worker_runs(place: Place) -> None
     write_program(place, "main.py", STARTING)
     assert place.python("main.py").split() == ["starting", "ending"]
     place.python("main.py")
-    place.start_worker("--loglevel=info", "--concurrency=4", module="task")
+    place.start_worker("--loglevel=info", "--concurrency=4", module="task", ready=False)
     assert place.python("-c", "import task; print(task.app.main)") == "tasks\n"
     wait_until(lambda: _states(place) == {"succeeded": 2}, "both messages were run")
 
