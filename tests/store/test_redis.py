@@ -13,9 +13,7 @@ import redis
 from reliable_tasks import errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, acl_rules
-from reliable_tasks.store.redis._connect import parse
-from reliable_tasks.store.redis._scripts import script
+from reliable_tasks.store.redis import RedisStore
 from tests.redis_server import RedisServer, default_server, find_servers
 from tests.store.driver import message
 from tests.store.redis_factories import REDIS_FACTORIES, server_of
@@ -372,61 +370,3 @@ def test_a_sound_server_is_warned_of_nothing() -> None:
 def test_a_clock_far_off_is_told_of(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reliable_tasks.store.redis._opening.now_ms", lambda: 0)
     assert any("clock is" in warning for warning in store.warnings())
-
-
-# URLs and options
-
-
-@pytest.mark.parametrize(
-    ("url", "kind", "clean"),
-    [
-        ("redis://h:1/2", "redis", "redis://h:1/2"),
-        ("valkey://h", "redis", "redis://h"),
-        ("valkeys://u:p@h/1", "rediss", "rediss://u:p@h/1"),
-        ("unix:///a.sock?db=3", "unix", "unix:///a.sock?db=3"),
-        ("redis+socket:///a.sock?virtual_host=3", "unix", "unix:///a.sock?db=3"),
-        ("redis+cluster://h:1", "cluster", "redis://h:1"),
-        ("rediss://h:1?cluster=true", "cluster", "rediss://h:1"),
-    ],
-)
-def test_a_url_is_read_in_all_its_forms(url: str, kind: str, clean: str) -> None:
-    target = parse(url, {})
-    assert (target.kind, target.url) == (kind, clean)
-
-
-def test_sentinels_are_read_from_a_url() -> None:
-    target = parse("redis+sentinel://u:p%40@h1,h2:7000,[::1]:8/main?db=3", {})
-    assert target.hosts == (("h1", 26379), ("h2", 7000), ("::1", 8))
-    assert (target.service, target.options["db"]) == ("main", 3)
-    assert (target.options["username"], target.options["password"]) == ("u", "p@")
-    assert "p%40" not in target.location
-
-
-@pytest.mark.parametrize(
-    ("url", "options", "words"),
-    [
-        ("rediz://h", {}, "did you mean 'redis'"),
-        ("sentinel://h1,h2", {}, "names no service"),
-        ("redis://h", {"socket_timout": 1}, "did you mean 'socket_timeout'"),
-    ],
-)
-def test_what_is_wrong_with_a_url_is_told(url: str, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(errors.ConfigError, match=words):
-        RedisStore(url, v.StoreOptions(), transport_options=options)
-
-
-def test_celerys_own_transport_options_do_no_harm() -> None:
-    assert "visibility_timeout" not in parse("redis://h", {"visibility_timeout": 1}).options
-
-
-def test_rules_name_the_namespace_alone() -> None:
-    rules = acl_rules("a*b").split()
-    assert rules[:3] == [r"~{a\*b}:*", r"&{a\*b}:*", "-@all"]
-    assert "+client|unblock" in rules
-    assert "+waitaof" not in acl_rules("a", (7, 0)).split()
-
-
-def test_names_of_numbers_do_not_reach_the_server() -> None:
-    text = script("exchange").script
-    assert "c[STATE]" not in text
-    assert "'succeeded'" in text

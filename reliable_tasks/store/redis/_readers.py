@@ -6,7 +6,7 @@ from typing import Any, Final
 from reliable_tasks.message import FINAL_STATES, State
 from reliable_tasks.store import values as v
 
-from . import _wire, keys
+from . import _wire, _wire_beat, keys
 from ._calls import Calls
 from ._errors import translated
 
@@ -51,7 +51,7 @@ class Readers(Calls):
         """All schedule entries by name."""
         version, *rows = self._read("entries")
         self._entries_version = int(version or 0)
-        found = (_wire.parse_entry(*row) for row in _wire.by(rows, 3))
+        found = (_wire_beat.parse_entry(*row) for row in _wire.by(rows, 3))
         return tuple(sorted(found, key=lambda e: e.name))
 
     _entries_version: int | None = None
@@ -75,11 +75,11 @@ class Readers(Calls):
         """Read the audit trail, page by page, keeping what is asked for."""
         limit = min(query.limit, self.options.max_rows)
         rows: list[v.AuditRow] = []
-        first = "-" if query.after is None else f"({_wire.stream_id(query.after)}"
+        first = "-" if query.after is None else f"({_wire_beat.stream_id(query.after)}"
         while len(rows) < limit:
             page = self._read("audit", first, PAGE)
             for stream_id, pairs in _wire.by(page, 2):
-                row = _wire.parse_audit_row(stream_id, pairs)
+                row = _wire_beat.parse_audit_row(stream_id, pairs)
                 if _row_wanted(row, query) and len(rows) < limit:
                     rows.append(row)
             if len(page) < 2 * PAGE:

@@ -17,22 +17,19 @@ __all__ = [
     "Control",
     "Static",
     "by",
+    "false_of",
+    "none_of",
     "pack",
     "pack_commits",
-    "pack_entry",
     "pack_messages",
-    "pack_slots",
-    "parse_audit_row",
     "parse_claim",
     "parse_control",
     "parse_counts",
     "parse_enqueued",
-    "parse_entry",
     "parse_info",
     "parse_locks",
     "parse_record",
     "parse_static",
-    "stream_id",
 ]
 
 _encoder = msgspec.msgpack.Encoder()
@@ -104,12 +101,13 @@ _FIX = tuple(bytes((0xA0 | size,)) for size in range(32))
 _EMPTY = msgspec.Raw(_FIX[0])
 
 
-def _none(value: Any) -> Any:
+def none_of(value: Any) -> Any:
     """What False stands for."""
     return None if value is False else value
 
 
-def _false(value: Any) -> Any:
+def false_of(value: Any) -> Any:
+    """What stands for None."""
     return False if value is None else value
 
 
@@ -195,7 +193,7 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
             return "failed", detail, o.reason, _text(o.failure)
         case oc.Retry():
             payload = False if o.payload is None else _text(o.payload)
-            at_ms, queue = _false(o.at_ms), _false(o.queue)
+            at_ms, queue = false_of(o.at_ms), false_of(o.queue)
             return "retry", detail, o.delay_ms, at_ms, _text(o.failure), payload, queue
         case oc.Released():
             return "released", detail, o.delay_ms, o.bounce
@@ -239,11 +237,11 @@ def parse_claim(reply: Sequence[Any]) -> v.Claim:
         enqueued_ms=c.enqueued,
         first_started_ms=c.first,
         started_ms=c.started,
-        eta_ms=_none(m.eta_ms),
-        expires_ms=_none(c.expires),
+        eta_ms=none_of(m.eta_ms),
+        expires_ms=none_of(c.expires),
         once_key=once[0] if once else None,
         root_id=m.root_id,
-        parent_id=_none(m.parent_id),
+        parent_id=none_of(m.parent_id),
         inputs=_inputs(inputs) if inputs else (),
         doom=doom,
     )
@@ -282,21 +280,21 @@ def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Reco
         bounces=c.bounces,
         max_deliveries=m.max_deliveries,
         fence=c.fence,
-        session=_none(c.session),
-        worker=_none(c.worker),
+        session=none_of(c.session),
+        worker=none_of(c.worker),
         enqueued_ms=c.enqueued,
-        due_ms=_none(c.due),
-        expires_ms=_none(c.expires),
-        first_started_ms=_none(c.first),
-        started_ms=_none(c.started),
-        ended_ms=_none(c.ended),
+        due_ms=none_of(c.due),
+        expires_ms=none_of(c.expires),
+        first_started_ms=none_of(c.first),
+        started_ms=none_of(c.started),
+        ended_ms=none_of(c.ended),
         result=reply[3],
         failure=reply[4],
         progress_state=reply[5].decode() if reply[5] is not None else None,
         progress_meta=reply[6],
         once_key=x.once[0] if x.once else None,
         root_id=m.root_id,
-        parent_id=_none(m.parent_id),
+        parent_id=none_of(m.parent_id),
         waits=x.waits,
         broken=tuple(sorted(x.broken)),
         mirrors=x.mirrors,
@@ -345,69 +343,3 @@ def parse_locks(reply: Sequence[Any]) -> tuple[v.LockInfo, ...]:
         for name, owner, fence, since, until, parked in by(reply, 6)
     ]
     return tuple(sorted(found, key=lambda lock: lock.name))
-
-
-# Audit and schedules ------------------------------------------------------------------------------
-
-
-def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
-    """A row of the stream, whose number becomes one integer."""
-    fields = {pair[0]: pair[1] for pair in by(pairs, 2)}
-    ms, _, n = stream_id.partition(b"-")
-    return v.AuditRow(
-        seq=str(int(ms) << 20 | int(n)),
-        at_ms=int(fields[b"at"]),
-        event=fields[b"e"].decode(),
-        id=fields[b"id"].decode(),
-        task=fields[b"t"].decode(),
-        attempt=int(fields[b"a"]),
-        delivery=int(fields[b"d"]),
-        fence=int(fields[b"f"]),
-        worker=fields[b"w"].decode(),
-        detail=fields[b"x"],
-    )
-
-
-def stream_id(seq: str) -> str:
-    """The stream's spelling of an audit row's number."""
-    number = int(seq)
-    return f"{number >> 20}-{number & 0xFFFFF}"
-
-
-def pack_entry(entry: v.Entry) -> tuple[bytes, bytes]:
-    """An entry's slots, and its template."""
-    slots = (
-        0,
-        _false(entry.next_ms),
-        _false(entry.last_ms),
-        _false(entry.last_id),
-        entry.runs,
-        entry.missed,
-        entry.paused,
-    )
-    return pack(slots), pack((entry.origin, entry.spec, entry.template))
-
-
-def pack_slots(entry: v.Entry, expected_ms: int | None) -> tuple[bytes, bytes]:
-    """What fire expects of an entry, and what it makes of it."""
-    new = (entry.next_ms, entry.last_ms, entry.last_id, entry.runs, entry.missed)
-    return pack((entry.version, _false(expected_ms))), pack([_false(value) for value in new])
-
-
-def parse_entry(name: bytes, slots: bytes, template: bytes) -> v.Entry:
-    """An entry from its two halves."""
-    version, next_ms, last_ms, last_id, runs, missed, paused = msgspec.msgpack.decode(slots)
-    origin, spec, body = msgspec.msgpack.decode(template)
-    return v.Entry(
-        name=name.decode(),
-        spec=spec,
-        template=body,
-        origin=origin,
-        next_ms=_none(next_ms),
-        last_ms=_none(last_ms),
-        last_id=_none(last_id),
-        runs=runs,
-        missed=missed,
-        paused=paused,
-        version=version,
-    )

@@ -8,7 +8,7 @@ import msgspec
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store import values as v
 
-from . import _opening, _wire
+from . import _opening, _wire, _wire_beat
 from ._errors import translated
 from ._readers import Readers
 
@@ -197,7 +197,7 @@ class RedisStore(Readers):
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
         """Create or change an entry, if its version is still the expected one (-1: absent)."""
         expected = "" if expected_version is None else expected_version
-        return bool(self._read("put_entry", entry.name, expected, *_wire.pack_entry(entry)))
+        return bool(self._read("put_entry", entry.name, expected, *_wire_beat.pack_entry(entry)))
 
     def remove_entry(self, name: str) -> bool:
         """Delete an entry."""
@@ -205,7 +205,7 @@ class RedisStore(Readers):
 
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
-        slots = _wire.pack_slots(entry, expected_ms)
+        slots = _wire_beat.pack_slots(entry, expected_ms)
         args = (*self._batch_args(batch), entry.name, *slots)
         # Whether a lost reply said yes is not known: beat reads the entry again.
         reply = self._do("fire", *args, again=False, durable=batch.durable)
