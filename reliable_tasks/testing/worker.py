@@ -127,7 +127,9 @@ class InlineWorker:
     def _work(self, max_steps: int) -> None:
         """Claim, run and commit until the store has nothing for now."""
         # The consumer measures how long bodies take, and that is real time.
-        while self._more_queues() or not self._consumer.starved(clock.monotonic()):
+        while not self._consumer.finished:  # it is, early, when its session was taken away
+            if self._consumer.starved(clock.monotonic()) and not self._more_queues():
+                return
             request = self._consumer.request(clock.monotonic())
             if request is not None:
                 reply = self._store.exchange(self.session, request.commits, request.want)
