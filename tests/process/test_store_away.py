@@ -47,7 +47,7 @@ def test_pain_46_a_worker_goes_on_after_its_database_was_locked(tmp_path: Path) 
         assert running.get(timeout=15) == "go", "the outcome was kept, and said again"
         for result in waiting:
             result.get(timeout=15)
-        assert "store.recovered" in worker.log
+        wait_until(lambda: "store.recovered" in worker.log, "it says that as well")
         assert len(place.effects("waits")) == 1
 
 
@@ -73,7 +73,7 @@ def test_pain_4_workers_consume_again_after_each_restart_of_redis(
             assert running.get(timeout=20) == f"go-{n}"
             assert scheduled.get(timeout=20) == n + 1, "pain 16: what was delayed is still there"
             assert place.call("add", n, n).get(timeout=20) == 2 * n
-        assert "store.recovered" in worker.log
+        wait_until(lambda: "store.recovered" in worker.log, "it says so")
         assert len(place.effects("waits")) == 3, "no body ran twice"
 
 

@@ -137,6 +137,7 @@ def test_pain_15_a_message_whose_child_is_killed_begins_again_within_a_second(
 def test_messages_that_only_waited_are_not_blamed_for_the_death_of_their_child(
     place: Place,
 ) -> None:
+    place.app.conf.max_deliveries = 2
     place.start_worker("--concurrency", "1")
     innocent = [place.call("nap", 0.001) for _ in range(30)]
     place.call("poison")
