@@ -1,0 +1,10 @@
+"""Profiles of Hypothesis: `quick` for every run, `long` (`--hypothesis-profile=long`) for a night."""
+
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made says more about the machine's other work than about the test.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+settings.register_profile("quick", patient)
+settings.register_profile("long", patient, max_examples=5000)
+settings.load_profile("quick")
