@@ -1,4 +1,4 @@
-"""Profiles of Hypothesis: `quick` for every run, `long` (`--hypothesis-profile=long`) for a night."""
+"""Profiles of Hypothesis: `quick` for every run; for a night, `--hypothesis-profile=long`."""
 
 from hypothesis import HealthCheck, settings
 
