@@ -34,6 +34,7 @@ _ENDINGS = {
 _OF_THE_CLAIM = frozenset({Ev.SUCCEEDED, Ev.RETRY, Ev.IGNORED, Ev.REJECTED, Ev.DOOMED, Ev.STEP})
 _GIVES_UP_CLAIM = frozenset({Ev.RETRY, Ev.RELEASED, Ev.UNKNOWN, Ev.REAPED, Ev.DOOMED, Ev.REJECTED})
 _BY_ANOTHER = frozenset({"parent", "mirror"})
+_BY_THE_STORE = _BY_ANOTHER | {"delivery limit"}
 
 Broken = tuple[str, str]
 """The name of an invariant, and what is wrong in words."""
@@ -94,8 +95,8 @@ class MessageStory:
         self._numbers_known = not partial
         self._joined = partial or bool(record and record.mirrors)
         self._reset()
-        self._fence = row.fence
-        self.held = partial and row.event in _OF_THE_CLAIM | _GIVES_UP_CLAIM
+        self._fence = 0 if row.event == Ev.STARTED else row.fence
+        self.held = partial and row.event in _OF_THE_CLAIM | _GIVES_UP_CLAIM | {Ev.FAILED}
         if partial:
             self._adopt(row)
 
@@ -201,9 +202,9 @@ class MessageStory:
             self.held = False
 
     def _by_the_holder(self, row: AuditRow, detail: dict[str, Any]) -> Iterator[Broken]:
-        committed = row.event in _OF_THE_CLAIM or (
-            row.event == Ev.FAILED and detail.get("reason") not in {*_BY_ANOTHER, "delivery limit"}
-        )
+        # What the store ends by itself has a reason and no exception.
+        by_store = detail.get("reason") in _BY_THE_STORE and "exception" not in detail
+        committed = row.event in _OF_THE_CLAIM or (row.event == Ev.FAILED and not by_store)
         mirrored = self._joined and row.event == Ev.SUCCEEDED
         if (committed or row.event in _GIVES_UP_CLAIM) and not self.held and not mirrored:
             yield "claims", f"it was {row.event} although no claim held it"
