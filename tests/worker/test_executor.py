@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 import pytest
-import tenacity
 
-from reliable_tasks import App, Ignore, OnceTask, Reject, RetryPolicy, Task, events, signals
+from reliable_tasks import App, Ignore, OnceTask, Reject, Task, events, signals
 from reliable_tasks import outcome as oc
 from reliable_tasks.errors import (
-    MaxRetriesExceededError,
     NotRegistered,
     TimeLimitExceeded,
     WorkerLostError,
 )
 from reliable_tasks.serialization import (
-    SafeExceptions,
     decode_failure,
     encode_failure,
     loads,
-    loads_call,
 )
 from reliable_tasks.worker.executor import Executor, Started
 from tests.worker.fakes import FakePort, claim_of
-
-if TYPE_CHECKING:
-    from reliable_tasks.store.values import Claim
+from tests.worker.running import attempt, detail_of, failing, raised_by
 
 called: list[tuple[Any, ...]] = []
 
@@ -57,44 +50,12 @@ def app() -> App:
     return App("executing", broker="sqlite://", set_as_current=False)
 
 
-def run(app: App, claim: Claim, port: FakePort | None = None, took: float = 0.0) -> oc.Outcome:
-    """What a pool does with a claim; the body takes so many seconds."""
-    now = [100.0]
-    executor = Executor(app, "w@h", timer=lambda: now[0])
-    started = executor.begin(claim, port or FakePort())
-    if not isinstance(started, Started):
-        return started
-    try:
-        value = started.run(*started.args, **started.kwargs)
-    except BaseException as exc:  # noqa: BLE001 - as a pool does
-        now[0] += took
-        return executor.raised(started, exc)
-    now[0] += took
-    return executor.returned(started, value)
-
-
-def detail_of(outcome: oc.Outcome) -> dict[str, Any]:
-    detail: dict[str, Any] = msgspec.json.decode(outcome.detail)
-    return detail
-
-
-def raised_by(outcome: oc.Outcome) -> BaseException:
-    assert isinstance(outcome, oc.Failed | oc.Retry | oc.Rejected)
-    return SafeExceptions().rebuild(decode_failure(outcome.failure))
-
-
-def failing(app: App, exc: BaseException | type[BaseException], **options: Any) -> None:
-    @app.task(name="fails", **options)
-    def fails(*_: Any) -> None:
-        raise exc
-
-
 # Endings -----------------------------------------------------------------------------------------
 
 
 def test_what_a_body_returns_is_its_result(app: App) -> None:
     app.task(name="add")(lambda x, y: x + y)
-    outcome = run(app, claim_of("a", "add", 2, kwargs={"y": 3}))
+    outcome = attempt(app, claim_of("a", "add", 2, kwargs={"y": 3}))
     assert isinstance(outcome, oc.Succeeded)
     assert loads(outcome.result) == 5
     assert outcome.keep
@@ -116,7 +77,7 @@ def test_the_nearest_word_on_keeping_a_result_counts(
 ) -> None:
     app.conf.task_ignore_result = setting
     app.task(name="add", ignore_result=of_task)(lambda: 5)
-    outcome = run(app, claim_of("a", headers={"ignore_result": of_call}))
+    outcome = attempt(app, claim_of("a", headers={"ignore_result": of_call}))
     assert isinstance(outcome, oc.Succeeded)
     assert outcome.keep == kept
     assert loads(outcome.result) == 5, "its children get it in any case"
@@ -124,7 +85,7 @@ def test_the_nearest_word_on_keeping_a_result_counts(
 
 def test_a_result_that_cannot_be_stored_is_a_failure_in_words(app: App) -> None:
     app.task(name="add")(object)
-    outcome = run(app, claim_of("a"))
+    outcome = attempt(app, claim_of("a"))
     assert isinstance(outcome, oc.Failed)
     assert detail_of(outcome)["exception"] == "CodecError"
 
@@ -133,13 +94,13 @@ def test_a_result_that_is_too_large_is_a_failure_in_words(app: App) -> None:
     app.conf.max_result_bytes = 1024
     app.task(name="add")(lambda: "x" * 2000)
     assert "the limit is 1,024 (setting max_result_bytes)" in str(
-        raised_by(run(app, claim_of("a")))
+        raised_by(attempt(app, claim_of("a")))
     )
 
 
 def test_what_a_body_raises_is_a_failure_with_its_traceback(app: App) -> None:
     failing(app, KeyError("k"))
-    outcome = run(app, claim_of("a", "fails"))
+    outcome = attempt(app, claim_of("a", "fails"))
     assert isinstance(outcome, oc.Failed)
     assert outcome.reason == "failed"
     assert "raise exc" in decode_failure(outcome.failure).traceback
@@ -149,22 +110,22 @@ def test_what_a_body_raises_is_a_failure_with_its_traceback(app: App) -> None:
 @pytest.mark.parametrize("exc", [SystemExit(3), KeyboardInterrupt()])
 def test_even_an_exit_ends_only_the_attempt(app: App, exc: BaseException) -> None:
     failing(app, exc)
-    assert isinstance(run(app, claim_of("a", "fails")), oc.Failed)
+    assert isinstance(attempt(app, claim_of("a", "fails")), oc.Failed)
 
 
 def test_ignore_ends_without_a_result_and_keeps_what_the_body_said(app: App) -> None:
     failing(app, Ignore())
-    assert run(app, claim_of("a", "fails")) == oc.Ignored()
+    assert attempt(app, claim_of("a", "fails")) == oc.Ignored()
 
     @app.task(name="says", bind=True)
     def says(self: Task[Any, Any], state: str) -> None:
         self.update_state(state=state, meta={"rows": 7})
         raise Ignore
 
-    outcome = run(app, claim_of("b", "says", "SKIPPED"))
+    outcome = attempt(app, claim_of("b", "says", "SKIPPED"))
     assert isinstance(outcome, oc.Ignored)
     assert detail_of(outcome) == {"state": "SKIPPED"}
-    succeeded = run(app, claim_of("c", "says", "SUCCESS"))
+    succeeded = attempt(app, claim_of("c", "says", "SUCCESS"))
     assert isinstance(succeeded, oc.Succeeded)
     assert loads(succeeded.result) == {"rows": 7}
 
@@ -172,111 +133,10 @@ def test_ignore_ends_without_a_result_and_keeps_what_the_body_said(app: App) -> 
 @pytest.mark.parametrize("requeue", [False, True])
 def test_reject_is_a_dead_letter_or_another_delivery(app: App, requeue: bool) -> None:
     failing(app, Reject("no such row", requeue=requeue))
-    outcome = run(app, claim_of("a", "fails"))
+    outcome = attempt(app, claim_of("a", "fails"))
     assert isinstance(outcome, oc.Rejected)
     assert outcome.requeue == requeue
     assert detail_of(outcome) == {"reason": "no such row", "requeue": requeue}
-
-
-# Retries -----------------------------------------------------------------------------------------
-
-
-def test_a_retry_that_the_body_asks_for_keeps_its_own_delay(app: App) -> None:
-    @app.task(name="asks", bind=True)
-    def asks(self: Task[Any, Any]) -> None:
-        raise self.retry(exc=ValueError("x"), countdown=7, max_retries=4)
-
-    claim = claim_of("a", "asks", attempt=2, started_ms=1000, once_key="k", root_id="r")
-    outcome = run(app, claim, took=0.5)
-    assert isinstance(outcome, oc.Retry)
-    assert outcome.delay_ms == 7000
-    assert detail_of(outcome) == {
-        "exception": "ValueError",
-        "message": "x",
-        "delay": 7.0,
-        "next_at": 8500,
-        "max_retries": 4,
-        "policy": "self.retry()",
-        "reason": "the body asked for it: retry 2 of 4",
-        "root_id": "r",
-        "once_key": "k",
-        "queue": "celery",
-    }
-
-
-def test_a_retry_may_change_the_arguments_and_the_queue(app: App) -> None:
-    @app.task(name="asks", bind=True)
-    def asks(self: Task[Any, Any], n: int) -> None:
-        raise self.retry(args=(n + 1,), kwargs={}, queue="slow", countdown=0)
-
-    outcome = run(app, claim_of("a", "asks", 1))
-    assert isinstance(outcome, oc.Retry)
-    assert outcome.queue == "slow"
-    assert loads_call(outcome.payload or b"") == ((2,), {})
-
-
-def test_a_retry_that_is_not_thrown_counts_when_the_body_returns(app: App) -> None:
-    @app.task(name="asks", bind=True)
-    def asks(self: Task[Any, Any]) -> str:
-        self.retry(countdown=1, throw=False)
-        return "done"
-
-    assert isinstance(run(app, claim_of("a", "asks")), oc.Retry)
-
-
-def test_past_the_last_retry_the_message_fails_with_its_cause(app: App) -> None:
-    @app.task(name="asks", bind=True, max_retries=2)
-    def asks(self: Task[Any, Any], cause: bool) -> None:
-        raise self.retry(exc=ValueError("cause") if cause else None, countdown=1)
-
-    assert isinstance(run(app, claim_of("a", "asks", True, attempt=2)), oc.Retry)
-    assert isinstance(raised_by(run(app, claim_of("a", "asks", True, attempt=3))), ValueError)
-    without = raised_by(run(app, claim_of("a", "asks", False, attempt=3)))
-    assert isinstance(without, MaxRetriesExceededError)
-    assert "Can't retry asks[a]" in str(without)
-
-
-def test_autoretry_retries_what_it_names_and_nothing_else(app: App) -> None:
-    failing(
-        app,
-        KeyError("k"),
-        autoretry_for=(LookupError,),
-        retry_kwargs={"max_retries": 2, "countdown": 5},
-    )
-    outcome = run(app, claim_of("a", "fails"))
-    assert isinstance(outcome, oc.Retry)
-    assert outcome.delay_ms == 5000
-    assert isinstance(run(app, claim_of("a", "fails", attempt=3)), oc.Failed)
-
-
-def test_a_policy_sees_elapsed_time_since_the_first_attempt_of_all(app: App) -> None:
-    policy = RetryPolicy(stop=tenacity.stop_after_delay(10), wait=tenacity.wait_fixed(1))
-    failing(app, ValueError("x"), retry_policy=policy)
-    early = claim_of("a", "fails", attempt=5, first_started_ms=1000, started_ms=10_000)
-    assert isinstance(run(app, early), oc.Retry)
-    assert isinstance(run(app, early, took=1.5), oc.Failed), "10.5 s after the first began"
-
-
-def test_a_policy_may_retry_for_what_a_body_returned(app: App) -> None:
-    policy = RetryPolicy(retry=tenacity.retry_if_result(lambda value: value is None))
-    app.task(name="add", retry_policy=policy)(lambda value: value)
-    assert isinstance(run(app, claim_of("a", "add", None)), oc.Retry)
-    assert isinstance(run(app, claim_of("a", "add", 0)), oc.Succeeded)
-
-
-def test_each_retry_emits_one_record_with_all_that_one_asks_about_it(app: App) -> None:
-    told: list[dict[str, Any]] = []
-    end = events.subscribe(lambda _, fields: told.append(dict(fields)), "attempt.retried")
-    failing(app, KeyError("k"), autoretry_for=(KeyError,), retry_backoff=2, retry_jitter=False)
-    try:
-        run(app, claim_of("a", "fails", fence=9, delivery=2, once_key="k", root_id="r"))
-    finally:
-        end()
-    (record,) = told
-    wanted = {"task", "id", "root_id", "attempt", "max_retries", "delivery", "fence", "delay"}
-    wanted |= {"next_at", "policy", "exception", "message", "once_key", "queue", "worker", "reason"}
-    assert wanted <= set(record)
-    assert record["delay"] == 2.0
 
 
 # Hooks and signals -------------------------------------------------------------------------------
@@ -284,7 +144,7 @@ def test_each_retry_emits_one_record_with_all_that_one_asks_about_it(app: App) -
 
 def test_pain_29_hooks_of_each_ending_are_called_in_celerys_order(app: App) -> None:
     app.task(name="add", base=Told)(lambda: 5)
-    run(app, claim_of("a"))
+    attempt(app, claim_of("a"))
     assert called == [
         ("before_start", "a", (), {}),
         ("on_success", 5, "a", (), {}),
@@ -292,10 +152,10 @@ def test_pain_29_hooks_of_each_ending_are_called_in_celerys_order(app: App) -> N
     ]
     called.clear()
     failing(app, KeyError("k"), base=Told, autoretry_for=(KeyError,), max_retries=1)
-    run(app, claim_of("b", "fails", 1))
+    attempt(app, claim_of("b", "fails", 1))
     assert called == [("before_start", "b", (1,), {}), ("on_retry", KeyError, "b", (1,), {})]
     called.clear()
-    run(app, claim_of("b", "fails", 1, attempt=2))
+    attempt(app, claim_of("b", "fails", 1, attempt=2))
     assert called == [
         ("before_start", "b", (1,), {}),
         ("on_failure", KeyError, "b", (1,), {}),
@@ -312,7 +172,7 @@ def test_what_a_hook_raises_does_not_change_the_outcome(app: App) -> None:
     told: list[Any] = []
     end = events.subscribe(lambda _, fields: told.append(fields["hook"]), "hook.failed")
     try:
-        assert isinstance(run(app, claim_of("a")), oc.Succeeded)
+        assert isinstance(attempt(app, claim_of("a")), oc.Succeeded)
     finally:
         end()
     assert told == ["on_success"]
@@ -324,7 +184,7 @@ def test_before_start_that_raises_fails_the_attempt_and_is_not_retried(app: App)
             raise ValueError("not now")
 
     app.task(name="add", base=Strict, autoretry_for=(ValueError,))(lambda: 5)
-    assert isinstance(run(app, claim_of("a")), oc.Failed)
+    assert isinstance(attempt(app, claim_of("a")), oc.Failed)
     assert called[0][0] == "on_failure"
 
 
@@ -339,11 +199,11 @@ def test_signals_are_sent_around_the_body(app: App) -> None:
         signal.connect(note)
     try:
         app.task(name="add")(lambda: 5)
-        run(app, claim_of("a"))
+        attempt(app, claim_of("a"))
         assert heard == ["task_prerun", "task_success", "task_postrun"]
         heard.clear()
         failing(app, KeyError("k"))
-        run(app, claim_of("a", "fails"))
+        attempt(app, claim_of("a", "fails"))
         assert heard == ["task_prerun", "task_failure", "task_postrun"]
     finally:
         for signal in chosen:
@@ -355,22 +215,22 @@ def test_signals_are_sent_around_the_body(app: App) -> None:
 
 def test_an_unknown_task_goes_back_with_a_delay_and_fails_after_a_bound(app: App) -> None:
     app.conf.update(unknown_task_delay=2, unknown_task_limit=3)
-    outcome = run(app, claim_of("a", "elsewhere", bounces=2))
+    outcome = attempt(app, claim_of("a", "elsewhere", bounces=2))
     assert isinstance(outcome, oc.Released)
     assert (outcome.delay_ms, outcome.bounce) == (2000, True)
-    failed = run(app, claim_of("a", "elsewhere", bounces=3))
+    failed = attempt(app, claim_of("a", "elsewhere", bounces=3))
     assert isinstance(raised_by(failed), NotRegistered)
 
 
 def test_a_payload_that_nobody_can_decode_is_a_dead_letter(app: App) -> None:
     app.task(name="add")(lambda: 5)
-    outcome = run(app, claim_of("a", payload=b"\xff not json"))
+    outcome = attempt(app, claim_of("a", payload=b"\xff not json"))
     assert isinstance(outcome, oc.Failed)
 
 
 def test_pain_14_a_delivery_above_the_limit_runs_the_hooks_and_not_the_body(app: App) -> None:
     app.task(name="add", base=Told)(lambda: called.append(("body",)))
-    outcome = run(app, claim_of("a", delivery=6, max_deliveries=5))
+    outcome = attempt(app, claim_of("a", delivery=6, max_deliveries=5))
     assert isinstance(outcome, oc.Failed)
     assert outcome.reason == "delivery limit"
     assert isinstance(raised_by(outcome), WorkerLostError)
@@ -380,7 +240,7 @@ def test_pain_14_a_delivery_above_the_limit_runs_the_hooks_and_not_the_body(app:
 def test_a_doomed_message_gets_its_failure_and_its_hooks(app: App) -> None:
     app.task(name="add", base=Told)(lambda: called.append(("body",)))
     doom = encode_failure(TimeLimitExceeded("too long"))
-    outcome = run(app, claim_of("a", doom=doom))
+    outcome = attempt(app, claim_of("a", doom=doom))
     assert isinstance(outcome, oc.Failed)
     assert (outcome.failure, outcome.reason) == (doom, "time limit")
     assert called[0][:2] == ("on_failure", TimeLimitExceeded)
@@ -388,12 +248,12 @@ def test_a_doomed_message_gets_its_failure_and_its_hooks(app: App) -> None:
 
 def test_pain_9_a_once_task_that_came_without_its_key_is_sent_back_for_it(app: App) -> None:
     app.task(name="add", base=OnceTask)(lambda n: n)
-    keyed = run(app, claim_of("a", "add", 1))
+    keyed = attempt(app, claim_of("a", "add", 1))
     assert isinstance(keyed, oc.Keyed)
     task = app.tasks["add"]
     assert isinstance(task, OnceTask)
     assert keyed.once.key == task.get_key((1,))
-    assert isinstance(run(app, claim_of("a", "add", 1, once_key=keyed.once.key)), oc.Succeeded)
+    assert isinstance(attempt(app, claim_of("a", "add", 1, once_key=keyed.once.key)), oc.Succeeded)
 
 
 # What a body sees --------------------------------------------------------------------------------
@@ -409,7 +269,7 @@ def test_a_body_sees_its_request_and_only_its_own(app: App) -> None:
 
     app.task(name="other")(lambda: None)
     claim = claim_of("a", "sees", 1, fence=9, attempt=3, delivery=2, queue="q", priority=4)
-    run(app, claim)
+    attempt(app, claim)
     assert seen["id"] == seen["idempotency_key"] == seen["root_id"] == "a"
     assert (seen["retries"], seen["attempt"], seen["delivery"], seen["fence"]) == (2, 3, 2, 9)
     assert seen["args"] == (1,)
@@ -442,7 +302,7 @@ def test_progress_goes_out_at_once(app: App) -> None:
         self.update_state(state="PROGRESS", meta={"p": 10})
 
     port = FakePort()
-    run(app, claim_of("a", "says"), port)
+    attempt(app, claim_of("a", "says"), port)
     ((state, meta),) = port.reports
     assert state == "PROGRESS"
     assert loads(meta) == {"p": 10}
