@@ -34,8 +34,8 @@ class LoopPool(Pool):
         asyncio.run(self._main())
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
+        self._loop = asyncio.get_running_loop()  # from here on `claims_came` wakes it
         free = list(range(self._slots))
         running: set[asyncio.Task[None]] = set()
         while not self.feed.over or running:
