@@ -348,9 +348,11 @@ class Model(Core):
                 self._open_stage(name, limit)
             elif stage.deadline <= self.clock():
                 del self.stages[name]
-                for r in [self.recs[i] for i in stage.ids if i in self.recs]:
-                    deleted += 1
-                    self._delete(r)
+                for message_id in stage.ids:
+                    r = self.recs.get(message_id)
+                    if r is not None and r.stage == name:  # not one of the same id that came later
+                        deleted += 1
+                        self._delete(r)
         return deleted
 
     def _sweep_old(self) -> int:

@@ -49,16 +49,6 @@ PROFILE = settings(
 )
 
 
-class Reference(Model):
-    """The model, less what it would do to a message that was staged, ended, and came back."""
-
-    def _sweep_stages(self, limit: int) -> int:
-        for name, stage in self.stages.items():
-            there = (i for i in dict.fromkeys(stage.ids) if i in self.recs)
-            stage.ids = [i for i in there if self.recs[i].stage == name]
-        return super()._sweep_stages(limit)
-
-
 class Agreement(RuleBasedStateMachine):
     """A store and the model, side by side."""
 
@@ -70,7 +60,7 @@ class Agreement(RuleBasedStateMachine):
         self.now = some.NOW
         self.stack = contextlib.ExitStack()
         options = v.StoreOptions(audit=audit, stage_ttl_ms=50_000, audit_ttl_ms=300_000)
-        self.model = Reference(lambda: self.now, options)
+        self.model = Model(lambda: self.now, options)
         self.store = self.stack.enter_context(type(self).opener(options, lambda: self.now))
         self.fences = {0: 0, BOGUS_FENCE: BOGUS_FENCE}
         self.versions: dict[str, tuple[int, int]] = {}

@@ -192,7 +192,7 @@ class Moves(Work):
         failure: bytes | None = None,
         detail: bytes = b"",
     ) -> None:
-        failed = state == DEAD
+        failed, was = state == DEAD, r.state
         r.reason, r.ended, r.due = reason, self.now, None
         r.result = result if keep else None
         r.failure = failure
@@ -211,6 +211,11 @@ class Moves(Work):
         once = once_of(r)
         if once is not None and once.scope in HELD_UNTIL and once.scope != "until_expired":
             self.free(once.key, r.id)
+        if was == QUEUED and once is not None and once.scope in HELD_WHILE:
+            # It may have been let go on when the lock was freed: it is the next one's turn.
+            run = once.key + RUN_SUFFIX
+            if self.lock_of(run) is None:
+                self.unpark(run)
         edges = edges_of(r)
         self.prefetch(edge.child for edge in edges)
         self._endings.extend((r, edge, result, keep) for edge in edges)

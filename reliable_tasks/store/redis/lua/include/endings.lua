@@ -28,6 +28,7 @@ end
 -- result; `failure`: false for none.
 local function end_one(r, state, reason, result, keep, failure, detail)
   local c, once = r.c, r.x.once
+  local was = c[STATE]
   c[REASON], c[ENDED], c[DUE] = reason, now, false
   local fields = r.fields or {}
   r.fields = fields
@@ -46,6 +47,10 @@ local function end_one(r, state, reason, result, keep, failure, detail)
   if r.x.parked then unpark(r) end
   if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
     free(once[KEY], r.id)
+  end
+  -- It may have been let go on when the lock was freed: it is the next one's turn.
+  if was == 'queued' and once and HELD_WHILE[once[SCOPE]] and not lock_of(once[KEY] .. ':run') then
+    let_one_go_on(once[KEY] .. ':run')
   end
   for _, edge in ipairs(r.x.edges or NO_EXTRAS) do
     last_ending = last_ending + 1
