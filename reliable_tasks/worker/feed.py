@@ -28,6 +28,7 @@ __all__ = ["Feed"]
 _LONGEST_WAIT_S = 5.0
 _FIRST_BACKOFF_S = 0.05
 _LAST_BACKOFF_S = 2.0
+_RECONCILE_S = 15.0  # how long a claim may go unnoticed that nobody told us of
 
 
 class Feed:
@@ -59,6 +60,7 @@ class Feed:
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._asleep = False
+        self._reconciled_at = clock.monotonic()
         self._thread = threading.Thread(target=self._pump, name="consumer", daemon=True)
 
     def start(self) -> None:
@@ -139,8 +141,11 @@ class Feed:
 
     def _turn(self) -> None:
         consumer = self._consumer
-        if consumer.uncertain:
+        if consumer.uncertain or clock.monotonic() - self._reconciled_at >= _RECONCILE_S:
+            # The second, because a request that was given up for lost may reach the store after we
+            # have asked what it did, and make claims then.
             held = self._store.held(self._session)
+            self._reconciled_at = clock.monotonic()
             with self._changed:
                 consumer.reconcile(held)
             self._tell_pool()

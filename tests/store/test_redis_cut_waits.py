@@ -1,0 +1,106 @@
+"""Waits on the Redis store that are cut, and claims that come when nobody asks any more."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from reliable_tasks import errors
+from reliable_tasks import outcome as oc
+from reliable_tasks.message import State
+from reliable_tasks.store import values as v
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.worker import feed as feeds
+from reliable_tasks.worker.consumer import Consumer
+from reliable_tasks.worker.feed import Feed
+from tests.faults.proxy import Proxy
+from tests.faults.verbs import verb_of
+from tests.locks.waiting import eventually
+from tests.redis_server import RedisServer
+from tests.store.driver import message
+
+QUEUES = ("celery",)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with RedisServer() as server, Proxy(server.port, verb_of) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(proxy: Proxy) -> Iterator[RedisStore]:
+    with contextlib.closing(RedisStore(proxy.url, v.StoreOptions())) as opened:
+        opened.open_session(v.SessionInfo(id="s", worker="w"), 60_000)
+        yield opened
+
+
+def put(store: RedisStore, message_id: str, **fields: str) -> None:
+    store.enqueue(v.Batch(messages=(message(message_id, **fields),)))
+
+
+def state(store: RedisStore, message_id: str) -> State | None:
+    (record,) = store.read([message_id])
+    return record and record.state
+
+
+@pytest.mark.parametrize("fault", ["reset", "lost"])
+@pytest.mark.parametrize("wait", ["work", "result"])
+def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
+    store: RedisStore, proxy: Proxy, wait: str, fault: str
+) -> None:
+    put(store, "seen")
+    told: list[object] = []
+
+    def waits() -> bool:
+        if wait == "work":
+            return store.wait_for_work(("other",), 5.0)
+        return store.wait({"seen": 1}, 5.0)
+
+    def waiter() -> None:
+        try:
+            told.append(waits())
+        except errors.StoreUnavailable as exc:
+            told.append(exc)
+
+    name = {"work": "BLPOP", "result": "SUBSCRIBE"}[wait]
+    lost = proxy.lose_next_reply(name) if fault == "lost" else None
+    thread = threading.Thread(target=waiter)
+    thread.start()
+    eventually(lambda: name in proxy.seen, "it waits")
+    if lost is not None and wait == "work":
+        put(store, "work", queue="other")
+    elif lost is None:
+        proxy.reset_all()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert isinstance(told[0], errors.StoreUnavailable) or told == [True]
+    put(store, "more work", queue="other")
+    assert store.wait_for_work(("other",), 5.0), "also where the marker was lost with the reply"
+    store.revoke(["seen"])
+    assert store.wait({"seen": 1}, 1.0)
+
+
+def test_claims_made_by_a_request_that_was_overtaken_are_found_and_run(
+    store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "_RECONCILE_S", 0.2)
+    feed = Feed(Consumer(QUEUES), store, "s", QUEUES)
+    overtaken = proxy.hold_next_request("exchange")
+    feed.start()
+    overtaken.wait()
+    put(store, "a")
+    first = feed.take()
+    assert first is not None
+    put(store, "b")
+    overtaken.deliver()
+    assert state(store, "b") == State.RUNNING, "claimed, and nobody heard of it"
+    feed.done(first, oc.Succeeded())
+    second = feed.take()
+    assert second is not None
+    assert second.id == "b"
+    feed.done(second, oc.Succeeded())
+    feed.drain()
+    feed.join()
+    assert state(store, "b") == State.SUCCEEDED
