@@ -29,7 +29,6 @@ LONG_FILES = {
     "reliable_tasks/store/values.py": 478,
     "reliable_tasks/task.py": 440,
     "tests/beat/test_entries.py": 422,
-    "tests/store/test_redis_faults.py": 428,
     "tests/test_config.py": 866,
     "tests/test_log.py": 411,
     "tests/test_steps.py": 439,
