@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Record
     from tests.process.harness import Place
 
-CHORD_SIZE = int(os.environ.get("RELIABLE_TASKS_TEST_CHORD", "3000"))
+CHORD_SIZE = 10_000
 AT_ONCE = 1000
 
 CELE = """
