@@ -43,7 +43,8 @@ class Database:
         self._namespace = namespace
         self._busy_timeout_ms = busy_timeout_ms
         self._synchronous = synchronous
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._connection: apsw.Connection | None = None
         self._inode: tuple[int, int] | None = None
         if path != MEMORY:
@@ -55,7 +56,7 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
         """A transaction that holds the file's write lock; all of it is applied or nothing."""
-        with self._lock, translated(self.path, self._busy_timeout_ms):
+        with self._alone(), translated(self.path, self._busy_timeout_ms):
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -71,7 +72,7 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """A consistent look at the file, which waits for no writer."""
-        with self._lock, translated(self.path, self._busy_timeout_ms):
+        with self._alone(), translated(self.path, self._busy_timeout_ms):
             connection = self._opened()
             connection.execute("BEGIN")
             try:
@@ -86,7 +87,7 @@ class Database:
         As cheap as can be: a worker that waits asks some hundred times a second.
         """
         try:
-            with self._lock:
+            with self._alone():
                 connection = self._connection or self._opened()
                 version: Any = connection.execute("PRAGMA data_version").get
                 return version, self.commits
@@ -97,10 +98,26 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
-        with self._lock:
-            if self._connection is not None:
-                connection, self._connection = self._connection, None
-                connection.close()
+        with self._alone():
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread at a time. Whoever waits for its turn comes before one who was just in.
+
+        Without the turn a thread that writes without a pause could keep a fork waiting for ever.
+        """
+        with self._turn:
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _opened(self) -> apsw.Connection:
         if self._inode is not None and not self._in_transaction():
@@ -115,7 +132,7 @@ class Database:
         found = _inode(self.path)
         if found == self._inode:
             return
-        self.close()
+        self._close()
         if found is None:
             raise StoreUnavailable(
                 f"{self.path} was there and is gone: put the file back, or start again without it"
@@ -163,8 +180,9 @@ class Database:
 
     def before_fork(self) -> None:
         """Wait for the verb that runs, and let no connection cross the fork."""
-        self._lock.acquire()
-        self.close()
+        with self._turn:
+            self._lock.acquire()
+        self._close()
 
     def after_fork(self) -> None:
         """Go on, in the process that forked."""
@@ -172,7 +190,8 @@ class Database:
 
     def after_fork_in_child(self) -> None:
         """The threads that may hold or await the lock are not here."""
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
 
 def _patience(timeout_ms: int) -> Callable[[int], bool]:
