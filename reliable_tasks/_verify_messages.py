@@ -76,6 +76,7 @@ class MessageStory:
         "_delivery",
         "_due_ms",
         "_ending",
+        "_expires_ms",
         "_fence",
         "_full",
         "_joined",
@@ -84,12 +85,14 @@ class MessageStory:
         "_once",
         "_reason",
         "_replays",
+        "_steps",
         "ended",
         "held",
     )
 
     def __init__(self, row: AuditRow, record: Record | None, *, partial: bool, full: bool) -> None:
         self._limit = record.max_deliveries if record else None
+        self._expires_ms = record.expires_ms if record else None
         self._once = record is None or record.once_key is not None
         self._full = full
         self._numbers_known = not partial
@@ -107,6 +110,7 @@ class MessageStory:
         self._ending = ""
         self._reason = ""
         self._replays = 0
+        self._steps: frozenset[str] = frozenset()
         self.ended = False
         self.held = False
 
@@ -182,6 +186,8 @@ class MessageStory:
             yield "limits", f"it was delivered {row.delivery} times, of {self._limit}"
         if row.at_ms < self._due_ms:
             yield "times", f"it was started {self._due_ms - row.at_ms} ms before its retry was due"
+        if self._expires_ms is not None and row.at_ms >= self._expires_ms:
+            yield "times", f"it was started {row.at_ms - self._expires_ms} ms after it had expired"
         self._attempt, self._delivery, self._fence = row.attempt, row.delivery, row.fence
         self._numbers_known = self._full
         self.held = True
@@ -190,7 +196,12 @@ class MessageStory:
         """What a worker committed, or what was taken from it."""
         if self._full:
             yield from self._by_the_holder(row, detail)
-        if row.event == Ev.RETRY:
+        if row.event == Ev.STEP:
+            name = str(detail.get("step"))
+            if name in self._steps:
+                yield "steps", f"its step {name!r} was recorded twice"
+            self._steps |= {name}
+        elif row.event == Ev.RETRY:
             limit = detail.get("max_retries")
             if isinstance(limit, int) and row.attempt > limit:
                 yield "limits", f"retry {row.attempt} of at most {limit}"

@@ -18,7 +18,7 @@ from .store.values import AuditEvent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from .store.values import AuditRow, Counts, LockInfo, Record
+    from .store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
 
 __all__ = ["INVARIANTS", "NEED_FULL_TRAIL", "Violation", "verify"]
 
@@ -33,13 +33,16 @@ INVARIANTS: Mapping[str, str] = {
     "times": "nothing starts before it is due or after it has expired",
     "joins": "a message with parents starts when all of them have succeeded, each counted once",
     "records": "each record says what the trail says",
+    "steps": "a step is recorded once in the life of a message",
     "locks": "a once-lock without an end of its own is held by a message that lives",
     "counters": "the counters are the numbers of records",
     "order": "the rows of the trail are numbered in order, each once",
 }
 """What is checked, each in a sentence."""
 
-NEED_FULL_TRAIL = frozenset({"claims", "conservation", "fences", "joins", "limits", "times"})
+NEED_FULL_TRAIL = frozenset(
+    {"claims", "conservation", "fences", "joins", "limits", "steps", "times"}
+)
 """What the default trail does not tell, or only in part."""
 
 _Edges = dict[str, set[str]]
@@ -51,6 +54,7 @@ def verify(
     locks: Iterable[LockInfo],
     counts: Counts | None,
     *,
+    sessions: Iterable[SessionInfo] | None = None,
     full: bool = True,
     horizon_ms: int = 0,
 ) -> list[Violation]:
@@ -63,6 +67,7 @@ def verify(
         records: all of them, read in full where `joins` is to be checked.
         locks: those that are held.
         counts: the counters; None leaves them out.
+        sessions: those that are open; None leaves out whether claims are held by one of them.
         full: whether the trail was kept with `audit="all"`.
         horizon_ms: the trail may have lost what it had up to this instant; messages that are older
             are checked from their first row on.
@@ -72,6 +77,8 @@ def verify(
     check.read_trail(rows)
     check.compare()
     check.read_locks(locks)
+    if sessions is not None:
+        check.read_sessions(sessions)
     if counts is not None:
         check.read_counts(counts)
     return check.found
@@ -116,7 +123,7 @@ class _Check:
                 elif on == "failure":
                     self._with_errbacks.add(child)
         for record in self._records.values():
-            for invariant, text in self._by_itself(record):
+            for invariant, text in (*self._by_itself(record), *self._by_its_parents(record)):
                 self._break(invariant, record.id, text)
 
     def _by_itself(self, r: Record) -> Iterator[tuple[str, str]]:
@@ -135,6 +142,17 @@ class _Check:
                 yield "times", f"it started {r.due_ms - r.started_ms} ms before it was due"
             if r.expires_ms is not None and r.started_ms >= r.expires_ms:
                 yield "times", "it started after it had expired"
+
+    def _by_its_parents(self, r: Record) -> Iterator[tuple[str, str]]:
+        """A child is told of each ending in the very step of that ending."""
+        parents = [self._records[parent] for parent in self._parents.get(r.id, ())]
+        if r.state != State.WAITING or not parents or r.id in self._with_errbacks:
+            return
+        for parent in parents:
+            if parent.state in FINAL_STATES - {State.SUCCEEDED}:
+                yield "joins", f"it waits, and its parent {parent.id} is {parent.state}"
+        if r.waits > 0 and all(parent.state == State.SUCCEEDED for parent in parents):
+            yield "joins", f"it waits for {r.waits} parents, and all of them have succeeded"
 
     # The trail -----------------------------------------------------------------------------------
 
@@ -228,6 +246,13 @@ class _Check:
                 self._break("locks", lock.owner, f"it is {record.state} and holds {lock.name}")
             elif lock.name.endswith(":run") and record.state != State.RUNNING:
                 self._break("locks", lock.owner, f"it does not run and holds {lock.name}")
+
+    def read_sessions(self, sessions: Iterable[SessionInfo]) -> None:
+        """A claim of a session that is gone would be given back by nobody."""
+        known = {session.id for session in sessions}
+        for r in self._records.values():
+            if r.session is not None and r.session not in known:
+                self._break("claims", r.id, f"it is held by session {r.session}, which is gone")
 
     def read_counts(self, counts: Counts) -> None:
         """The counters against the records."""

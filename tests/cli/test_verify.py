@@ -100,7 +100,7 @@ def test_the_default_trail_tells_what_it_cannot(run: Run, shop: Shop) -> None:
     shop.fail("bad")
     said = run("-b", shop.url, "verify").stdout
     assert said.startswith("0 violations in 2 messages and 1 rows of the trail, in ")
-    assert "not checked: claims, conservation, fences, joins, limits, times: " in said
+    assert "not checked: claims, conservation, fences, joins, limits, steps, times: " in said
     assert 'audit="all"' in said
     tamper(shop, "UPDATE records SET state = 4 WHERE id = ?", "bad")
     assert "BROKEN one ending: bad" in run("-b", shop.url, "verify", code=1).stdout
