@@ -184,8 +184,8 @@ class Settings:
         _AUDIT, 7 * _DAY, kinds.optional(kinds.seconds(), zero=True),
         "How long audit rows are kept; None or 0 is for ever.", "s")
     ONCE: Mapping[str, Any] = _set(_AUDIT, {}, kinds.mapping,
-        "celery_once's settings; of its `settings`, `default_timeout` (s) is used. The locks live "
-        "with the messages, so its backend and url have no effect.")
+        "celery_once's settings, taken and not needed: a once-lock lives with its message and ends "
+        "with it. For a cap on how long it is held give the task's `once` a `timeout`.")
     # fmt: on
 
     def __post_init__(self) -> None:

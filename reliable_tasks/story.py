@@ -75,8 +75,8 @@ def story(record: Record | None, rows: Sequence[AuditRow]) -> list[Line]:
         record: what the store knows of it; None when it is gone.
         rows: its audit rows, oldest first.
     """
-    told = [(row.fence, _of_row(row)) for row in rows]
-    if record is not None:
+    told = [(row.fence, _of_row(row)) for row in rows if row.event != Ev.ENQUEUED or not record]
+    if record is not None:  # which knows more of how it was enqueued than the row does
         told += _of_record(record, rows)
     # What shares a millisecond stays in the order of cause and effect: claim by claim.
     told.sort(key=lambda item: (item[1].at_ms, item[0], _RANK.get(item[1].event, 2)))
@@ -183,8 +183,7 @@ def _of_record(record: Record, rows: Sequence[AuditRow]) -> list[tuple[int, Line
     """What the trail does not tell because it is not kept there by default, with its fence."""
     told = {row.event for row in rows}
     lines: list[tuple[int, Line]] = []
-    if Ev.ENQUEUED not in told:
-        lines.append((0, Line(record.enqueued_ms, "enqueued", _enqueued(record))))
+    lines.append((0, Line(record.enqueued_ms, "enqueued", _enqueued(record))))
     if record.started_ms is not None and Ev.STARTED not in told:
         first = record.first_started_ms
         attempt, delivery = _last_start(record, rows)
