@@ -199,6 +199,8 @@ class _Matrix:
                 worker.run(self.max_steps, advance=True)
             if store.dead:
                 store.revive()
+                # Others have long gone on with the rest when a claim is found to have lapsed.
+                InlineWorker(app, time).run(self.max_steps, advance=False)
                 store.reap([worker.session])
                 InlineWorker(app, time).run(self.max_steps, advance=True)
             world = copy.deepcopy(self.observe()) if self.observe else None

@@ -105,6 +105,21 @@ def test_messages_that_a_body_enqueues_are_counted(app: App) -> None:
     assert crash_matrix(careful).idempotent
 
 
+def test_children_run_before_their_parent_is_delivered_again(app: App, world: list[Any]) -> None:
+    @app.task(name="child")
+    def child() -> None:
+        world.append("child")
+
+    @app.task(bind=True, name="parent")
+    def parent(self: Any) -> None:
+        world.append("parent")
+        child.apply_async(task_id=f"{self.request.id}-child")
+
+    report = crash_matrix(parent, observe=lambda: world, reset=world.clear)
+    first = next(p for p in report.points if p.where == "after enqueueing child")
+    assert "observed ['parent', 'child', 'parent'" in first.differences[0]
+
+
 def test_progress_and_retries_are_points(app: App) -> None:
     @app.task(bind=True, name="flaky", max_retries=3)
     def flaky(self: Any) -> str:
