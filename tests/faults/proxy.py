@@ -55,6 +55,7 @@ class Kind(enum.Enum):
     LOSE_REPLY = enum.auto()
     CUT = enum.auto()
     HOLD = enum.auto()
+    DELAY = enum.auto()
     ANSWER = enum.auto()
 
 
@@ -71,6 +72,7 @@ class Fault:
     name: str | None
     skip: int = 0
     reply: bytes = b""
+    seconds: float = 0.0
     happened: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
     delivered: threading.Event = field(default_factory=threading.Event)
@@ -124,6 +126,10 @@ class Proxy:
     def hold_next_request(self, name: str | None = None, skip: int = 0) -> Fault:
         """The sender of the next request of a name is cut off; the server gets it on `deliver`."""
         return self._script(Fault(Kind.HOLD, name, skip))
+
+    def delay_next_request(self, name: str | None, seconds: float, skip: int = 0) -> Fault:
+        """The next request of a name reaches the server late, and what is sent after it, too."""
+        return self._script(Fault(Kind.DELAY, name, skip, seconds=seconds))
 
     def answer_next(self, reply: str, name: str | None = None, skip: int = 0) -> Fault:
         """The next request of a name is answered with this error and never reaches the server."""
@@ -334,6 +340,11 @@ class Link(threading.Thread):
         match fault.kind:
             case Kind.ANSWER:
                 self._client.sendall(fault.reply)
+                fault.happened.set()
+                return True
+            case Kind.DELAY:
+                self._proxy.closing.wait(fault.seconds)
+                self._server.sendall(request)
                 fault.happened.set()
                 return True
             case Kind.CUT:

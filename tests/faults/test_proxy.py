@@ -69,6 +69,19 @@ def test_a_held_request_comes_when_nobody_waits_for_it(client: redis.Redis, prox
     assert client.get("n") == b"1"
 
 
+def test_a_delayed_request_is_overtaken_on_another_connection(
+    client: redis.Redis, proxy: Proxy
+) -> None:
+    proxy.delay_next_request("APPEND", 0.1)
+    slow = threading.Thread(target=client.append, args=("n", "slow"))
+    slow.start()
+    while "APPEND" not in proxy.seen:
+        time.sleep(0.001)
+    client.set("n", "fast ")
+    slow.join()
+    assert client.get("n") == b"fast slow"
+
+
 def test_an_answer_comes_in_the_place_of_the_servers(client: redis.Redis, proxy: Proxy) -> None:
     proxy.answer_next("LOADING the dataset", "INCRBY")
     with pytest.raises(redis.exceptions.BusyLoadingError):

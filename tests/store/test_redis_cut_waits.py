@@ -1,7 +1,9 @@
 """Waits on the Redis store that are cut, and claims that come when nobody asks any more."""
 
 import contextlib
+import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,7 +44,7 @@ def put(store: RedisStore, message_id: str, **fields: str) -> None:
 
 def state(store: RedisStore, message_id: str) -> State | None:
     (record,) = store.read([message_id])
-    return record and record.state
+    return None if record is None else record.state
 
 
 @pytest.mark.parametrize("fault", ["reset", "lost"])
@@ -82,10 +84,27 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
     assert store.wait({"seen": 1}, 1.0)
 
 
+def test_an_interruption_that_overtakes_the_wait_on_its_way_still_ends_it(
+    store: RedisStore, proxy: Proxy
+) -> None:
+    readable, writable = os.pipe()
+    try:
+        os.write(writable, b"x")
+        store.wait_for_work(QUEUES, 0.01)
+        proxy.delay_next_request("BLPOP", 0.2)
+        begun = time.monotonic()
+        assert store.wait_for_work(QUEUES, 5.0, readable)
+        assert time.monotonic() - begun < 1.0
+    finally:
+        os.close(readable)
+        os.close(writable)
+
+
 def test_claims_made_by_a_request_that_was_overtaken_are_found_and_run(
     store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "_RECONCILE_S", 0.2)
+    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 0.2)
     feed = Feed(Consumer(QUEUES), store, "s", QUEUES)
     overtaken = proxy.hold_next_request("exchange")
     feed.start()

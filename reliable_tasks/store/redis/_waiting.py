@@ -25,6 +25,7 @@ WORK_SECONDS: Final = 5.0
 """How long one wait for work lasts at most, and so how late work starts if a watcher died."""
 SUBSCRIPTIONS: Final = 500
 GRACE_SECONDS: Final = 2.0
+UNBLOCK_SECONDS: Final = 0.05
 
 Run = Callable[..., Any]
 
@@ -81,9 +82,19 @@ class Waiting:
         line.send("BLPOP", *lists, max(timeout, 0.001))
         replied, interrupted = line.ready(timeout + GRACE_SECONDS, wake_fd)
         if not replied and interrupted:
-            # The marker may be on its way: ask the server which of the two was first.
-            self._server.node(lists[0]).client_unblock(number)
+            self._unblock(line, number, lists[0])
         return line.receive() is not None or interrupted
+
+    def _unblock(self, line: Line, number: int, key: str) -> None:
+        """End a blocked wait; its reply tells whether a marker was first.
+
+        Said again until that comes: on a connection of its own, it can overtake the wait.
+        """
+        deadline = monotonic() + self._server.call_seconds
+        replied = False
+        while not replied and monotonic() < deadline:
+            self._server.node(key).client_unblock(number)
+            replied, _ = line.ready(UNBLOCK_SECONDS)
 
     def back(self) -> str:
         """Who of this thread was noted as blocking and does so no more; "" for nobody."""
