@@ -1,0 +1,155 @@
+"""The adapter's side: one process in a peer's environment that sends, waits and answers.
+
+The driver writes a JSON object to its standard input, `{"do": verb, ...arguments}`, and reads one
+from its standard output, `{"value": ...}` or `{"error": text}`. Only the standard library is
+imported here, for every peer's environment loads this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from typing import Any
+
+__all__ = [
+    "PART",
+    "STORE",
+    "VARIANT",
+    "Adapter",
+    "WithoutIt",
+    "key_count",
+    "serve",
+    "store_url",
+    "variant",
+]
+
+STORE = "BENCH_STORE"
+VARIANT = "BENCH_VARIANT"
+PAUSE_S = 0.004
+PART = 20_000
+
+
+def store_url() -> str:
+    """The URL of the server, or the path of the database, that the driver has made."""
+    return os.environ[STORE]
+
+
+def variant() -> frozenset[str]:
+    """What this run is to do otherwise, such as "no-results"."""
+    return frozenset(os.environ.get(VARIANT, "").split())
+
+
+def key_count() -> int:
+    """How many keys the server holds: little else than results, where each has a key."""
+    from redis import Redis  # noqa: PLC0415 - not every environment has it
+
+    with Redis.from_url(store_url()) as client:
+        return int(client.dbsize())
+
+
+class WithoutIt(Exception):
+    """The peer has nothing of the kind."""
+
+
+class Adapter:
+    """What the driver asks of a peer. Times are nanoseconds of the monotonic clock."""
+
+    def send(self, count: int) -> None:
+        """Enqueue calls of the empty body one after the other."""
+        raise NotImplementedError
+
+    def send_bulk(self, count: int) -> None:
+        """Enqueue them in the fastest way that the peer offers."""
+        raise WithoutIt
+
+    def finished(self) -> int | None:
+        """How many messages are over and done with, their results stored; None if unknown."""
+        raise NotImplementedError
+
+    def round_trip(self) -> int:
+        """Enqueue one call of the body that tells the time, and wait for what it returns."""
+        raise NotImplementedError
+
+    def chord(self, count: int) -> None:
+        """Run a chord with so many parts, and wait for its body."""
+        raise WithoutIt
+
+    def schedule(self, count: int) -> None:
+        """Enqueue calls that are due in an hour."""
+        raise WithoutIt
+
+    def worker(self, processes: int, level: str, logfile: str) -> list[str]:
+        """The command line of a worker, logging from this level on to this file ("" for none)."""
+        raise NotImplementedError
+
+
+class _Verbs:
+    """What the driver may ask."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    def timed(self, what: str, count: int) -> float:
+        """Seconds that a verb of the adapter's takes for so many messages."""
+        began = time.monotonic_ns()
+        getattr(self._adapter, what)(count)
+        return (time.monotonic_ns() - began) / 1e9
+
+    def latencies(self, count: int) -> list[list[int]]:
+        """Of so many lone messages: ns from the enqueue to the body's start, and to the result."""
+        found = []
+        for _ in range(count):
+            sent = time.monotonic_ns()
+            started = self._adapter.round_trip()
+            found.append([started - sent, time.monotonic_ns() - sent])
+            time.sleep(random.uniform(PAUSE_S, 3 * PAUSE_S))
+        return found
+
+    def paced(self, rate: float, seconds: float) -> float:
+        """Send so many messages a second in small batches; returns the rate that was reached."""
+        began, sent, step_s = time.monotonic(), 0, 0.02
+        while (now := time.monotonic() - began) < seconds:
+            due = int(now * rate) - sent
+            if due > 0:
+                self._send_some(due)
+                sent += due
+            time.sleep(step_s)
+        return sent / (time.monotonic() - began)
+
+    def _send_some(self, count: int) -> None:
+        try:
+            self._adapter.send_bulk(count)
+        except WithoutIt:
+            self._adapter.send(count)
+
+    def fill(self, count: int) -> None:
+        """Enqueue so many messages, as fast as may be, in parts that fit into memory."""
+        for first in range(0, count, PART):
+            self._send_some(min(PART, count - first))
+
+    def finished(self) -> int | None:
+        return self._adapter.finished()
+
+    def worker(self, processes: int, level: str, logfile: str) -> list[str]:
+        return self._adapter.worker(processes, level, logfile)
+
+
+def serve(adapter: Adapter) -> None:
+    """Answer the driver until its end of the pipe is closed."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a peer prints does not get between the answers
+    verbs = _Verbs(adapter)
+    for line in sys.stdin:
+        request: dict[str, Any] = json.loads(line)
+        verb = request.pop("do")
+        try:
+            answer: dict[str, Any] = {"value": getattr(verbs, verb)(**request)}
+        except WithoutIt:
+            answer = {"value": None}
+        except Exception:  # noqa: BLE001 - the driver is told, and stops
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers)

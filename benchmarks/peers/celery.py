@@ -1,0 +1,57 @@
+"""Celery on Redis, with its default settings, or with `acks_late`."""
+
+import sys
+import time
+
+from celery import Celery, chord, group
+
+from benchmarks import probe
+from benchmarks.adapter import Adapter, key_count, store_url, variant
+
+app = Celery("benchmarks", broker=store_url(), backend=store_url())
+app.conf.task_acks_late = "acks-late" in variant()
+app.conf.task_ignore_result = "no-results" in variant()
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task(name="noop")
+def noop(value: int) -> int:
+    probe.hit()
+    return value
+
+
+@app.task(name="now")
+def now() -> int:
+    return time.monotonic_ns()
+
+
+@app.task(name="total")
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+class Peer(Adapter):
+    def send(self, count: int) -> None:
+        for value in range(count):
+            noop.delay(value)
+
+    def send_bulk(self, count: int) -> None:
+        group(noop.s(value) for value in range(count)).apply_async(add_to_parent=False)
+
+    def finished(self) -> int | None:
+        if "no-results" in variant():
+            return None
+        # The server holds little else: the queue, its bindings, what is unacknowledged.
+        return key_count()
+
+    def round_trip(self) -> int:
+        return now.delay().get(timeout=60)
+
+    def chord(self, count: int) -> None:
+        result = chord([noop.s(value) for value in range(count)])(total.s())
+        assert result.get(timeout=120) == sum(range(count))
+
+    def worker(self, processes: int, level: str, logfile: str) -> list[str]:
+        command = [sys.executable, "-m", "celery", "-q", "-A", "benchmarks.peers.celery:app"]
+        command += ["worker", "-c", str(processes), "-l", level]
+        return command + (["-f", logfile] if logfile else [])

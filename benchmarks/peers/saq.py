@@ -1,0 +1,65 @@
+"""SAQ on Redis."""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from saq import Queue
+
+from benchmarks import probe
+from benchmarks.adapter import Adapter, store_url, variant
+
+TOGETHER = 100
+queue = Queue.from_url(store_url())
+# It deletes the record of a job that has no time to live: the result goes with it.
+TTL = -1 if "no-results" in variant() else 600
+
+
+async def noop(_ctx: Any, *, value: int) -> int:
+    probe.hit()
+    return value
+
+
+async def now(_ctx: Any) -> int:
+    return time.monotonic_ns()
+
+
+settings = {"queue": queue, "functions": [noop, now]}
+
+
+class Peer(Adapter):
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._runner.run(queue.connect())
+        self._sent = 0
+
+    def send(self, count: int) -> None:
+        self._runner.run(self._send(count))
+        self._sent += count
+
+    async def _send(self, count: int) -> None:
+        for value in range(count):
+            await queue.enqueue("noop", value=value, ttl=TTL, retries=2)
+
+    def send_bulk(self, count: int) -> None:
+        self._runner.run(self._send_bulk(count))
+        self._sent += count
+
+    async def _send_bulk(self, count: int) -> None:
+        for first in range(0, count, TOGETHER):
+            together = range(first, min(first + TOGETHER, count))
+            calls = (queue.enqueue("noop", value=v, ttl=TTL, retries=2) for v in together)
+            await asyncio.gather(*calls)
+
+    def finished(self) -> int:
+        left = self._runner.run(queue.count("incomplete"))
+        return self._sent - left
+
+    def round_trip(self) -> int:
+        return self._runner.run(queue.apply("now", timeout=60, retries=2))
+
+    def worker(self, processes: int, level: str, logfile: str) -> list[str]:
+        command = [sys.executable, "-m", "saq", "benchmarks.peers.saq.settings"]
+        command += ["-v"] if level == "INFO" else []
+        return [*command, "--workers", str(processes)]

@@ -1,0 +1,50 @@
+"""What a tree of processes uses, as /proc tells it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cpu_seconds", "pss_mib", "tree"]
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all that descend from it, as of now."""
+    found, at = [pid], 0
+    while at < len(found):
+        try:
+            tasks = list(Path(f"/proc/{found[at]}/task").iterdir())
+            children = [(task / "children").read_text().split() for task in tasks]
+        except OSError:  # it has ended meanwhile
+            children = []
+        found += [int(child) for some in children for child in some]
+        at += 1
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a tree has used so far."""
+    return sum(_cpu(p) for p in tree(pid))
+
+
+def _cpu(pid: int) -> float:
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended meanwhile
+        return 0.0
+    return (int(after_name[11]) + int(after_name[12])) * _TICK_S
+
+
+def pss_mib(pid: int) -> float:
+    """Memory of a tree, what processes share being counted once."""
+    return sum(_pss(p) for p in tree(pid)) / 1024
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended meanwhile
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

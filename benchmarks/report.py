@@ -1,0 +1,106 @@
+"""Results as markdown: a table for each measure, and how far the goals were reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .goals import verdicts
+from .measures import MEASURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from .results import Results, Spread
+    from .systems import System
+
+__all__ = ["insert", "markdown"]
+
+BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
+_TITLES = {
+    "per_second": "messages/s",
+    "worker_us": "worker CPU µs/message",
+    "server_us": "server CPU µs/message",
+    "one_by_one": "one by one",
+    "bulk": "in bulk",
+    "start_p50": "to start p50",
+    "start_p99": "to start p99",
+    "round_p50": "to result p50",
+    "round_p99": "to result p99",
+    "load": "load, messages/s",
+    "after": "after the messages",
+    "off": "warnings only",
+    "info": "a line each",
+}
+_LARGE, _SMALL = 100, 10
+
+
+def markdown(results: Results, systems: Sequence[System]) -> str:
+    """All of it."""
+    parts = [_goals(results, systems), *_tables(results, systems), _about(results, systems)]
+    if results.failures:
+        failures = (f"- {line.splitlines()[0]}" for line in results.failures)
+        parts.append("Runs that came to nothing:\n\n" + "\n".join(failures))
+    return "\n\n".join(part for part in parts if part)
+
+
+def insert(page: Path, text: str) -> None:
+    """Put the text between the marks of a page; a page without them gets it at its end."""
+    old = page.read_text(encoding="utf-8") if page.exists() else "# Speed\n"
+    before, _, rest = old.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}\n{after}", encoding="utf-8")
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    numbers = ["---:"] * (len(head) - 1)
+    return "\n".join([_row(head), _row(["---", *numbers]), *map(_row, rows)])
+
+
+def _number(value: float) -> str:
+    if value >= _LARGE:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= _SMALL else f"{value:.2f}"
+
+
+def _cell(spread: Spread | None) -> str:
+    if spread is None:
+        return "-"
+    if spread.low == spread.high:
+        return _number(spread.median)
+    return f"**{_number(spread.median)}** ({_number(spread.low) to {_number(spread.high)})"
+
+
+def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
+    for key, measure in MEASURES.items():
+        found = results.values.get(key)
+        if not found:
+            continue
+        names = list(dict.fromkeys(name for numbers in found.values() for name in numbers))
+        head = ["", *(_TITLES.get(name, name) for name in names)]
+        rows = [
+            [system.name, *(_cell(results.spread(key, system.name, name)) for name in names)]
+            for system in systems
+            if system.name in found
+        ]
+        yield f"### {measure.title}\n\n{_table(head, rows)}"
+
+
+def _goals(results: Results, systems: Sequence[System]) -> str:
+    rows = [(v.goal, v.found, v.word) for v in verdicts(results, systems)]
+    if not rows:
+        return ""
+    return f"### Goals\n\n{_table(['goal', 'found', ''], rows)}"
+
+
+def _about(results: Results, systems: Sequence[System]) -> str:
+    versions = [(name, said) for name, said in results.about.items()]
+    guarantees = [(system.name, system.guarantee) for system in systems]
+    return (
+        "### What was compared\n\n"
+        f"{_table(['', 'when a worker dies'], guarantees)}\n\n{_table(['', ''], versions)}"
+    )
