@@ -72,7 +72,7 @@ def _cell(spread: Spread | None) -> str:
         return "-"
     if spread.low == spread.high:
         return _number(spread.median)
-    return f"**{_number(spread.median)}** ({_number(spread.low) to {_number(spread.high)})"
+    return f"**{_number(spread.median)}** ({_number(spread.low)} to {_number(spread.high)})"
 
 
 def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
