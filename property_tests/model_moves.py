@@ -139,10 +139,10 @@ class Moves(Tables):
             r.parked = None
         if r.once and r.once.scope in HELD_UNTIL - {"until_expired"}:
             self._free(r.once.key, r.m.id)
-        if was == State.QUEUED and r.once and r.once.scope in HELD_WHILE:
+        run = r.once.key + ":run" if r.once and r.once.scope in HELD_WHILE else None
+        if was == State.QUEUED and run and self._lock_of(run) is None:
             # It may have been let go on when the lock was freed: it is the next one's turn.
-            if self._lock_of(r.once.key + ":run") is None:
-                self._unpark(r.once.key + ":run")
+            self._unpark(run)
         self._endings.extend((r, e, result, keep) for e in r.edges)
 
     def _follow(self, parent: Rec, edge: Edge, value: bytes, keep: bool) -> None:

@@ -6,6 +6,7 @@ A seed that breaks an invariant is shrunk, prints its timeline and ends the run 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from typing import Any
@@ -23,7 +24,21 @@ def _sqlite(clock: Any, options: Any) -> Any:
     return SqliteStore(None, options, clock)
 
 
-stores: dict[str, Any] = {"model": Model, "sqlite": _sqlite}
+def _redis(clock: Any, options: Any) -> Any:
+    """A namespace of its own on one private server, which ends with this process."""
+    import msgspec  # noqa: PLC0415 - only when asked for
+
+    from reliable_tasks.store.redis import RedisStore  # noqa: PLC0415
+    from tests.redis_server import default_server  # noqa: PLC0415
+    from tests.store.redis_factories import server_of  # noqa: PLC0415
+
+    number = next(_numbers)
+    options = msgspec.structs.replace(options, namespace=f"simulated{number}")
+    return RedisStore(server_of(default_server()).url, options, clock)
+
+
+_numbers = itertools.count()
+stores: dict[str, Any] = {"model": Model, "sqlite": _sqlite, "redis": _redis}
 
 
 def run_seed(

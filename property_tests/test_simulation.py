@@ -11,7 +11,7 @@ from property_tests.simulate import run_seed, shrink, stores
 
 SEEDS = int(os.environ.get("RELIABLE_TASKS_SEEDS", "2000"))
 PARTS = 8
-STORE_SEEDS = {"sqlite": 80}
+STORE_SEEDS = {"sqlite": 80, "redis": 40}
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .app import App
+    from .request import Running
     from .task import Task
 
 __all__ = ["CALL_OPTIONS", "build_message", "call_args", "once_lock"]
@@ -207,9 +208,17 @@ def build_message(
         failure_ttl_ms=app.failure_ttl_ms,
         root_id=merged.get("root_id") or (running.request.root_id or "" if running else ""),
         parent_id=merged.get("parent_id") or (running.request.id if running else None),
-        token=ids.new_id() if given_id else "",
+        token=_token(running) if given_id else "",
         **timing,
     )
+
+
+def _token(running: Running | None) -> str:
+    """What tells a new enqueue under a given id from one that is repeated.
+
+    A body that is run again, after a death or as a retry, repeats itself: its message is the token.
+    """
+    return (running.request.id if running else None) or ids.new_id()
 
 
 def _timing(app: App, merged: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Conf(Mapping[str, Any]):
         self._notes: dict[str, str] = {}
         self._pending: list[Callable[[], None]] = []
         self._lent: set[str] = set()
+        self._seen: dict[str, Any] = {}
         self._snapshot: Settings | None = None
         if values is not None:
             self.update(values)
@@ -146,12 +147,13 @@ class Conf(Mapping[str, Any]):
         self._load_pending()
         snapshot = self._snapshot
         if snapshot is not None and all(
-            self._frozen(name) == getattr(snapshot, name) for name in self._lent
+            self._raw(name) == seen for name, seen in self._seen.items()
         ):
             return snapshot
         given = {name for name in (*self._values, *self._environment) if name in described}
         snapshot = Settings(**{name: self._frozen(name) for name in given})
         self._snapshot = snapshot
+        self._seen = {name: _copied(self._raw(name)) for name in self._lent}
         return snapshot
 
     # Changing
@@ -271,6 +273,7 @@ class Conf(Mapping[str, Any]):
             if name not in self._values and name not in self._environment:
                 value = self._values[name] = dict(value)
             self._lent.add(name)
+            self._seen.setdefault(name, _copied(value))
         return value
 
     def _frozen(self, name: str) -> Any:
@@ -359,6 +362,13 @@ def _parsed(name: str, variable: str, text: str) -> Any:
 
 def _invalid(spelling: str, value: object, error: ValueError, name: str = "") -> ConfigError:
     return ConfigError(f"{spelling}={shown(value, name)}: {error}")
+
+
+def _copied(value: Any) -> Any:
+    """A copy two dicts deep, to find changes by: what is the same object is compared for free."""
+    if not isinstance(value, dict):
+        return value
+    return {key: dict(x) if isinstance(x, dict) else x for key, x in value.items()}
 
 
 def _is_lent(name: str) -> bool:

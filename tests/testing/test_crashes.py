@@ -120,6 +120,21 @@ def test_children_run_before_their_parent_is_delivered_again(app: App, world: li
     assert "observed ['parent', 'child', 'parent'" in first.differences[0]
 
 
+def test_what_has_ended_is_not_enqueued_again_by_a_body_that_is_repeated(app: App) -> None:
+    ran: list[str] = []
+
+    @app.task(name="child")
+    def child() -> None:
+        ran.append("child")
+
+    @app.task(bind=True, name="parent")
+    def parent(self: Any) -> None:
+        child.apply_async(task_id=f"{self.request.id}-child")
+
+    report = crash_matrix(parent, observe=lambda: ran, reset=ran.clear)
+    assert report.idempotent, str(report)
+
+
 def test_progress_and_retries_are_points(app: App) -> None:
     @app.task(bind=True, name="flaky", max_retries=3)
     def flaky(self: Any) -> str:

@@ -6,21 +6,28 @@ from typing import Final
 
 from reliable_tasks import clock
 
-__all__ = ["wait_until"]
+__all__ = ["UNHURRIED_PAUSE_S", "wait_until"]
 
 SHORTEST_PAUSE_S: Final = 0.001
 LONGEST_PAUSE_S: Final = 0.005
+UNHURRIED_PAUSE_S: Final = 0.05
 LOOK_SHARE: Final = 10
 """Looking takes at most one part in so many of the time."""
 
 
-def wait_until(look: Callable[[], bool], timeout: float, wake_fd: int = -1) -> bool:
+def wait_until(
+    look: Callable[[], bool],
+    timeout: float,
+    wake_fd: int = -1,
+    longest_pause_s: float = LONGEST_PAUSE_S,
+) -> bool:
     """Call `look` again and again until it is true.
 
     Args:
         look: says whether to stop waiting; cheap where nothing has changed.
         timeout: seconds after which to give up.
         wake_fd: a descriptor that ends the waiting when it is readable; -1 for none.
+        longest_pause_s: how late what happens may be noticed.
 
     Returns:
         False when the time passed.
@@ -35,7 +42,7 @@ def wait_until(look: Callable[[], bool], timeout: float, wake_fd: int = -1) -> b
         now = clock.monotonic()
         if now >= deadline:
             return False
-        pause = min(pause * 1.5, LONGEST_PAUSE_S)
+        pause = min(pause * 1.5, longest_pause_s)
         span = min(max(pause, LOOK_SHARE * (now - began)), deadline - now)
         if sleep(span):
             return True

@@ -17,7 +17,7 @@ from ._connection import MEMORY, Database
 from ._moves import Moves
 from ._reads import Reader
 from ._statements import load
-from ._waiting import wait_until
+from ._waiting import UNHURRIED_PAUSE_S, wait_until
 
 if TYPE_CHECKING:
     from reliable_tasks.config import StoreUrl
@@ -273,7 +273,7 @@ class SqliteStore:
         """Block until an entry may have been changed by someone."""
         began = self._entries_version()
         look = self._on_change(lambda: self._entries_version() != began)
-        return wait_until(look, timeout, wake_fd)
+        return wait_until(look, timeout, wake_fd, UNHURRIED_PAUSE_S)
 
     def _entries_version(self) -> int:
         with self._reader() as reader:
