@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=5, help="the tables show medians over them")
     add("--quick", action="store_true", help="tiny runs, to see that everything works")
     add("--out", type=Path, help="the page to write: results go between its marks")
+    add("--no-plot", action="store_true", help="write the page only")
     add("--venvs", type=Path, default=environments.DEFAULT_FOLDER, help="the peers' environments")
     add("--work", type=Path, help="where databases lie while they are measured")
     return parser
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the suite; returns the exit code."""
     given = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is cleaned up
     for peer in given.peers:
         environments.make(given.venvs, peer)
     place = Place(given.venvs, given.work)
@@ -64,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         print(text)
     else:
         insert(given.out, text)
-        _draw(given.venvs, given.out)
+        if not given.no_plot:
+            _draw(given.venvs, given.out)
     return 1 if results.failures else 0
 
 

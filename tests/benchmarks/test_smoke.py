@@ -1,0 +1,97 @@
+"""The benchmarks run, and say what they found: our own part of them, in tiny runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import probe, report
+from benchmarks.goals import verdicts
+from benchmarks.results import Results
+from benchmarks.systems import PEERS, systems_of
+
+ROOT = Path(__file__).parents[2]
+SYSTEMS = systems_of(tuple(PEERS))
+
+
+def made_up(**rates: float) -> Results:
+    results = Results()
+    names = {
+        "ours": "reliable_tasks, Redis",
+        "floor": "floor, Redis",
+        "huey": "Huey, Redis",
+        "taskiq": "taskiq, streams",
+    }
+    for name, rate in rates.items():
+        for value in (rate * 0.9, rate, rate * 1.3):
+            results.add("drain", names[name], {"per_second": value})
+    return results
+
+
+def test_a_tiny_run_writes_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "speed.md"
+    page.write_text("# Speed\n\nWords.\n")
+    options = ["--quick", "--no-plot", "--peers", "", "--only", "drain,latency", "--out", str(page)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options, "--work", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    results = Results.load(tmp_path / "speed.json")
+    for store in ("Redis", "SQLite"):
+        rate = results.median("drain", f"reliable_tasks, {store}", "per_second")
+        assert rate is not None
+        assert rate > 0
+        pairs = [
+            results.median("latency", f"reliable_tasks, {store}", n)
+            for n in ("start_p50", "round_p50")
+        ]
+        assert None not in pairs
+        assert 0 < (pairs[0] or 0) < (pairs[1] or 0)
+    text = page.read_text()
+    assert text.startswith("# Speed\n\nWords.\n")
+    assert "half of the floor" in text
+    left = [path.name for path in tmp_path.iterdir()]
+    assert sorted(left) == ["speed.json", "speed.md"], "a run left its folder behind"
+
+
+def test_goals_compare_medians() -> None:
+    found = {
+        v.goal: v for v in verdicts(made_up(ours=900, huey=300, taskiq=100, floor=2000), SYSTEMS)
+    }
+    assert found["Redis drain: 8 times the fastest at-least-once peer"].reached
+    assert found["Redis drain: 8 times the fastest at-least-once peer"].found == "9.00 x"
+    assert not found["Redis drain: half of the floor"].reached
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    assert verdicts(Results(), SYSTEMS) == []
+
+
+def test_a_page_keeps_its_words_when_results_are_written_again(tmp_path: Path) -> None:
+    page = tmp_path / "speed.md"
+    page.write_text("# Speed\n\nBefore.\n")
+    report.insert(page, "first")
+    page.write_text(page.read_text() + "\nAfter.\n")
+    report.insert(page, report.markdown(made_up(ours=10), SYSTEMS))
+    text = page.read_text()
+    assert "first" not in text
+    assert text.index("Before.") < text.index("**10.0** (9.00 to 13.0)") < text.index("After.")
+
+
+def test_bodies_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(probe.FOLDER, str(tmp_path))
+    monkeypatch.setattr(probe._Own, "counter", None)
+    for _ in range(3):
+        probe.hit()
+    seen = probe.look(tmp_path)
+    assert seen.bodies == 3
+    assert seen.first_ns < seen.last_ns
+    probe.clear(tmp_path)
+    probe.hit()
+    assert probe.look(tmp_path).bodies == 1
