@@ -170,8 +170,10 @@ def build_message(
     """
     settings = app.settings
     _check_options(options)
-    merged = {**(task.call_defaults if task else {}), **app.route(name)}
-    merged.update((k, x) for k, x in options.items() if x is not None)
+    merged = dict(task.call_defaults) if task else {}
+    if settings.task_routes:
+        merged.update(app.route(name))
+    merged.update({k: x for k, x in options.items() if x is not None})
     serializer = canonical_serializer(merged.get("serializer") or settings.task_serializer)
     given_id = merged.get("task_id")
     running = current_attempt.get()

@@ -66,6 +66,7 @@ class Executor:
     ) -> None:
         self._app = app
         self._settings = app.settings
+        self._accept = app.accept_content
         self._tasks: Mapping[str, Task[Any, Any]] = app.tasks
         self._hostname = hostname
         self._limits = (soft_time_limit, time_limit)
@@ -105,8 +106,7 @@ class Executor:
         return runner
 
     def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        accept = self._app.accept_content
-        args, kwargs = loads_call(claim.payload, headers.serializer, accept)
+        args, kwargs = loads_call(claim.payload, headers.serializer, self._accept)
         if not headers.takes:
             return args, kwargs
         call: tuple[tuple[Any, ...], dict[str, Any]] = arguments_of(
