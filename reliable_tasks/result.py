@@ -7,9 +7,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _state, clock
+from ._states import PROPAGATED, exception_of, state_of
 from ._then import watcher
 from .builtins import extension_of
-from .errors import ChordError, ReliableTasksError, StoreUnavailable, TaskRevokedError
+from .errors import ReliableTasksError, StoreUnavailable
 from .errors import TimeoutError as ResultTimeoutError
 from .message import FINAL_STATES, State, decode_headers
 from .serialization import decode_failure, loads, loads_call
@@ -26,27 +27,6 @@ R = TypeVar("R")
 _LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
 _STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
 _STORE_PAUSE_S = 0.1
-
-
-def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each state
-    """The state of a message under Celery's names."""
-    if record is None:
-        return "PENDING"
-    match record.state:
-        case State.SUCCEEDED:
-            return "SUCCESS"
-        case State.FAILED:
-            follows_revoked = record.reason in {"parent", "mirror"} and not record.failure
-            return "REVOKED" if follows_revoked and not record.joins else "FAILURE"
-        case State.REVOKED if record.reason == "ignored":
-            return record.progress_state or "IGNORED"
-        case State.REVOKED:
-            return "REVOKED"
-        case State.RUNNING:
-            return record.progress_state or "STARTED"
-        case State.SCHEDULED | State.QUEUED if record.attempt > 1:
-            return "RETRY"
-    return "PENDING"
 
 
 class allow_join_result:  # noqa: N801 - Celery's name
@@ -154,28 +134,13 @@ class AsyncResult(Generic[R]):
             return value if extension is None else extension[0]
         state = state_of(record)
         if state in {"FAILURE", "REVOKED"}:
-            return self._exception_of(record)
+            return exception_of(record, self.app.exceptions)
         if state == "RETRY" and record.failure:
             return self.app.exceptions.rebuild(decode_failure(record.failure))
         return None if record.progress_meta is None else self._decoded(record.progress_meta)
 
     def _decoded(self, data: bytes) -> Any:
         return loads(data, self.app.settings.result_serializer, self.app.accept_results)
-
-    def _exception_of(self, record: Record) -> BaseException:
-        cause = None
-        if record.failure:
-            cause = self.app.exceptions.rebuild(decode_failure(record.failure))
-        if record.reason == "parent" and record.joins:
-            failed = ", ".join(record.broken)
-            chord_error = ChordError(
-                f"Dependency {failed} raised {cause!r}" if cause else f"Dependency {failed} ended"
-            )
-            chord_error.__cause__ = cause
-            return chord_error
-        if cause is not None:
-            return cause
-        return TaskRevokedError(record.reason or "revoked")
 
     @property
     def traceback(self) -> str | None:
@@ -440,6 +405,3 @@ class AsyncResult(Generic[R]):
         for handle in reversed(ancestors[1:]):
             nested = (handle.id, nested), None
         return (self.id, nested), None
-
-
-PROPAGATED = frozenset({"FAILURE", "REVOKED"})

@@ -24,7 +24,7 @@ MAX_FUNCTION = 50
 LONG_FILES = {
     "reliable_tasks/app.py": 429,
     "reliable_tasks/canvas/signatures.py": 402,
-    "reliable_tasks/result.py": 445,
+    "reliable_tasks/result.py": 407,
     "reliable_tasks/retry.py": 426,
     "reliable_tasks/store/values.py": 478,
     "reliable_tasks/task.py": 440,

@@ -192,9 +192,8 @@ class Claim(_Value, frozen=True, kw_only=True):
 class Exchange(_Value, frozen=True, kw_only=True):
     """The reply of an exchange.
 
-    `next_due_ms` is the earliest instant at which something scheduled is due (None: nothing is),
-    told only to a session that wanted work; `lost` says that the session has lapsed and gets no
-    claims any more.
+    `next_due_ms` is when the next scheduled message is due (None: nothing is scheduled), told to
+    those that wanted work; `lost` says that the session has lapsed and gets no claims any more.
     """
 
     verdicts: tuple[Verdict, ...] = ()
