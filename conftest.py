@@ -1,6 +1,13 @@
-"""Profiles of Hypothesis: `quick` for every run; for a night, `--hypothesis-profile=long`."""
+"""Profiles of Hypothesis, and which servers the tests ran on.
 
+`quick` is for every run; for a night there is `--hypothesis-profile=long`.
+"""
+
+import apsw
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.redis_server import find_servers
 
 # How fast examples are made says more about the machine's other work than about the test.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -8,3 +15,10 @@ patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", patient)
 settings.register_profile("long", patient, max_examples=5000)
 settings.load_profile("quick")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers the stores were tested on."""
+    servers = {f"{'Valkey' if b.is_valkey else 'Redis'} {b.version}" for b in find_servers()}
+    found = ", ".join(sorted({*servers, f"SQLite {apsw.sqlite_lib_version()}"}))
+    terminalreporter.write_line(f"stores: {found}")

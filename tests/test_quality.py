@@ -32,7 +32,6 @@ LONG_FILES = {
     "tests/test_config.py": 866,
     "tests/test_log.py": 411,
     "tests/test_steps.py": 439,
-    "tests/worker/test_executor.py": 448,
 }
 LONG_FUNCTIONS = {
     "property_tests/simulation/tasks.py::make_app": 54,
