@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from reliable_tasks import events, ids
-from reliable_tasks.errors import StoreError, StoreUnavailable, TimeLimitExceeded
+from reliable_tasks.errors import StoreError, TimeLimitExceeded
 from reliable_tasks.outcome import Doomed, Released, Revoked
 from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Commit, SessionInfo
@@ -176,7 +176,8 @@ class Supervisor:
             try:
                 self._duties(now)
                 self._store_answers(now)
-            except StoreUnavailable as exc:
+            except StoreError as exc:
+                # Full or refusing as well as away: dying of it would take the running bodies along.
                 self._store_away(now, exc)
         if self._stop_by is not None and now >= self._stop_by:
             if self.stopping is Stopping.WARM and self._children:
