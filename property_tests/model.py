@@ -252,6 +252,9 @@ class Model(Core):
             if name in {None, n} and self._lock_of(n) is not None
         )
 
+    def user_locks(self) -> tuple[v.LockInfo, ...]:
+        return ()
+
     # Groups and beat ------------------------------------------------------------------------------
 
     def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:

@@ -42,9 +42,9 @@ def _as_dict(lock: LockInfo) -> dict[str, object]:
 @app_options
 @click.pass_obj
 def list_(chosen: Chosen, as_json: bool) -> None:
-    """List the locks that are held."""
+    """List the locks that are held: once-locks, and those of the package `locks`."""
     store = chosen.open_app().store
-    locks, now_ms = store.locks(), store.now_ms()
+    locks, now_ms = (*store.locks(), *store.user_locks()), store.now_ms()
     if as_json:
         for lock in locks:
             echo_json(_as_dict(lock))
@@ -62,7 +62,7 @@ def list_(chosen: Chosen, as_json: bool) -> None:
         )
         for lock in locks
     ]
-    table(("name", "held by message", "for", "until", "parked"), rows)
+    table(("name", "held by", "for", "until", "parked"), rows)
 
 
 def _found(store: Store, name: str) -> LockInfo | None:
@@ -108,7 +108,8 @@ def _explanation(app: App, lock: LockInfo, record: Record | None, now_ms: int) -
         left = span(max(0, lock.until_ms - now_ms))
         lines.append(f"  until  {instant(lock.until_ms)} at the latest (its timeout, in {left})")
     else:
-        lines.append("  until  that message ends: in success, failure, or revoked")
+        ends = "that message ends: in success, failure, or revoked"
+        lines.append(f"  until  {ends if record else 'its holder releases it'}")
     lines.append(f"  state  {_state(record)}")
     if lock.parked:
         lines.append(f"  behind it wait {len(lock.parked)}: {', '.join(lock.parked[:10])}")
@@ -121,7 +122,7 @@ def _explanation(app: App, lock: LockInfo, record: Record | None, now_ms: int) -
 
 def _state(record: Record | None) -> str:
     if record is None:
-        return "the message is gone; the lock stays for its timeout"
+        return "no message holds it: a lock of the package locks, or one whose message is gone"
     more = {
         "running": f" on {record.worker} since {instant(record.started_ms)}",
         "scheduled": f" for {instant(record.due_ms)}",

@@ -155,6 +155,13 @@ class Store(Protocol):
         """The once-locks that are held, and who is parked behind them."""
         ...
 
+    def user_locks(self) -> tuple[LockInfo, ...]:
+        """The locks of the package `locks` in this namespace that `locks()` does not list.
+
+        For operators: a big Redis is gone through a page at a time.
+        """
+        ...
+
     # Operators
 
     def replay(self, ids: Sequence[str]) -> tuple[Replayed, ...]:

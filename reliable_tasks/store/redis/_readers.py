@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from locks import inspect
 from reliable_tasks.message import FINAL_STATES, State
 from reliable_tasks.store import values as v
 
@@ -46,6 +47,23 @@ class Readers(Calls):
         """The once-locks that are held, and who is parked behind them; any lock by its name."""
         names = () if name is None else (name,)
         return _wire.parse_locks(self._read("locks", self._now(), self.options.max_rows, *names))
+
+    def user_locks(self) -> tuple[v.LockInfo, ...]:
+        """The locks of the package `locks` in this namespace that are no once-locks."""
+        with translated(self.location):
+            held = inspect(self._server.client, namespace=self.options.namespace)
+        once = {lock.name for lock in self.locks()}
+        return tuple(
+            v.LockInfo(
+                name=lock.name,
+                owner=lock.owner,
+                fence=lock.fence,
+                since_ms=round(lock.since.timestamp() * 1000),
+                until_ms=round(lock.until.timestamp() * 1000) if lock.until else 0,
+            )
+            for lock in held
+            if lock.kind == "lock" and lock.name not in once
+        )
 
     def entries(self) -> tuple[v.Entry, ...]:
         """All schedule entries by name."""

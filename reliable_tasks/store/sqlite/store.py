@@ -176,6 +176,10 @@ class SqliteStore:
         with self._reader() as reader:
             return reader.locks(name)
 
+    def user_locks(self) -> tuple[v.LockInfo, ...]:
+        """None: in a file the locks of the package `locks` are listed with the others."""
+        return ()
+
     # Operators ------------------------------------------------------------------------------------
 
     def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
