@@ -61,6 +61,7 @@ _take_back = Model._take_back
 _claim = Model._claim
 _store = Model._store
 _exchange = Model.exchange
+_fire = Model.fire
 _queue_at = Model._queue_at
 
 
@@ -130,6 +131,13 @@ def _enqueue_again(self: Model, m: Any, stage: str | None) -> v.Receipt:
     return _store(self, m, stage)
 
 
+def _fire_without_looking(
+    self: Model, entry: v.Entry, expected_ms: int | None, batch: v.Batch
+) -> v.Enqueued | None:
+    del expected_ms
+    return _fire(self, entry, self.entry_table[entry.name].next_ms, batch)
+
+
 def _step_always_new(self: Model, message_id: str, fence: int, name: str, value: Any) -> Any:
     del self, message_id, fence, name
     return v.StepReply(known="new" if value is None else "done", value=value)
@@ -166,6 +174,7 @@ ABLATIONS = (
     Ablation("a lapsed session claims nothing", Model, "exchange", _lapsed_sessions_claim),
     Ablation("deliveries are counted", Model, "_take_back", _counts_no_delivery),
     Ablation("enqueue is idempotent", Model, "_store", _enqueue_again),
+    Ablation("compare-and-set of a slot", Model, "fire", _fire_without_looking),
     Ablation("a step is recorded once", Model, "step", _step_always_new),
     Ablation("the revoked is not retried", Model, "_commit", _retry_the_revoked),
     Ablation("reconcile after a lost reply", Consumer, "reconcile", _forget_lost_claims),

@@ -62,11 +62,12 @@ def violations(world: World) -> list[str]:
         *_times(world, rows),
         *_bodies(world, records),
         *_steps(world),
+        *_slots(world, rows),
         *_workflows(world, records),
         *_revoked(world, records),
         *_flagged(world, rows),
         *_at_rest(world),
-        *_limits(rows),
+        *_limits(world, rows),
     ]
 
 
@@ -128,6 +129,8 @@ def _times(world: World, rows: Rows) -> list[str]:
         if row.event != "started":
             continue
         message = world.sent.get(row.id)
+        if message is None and row.task == "tick":
+            continue
         if message is None:
             found.append(f"{row.id} was started and never enqueued")
             continue
@@ -167,6 +170,19 @@ def _steps(world: World) -> list[str]:
         for message_id, times in world.charges.items()
         if times > 1
     ]
+
+
+def _slots(world: World, rows: Rows) -> list[str]:
+    """Each slot of a schedule is fired once, and none is left out."""
+    fired = [row.id for row in rows if row.event == "fired"]
+    found = [f"slot {i} was fired {n} times" for i, n in Counter(fired).items() if n > 1]
+    (entry,) = world.real.entries()
+    if entry.runs != len(fired) or entry.missed:
+        found.append(f"{len(fired)} slots were fired, the entry says {entry.runs}")
+    ended = world.real.read(fired)
+    if any(r is None or r.state not in FINAL_STATES for r in ended):
+        found.append("a slot's message was lost")
+    return found
 
 
 def _workflows(world: World, records: Records) -> list[str]:
@@ -230,8 +246,13 @@ def _at_rest(world: World) -> list[str]:
     return found
 
 
-def _limits(rows: Rows) -> list[str]:
+def _limits(world: World, rows: Rows) -> list[str]:
     """Deliveries stay within the limit and the tries of a burial."""
-    worst = max((row.delivery for row in rows if row.event == "started"), default=0)
-    allowed = 3 + _BURIALS
-    return [f"a message was delivered {worst} times"] if worst > allowed else []
+    default = world.app.settings.max_deliveries
+    found = []
+    for row in rows:
+        message = world.sent.get(row.id)
+        allowed = (message.max_deliveries if message else default) + _BURIALS
+        if row.event == "started" and row.delivery > allowed:
+            found.append(f"{row.id} was delivered {row.delivery} times")
+    return found

@@ -22,6 +22,7 @@ def make_app(  # noqa: C901 - a task each
 ) -> App:
     """An app whose bodies call `effect(id, attempt, fence)`; a step calls `charge(id)`."""
     app = App("sim", broker="sqlite://", set_as_current=False, audit="all")
+    app.conf.beat_schedule = {"often": {"task": "tick", "schedule": 1.0, "catch_up": "all"}}
 
     def note(task: Any) -> None:
         effect(task.request.id, task.request.attempt, task.request.fence)
@@ -68,6 +69,10 @@ def make_app(  # noqa: C901 - a task each
         note(self)
         self.step("charge", lambda: charge(self.request.id))
         return value
+
+    @app.task(bind=True, name="tick")
+    def tick(self: Any) -> None:
+        note(self)
 
     @app.task(bind=True, name="total")
     def total(self: Any, values: list[int]) -> int:

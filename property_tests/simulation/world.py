@@ -10,6 +10,8 @@ from property_tests.simulation.faults import FaultRates, FaultyStore
 from property_tests.simulation.tasks import make_app
 from property_tests.simulation.workers import SimWorker, describe, verdict_word
 from reliable_tasks import ids
+from reliable_tasks.beat.scheduler import Scheduler
+from reliable_tasks.beat.sync import code_definitions, sync
 from reliable_tasks.errors import StoreError
 from reliable_tasks.message import Edge, Headers, Message, OnceLock, encode_headers
 from reliable_tasks.serialization import dumps_call
@@ -67,10 +69,13 @@ class World:
         self.acknowledged: dict[str, Message] = {}
         self.commits: dict[str, list[str]] = defaultdict(list)
         self.to_send = messages
+        self.unsent: list[tuple[Message, ...]] = []
         self.workers: list[SimWorker] = []
         self._names = iter(range(10_000))
         for _ in range(2):
             self._start_worker()
+        sync(self.app, self.real, code_definitions(self.app, self.now_ms), self.now_ms)
+        self.beats = [Scheduler(self.store, name=f"beat {n}") for n in range(2)]
 
     # The clocks and the tale
 
@@ -109,6 +114,8 @@ class World:
         self.store.rates = FaultRates(0, 0, 0)
         for worker in self.workers:
             worker.frozen_until = 0
+        while self.unsent:
+            self._send(self.unsent.pop())
         self._drain()
 
     def _something(self) -> None:
@@ -124,7 +131,9 @@ class World:
             self._freeze()
         elif dice < 0.115:
             self._revoke()
-        elif dice < 0.118:
+        elif dice < 0.135:
+            self._beat()
+        elif dice < 0.138:
             self.now_ms += self.lease_ms + 1  # a long pause of everything
         else:
             self._work()
@@ -151,6 +160,17 @@ class World:
         worker.frozen_until = self.now_ms + self.rng.choice((500, 2_500, 9_000))
         self.tell(worker.name, f"frozen until {(worker.frozen_until - 1_000_000) / 1000:.3f}")
 
+    def _beat(self) -> None:
+        """One of the beats looks at the schedule; sometimes it is another one, newly started."""
+        chosen = self.rng.randrange(len(self.beats))
+        if self.rng.random() < 0.1:
+            self.beats[chosen] = Scheduler(self.store, name=f"beat {next(self._names)}")
+        try:
+            self.beats[chosen].step(self.now_ms)
+        except StoreError:
+            return
+        self.tell(self.beats[chosen].name, "looked at the schedule")
+
     def _start_worker(self) -> None:
         self.workers.append(SimWorker(self, f"worker {next(self._names)}"))
 
@@ -166,16 +186,20 @@ class World:
             self.tell("user", f"revokes {chosen}: {found}")
 
     def _produce(self) -> None:
+        """A producer sends something new, or again what it was not told of."""
+        if self.unsent and self.rng.random() < 0.5:
+            self._send(self.unsent.pop())
+            return
         self.to_send -= 1
         messages = self.rng.choice((self._single, self._once, self._chord, self._chain))()
         self.sent.update((m.id, m) for m in messages)
-        for _ in range(20):  # what a producer does: try again until it is told
-            try:
-                receipts = self.store.enqueue(Batch(messages=messages)).receipts
-            except StoreError:
-                continue
-            break
-        else:
+        self._send(messages)
+
+    def _send(self, messages: tuple[Message, ...]) -> None:
+        try:
+            receipts = self.store.enqueue(Batch(messages=messages)).receipts
+        except StoreError:
+            self.unsent.append(messages)
             return
         for message, receipt in zip(messages, receipts, strict=True):
             self.tell("producer", f"{message.id} ({message.task}): {receipt.kind}")
