@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("reliable_tasks", "locks", "tests", "property_tests")
+FOLDERS = ("reliable_tasks", "locks", "tests", "property_tests", "benchmarks")
 TOOLS = {
     "ruff-check": ("ruff", "check", "--no-cache", "."),
     "ruff-format": ("ruff", "format", "--no-cache", "--check", "."),

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.values import Batch, Entry, SessionInfo
+from reliable_tasks.store.values import Batch, Entry, SessionInfo, StoreOptions
 from tests.store.driver import message
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, drain, put, raw
 
@@ -115,6 +116,8 @@ def _forked(body: Callable[[], object]) -> int:
         try:
             body()
             os._exit(0)
+        except BaseException:  # noqa: BLE001 - the test sees only how the child ended
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(1)
     return child
@@ -135,7 +138,9 @@ def test_a_store_is_used_on_both_sides_of_a_fork(store: SqliteStore) -> None:
     assert count(store) == 3
 
 
-def test_a_fork_waits_for_the_verb_of_another_thread(store: SqliteStore) -> None:
+def test_a_fork_waits_for_the_verb_of_another_thread(path: Path) -> None:
+    patient = StoreOptions(busy_timeout_ms=30_000)  # the other thread leaves the file no rest
+    store = SqliteStore(str(path), patient)
     put(store, "a")
     over = threading.Event()
     done = list[int]()
@@ -147,13 +152,16 @@ def test_a_fork_waits_for_the_verb_of_another_thread(store: SqliteStore) -> None
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
-        for n in range(5):
-            name = f"child{n}"
-            child = _forked(lambda name=name: put(store, name))  # type: ignore[misc]
-            assert os.waitpid(child, 0)[1] == 0
-        over.set()
+        try:
+            for n in range(5):
+                name = f"child{n}"
+                child = _forked(lambda name=name: put(store, name))  # type: ignore[misc]
+                assert os.waitpid(child, 0)[1] == 0
+        finally:
+            over.set()
         writing.result()
     assert count(store) == 1 + 5 + len(done)
+    store.close()
 
 
 def test_a_store_in_memory_is_copied_by_a_fork() -> None:
