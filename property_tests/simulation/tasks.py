@@ -17,9 +17,7 @@ class PoisonError(BaseException):
     """The process that runs this body dies of it."""
 
 
-def make_app(  # noqa: C901 - a task each
-    effect: Callable[[str, int, int], None], charge: Callable[[str], None]
-) -> App:
+def make_app(effect: Callable[[str, int, int], None], charge: Callable[[str], None]) -> App:
     """An app whose bodies call `effect(id, attempt, fence)`; a step calls `charge(id)`."""
     app = App("sim", broker="sqlite://", set_as_current=False, audit="all")
     app.conf.beat_schedule = {"often": {"task": "tick", "schedule": 1.0, "catch_up": "all"}}
@@ -27,6 +25,14 @@ def make_app(  # noqa: C901 - a task each
     def note(task: Any) -> None:
         effect(task.request.id, task.request.attempt, task.request.fence)
 
+    _tasks_that_end_well(app, note, charge)
+    _tasks_that_do_not(app, note)
+    return app
+
+
+def _tasks_that_end_well(
+    app: App, note: Callable[[Any], None], charge: Callable[[str], None]
+) -> None:
     @app.task(bind=True, name="plain")
     def plain(self: Any, value: int) -> int:
         note(self)
@@ -38,26 +44,6 @@ def make_app(  # noqa: C901 - a task each
         if self.request.retries < times:
             raise self.retry(countdown=1.0)
         return value
-
-    @app.task(bind=True, name="failing", max_retries=0)
-    def failing(self: Any, value: int) -> int:
-        note(self)
-        raise ValueError(value)
-
-    @app.task(bind=True, name="poison")
-    def poison(self: Any, value: int) -> int:
-        note(self)
-        raise PoisonError(value)
-
-    @app.task(bind=True, name="ignoring")
-    def ignoring(self: Any, value: int) -> int:
-        note(self)
-        raise Ignore(str(value))
-
-    @app.task(bind=True, name="rejecting")
-    def rejecting(self: Any, value: int) -> int:
-        note(self)
-        raise Reject(str(value))
 
     @app.task(bind=True, name="once_plain", once={"keys": ["key"]})
     def once_plain(self: Any, key: int, value: int) -> int:
@@ -79,4 +65,24 @@ def make_app(  # noqa: C901 - a task each
         note(self)
         return sum(values)
 
-    return app
+
+def _tasks_that_do_not(app: App, note: Callable[[Any], None]) -> None:
+    @app.task(bind=True, name="failing", max_retries=0)
+    def failing(self: Any, value: int) -> int:
+        note(self)
+        raise ValueError(value)
+
+    @app.task(bind=True, name="poison")
+    def poison(self: Any, value: int) -> int:
+        note(self)
+        raise PoisonError(value)
+
+    @app.task(bind=True, name="ignoring")
+    def ignoring(self: Any, value: int) -> int:
+        note(self)
+        raise Ignore(str(value))
+
+    @app.task(bind=True, name="rejecting")
+    def rejecting(self: Any, value: int) -> int:
+        note(self)
+        raise Reject(str(value))
