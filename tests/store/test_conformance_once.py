@@ -196,6 +196,17 @@ def test_while_executing_lets_many_wait_and_one_run(drive: Driver) -> None:
     assert (first.id, second.id) == ("a", "b")
 
 
+def test_when_the_next_in_turn_ends_unrun_it_is_the_turn_of_the_one_behind_it(
+    drive: Driver,
+) -> None:
+    drive.put(*(message(name, once=once(scope="while_executing")) for name in "abc"))
+    (first,) = drive.claim(10)
+    drive.commit(first)
+    drive.store.revoke(["b"])
+    (next_one,) = drive.claim(10)
+    assert next_one.id == "c"
+
+
 @pytest.mark.parametrize("outcome", [oc.Retry(delay_ms=1), oc.Released(), oc.Doomed()])
 def test_while_executing_is_freed_when_the_attempt_is_over(
     drive: Driver, outcome: oc.Outcome
