@@ -2,6 +2,8 @@
 -- `prefix` is '{ns}:'. The caller passes the time; a record past its `until` counts as absent.
 -- @include wake.lua
 
+-- @rare
+
 -- The live record as a table with owner, fence, since, until_ms; nil where the lock is free.
 local function lock_owner(prefix, name, now)
   local record = redis.call('HMGET', prefix .. 'lock:' .. name, 'owner', 'fence', 'since', 'until')
@@ -49,3 +51,5 @@ local function lock_free(prefix, name, owner, now)
   wake_one(prefix, 'lock', name, 1)
   return true
 end
+
+-- @end

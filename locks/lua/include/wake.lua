@@ -4,6 +4,8 @@
 
 local WAKE_MARKER_MS = 5000
 
+-- @rare
+
 -- Remember until when `owner` is expected to wait.
 local function waiter_add(prefix, short, name, owner, now, wait_ms)
   local key = prefix .. short .. 'wait:' .. name
@@ -23,3 +25,5 @@ local function wake_one(prefix, short, name, most)
   if redis.call('LLEN', key) < most then redis.call('RPUSH', key, '1') end
   redis.call('PEXPIRE', key, WAKE_MARKER_MS)
 end
+
+-- @end

@@ -16,10 +16,21 @@ __all__ = ["acl_rules", "guarantees", "warnings"]
 OLDEST: Final = (6, 2)
 CLOCKS_APART_MS: Final = 5_000
 COMMANDS: Final = (
-    *("eval", "evalsha", "time", "exists", "del", "get", "set", "incr", "incrby", "pexpire"),
-    *("pttl", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys", "hincrby"),
-    *("zadd", "zrem", "zcard", "zcount", "zscore", "zrank", "zrange", "zrangebyscore"),
-    *("zremrangebyscore", "rpush", "lpush", "llen", "lindex", "lrange", "lrem", "ltrim", "blpop"),
+    *("eval", "evalsha", "time", "exists", "del", "get", "set", "mget", "mset", "incr"),
+    *("incrby", "pexpire", "pttl", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys"),
+    *("hincrby", "zadd", "zrem", "zcard", "zcount", "zscore", "zrank", "zrange", "zrangebyscore"),
+    *(
+        "zremrangebyscore",
+        "zremrangebyrank",
+        "rpush",
+        "lpush",
+        "llen",
+        "lindex",
+        "lrange",
+        "lrem",
+        "ltrim",
+        "blpop",
+    ),
     *("sadd", "srem", "smembers", "xadd", "xrange", "xtrim", "xdel", "scan"),
     *("publish", "subscribe", "unsubscribe", "ping", "info", "wait", "waitaof", "select"),
     *("client|id", "client|unblock", "client|setinfo", "client|setname", "config|get"),

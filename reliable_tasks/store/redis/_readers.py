@@ -25,7 +25,8 @@ class Readers(Calls):
             return ()
         reply = self._read("read", "1" if full else "", *ids)
         return tuple(
-            _wire.parse_record(i, fields, full=full) for i, fields in zip(ids, reply, strict=True)
+            _wire.parse_record(i, packed, apart, full=full)
+            for i, (packed, apart) in zip(ids, _wire.by(reply, 2), strict=True)
         )
 
     def wait(self, seen: dict[str, int], timeout: float) -> bool:
@@ -111,10 +112,10 @@ class Readers(Calls):
         """List records."""
         limit = min(query.limit, self.options.max_rows)
         found: list[str] = []
-        for message_id, c, m in self._candidates(query):
+        for message_id, packed in self._candidates(query):
             if len(found) >= limit:
                 break
-            if c and m and _wanted(_wire.parse_control(c), _wire.parse_static(m), query):
+            if packed and _wanted(_wire.unpack(packed), query):
                 found.append(message_id.decode())
         return tuple(r for r in self.read(found) if r is not None)
 
@@ -125,9 +126,9 @@ class Readers(Calls):
             offset = rank + 1 if place == places[start] else 0
             while True:
                 page = self._read("find", place, offset, PAGE)
-                yield from _wire.by(page, 3)
+                yield from _wire.by(page, 2)
                 offset += PAGE
-                if len(page) < 3 * PAGE:
+                if len(page) < 2 * PAGE:
                     break
 
     def _places(self, query: v.MessageQuery) -> tuple[list[str], int, int]:
@@ -163,7 +164,8 @@ def _row_wanted(row: v.AuditRow, query: v.AuditQuery) -> bool:
     )
 
 
-def _wanted(c: _wire.Control, m: _wire.Static, query: v.MessageQuery) -> bool:
+def _wanted(record: _wire.Packed, query: v.MessageQuery) -> bool:
+    c, m = record.c, record.m
     return (
         query.state in {None, c.state}
         and query.queue in {None, c.queue}

@@ -3,8 +3,10 @@
 Each call of a script runs it from the top, and there every function that captures a local variable
 costs a search among all that are captured: with a hundred of them that is most of what a small call
 costs. So the numbers by which the fields of a record are known are put in where they are used, and
-the functions become fields of one table. What they do stays the same; only the source reads better
-without.
+the functions become fields of one table. Those that stand between `-- @rare` and `-- @end` are made
+only when one of them is called. What they do stays the same; only the source reads better without.
+
+Between these two lines stand functions only; what they share with others is declared before.
 """
 
 import functools
@@ -20,7 +22,16 @@ _NUMBERS: Final = re.compile(
     r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (\d+(?:, \d+)*)(?: --.*)?$", re.MULTILINE
 )
 _FUNCTION: Final = re.compile(r"^(?:local )?function (\w+)\(", re.MULTILINE)
-_COMMENT: Final = re.compile(r"^\s*--.*\n|[ \t]+--\s.*$", re.MULTILINE)
+_RARE: Final = re.compile(r"^-- @rare\n(.*?)^-- @end\n", re.MULTILINE | re.DOTALL)
+_TABLE: Final = """local F = {}
+"""
+_LAZY_TABLE: Final = """local F, make_rare = {}
+setmetatable(F, { __index = function(_, name)
+  make_rare()
+  return rawget(F, name)
+end })
+"""
+_COMMENT: Final = re.compile(r"^\s*--(?! @).*\n|[ \t]+--\s.*$", re.MULTILINE)
 
 
 @functools.cache
@@ -52,4 +63,15 @@ def _gather(text: str) -> str:
         return text
     text = _FUNCTION.sub(r"function \1(", text)
     calls = re.compile(r"(?<![\w.:])(" + "|".join(sorted(names)) + r")\(")
-    return "local F = {}\n" + calls.sub(r"F.\1(", text)
+    return _put_off_rare(calls.sub(r"F.\1(", text))
+
+
+def _put_off_rare(text: str) -> str:
+    """Make the rare functions where the last of them stands, once the first one is called."""
+    blocks = list(_RARE.finditer(text))
+    if not blocks:
+        return _TABLE + text
+    rare = "".join(block[1] for block in blocks)
+    made_here = f"function make_rare()\n{rare}end\n"
+    end = blocks[-1].end()
+    return _LAZY_TABLE + _RARE.sub("", text[:end]) + made_here + text[end:]

@@ -14,30 +14,45 @@ from reliable_tasks.message import Message, On, State
 from reliable_tasks.store import values as v
 
 __all__ = [
-    "Control",
-    "Static",
+    "Packed",
     "by",
     "false_of",
     "none_of",
     "pack",
     "pack_commits",
     "pack_messages",
-    "parse_claim",
-    "parse_control",
+    "parse_claims",
     "parse_counts",
     "parse_enqueued",
     "parse_info",
     "parse_locks",
     "parse_record",
-    "parse_static",
+    "unpack",
 ]
 
 _encoder = msgspec.msgpack.Encoder()
 pack = _encoder.encode
 
 
+_NONE = msgspec.Raw(b"\xc2")
+
+
+class _Extras(msgspec.Struct):
+    """What a record has that most have not."""
+
+    once: tuple[str, str, str, int] | None = None
+    waits: int = 0
+    mirrors: str | None = None
+    edges: list[tuple[str, str, int]] = []
+    broken: dict[str, bool] = {}
+    failure: msgspec.Raw = _NONE
+    doom: msgspec.Raw = _NONE
+    progress: str | None = None
+    meta: msgspec.Raw = _NONE
+
+
 class Control(msgspec.Struct, array_like=True, gc=False):
-    """The field c of a record; positions as in lua/include/record.lua."""
+    """The part c of a record; positions as in lua/include/record.lua."""
 
     state: str
     version: int
@@ -58,10 +73,13 @@ class Control(msgspec.Struct, array_like=True, gc=False):
     ended: int | bool
     queue: str
     result_ttl_ms: int
+    extras: _Extras | bool
+    result: msgspec.Raw
+    size_of_p: int
 
 
 class Static(msgspec.Struct, array_like=True, gc=False):
-    """The field m of a record; positions as in lua/include/record.lua."""
+    """The part m of a record; positions as in lua/include/record.lua."""
 
     task: str
     first_queue: str
@@ -79,26 +97,22 @@ class Static(msgspec.Struct, array_like=True, gc=False):
     waits: int
     root_id: str
     parent_id: str | bool
+    headers: msgspec.Raw
 
 
-class _Extras(msgspec.Struct):
-    """The field x of a record."""
+class Packed(msgspec.Struct, array_like=True, gc=False):
+    """A record's string: what changes, the payload, what was enqueued."""
 
-    once: tuple[str, str, str, int] | None = None
-    waits: int = 0
-    mirrors: str | None = None
-    edges: list[tuple[str, str, int]] = []
-    broken: dict[str, bool] = {}
+    c: Control
+    p: msgspec.Raw
+    m: Static
 
 
-_control = msgspec.msgpack.Decoder(Control)
-_static = msgspec.msgpack.Decoder(Static)
-_extras = msgspec.msgpack.Decoder(_Extras)
-parse_control = _control.decode
-parse_static = _static.decode
 _NO_EXTRAS = _Extras()
+unpack = msgspec.msgpack.Decoder(Packed).decode
 _FIX = tuple(bytes((0xA0 | size,)) for size in range(32))
 _EMPTY = msgspec.Raw(_FIX[0])
+_HEADS = {0xD9: 2, 0xDA: 3, 0xDB: 5}  # sizes of the heads of msgpack's longer strings
 
 
 def none_of(value: Any) -> Any:
@@ -123,6 +137,16 @@ def _text(value: bytes) -> msgspec.Raw:
     return msgspec.Raw(b"\xdb" + size.to_bytes(4) + value)
 
 
+def _bytes(text: msgspec.Raw) -> bytes | None:
+    """What `_text` packed, or the servers' Lua; None where there is nothing."""
+    data = bytes(text)
+    kind = data[0]
+    if kind & 0xE0 == 0xA0:  # noqa: PLR2004 - as in `_text`
+        return data[1:]
+    head = _HEADS.get(kind)
+    return None if head is None else data[head:]
+
+
 # Messages -----------------------------------------------------------------------------------------
 
 
@@ -132,7 +156,9 @@ def pack_messages(messages: Sequence[Message]) -> bytes:
 
 
 def _row(m: Message) -> tuple[Any, ...]:
+    """As `store` in lua/include/storing.lua takes it."""
     once = m.once
+    at_once = once is None and m.eta_ms is None and m.expires_ms is None and not m.waits
     static = (
         m.task,
         m.queue,
@@ -150,8 +176,18 @@ def _row(m: Message) -> tuple[Any, ...]:
         m.waits,
         m.root_id,
         False if m.parent_id is None else m.parent_id,
+        _text(m.headers),
     )
-    return m.id, _text(pack(static)), _text(m.payload), _text(m.headers), m.edges or False
+    return (
+        m.id,
+        _text(pack(static)),
+        _text(bytes(_text(m.payload))),
+        m.edges or False,
+        m.queue,
+        m.priority,
+        m.result_ttl_ms,
+        at_once and not m.delay_ms and m.expires_in_ms is None,
+    )
 
 
 def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enqueued:
@@ -217,18 +253,22 @@ def _pointing_at(message_id: str, o: oc.Replaced) -> str:
     return next((i for i, e in edges if e.on == On.MIRROR and e.child == message_id), "")
 
 
-def parse_claim(reply: Sequence[Any]) -> v.Claim:
-    """A claim as claim_reply in lua/include/claims.lua gives it."""
-    message_id, control, static, payload, headers, doom, extras, inputs = reply
-    c, m = parse_control(control), parse_static(static)
-    once = _extras.decode(extras).once if extras else None
+def parse_claims(reply: Sequence[Any], start: int = 0) -> tuple[v.Claim, ...]:
+    """Claims as reply_claim in lua/include/claims.lua gives them."""
+    return tuple(_claim(*row) for row in by(reply, 4, start))
+
+
+def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -> v.Claim:
+    record = unpack(packed)
+    c, m = record.c, record.m
+    x = _NO_EXTRAS if isinstance(c.extras, bool) else c.extras
     return v.Claim(
         id=message_id.decode(),
         task=m.task,
         queue=c.queue,
         priority=m.priority,
-        payload=payload or b"",
-        headers=headers or b"",
+        payload=_payload(record, apart) or b"",
+        headers=_bytes(m.headers) or b"",
         fence=c.fence,
         attempt=c.attempt,
         delivery=c.delivery,
@@ -239,12 +279,16 @@ def parse_claim(reply: Sequence[Any]) -> v.Claim:
         started_ms=c.started,
         eta_ms=none_of(m.eta_ms),
         expires_ms=none_of(c.expires),
-        once_key=once[0] if once else None,
+        once_key=x.once[0] if x.once else None,
         root_id=m.root_id,
         parent_id=none_of(m.parent_id),
         inputs=_inputs(inputs) if inputs else (),
-        doom=doom,
+        doom=_bytes(x.doom),
     )
+
+
+def _payload(record: Packed, apart: bytes | None) -> bytes | None:
+    return _bytes(record.p if apart is None else msgspec.Raw(apart))
 
 
 def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
@@ -261,12 +305,15 @@ def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
 # Records ------------------------------------------------------------------------------------------
 
 
-def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Record | None:
+def parse_record(
+    message_id: str, packed: bytes | None, apart: bytes | None, *, full: bool
+) -> v.Record | None:
     """A record as read.lua gives it; None where there is none."""
-    if not reply:
+    if packed is None:
         return None
-    c, m = parse_control(reply[0]), parse_static(reply[1])
-    x = _extras.decode(reply[2]) if reply[2] else _NO_EXTRAS
+    record = unpack(packed)
+    c, m = record.c, record.m
+    x = _NO_EXTRAS if isinstance(c.extras, bool) else c.extras
     return v.Record(
         id=message_id,
         task=m.task,
@@ -288,10 +335,10 @@ def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Reco
         first_started_ms=none_of(c.first),
         started_ms=none_of(c.started),
         ended_ms=none_of(c.ended),
-        result=reply[3],
-        failure=reply[4],
-        progress_state=reply[5].decode() if reply[5] is not None else None,
-        progress_meta=reply[6],
+        result=_bytes(c.result),
+        failure=_bytes(x.failure),
+        progress_state=x.progress,
+        progress_meta=_bytes(x.meta),
         once_key=x.once[0] if x.once else None,
         root_id=m.root_id,
         parent_id=none_of(m.parent_id),
@@ -299,8 +346,8 @@ def parse_record(message_id: str, reply: Sequence[Any], *, full: bool) -> v.Reco
         broken=tuple(sorted(x.broken)),
         mirrors=x.mirrors,
         joins=m.waits > 1,
-        payload=reply[7] if full else None,
-        headers=(reply[8] or b"") if full else b"",
+        payload=_payload(record, apart) if full else None,
+        headers=(_bytes(m.headers) or b"") if full else b"",
         edges=tuple(x.edges) if full else (),
     )
 

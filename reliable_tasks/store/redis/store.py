@@ -120,7 +120,7 @@ class RedisStore(Readers):
             verdicts=tuple(
                 v.Verdict.COMMITTED if byte == APPLIED else v.Verdict.STALE for byte in reply[0]
             ),
-            claims=tuple(_wire.parse_claim(claim) for claim in reply[3:]),
+            claims=_wire.parse_claims(reply, 3),
             next_due_ms=reply[2] or None,
             lost=bool(reply[1]),
         )
@@ -128,7 +128,7 @@ class RedisStore(Readers):
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds, for a worker whose reply was lost."""
         reply = self._do("held", session, self.options.max_rows)
-        return tuple(_wire.parse_claim(claim) for claim in reply)
+        return _wire.parse_claims(reply)
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
         """Record the progress of a running body; at its latest claim only."""

@@ -41,6 +41,7 @@ def _program(body: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", head + body, *arguments],
         cwd=ROOT,
+        stdin=subprocess.PIPE,  # so that one who reads from it waits, whatever the tests' own is
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -1,6 +1,6 @@
 -- Store messages, taking their once-locks.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, rows (msgpack [[id, m, payload, headers, edges or false], ...]),
+-- ARGV    now, audit mode, rows (msgpack, see `store` in storing.lua),
 --         stage ('' = none), seal ('1'), the stage's deadline in ms from now, limit of the opening
 -- Returns {held, then index, kind, holder, countdown_ms for each message not simply created}.
 -- @include storing.lua

@@ -1,13 +1,12 @@
 -- A page of the ids of records, with what decides whether they are wanted.
 -- KEYS[1] '{ns}:'
 -- ARGV    place (a sorted set, as keys.py has them), offset, how many
--- Returns {id, c, m, ...}: c and m false where the record has gone.
+-- Returns {id, record, ...}: false where the record has gone.
+-- @include reading.lua
 
+local ids = redis.call('ZRANGE', KEYS[1] .. ARGV[1], ARGV[2], ARGV[2] + ARGV[3] - 1)
 local reply = {}
-for _, id in ipairs(redis.call('ZRANGE', KEYS[1] .. ARGV[1], ARGV[2], ARGV[2] + ARGV[3] - 1)) do
-  local got = redis.pcall('HMGET', KEYS[1] .. 'm:' .. id, 'c', 'm')
-  reply[#reply + 1] = id
-  reply[#reply + 1] = not got.err and got[1]
-  reply[#reply + 1] = not got.err and got[2]
+for index, packed in ipairs(read_records(ids)) do
+  reply[2 * index - 1], reply[2 * index] = ids[index], packed
 end
 return reply

@@ -1,12 +1,12 @@
 -- The claims that a session holds.
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, session, limit
--- Returns {claim, ...} as exchange has them.
+-- Returns {id, record, payload, inputs, ...} as exchange has them.
 -- @include sessions.lua
 
 local reply = {}
 for _, id in ipairs(held_by(ARGV[3], tonumber(ARGV[4]))) do
   local r = load(id)
-  if r then reply[#reply + 1] = claim_reply(r) end
+  if r then reply_claim(reply, r) end
 end
 return reply

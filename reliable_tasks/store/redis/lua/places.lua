@@ -2,6 +2,7 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    id ('' = none)
 -- Returns {its place or '', its rank there, sessions ..., '', '<state>:<queue>' counted ...}.
+-- @include reading.lua
 
 local prefix, id = KEYS[1], ARGV[1]
 local reply = { '', 0 }
@@ -11,9 +12,9 @@ end
 reply[#reply + 1] = ''
 for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply + 1] = name end
 
-local got = id ~= '' and redis.pcall('HMGET', prefix .. 'm:' .. id, 'c')
-if not got or got.err or not got[1] then return reply end
-local c = cmsgpack.unpack(got[1])
+local packed = id ~= '' and read_records({ id })[1]
+if not packed then return reply end
+local c = unpack_control(packed)
 local state = c[1]
 local place = state
 if state == 'queued' then

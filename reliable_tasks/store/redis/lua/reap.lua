@@ -24,7 +24,7 @@ local function take_back(r)
   if r.x.revoked then
     finish(r, 'revoked', 'revoked')
   elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] + BURIAL_TRIES then
-    finish(r, 'failed', 'delivery limit', '', false, field(r, 'd'))
+    finish(r, 'failed', 'delivery limit', '', false, r.x.doom or false)
     buried[#buried + 1] = r.id
     buried[#buried + 1] = static(r)[TASK]
   else

@@ -10,7 +10,7 @@ local function revive_child(child, parent, todo)
   set_extra(child, 'broken', next(broken) and broken or nil)
   if child.c[STATE] ~= 'failed' or next(broken) then return end
   child.c[REASON], child.c[ENDED] = '', false
-  set_field(child, 'f', false)
+  set_extra(child, 'failure', nil)
   set_extra(child, 'admitted', nil)
   set_state(child, 'waiting')
   for _, edge in ipairs(child.x.edges or {}) do todo[#todo + 1] = { child.id, edge } end
@@ -42,7 +42,7 @@ local function replay(id)
   local c = r.c
   c[ATTEMPT], c[DELIVERY], c[BOUNCES], c[REASON] = 1, 0, 0, ''
   c[FIRST], c[STARTED], c[ENDED], c[EXPIRES] = false, false, false, false
-  set_field(r, 'f', false)
+  if r.x.failure then set_extra(r, 'failure', nil) end
   if r.x.revoked then set_extra(r, 'revoked', nil) end
   audit('replayed', r)
   queue_at(r, false)

@@ -6,9 +6,8 @@
 
 local r = load(ARGV[3])
 if not r or r.c[STATE] ~= 'running' or r.c[FENCE] ~= tonumber(ARGV[4]) then return 0 end
-set_field(r, 's', ARGV[5])
-set_field(r, 'g', ARGV[6])
-set_extra(r, 'progress', true)
+set_extra(r, 'progress', ARGV[5])
+set_extra(r, 'meta', ARGV[6])
 changed(r)
 flush()
 return 1

@@ -6,18 +6,22 @@ local ONLY_ALL = {
   step = true, fired = true,
 }
 
-local function audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  if ONLY_ALL[event] and not audit_all then return end
-  put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
-    'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
-end
-
 local function audit(event, r, detail)
   if ONLY_ALL[event] and not audit_all then return end
   local c = r.c
   audit_row(event, r.id, static(r)[TASK], c[ATTEMPT], c[DELIVERY], c[FENCE], c[WORKER], detail)
 end
 
+-- @rare
+
+local function audit_row(event, id, task, attempt, delivery, fence, worker, detail)
+  put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+    'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
+end
+
 local function audit_id(event, id, task, fence, worker)
+  if ONLY_ALL[event] and not audit_all then return end
   audit_row(event, id, task, 0, 0, fence or 0, worker, '')
 end
+
+-- @end

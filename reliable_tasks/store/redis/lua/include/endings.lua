@@ -7,6 +7,7 @@ local BECAUSE_EVENT = {
 
 -- Edges of the ended that are still to follow, in order.
 local endings, first_ending, last_ending = {}, 1, 0
+local stage_is_open = {} -- name -> whether it is not sealed yet
 local drain, follow, ready
 
 local function queue_at(r, due, keep_place)
@@ -27,35 +28,17 @@ end
 -- Make one message final and free its locks; its edges are left for `drain`. `keep`: store the
 -- result; `failure`: false for none.
 local function end_one(r, state, reason, result, keep, failure, detail)
-  local c, once = r.c, r.x.once
+  local c = r.c
   local was = c[STATE]
   c[REASON], c[ENDED], c[DUE] = reason, now, false
-  local fields = r.fields or {}
-  r.fields = fields
-  if keep then fields.r = result else fields.r = false end
-  fields.f, fields.d = failure, false
-  forget_steps(r)
-  if state ~= 'failed' then -- a dead letter keeps what it takes to run again
-    fields.p = false
-    forget_inputs(r)
-  end
+  c[RESULT] = keep and result or false
+  if state ~= 'failed' then set_payload(r, false) end -- a dead letter keeps what it takes to run
   set_state(r, state)
   if not detail or detail == '' then
     detail = reason ~= '' and '{"reason":"' .. reason .. '"}' or ''
   end
   audit(event_of(state, reason), r, detail)
-  if r.x.parked then unpark(r) end
-  if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
-    free(once[KEY], r.id)
-  end
-  -- It may have been let go on when the lock was freed: it is the next one's turn.
-  if was == 'queued' and once and HELD_WHILE[once[SCOPE]] and not lock_of(once[KEY] .. ':run') then
-    let_one_go_on(once[KEY] .. ':run')
-  end
-  for _, edge in ipairs(r.x.edges or NO_EXTRAS) do
-    last_ending = last_ending + 1
-    endings[last_ending] = { r, edge, result, keep }
-  end
+  if failure or r.x ~= NO_EXTRAS then end_extras(r, was, failure, result, keep) end
 end
 
 local function finish(r, state, reason, result, keep, failure, detail)
@@ -72,6 +55,45 @@ function drain()
   end
 end
 
+local function startable(r)
+  local x = r.x
+  if x == NO_EXTRAS then return r.c[STATE] == 'waiting' end
+  return r.c[STATE] == 'waiting' and (x.waits or 0) == 0 and not x.parked and not x.mirrors
+    and not (x.stage and stage_open(x.stage))
+end
+
+-- Everything it waited for has happened: queue it, or schedule it for its time.
+function ready(r)
+  if r.x.once and not r.x.admitted and not admit(r) then return end
+  if r.at_once then return queue_at(r, false) end
+  local m = static(r)
+  if m[EXPIRES_IN] then r.c[EXPIRES] = now + m[EXPIRES_IN] end
+  queue_at(r, m[ETA] or (m[DELAY] > 0 and now + m[DELAY]))
+end
+
+-- @rare
+
+-- What hangs on the extras of a message that ends.
+local function end_extras(r, was, failure, result, keep)
+  local x, once = r.x, r.x.once
+  if failure or x.failure then set_extra(r, 'failure', failure or nil) end
+  if x.doom then set_extra(r, 'doom', nil) end
+  forget_steps(r)
+  if r.c[STATE] ~= 'failed' then forget_inputs(r) end
+  if r.x.parked then unpark(r) end
+  if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
+    free(once[KEY], r.id)
+  end
+  -- It may have been let go on when the lock was freed: it is the next one's turn.
+  if was == 'queued' and once and HELD_WHILE[once[SCOPE]] and not lock_of(once[KEY] .. ':run') then
+    let_one_go_on(once[KEY] .. ':run')
+  end
+  for _, edge in ipairs(r.x.edges or NO_EXTRAS) do
+    last_ending = last_ending + 1
+    endings[last_ending] = { r, edge, result, keep }
+  end
+end
+
 -- Admission: the once-lock ----------------------------------------------------------------------
 
 local function mirror(r, parent_id)
@@ -81,7 +103,7 @@ local function mirror(r, parent_id)
   if not parent then
     finish(r, 'revoked', 'duplicate')
   elseif FINAL[parent.c[STATE]] then
-    local result = field(parent, 'r')
+    local result = parent.c[RESULT]
     follow(parent, { r.id, 'mirror', -1 }, result or '', result and true or false)
     drain()
   else
@@ -108,26 +130,11 @@ local function admit(r)
   return false
 end
 
-local stage_is_open = {} -- name -> whether it is not sealed yet
 local function stage_open(name)
   if stage_is_open[name] == nil then
     stage_is_open[name] = redis.call('ZSCORE', prefix .. 'stages', name) and true or false
   end
   return stage_is_open[name]
-end
-
-local function startable(r)
-  local x = r.x
-  return r.c[STATE] == 'waiting' and (x.waits or 0) == 0 and not x.parked and not x.mirrors
-    and not (x.stage and stage_open(x.stage))
-end
-
--- Everything it waited for has happened: queue it, or schedule it for its time.
-function ready(r)
-  if r.x.once and not r.x.admitted and not admit(r) then return end
-  local m = static(r)
-  if m[EXPIRES_IN] then r.c[EXPIRES] = now + m[EXPIRES_IN] end
-  queue_at(r, m[ETA] or (m[DELAY] > 0 and now + m[DELAY]))
 end
 
 function on_free(r, name)
@@ -159,7 +166,7 @@ local function break_child(child, parent, reason)
     set_extra(child, 'broken', broken)
   end
   if child.c[STATE] == 'waiting' then
-    end_one(child, 'failed', reason, '', false, field(parent, 'f'))
+    end_one(child, 'failed', reason, '', false, parent.x.failure or false)
   end
 end
 
@@ -169,7 +176,7 @@ local function follow_errback(child, parent, slot, failed)
   if child.c[STATE] ~= 'waiting' then return end
   count_down(child)
   if failed then
-    put_input(child, slot, parent, false, field(parent, 'f') or '')
+    put_input(child, slot, parent, false, parent.x.failure or '')
     ready(child)
   elseif child.x.waits == 0 then
     end_one(child, 'revoked', 'not needed', '', false, false)
@@ -199,3 +206,5 @@ function follow(parent, edge, value, keep)
     if startable(child) then ready(child) end
   end
 end
+
+-- @end

@@ -17,6 +17,8 @@ local lock_table = {} -- name -> {was = record or nil, is = record or nil, chang
 local parking = {} -- name -> {gone = ids of the stored list that have left, added = new ones}
 local on_free -- (r, name): go on with a message that was parked behind the lock
 
+-- @rare
+
 -- The lock's record even if past its cap; nil = nobody took it.
 local function lock_entry(name)
   local entry = lock_table[name]
@@ -127,3 +129,5 @@ local function flush_locks()
   end
   lock_table, parking = {}, {}
 end
+
+-- @end

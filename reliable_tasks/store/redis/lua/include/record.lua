@@ -3,9 +3,11 @@
 -- Nothing is written while a script decides: it changes the tables below, and `flush` (write.lua)
 -- then writes all of it with commands that cannot fail. So an error on the way leaves no trace.
 --
--- {ns}:m:<id> is a hash: c = control, m = message, x = extras (all msgpack, text and numbers only,
--- false for none), p = payload, h = headers, r = result, f = failure, d = doom, s = state of
--- progress, g = its meta. x, h, r, f, d, s, g may be absent; p is absent once it is not needed.
+-- {ns}:m:<id> is a string: a msgpack array of c (what changes), p (the payload, itself packed) and
+-- m (what was enqueued). Only c is unpacked and packed on the way of most messages; p and m are
+-- cut and put together as they are. In c and m stand text and numbers only, false for none.
+-- A payload over INLINE bytes lies apart, in {ns}:p:<id>, so that it is not copied at each step;
+-- p is true then, and false once the payload is not needed.
 -- KEYS[1] is '{ns}:'; ARGV[1] is now (ms; '' = server time), ARGV[2] the audit mode.
 -- @include clock.lua
 
@@ -15,23 +17,30 @@ local prefix, now, audit_all = KEYS[1], clock_now(ARGV[1]), ARGV[2] == 'all'
 local STATE, VERSION, REASON, ATTEMPT, DELIVERY, BOUNCES = 1, 2, 3, 4, 5, 6
 local FENCE, COMMITTED, SEQ, SESSION, WORKER, ENQUEUED = 7, 8, 9, 10, 11, 12
 local DUE, EXPIRES, FIRST, STARTED, ENDED, QUEUE, RESULT_TTL = 13, 14, 15, 16, 17, 18, 19
--- m: what was enqueued; it never changes, and the common path does not unpack it
+local EXTRAS, RESULT, SIZE_OF_P = 20, 21, 22
+-- m: what was enqueued; the common path does not unpack it
 local TASK, M_QUEUE, PRIORITY, M_RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6
 local ONCE, TOKEN, ETA, DELAY, EXPIRES_AT, EXPIRES_IN, JOINS, WAITS = 7, 8, 9, 10, 11, 12, 13, 14
+local HEADERS = 17
 -- m[ONCE], x.once
 local KEY, SCOPE, POLICY, TIMEOUT = 1, 2, 3, 4
 -- x.edges[n]
 local CHILD, ON, SLOT = 1, 2, 3
--- Of x, absent while it does not apply: once, waits, mirrors, parked, admitted, stage, revoked, edges,
--- broken, born (a number that orders those that expire); that there are inputs, steps, progress.
+-- c[EXTRAS], in a record x, has, absent while it does not apply: once, waits, mirrors, parked,
+-- admitted, stage, revoked, edges, broken, born (a number that orders those that expire), failure,
+-- doom, progress (a state) and meta; and that there are inputs, steps.
 -- A message that is just one call, as most are, has no x: all that costs time hangs on it.
 local NO_EXTRAS = {}
 
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq
+local BY_ONE_CALL = 2000 -- values in one command; Lua's stack holds some 8000
+
+local HEAD, NO_PAYLOAD, APART = '\147', '\194', '\195'
+local INLINE = 1024
 
 local records = {} -- id -> record; false = there is none
-local foreign = {} -- ids whose key is taken by something that is no hash
+local foreign = {} -- ids whose key is taken by something that is no record
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
 local counter_base, counter_used = {}, {}
@@ -49,74 +58,58 @@ local function next_number(name)
   return base + counter_used[name]
 end
 
--- A dead letter: it failed by itself, and can be replayed.
-local function is_dead(state, reason)
-  return state == 'failed' and reason ~= 'parent' and reason ~= 'mirror'
-end
-
 -- The unpacked m of a record.
 local function static(r)
   local m = r.m
   if not m then
-    m = cmsgpack.unpack(r.packed_m)
+    local _
+    _, m = cmsgpack.unpack_one(r.rest, r.c[SIZE_OF_P])
     r.m = m
   end
   return m
 end
 
--- The sorted set in which a record stands: each stands in exactly one.
-local function place_of(state, queue, session)
-  if state == 'queued' then return 'q:' .. queue end
-  if state == 'running' then return 'claims:' .. session end
-  if state == 'scheduled' or state == 'waiting' then return state end
-  return 'ended:' .. state
-end
-
--- Its score there.
-local function score_of(r)
-  local c = r.c
-  local state = c[STATE]
-  if state == 'queued' then return static(r)[PRIORITY] * PLACE_IN_QUEUE + c[SEQ] end
-  if state == 'running' then return c[FENCE] end
-  if state == 'scheduled' then return c[DUE] end
-  if state == 'waiting' then return c[ENQUEUED] end
-  local ttl = state == 'failed' and static(r)[FAILURE_TTL] or c[RESULT_TTL]
-  return ttl > 0 and c[ENDED] + ttl or '+inf'
-end
-
--- When a record in this state has to be looked at because it expires; false = never.
-local function expiry_of(state, expires)
-  return not FINAL[state] and state ~= 'running' and expires
-end
-
--- A record made of the replies to HGET c, m, x; `move` needs to know how it was.
-local function adopt(id, key, packed_c, packed_m, packed_x)
-  local c = cmsgpack.unpack(packed_c)
+-- A record made of its string; `move` needs to know how it was.
+local function adopt(id, key, packed)
+  if string.sub(packed, 1, 1) ~= HEAD then
+    foreign[id], records[id] = true, false
+    return false
+  end
+  local offset, c = cmsgpack.unpack_one(packed, 1)
   local r = {
-    id = id, key = key, c = c, packed_m = packed_m,
-    x = packed_x and cmsgpack.unpack(packed_x) or NO_EXTRAS,
+    id = id, key = key, c = c, x = c[EXTRAS] or NO_EXTRAS, rest = string.sub(packed, offset + 1),
     old_state = c[STATE], old_queue = c[QUEUE], old_session = c[SESSION],
     old_expires = c[EXPIRES], old_reason = c[REASON],
     -- Named here for room: a table that grows is copied.
-    dirty = false, moved = false, fields = false, m = false, packed_c = false, hot = false,
+    dirty = false, moved = false, popped = false, m = false, packed = packed,
   }
   records[id] = r
   return r
+end
+
+-- Load records by one command, where there are several.
+local function load_all(ids)
+  for first = 1, #ids, BY_ONE_CALL do
+    local keys, last = {}, math.min(first + BY_ONE_CALL - 1, #ids)
+    for index = first, last do keys[index - first + 1] = prefix .. 'm:' .. ids[index] end
+    for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
+      local id = ids[first + index - 1]
+      if records[id] == nil then
+        if packed then adopt(id, keys[index], packed) else records[id] = false end
+      end
+    end
+  end
 end
 
 -- The record of a message, or false. A key of ours that somebody else took counts as absent here;
 -- `store` refuses to write there.
 local function load(id)
   local r = records[id]
-  if r ~= nil then return r end
-  local key = prefix .. 'm:' .. id
-  local got = redis.pcall('HMGET', key, 'c', 'm', 'x')
-  if got.err or not got[1] then
-    foreign[id] = got.err
-    records[id] = false
-    return false
+  if r == nil then
+    load_all({ id })
+    r = records[id]
   end
-  return adopt(id, key, got[1], got[2], got[3])
+  return r
 end
 
 local function touch(r)
@@ -127,7 +120,8 @@ local function touch(r)
 end
 
 local function changed(r)
-  r.c[VERSION] = r.c[VERSION] + 1
+  local c = r.c
+  c[VERSION] = c[VERSION] + 1
   touch(r)
 end
 
@@ -136,28 +130,39 @@ local function set_state(r, state)
   changed(r)
 end
 
+local function is_apart(r)
+  return r.c[SIZE_OF_P] == 1 and string.sub(r.rest, 1, 1) == APART
+end
+
+-- Put a payload, packed, in the place of the one that is there; false = it is not needed any more.
+local function set_payload(r, packed)
+  if is_apart(r) then put_off('DEL', prefix .. 'p:' .. r.id) end
+  if packed and #packed > INLINE then
+    put_off('SET', prefix .. 'p:' .. r.id, packed)
+    packed = APART
+  end
+  packed = packed or NO_PAYLOAD
+  r.rest = packed .. string.sub(r.rest, r.c[SIZE_OF_P] + 1)
+  r.c[SIZE_OF_P] = #packed
+  touch(r)
+end
+
+-- @rare
+
+-- A dead letter: it failed by itself, and can be replayed.
+local function is_dead(state, reason)
+  return state == 'failed' and reason ~= 'parent' and reason ~= 'mirror'
+end
+
+-- When a record in this state has to be looked at because it expires; false = never.
+local function expiry_of(state, expires)
+  return not FINAL[state] and state ~= 'running' and expires
+end
+
 local function set_extra(r, name, value)
   if r.x == NO_EXTRAS then r.x = {} end
   r.x[name] = value
-  r.x_changed = true
   touch(r)
-end
-
--- Change a field of the hash; false = delete it.
-local function set_field(r, name, value)
-  if not r.fields then r.fields = {} end
-  r.fields[name] = value
-  touch(r)
-end
-
--- A field of the hash as it will be; false = absent.
-local function field(r, name)
-  local value = nil
-  if r.fields then value = r.fields[name] end
-  if value == nil then
-    value = redis.call('HGET', r.key, name)
-  end
-  return value
 end
 
 -- The record's other keys: what parents left for it, and its steps.
@@ -179,7 +184,10 @@ end
 local function forget(r)
   forget_inputs(r)
   forget_steps(r)
+  if is_apart(r) then put_off('DEL', prefix .. 'p:' .. r.id) end
   r.deleted = true
   touch(r)
   records[r.id] = false
 end
+
+-- @end

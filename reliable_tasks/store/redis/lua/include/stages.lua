@@ -2,6 +2,8 @@
 -- {ns}:stages (open ones) and {ns}:sealed by their deadline; {ns}:stage:<name> a list of ids.
 -- @include endings.lua
 
+-- @rare
+
 -- Start what waits in a sealed stage, at most `limit` messages. Returns how many are left.
 -- What was put into the stage must have been written before.
 local function open_stage(name, limit)
@@ -25,3 +27,5 @@ local function open_stage(name, limit)
   end
   return size - taken
 end
+
+-- @end

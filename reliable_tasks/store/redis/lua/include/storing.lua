@@ -3,6 +3,8 @@
 
 local refusal -- an error to reply instead of writing anything
 
+-- @rare
+
 local function receipt(id, kind, holder, countdown)
   return { id, kind, holder or false, countdown or 0 }
 end
@@ -18,16 +20,18 @@ local function receipt_again(r)
   if r.x.parked and once and once[POLICY] == 'rerun' then return receipt(r.id, 'rerun') end
 end
 
-local function overwrite(r, id, payload, headers, kind)
-  set_field(r, 'p', payload)
-  set_field(r, 'h', headers ~= '' and headers)
+local function overwrite(r, id, packed, headers, kind)
+  local m = static(r)
+  m[HEADERS] = headers
+  r.rest = string.sub(r.rest, 1, r.c[SIZE_OF_P]) .. cmsgpack.pack(m)
+  set_payload(r, packed)
   changed(r)
   audit(kind, r)
   return receipt(id, kind, r.id)
 end
 
 -- The answer to a message that is not stored because its once-key is held; nil = it is free.
-local function refuse(id, m, payload, headers)
+local function refuse(id, m, packed)
   local once = m[ONCE]
   local lock = once and HELD_UNTIL[once[SCOPE]] and lock_of(once[KEY])
   if not lock or lock.owner == id or m[JOINS] or once[POLICY] == 'reschedule' then return nil end
@@ -37,10 +41,10 @@ local function refuse(id, m, payload, headers)
     local behind = parked_first(once[KEY])
     behind = behind and load(behind)
     if not behind then return nil end
-    return overwrite(behind, id, payload, headers, 'rerun')
+    return overwrite(behind, id, packed, m[HEADERS], 'rerun')
   end
   if waiting and (policy == 'replace' or policy == 'rerun') then
-    return overwrite(waiting, id, payload, headers, 'replaced')
+    return overwrite(waiting, id, packed, m[HEADERS], 'replaced')
   end
   audit_id('duplicate', lock.owner, holder and static(holder)[TASK] or m[TASK])
   local left = lock.until_ms > 0 and lock.until_ms - now or time_left(holder)
@@ -51,12 +55,22 @@ end
 local function succeed(r, old)
   forget_inputs(old)
   forget_steps(old)
-  r.recreated, old.superseded = true, true
+  old.superseded = true
   r.c[VERSION] = old.c[VERSION] + 1
   r.old_state, r.old_queue, r.old_session = old.old_state, old.old_queue, old.old_session
   r.old_expires, r.old_reason = old.old_expires, old.old_reason
 end
 
+-- Whether a message is not stored because of the record with its id, and then the receipt: none
+-- where the same call has created it before. A record that has ended gives way to another call's.
+local function is_known(old, m)
+  if static(old)[TOKEN] == m[TOKEN] then return true, receipt_again(old) end
+  if FINAL[old.c[STATE]] then return false end
+  audit('duplicate', old)
+  return true, receipt(old.id, 'duplicate', old.id, time_left(old))
+end
+
+-- The extras of a new message, from its m.
 local function extras(m, edges, stage)
   local x = {}
   if m[WAITS] > 0 then x.waits = m[WAITS] end
@@ -65,46 +79,79 @@ local function extras(m, edges, stage)
   return next(x) and x or NO_EXTRAS
 end
 
-local function new_record(id, m, packed_m, payload, headers, edges, stage)
-  local x = extras(m, edges, stage)
+-- @end
+
+local function new_record(row, m, stage)
+  local edges = row[4]
   return {
-    id = id, key = prefix .. 'm:' .. id, m = m, x = x, packed_m = packed_m,
+    id = row[1], key = prefix .. 'm:' .. row[1], rest = row[3] .. row[2], m = m,
+    priority = row[6], at_once = not m,
+    x = (m or edges or stage) and extras(m or cmsgpack.unpack(row[2]), edges, stage) or NO_EXTRAS,
     c = {
-      'waiting', 0, '', 1, 0, 0, 0, 0, 0, false, false, now, false, m[EXPIRES_AT], false, false,
-      false, m[M_QUEUE], m[M_RESULT_TTL],
+      'waiting', 0, '', 1, 0, 0, 0, 0, 0, false, false, now, false, m and m[EXPIRES_AT], false,
+      false, false, row[5], row[7], false, false, #row[3],
     },
-    fields = { m = packed_m, p = payload, h = headers ~= '' and headers or nil },
-    x_changed = x ~= NO_EXTRAS, old_state = false, moved = true,
+    old_state = false, moved = true, popped = false, dirty = false, packed = false,
   }
 end
 
--- Store one row {id, packed m, payload, headers, edges or false}. Returns its receipt; nil =
--- created.
+-- Store one row {id, m, p, edges or false, queue, priority, result_ttl, whether there is nothing
+-- in m but one plain call to start at once}. Returns its receipt; nil = created.
 local function store(row, stage)
-  local id, m, old = row[1], cmsgpack.unpack(row[2]), load(row[1])
+  local id, old = row[1], load(row[1])
+  local m = (old or not row[8]) and cmsgpack.unpack(row[2])
   if old then
-    if static(old)[TOKEN] == m[TOKEN] then return receipt_again(old) end
-    if not FINAL[old.c[STATE]] then
-      audit('duplicate', old)
-      return receipt(id, 'duplicate', id, time_left(old))
-    end
+    local known, said = is_known(old, m)
+    if known then return said end
   elseif foreign[id] then
     refusal = refusal or 'FOREIGN the key of message ' .. id .. ' is in use for something else'
     return nil
   end
-  local refused = m[ONCE] and refuse(id, m, row[3], row[4])
+  local refused = m and m[ONCE] and refuse(id, m, row[3])
   if refused then
     if old then forget(old) end
     return refused
   end
-  local r = new_record(id, m, row[2], row[3], row[4], row[5], stage)
+  local r = new_record(row, m, stage)
+  if #row[3] > INLINE then set_payload(r, row[3]) end
   if old then succeed(r, old) end
   records[id] = r
   touch(r)
   audit('enqueued', r)
   if stage then put_off('RPUSH', prefix .. 'stage:' .. stage, id) end
-  if m[ONCE] and HELD_UNTIL[m[ONCE][SCOPE]] and not admit(r) then return receipt_again(r) end
+  if m and m[ONCE] and HELD_UNTIL[m[ONCE][SCOPE]] and not admit(r) then return receipt_again(r) end
   if startable(r) then ready(r) end
+end
+
+-- Keys of ours that somebody else has put something into are not written over.
+local function find_foreign(rows)
+  local keys = {}
+  for _, row in ipairs(rows) do
+    if not records[row[1]] then keys[#keys + 1] = prefix .. 'm:' .. row[1] end
+  end
+  for first = 1, #keys, BY_ONE_CALL do
+    local last = math.min(first + BY_ONE_CALL - 1, #keys)
+    if redis.call('EXISTS', unpack(keys, first, last)) > 0 then
+      for index = first, last do
+        local id = string.sub(keys[index], #prefix + 3)
+        if redis.call('EXISTS', keys[index]) > 0 then foreign[id] = true end
+      end
+    end
+  end
+end
+
+local function store_rows(rows, stage, reply)
+  local ids = {}
+  for index, row in ipairs(rows) do ids[index] = row[1] end
+  load_all(ids)
+  find_foreign(rows)
+  for index, row in ipairs(rows) do
+    local got = store(row, stage)
+    if got then
+      reply[#reply + 1] = index
+      for part = 2, 4 do reply[#reply + 1] = got[part] end
+    end
+  end
 end
 
 -- Store the rows of a batch. Returns {held, index, kind, holder, countdown, ...} with four values
@@ -117,13 +164,7 @@ local function store_batch(rows, stage, seal, deadline, limit)
     stage_is_open[stage] = not sealed
   end
   local reply = { 0 }
-  for index, row in ipairs(rows) do
-    local got = store(row, stage)
-    if got then
-      reply[#reply + 1] = index
-      for part = 2, 4 do reply[#reply + 1] = got[part] end
-    end
-  end
+  store_rows(rows, stage, reply)
   if refusal then return redis.error_reply(refusal) end
   flush()
   if stage and seal then

@@ -2,18 +2,51 @@
 -- @include once.lua
 
 local WAKE_MS = 5000 -- how long a marker lies on a list that nobody blocks on
-local BY_ONE_CALL = 2000 -- members in one command; Lua's stack holds some 8000 values
 
-local moves -- what `flush` gathers: {add = {key -> {score, id, ...}}, remove = {key -> {id, ...}}}
+-- What `flush` gathers: by key {score, id, ...} to add and {id, ...} to remove; by queue and state
+-- by how much a count changes; how many are new in a queue; which queues have something scheduled.
+local moves
 
-local function gather(kind, key, first, second)
-  local list = moves[kind][key]
+local places = { queued = {}, running = {} } -- names of sorted sets, made once
+
+-- The sorted set in which a record stands: each stands in exactly one.
+local function place_of(state, queue, session)
+  local made = places[state]
+  if not made then
+    if FINAL[state] then return 'ended:' .. state end
+    return state
+  end
+  local name = state == 'queued' and queue or session
+  local place = made[name]
+  if not place then
+    place = (state == 'queued' and 'q:' or 'claims:') .. name
+    made[name] = place
+  end
+  return place
+end
+
+-- Its score there.
+local function score_of(r, state)
+  local c = r.c
+  if state == 'succeeded' or state == 'revoked' then
+    local ttl = c[RESULT_TTL]
+    return ttl > 0 and c[ENDED] + ttl or '+inf'
+  end
+  if state == 'running' then return c[FENCE] end
+  if state == 'queued' then return (r.priority or static(r)[PRIORITY]) * PLACE_IN_QUEUE + c[SEQ] end
+  if state == 'scheduled' then return c[DUE] end
+  if state == 'waiting' then return c[ENQUEUED] end
+  local ttl = static(r)[FAILURE_TTL]
+  return ttl > 0 and c[ENDED] + ttl or '+inf'
+end
+
+local function list_of(lists, key)
+  local list = lists[key]
   if not list then
     list = {}
-    moves[kind][key] = list
+    lists[key] = list
   end
-  list[#list + 1] = first
-  if second then list[#list + 1] = second end
+  return list
 end
 
 local function in_parts(command, key, values)
@@ -24,19 +57,8 @@ end
 
 local function count(state, queue, by)
   if FINAL[state] then return end
-  local name = state .. ':' .. queue
-  moves.counts[name] = (moves.counts[name] or 0) + by
-end
-
--- Expiry and dead letters have sets of their own.
-local function move_aside(r, state)
-  local was, is = r.old_state and expiry_of(r.old_state, r.old_expires), false
-  if state then is = expiry_of(state, r.c[EXPIRES]) end
-  if is and is ~= was then gather('add', 'expires', is, r.id) end
-  if was and not is then gather('remove', 'expires', r.id) end
-  local was_dead, dead = is_dead(r.old_state, r.old_reason), is_dead(state, r.c[REASON])
-  if dead then gather('add', 'dead', r.c[ENDED], r.id) end
-  if was_dead and not dead then gather('remove', 'dead', r.id) end
+  local by_state = list_of(moves.counts, queue)
+  by_state[state] = (by_state[state] or 0) + by
 end
 
 -- Note where the record stands now, and what it counts for.
@@ -47,13 +69,18 @@ local function move(r)
   local place = state and place_of(state, c[QUEUE], c[SESSION])
   if place ~= old_place then
     if old_place then
-      gather('remove', old_place, id)
+      if not r.popped then
+        local list = list_of(moves.remove, old_place)
+        list[#list + 1] = id
+      end
       count(old_state, r.old_queue, -1)
     end
     if place then count(state, c[QUEUE], 1) end
   end
   if place and r.moved then
-    gather('add', place, score_of(r), id)
+    local list = list_of(moves.add, place)
+    list[#list + 1] = score_of(r, state)
+    list[#list + 1] = id
     if state == 'queued' then
       moves.queued[c[QUEUE]] = (moves.queued[c[QUEUE]] or 0) + 1
     elseif state == 'scheduled' then
@@ -65,37 +92,46 @@ local function move(r)
   end
 end
 
-local function write_fields(r)
-  local set, gone = { 'c', r.packed_c }, {}
-  if r.x_changed then
-    r.packed_x = next(r.x) and cmsgpack.pack(r.x) or false
-    if r.packed_x then
-      set[3], set[4] = 'x', r.packed_x
-    else
-      gone[1] = 'x'
+-- Write the records, and what was put off until then.
+local function write_records(list)
+  local pairs_, gone = {}, {}
+  for _, r in ipairs(list) do
+    if not r.superseded then
+      move(r)
+      if r.deleted then
+        gone[#gone + 1] = r.key
+      else
+        local c, x = r.c, r.x
+        c[EXTRAS] = x ~= NO_EXTRAS and next(x) and x or false
+        r.packed = HEAD .. cmsgpack.pack(c) .. r.rest
+        local size = #pairs_
+        pairs_[size + 1], pairs_[size + 2] = r.key, r.packed
+      end
     end
   end
-  for name, value in pairs(r.fields or NO_EXTRAS) do
-    if value then
-      set[#set + 1] = name
-      set[#set + 1] = value
-    else
-      gone[#gone + 1] = name
-    end
+  for first = 1, #pairs_, BY_ONE_CALL do
+    redis.call('MSET', unpack(pairs_, first, math.min(first + BY_ONE_CALL - 1, #pairs_)))
   end
-  redis.call('HSET', r.key, unpack(set))
-  if gone[1] and not r.recreated then redis.call('HDEL', r.key, unpack(gone)) end
+  for _, key in ipairs(gone) do redis.call('DEL', key) end
 end
 
-local function write_record(r)
-  if r.deleted or r.recreated then redis.call('DEL', r.key) end
-  if r.deleted then return end
-  r.packed_c = cmsgpack.pack(r.c)
-  if r.x_changed or r.fields then
-    write_fields(r)
-  else
-    redis.call('HSET', r.key, 'c', r.packed_c)
+local function write_moves()
+  for place, number in pairs(moves.popped) do
+    redis.call('ZREMRANGEBYRANK', prefix .. place, 0, number - 1)
   end
+  for place, ids in pairs(moves.remove) do in_parts('ZREM', prefix .. place, ids) end
+  local scheduled = moves.add.scheduled
+  local first = scheduled and redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1]
+  for place, pairs_ in pairs(moves.add) do in_parts('ZADD', prefix .. place, pairs_) end
+  for queue, by_state in pairs(moves.counts) do
+    for state, by in pairs(by_state) do
+      local name = state .. ':' .. queue
+      if by ~= 0 and redis.call('HINCRBY', prefix .. 'counts', name, by) == 0 then
+        redis.call('HDEL', prefix .. 'counts', name)
+      end
+    end
+  end
+  if scheduled then tell_watcher(first) end
 end
 
 -- Wake as many of those who block for the queue as there is new work, if any do.
@@ -110,6 +146,49 @@ local function wake(queue, new)
   for index = 1, markers do values[index] = '1' end
   redis.call('RPUSH', list, unpack(values))
   redis.call('PEXPIRE', list, WAKE_MS)
+end
+
+-- Tell those who wait for these messages, if anybody waits for any.
+local function publish(list)
+  if redis.call('EXISTS', prefix .. 'watched') == 0 then return end
+  for _, r in ipairs(list) do redis.call('PUBLISH', prefix .. 'changed:' .. r.id, r.c[VERSION]) end
+end
+
+-- `popped`: by queue, how many of those that stand first in it have left it.
+local function flush(popped)
+  for name, used in pairs(counter_used) do
+    if used > 0 then redis.call('INCRBY', prefix .. name, used) end
+  end
+  counter_base, counter_used = {}, {}
+  local commands, list = later, dirty
+  later, dirty, records = {}, {}, {} -- what is needed again is read again
+  moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {}, popped = popped or {} }
+  write_records(list)
+  for _, command in ipairs(commands) do redis.call(unpack(command)) end
+  write_moves()
+  if next(lock_table) or next(parking) then flush_locks() end
+  for queue, new in pairs(moves.queued) do wake(queue, new) end
+  if list[1] then publish(list) end
+end
+
+-- @rare
+
+-- Expiry and dead letters have sets of their own.
+local function move_aside(r, state)
+  local was, is = r.old_state and expiry_of(r.old_state, r.old_expires), false
+  if state then is = expiry_of(state, r.c[EXPIRES]) end
+  local add, remove = moves.add, moves.remove
+  if is and is ~= was then
+    local list = list_of(add, 'expires')
+    list[#list + 1], list[#list + 2] = is, r.id
+  end
+  if was and not is then table.insert(list_of(remove, 'expires'), r.id) end
+  local was_dead, dead = is_dead(r.old_state, r.old_reason), is_dead(state, r.c[REASON])
+  if dead then
+    local list = list_of(add, 'dead')
+    list[#list + 1], list[#list + 2] = r.c[ENDED], r.id
+  end
+  if was_dead and not dead then table.insert(list_of(remove, 'dead'), r.id) end
 end
 
 -- Wake one waiter, that one.
@@ -139,42 +218,4 @@ local function tell_watcher(first_before)
   end
 end
 
-local function write_moves()
-  for key, ids in pairs(moves.remove) do in_parts('ZREM', prefix .. key, ids) end
-  local scheduled = moves.add.scheduled
-  local first = scheduled and redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1]
-  for key, pairs_ in pairs(moves.add) do in_parts('ZADD', prefix .. key, pairs_) end
-  for name, by in pairs(moves.counts) do
-    if by ~= 0 and redis.call('HINCRBY', prefix .. 'counts', name, by) == 0 then
-      redis.call('HDEL', prefix .. 'counts', name)
-    end
-  end
-  if scheduled then tell_watcher(first) end
-end
-
--- Tell those who wait for these messages, if anybody waits for any.
-local function publish(list)
-  if redis.call('EXISTS', prefix .. 'watched') == 0 then return end
-  for _, r in ipairs(list) do redis.call('PUBLISH', prefix .. 'changed:' .. r.id, r.c[VERSION]) end
-end
-
-local function flush()
-  for name, used in pairs(counter_used) do
-    if used > 0 then redis.call('INCRBY', prefix .. name, used) end
-  end
-  counter_base, counter_used = {}, {}
-  local commands, list = later, dirty
-  later, dirty, records = {}, {}, {} -- what is needed again is read again
-  moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {} }
-  for _, r in ipairs(list) do
-    if not r.superseded then
-      move(r)
-      write_record(r)
-    end
-  end
-  for _, command in ipairs(commands) do redis.call(unpack(command)) end
-  write_moves()
-  flush_locks()
-  for queue, new in pairs(moves.queued) do wake(queue, new) end
-  if list[1] then publish(list) end
-end
+-- @end

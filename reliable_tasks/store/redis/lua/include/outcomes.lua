@@ -1,0 +1,93 @@
+-- What each outcome but success does to the message that it ends.
+-- @include claims.lua
+-- @include storing.lua
+
+local outcome_of -- kind -> what it does; made once it is needed
+local AGAIN = { retry = true, released = true, keyed = true, replaced = true, doomed = true }
+
+-- @rare
+
+local function outcomes()
+  local apply = {}
+
+  function apply.failed(r, detail, reason, failure)
+    finish(r, 'failed', reason, '', false, failure, detail)
+  end
+
+  function apply.ignored(r, detail) finish(r, 'revoked', 'ignored', '', false, false, detail) end
+
+  function apply.revoked(r, detail) finish(r, 'revoked', 'terminated', '', false, false, detail) end
+
+  function apply.rejected(r, detail, requeue, failure)
+    if not requeue then
+      finish(r, 'failed', 'rejected', '', false, failure, detail)
+    elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] then
+      finish(r, 'failed', 'delivery limit', '', false, failure, detail)
+    else
+      audit('rejected', r, detail)
+      again(r, false)
+    end
+  end
+
+  function apply.retry(r, detail, delay_ms, at_ms, failure, payload, queue)
+    local c = r.c
+    audit('retry', r, detail)
+    c[ATTEMPT], c[DELIVERY], c[BOUNCES] = c[ATTEMPT] + 1, 0, 0
+    set_extra(r, 'failure', failure)
+    if payload then set_payload(r, cmsgpack.pack(payload)) end
+    if queue then c[QUEUE] = queue end
+    again(r, at_ms or now + delay_ms)
+  end
+
+  function apply.released(r, detail, delay_ms, bounce)
+    uncount(r)
+    if bounce then r.c[BOUNCES] = r.c[BOUNCES] + 1 end
+    audit(bounce and 'unknown task' or 'released', r, detail)
+    again(r, delay_ms > 0 and now + delay_ms, true)
+  end
+
+  function apply.doomed(r, detail, failure)
+    set_extra(r, 'doom', failure)
+    audit('doomed', r, detail)
+    again(r, false, true)
+  end
+
+  function apply.keyed(r, _, once)
+    uncount(r)
+    set_extra(r, 'once', once)
+    set_extra(r, 'admitted', nil)
+    if admit(r) then again(r, false, true) end
+  end
+
+  function apply.replaced(r, _, rows, mirrored)
+    if mirrored == '' then
+      refusal = 'REPLACEMENT nothing that replaces message ' .. r.id .. ' has a mirror edge to it'
+    end
+    set_extra(r, 'mirrors', mirrored)
+    set_state(r, 'waiting')
+    store_rows(rows, nil, {})
+  end
+
+  return apply
+end
+
+local function apply_outcome(r, kind, row)
+  outcome_of = outcome_of or outcomes()
+  outcome_of[kind](r, unpack(row, 4))
+end
+
+-- A message that was revoked while it ran does not run again. Returns whether that ended it.
+local function revoked_instead(r, kind, requeue)
+  if not AGAIN[kind] and not (kind == 'rejected' and requeue) then return false end
+  finish(r, 'revoked', 'revoked')
+  return true
+end
+
+-- A claim that is not the latest one: it was committed before, or taken away.
+local function refuse_commit(r, id, fence, worker)
+  if r and r.c[COMMITTED] == fence then return true end
+  audit_id('stale', id, r and static(r)[TASK] or '', fence, worker)
+  return false
+end
+
+-- @end
