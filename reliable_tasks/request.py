@@ -6,6 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .errors import Retry
     from .message import Headers
     from .store.values import Claim, StepReply
@@ -93,14 +95,28 @@ class Running:
         progress: state and meta of the last `update_state`.
     """
 
-    __slots__ = ("port", "progress", "request", "retry", "task")
+    __slots__ = ("_request", "port", "progress", "retry", "task")
 
-    def __init__(self, task: Task[Any, Any], request: Request, port: Port | None) -> None:
+    def __init__(
+        self, task: Task[Any, Any], request: Request | Callable[[], Request], port: Port | None
+    ) -> None:
         self.task = task
-        self.request = request
+        self._request = request
         self.port = port
         self.retry: Retry | None = None
         self.progress: tuple[str, Any] | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request, made when it is first asked for: most bodies never do."""
+        if not isinstance(self._request, Request):
+            self._request = self._request()
+        return self._request
+
+    @property
+    def additions(self) -> list[Any]:
+        """What the body added to its chord's header."""
+        return self._request.additions if isinstance(self._request, Request) else []
 
 
 def _iso(ms: int | None) -> str | None:

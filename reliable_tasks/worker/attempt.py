@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -65,23 +64,23 @@ class Runner:
         self.limits = (limits[0] if soft is None else soft, limits[1] if hard is None else hard)
 
 
-@dataclass(slots=True)
-class Started:
+class Started(msgspec.Struct):
     """An attempt whose body is to run now: `run(*args, **kwargs)`, awaited if `is_async`.
 
-    `soft_limit_s` and `hard_limit_s` are for the pool to enforce.
+    `soft_limit_s` and `hard_limit_s` are for the pool to enforce; `keep` says whether the result
+    is stored.
     """
 
     claim: Claim
     runner: Runner
     headers: Headers
-    request: Request
     running: Running
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     began: float
     soft_limit_s: float | None
     hard_limit_s: float | None
+    keep: bool
     tokens: tuple[Token[Running | None], Token[bool]]
 
     def now_ms(self, now: float) -> int:
@@ -108,6 +107,11 @@ class Started:
             args=self.args,
             kwargs=self.kwargs,
         )
+
+    @property
+    def request(self) -> Request:
+        """What the body sees of it."""
+        return self.running.request
 
     @property
     def run(self) -> Callable[..., Any]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 __all__ = ["Board", "Posted"]
 
-_SEQUENCE = struct.Struct("=Q")
-_BODY = struct.Struct("=Qddd72s")  # fence, began, soft and hard deadline, message id
-_SLOT_SIZE = _SEQUENCE.size + _BODY.size
+_BODY = struct.Struct("=ddd72s")  # began, soft and hard deadline, message id
+_ID_SIZE = 72
+_WORDS = 1 + _BODY.size // 8  # in a slot: a fence, and that
 _TRIES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True, gc=False):
     """A body that runs: times are seconds of the monotonic clock, 0.0 for no limit."""
 
     id: str
@@ -38,35 +38,27 @@ class Board:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._memory = mmap.mmap(-1, _SLOT_SIZE * slots)
-        self._sequences = [0] * slots
+        self._memory = mmap.mmap(-1, _WORDS * 8 * slots)
+        self._bytes = memoryview(self._memory)
+        self._words = self._bytes.cast("Q")
+        self._floats = self._bytes.cast("d")
 
     def post(self, slot: int, posted: Posted) -> None:
         """A body starts in this slot."""
-        self._write(
-            slot,
-            posted.fence,
-            posted.began,
-            posted.soft_deadline,
-            posted.hard_deadline,
-            posted.id.encode()[:72],
-        )
+        at, floats = slot * _WORDS, self._floats
+        # Without a fence while the rest is written: nothing runs yet, and a reader that finds
+        # another fence after it has read than before reads again.
+        self._words[at] = 0
+        floats[at + 1] = posted.began
+        floats[at + 2] = posted.soft_deadline
+        floats[at + 3] = posted.hard_deadline
+        message_id = posted.id.encode()[:_ID_SIZE].ljust(_ID_SIZE, b"\0")
+        self._bytes[(at + 4) * 8 : (at + _WORDS) * 8] = message_id
+        self._words[at] = posted.fence
 
     def clear(self, slot: int) -> None:
         """The body in this slot has ended."""
-        self._write(slot, 0, 0.0, 0.0, 0.0, b"")
-
-    def _write(
-        self, slot: int, fence: int, began: float, soft: float, hard: float, message_id: bytes
-    ) -> None:
-        # Odd while it is being written: a reader that sees one, or a change, reads again. Assigned
-        # as bytes, since `pack_into` fills with zeros first, and zero is an even number.
-        sequence = self._sequences[slot] = self._sequences[slot] + 2
-        at = slot * _SLOT_SIZE
-        body = at + _SEQUENCE.size
-        self._memory[at:body] = _SEQUENCE.pack(sequence - 1)
-        self._memory[body : at + _SLOT_SIZE] = _BODY.pack(fence, began, soft, hard, message_id)
-        self._memory[at:body] = _SEQUENCE.pack(sequence)
+        self._words[slot * _WORDS] = 0
 
     def running(self) -> tuple[Posted, ...]:
         """What runs now."""
@@ -74,19 +66,21 @@ class Board:
         return tuple(p for p in posted if p is not None)
 
     def _read(self, slot: int) -> Posted | None:
-        at = slot * _SLOT_SIZE
-        body = at + _SEQUENCE.size
-        for _ in range(_TRIES):  # bounded: the writer may have died in the middle
-            before = self._memory[at:body]
-            fence, began, soft, hard, message_id = _BODY.unpack(
-                self._memory[body : at + _SLOT_SIZE]
-            )
-            if before == self._memory[at:body] and _SEQUENCE.unpack(before)[0] % 2 == 0:
+        at, words = slot * _WORDS, self._words
+        for _ in range(_TRIES):  # bounded: what runs as briefly as that needs no watching
+            fence = words[at]
+            body = self._memory[(at + 1) * 8 : (at + _WORDS) * 8]
+            if fence == words[at]:
                 break
+        else:
+            return None
         if not fence:
             return None
+        began, soft, hard, message_id = _BODY.unpack(body)
         return Posted(message_id.rstrip(b"\0").decode(errors="replace"), fence, began, soft, hard)
 
     def close(self) -> None:
         """Give the memory back."""
+        for view in (self._words, self._floats, self._bytes):
+            view.release()
         self._memory.close()

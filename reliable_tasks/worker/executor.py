@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
     from reliable_tasks.message import Headers
-    from reliable_tasks.request import Port
+    from reliable_tasks.request import Port, Request
     from reliable_tasks.store.values import Claim
     from reliable_tasks.task import Task
 
@@ -125,15 +125,19 @@ class Executor:
     ) -> Started:
         soft = headers.soft_time_limit or runner.limits[0]
         hard = headers.time_limit or runner.limits[1]
-        request = request_of_claim(
-            claim,
-            headers,
-            args,
-            kwargs,
-            hostname=self._hostname,
-            limits=(hard, soft),
-            ignore_result=self._ignores(runner, headers),
-        )
+        keep = not self._ignores(runner, headers)
+
+        def request() -> Request:
+            return request_of_claim(
+                claim,
+                headers,
+                args,
+                kwargs,
+                hostname=self._hostname,
+                limits=(hard, soft),
+                ignore_result=not keep,
+            )
+
         running = Running(runner.task, request, port)
         tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(True))
         if signals.task_prerun.has_listeners:
@@ -142,18 +146,9 @@ class Executor:
             )
         if events.enabled("attempt.started"):
             events.emit("attempt.started", **self._fields(claim))
+        began = self._timer()
         return Started(
-            claim,
-            runner,
-            headers,
-            request,
-            running,
-            args,
-            kwargs,
-            self._timer(),
-            soft,
-            hard,
-            tokens,
+            claim, runner, headers, running, args, kwargs, began, soft, hard, keep, tokens
         )
 
     def _ignores(self, runner: Runner, headers: Headers) -> bool:
@@ -179,7 +174,7 @@ class Executor:
                     return self._ended(
                         started, retry_decided(started, exc, decision, self._timer()), exc
                     )
-            if started.request.additions:
+            if started.running.additions:
                 return outcome.Replaced(messages=extended(started.running, value))
             return self._succeeded(started, value)
         finally:
@@ -214,7 +209,7 @@ class Executor:
         return failed(exc, decision)
 
     def _succeeded(self, started: Started, value: Any) -> outcome.Outcome:
-        runner, keep = started.runner, not started.request.ignore_result
+        runner, keep = started.runner, started.keep
         try:
             result = dumps(value, runner.serializer)
             limit = self._settings.max_result_bytes

@@ -78,11 +78,21 @@ class Feed:
     def take(self) -> Claim | None:
         """The next claim to run; blocks. None when there will be none any more."""
         with self._changed:
-            while (claim := self._next()) is None:
-                if self._consumer.draining and not self._consumer.waiting:
-                    return None
-                self._changed.wait()
-            return claim
+            return self._wait_for_next()
+
+    def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
+        """`done`, and then `take`."""
+        with self._changed:
+            self._consumer.ended(claim, outcome, clock.monotonic())
+            self._poke()
+            return self._wait_for_next()
+
+    def _wait_for_next(self) -> Claim | None:
+        while (claim := self._next()) is None:
+            if self._consumer.draining and not self._consumer.waiting:
+                return None
+            self._changed.wait()
+        return claim
 
     def try_take(self) -> Claim | None:
         """The next claim to run, if there is one now."""

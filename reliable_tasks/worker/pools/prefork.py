@@ -44,12 +44,14 @@ class PreforkPool(Pool):
 
     def run(self) -> None:
         """Run bodies until the feed is over."""
-        while (claim := self.feed.take()) is not None:
-            self.feed.done(claim, self._attempt(claim))
+        claim = self.feed.take()
+        while claim is not None:
+            done = self._attempt(claim)
             if self._max_memory_kib is not None:
                 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 if used > self._max_memory_kib:
                     self.feed.drain()
+            claim = self.feed.done_then_take(claim, done)
         if self._runner is not None:
             self._runner.close()
 

@@ -40,8 +40,9 @@ class ThreadsPool(Pool):
 
     def _work(self, slot: int) -> None:
         runner = asyncio.Runner()
-        while (claim := self.feed.take()) is not None:
-            self.feed.done(claim, self._attempt(slot, claim, runner))
+        claim = self.feed.take()
+        while claim is not None:
+            claim = self.feed.done_then_take(claim, self._attempt(slot, claim, runner))
         runner.close()
 
     def _attempt(self, slot: int, claim: Claim, runner: asyncio.Runner) -> outcome.Outcome:
