@@ -4,7 +4,8 @@ All keys of a namespace begin with `{namespace}:`. The braces make it their hash
 cluster they live on one node; each script declares `prefix(namespace)` as its one key and builds
 the others as told here.
 
-    m:<id>             hash    a record; deleted by `drop` and, past its time to live, by `reap`
+    m:<id>             string  a record; deleted by `drop` and, past its time to live, by `reap`
+    p:<id>             string  a payload of over a KiB; goes when it is not needed, or with its record
     in:<id>            hash    what parents left for a message; goes with its record
     step:<id>          hash    recorded steps; goes with its record
     q:<queue>          zset    queued messages by priority and sequence
