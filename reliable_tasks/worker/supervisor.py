@@ -186,16 +186,16 @@ class Supervisor:
                 self._burials.clear()
 
     def _duties(self, now: float) -> None:
-        """What needs the store: in this order, so that work is given back before more is taken."""
+        """What needs the store: children come before the care for what others have left behind."""
         self._bury()
         if now >= self._due.heartbeat:
             self._due.heartbeat = now + self._options.heartbeat_s
             self._heartbeat(now)
+        if self.stopping is Stopping.NO and now >= self._due.spawn.until:
+            self._replenish(now)
         if now >= self._due.housekeeping:
             self._due.housekeeping = now + _HOUSEKEEPING_S
             self._housekeep()
-        if self.stopping is Stopping.NO and now >= self._due.spawn.until:
-            self._replenish(now)
 
     def next_due(self, now: float) -> float:
         """When `step` is to be called again, if nothing happens before."""
