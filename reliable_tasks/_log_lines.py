@@ -7,7 +7,6 @@ import functools
 import logging
 import re
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,8 +49,7 @@ def context() -> dict[str, Any]:
 # Events -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class EventLine:
+class EventLine(msgspec.Struct, frozen=True):
     """An event as a log record's message: fields for our formatter, one text for any other."""
 
     event: str

@@ -9,7 +9,7 @@ PROGRAM = """
 import sys
 before = set(sys.modules)
 {statement}
-print(",".join(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})))
+print(",".join(sorted(set(sys.modules) - before)))
 """
 
 
@@ -37,6 +37,15 @@ def test_an_app_loads_no_store_and_no_command_line() -> None:
 def test_a_store_of_sqlite_loads_no_redis() -> None:
     program = "from reliable_tasks import App; App('x', broker='sqlite://').store.now_ms()"
     assert not loaded_by(program) & {"redis", "structlog", "click"}
+
+
+def test_a_worker_loads_nothing_that_it_does_not_need() -> None:
+    program = (
+        "import reliable_tasks.cli.worker, reliable_tasks.worker, reliable_tasks.log\n"
+        "from reliable_tasks import App; App('x', broker='redis://localhost:1').store"
+    )
+    unused = {"apsw", "cronsim", "difflib", "locks._async", "locks._sync", "sqlite3", "structlog"}
+    assert not loaded_by(program) & {*unused, "reliable_tasks.beat"}
 
 
 def test_help_comes_at_once() -> None:

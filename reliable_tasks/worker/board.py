@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 __all__ = ["Board", "Posted"]
 
@@ -18,8 +19,7 @@ _SLOT_SIZE = _SEQUENCE.size + _BODY.size
 _TRIES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True):
     """A body that runs: times are seconds of the monotonic clock, 0.0 for no limit."""
 
     id: str
