@@ -63,9 +63,9 @@ class Scale:
 
 FULL = Scale()
 BRIEF = Scale(
-    seconds=2.0,
+    seconds=1.5,
     sent=2_000,
-    lone=150,
+    lone=120,
     memory_s=3.0,
     lasting=(10_000, 100_000),
     chord=2_000,
