@@ -94,7 +94,7 @@ def profile(kind: str, count: int, watch: Sequence[str] = ()) -> float:
         app.close()
         child = [sys.executable, "-m", __spec__.name, "--work", url, session, "-n", str(count)]
         before = _children_s()
-        subprocess.run([*watch, *child], cwd=ROOT, check=True, timeout=LIMIT_S)
+        subprocess.run([*watch, *child], cwd=ROOT, check=True, timeout=LIMIT_S, stdout=sys.stderr)
         return _children_s() - before
 
 
