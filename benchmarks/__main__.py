@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import environments, suite
 from .arena import ROOT, Place
-from .measures import FULL, MEASURES, QUICK
+from .measures import BRIEF, FULL, MEASURES, QUICK
 from .report import insert, markdown
 from .results import Results
 from .systems import PEERS, systems_of
@@ -33,9 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--peers", type=_names({**PEERS}), default=tuple(PEERS), help="with commas; '' for none")
-    add("--only", type=_names({**MEASURES}), default=tuple(MEASURES), help=", ".join(MEASURES))
+    add("--only", type=_names({**MEASURES}), help=", ".join(MEASURES))
     add("--systems", default="", help="only systems whose name contains this")
     add("--rounds", type=int, default=5, help="the tables show medians over them")
+    add("--brief", action="store_true", help="shorter runs, and only of what the goals are about")
     add("--quick", action="store_true", help="tiny runs, to see that everything works")
     add("--out", type=Path, help="the page to write: results go between its marks")
     add("--no-plot", action="store_true", help="write the page only")
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is cleaned up
     for peer in given.peers:
         environments.make(given.venvs, peer)
+    environments.compile_ours(ROOT)
     place = Place(given.venvs, given.work)
     systems = [s for s in systems_of(given.peers) if given.systems in s.name]
     rounds = 1 if given.quick else given.rounds
@@ -60,8 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         if data:
             results.save(data)
 
-    scale = QUICK if given.quick else FULL
-    suite.run(results, systems, given.only, rounds, place, scale, saved)
+    scale = QUICK if given.quick else BRIEF if given.brief else FULL
+    names = given.only or [n for n, m in MEASURES.items() if m.is_goal or not given.brief]
+    suite.run(results, systems, names, rounds, place, scale, saved)
     text = markdown(results, systems)
     if given.out is None:
         print(text)

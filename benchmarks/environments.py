@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import subprocess
 import sys
 import venv
@@ -13,11 +14,19 @@ from .systems import PEERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEFAULT_FOLDER", "PLOTTING", "make", "python_of", "versions"]
+__all__ = [
+    "DEFAULT_FOLDER",
+    "PLOTTING",
+    "PROFILING",
+    "compile_ours",
+    "make",
+    "python_of",
+    "versions",
+]
 
 DEFAULT_FOLDER = Path.home() / ".cache" / "reliable_tasks_benchmarks"
-PLOTTING = "plotting"
-_PACKAGES = {**PEERS, PLOTTING: ("matplotlib",)}
+PLOTTING, PROFILING = "plotting", "profiling"
+_PACKAGES = {**PEERS, PLOTTING: ("matplotlib",), PROFILING: ("py-spy",)}
 _INSTALL_S = 600
 
 
@@ -40,6 +49,17 @@ def make(folder: Path, name: str) -> None:
     pip = [str(python_of(folder, name)), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, *_PACKAGES[name]], check=True, timeout=_INSTALL_S)
     done.touch()
+
+
+def compile_ours(root: Path) -> None:
+    """Compile this checkout, as an installation compiles what it installs: workers write nothing.
+
+    Raises:
+        SyntaxError: a file cannot be compiled.
+    """
+    for name in ("reliable_tasks", "locks", "benchmarks", "tests"):
+        if not compileall.compile_dir(root / name, quiet=1):
+            raise SyntaxError(f"a file below {root / name} cannot be compiled")
 
 
 def versions(folder: Path, names: Sequence[str]) -> dict[str, str]:

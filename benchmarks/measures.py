@@ -11,18 +11,19 @@ from . import processes
 from .arena import Arena
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .arena import Place
     from .systems import System
 
-__all__ = ["FULL", "MEASURES", "QUICK", "Measure", "Scale"]
+__all__ = ["BRIEF", "FULL", "MEASURES", "QUICK", "Measure", "Scale"]
 
 Numbers = dict[str, float]
 PROCESSES = 2
 DRAIN_S = 240.0
 SETTLE_S = 1.0
 WARM = 20
+AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,10 @@ class Scale:
         lone: messages of a latency.
         memory: messages after which memory is looked at again, at most.
         memory_s: and how long running them may take.
+        lasting: messages after which memory is looked at to see whether it grows.
         chord: parts of a chord.
         backlogs: how many messages wait.
+        scheduled: how many are not due while others run; 0 leaves it out.
         workers: numbers of processes.
         least: the fewest messages of any run.
     """
@@ -46,8 +49,10 @@ class Scale:
     lone: int = 300
     memory: int = 100_000
     memory_s: float = 20.0
+    lasting: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     chord: int = 10_000
     backlogs: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    scheduled: int = 1_000_000
     workers: tuple[int, ...] = (1, 2, 4, 8)
     least: int = 500
 
@@ -57,14 +62,27 @@ class Scale:
 
 
 FULL = Scale()
+BRIEF = Scale(
+    seconds=1.5,
+    sent=2_000,
+    lone=120,
+    memory_s=3.0,
+    lasting=(10_000, 100_000),
+    chord=2_000,
+    backlogs=(1_000, 1_000_000),
+    scheduled=0,
+    workers=(1, 2, 4),
+)
 QUICK = Scale(
     seconds=0.1,
     sent=50,
     lone=5,
     memory=200,
     memory_s=1.0,
+    lasting=(100, 200),
     chord=50,
     backlogs=(200, 1_000),
+    scheduled=1_000,
     workers=(1, 2),
     least=100,
 )
@@ -79,12 +97,14 @@ class Measure:
         run: runs it for a system.
         fits: which systems have it.
         chart: the number that the plot shows, if any.
+        is_goal: whether the goals are about it.
     """
 
     title: str
     run: Callable[[System, Place, Scale], Numbers]
     fits: Callable[[System], bool]
     chart: str = ""
+    is_goal: bool = False
 
 
 def _queues(system: System) -> bool:
@@ -144,12 +164,13 @@ def drain_without_results(system: System, place: Place, scale: Scale) -> Numbers
 def logs(system: System, place: Place, scale: Scale) -> Numbers:
     """A drain that logs each message to a file, and one that logs warnings only."""
     count = scale.drained(system)
-    numbers = {}
+    numbers: Numbers = {}
     for name, level in (("off", "WARNING"), ("info", "INFO")):
         with Arena(system, place) as arena:
             arena.control.ask("fill", count=count)
             log = str(arena.folder / "messages.log")
-            numbers[name] = _drained(arena, count, level=level, log=log)["per_second"]
+            found = _drained(arena, count, level=level, log=log)
+            numbers |= {name: found["per_second"], f"{name}_us": found["worker_us"]}
     return {**numbers, "share": numbers["info"] / numbers["off"]}
 
 
@@ -171,13 +192,10 @@ def backlog(system: System, place: Place, scale: Scale) -> Numbers:
     for waiting in scale.backlogs:
         with Arena(system, place) as arena:
             numbers[f"{waiting:,} waiting"] = _with_backlog(arena, waiting, window)
-    with Arena(system, place) as arena:
-        arena.control.ask("timed", what="schedule", count=scale.backlogs[-1])
-        arena.control.ask("fill", count=window)
-        arena.start_worker(PROCESSES)
-        seen = arena.wait_for_bodies(window, DRAIN_S)
-        rate = (window - 1) / ((seen.last_ns - seen.first_ns) / 1e9)
-        numbers[f"{scale.backlogs[-1]:,} scheduled"] = rate
+    if scale.scheduled:
+        with Arena(system, place) as arena:
+            arena.control.ask("timed", what="schedule", count=scale.scheduled)
+            numbers[f"{scale.scheduled:,} scheduled"] = _with_backlog(arena, window, window)
     return numbers
 
 
@@ -254,17 +272,31 @@ def loaded_latency(system: System, place: Place, scale: Scale) -> Numbers:
 def memory(system: System, place: Place, scale: Scale) -> Numbers:
     """PSS of a worker with two processes, in MiB: idle, and after many messages."""
     count = max(scale.least, min(scale.memory, int(system.pace * scale.memory_s)))
+    idle, after = _memory_after(system, place, (WARM, WARM + count))
+    return {"idle": idle, "after": after, "messages": float(count)}
+
+
+def lasting(system: System, place: Place, scale: Scale) -> Numbers:
+    """The same after more and more messages: does it grow?"""
+    found = _memory_after(system, place, scale.lasting)
+    return {f"{count:,}": mib for count, mib in zip(scale.lasting, found, strict=True)}
+
+
+def _memory_after(system: System, place: Place, totals: Sequence[int]) -> list[float]:
+    """PSS of one worker each time it has run so many messages and come to rest."""
+    found, sent = [], 0
     with Arena(system, place) as arena:
         arena.start_worker(PROCESSES)
-        arena.control.ask("fill", count=WARM)
-        arena.wait_for_bodies(WARM)
-        time.sleep(SETTLE_S)
-        idle = processes.pss_mib(arena.worker_pid)
-        arena.control.ask("fill", count=count)
-        arena.wait_for_bodies(WARM + count, DRAIN_S)
-        time.sleep(SETTLE_S)
-        after = processes.pss_mib(arena.worker_pid)
-    return {"idle": idle, "after": after, "messages": float(count)}
+        for total in totals:
+            while sent < total:
+                arena.wait_for_bodies(sent, DRAIN_S)  # what waits is not to fill the server
+                some = min(AT_ONCE, total - sent)
+                arena.control.ask("fill", count=some)
+                sent += some
+            arena.wait_for_bodies(total, DRAIN_S)
+            time.sleep(SETTLE_S)
+            found.append(processes.pss_mib(arena.worker_pid))
+    return found
 
 
 def cold_start(system: System, place: Place, scale: Scale) -> Numbers:
@@ -289,17 +321,27 @@ def chord(system: System, place: Place, scale: Scale) -> Numbers:
         return {"seconds": arena.control.ask("timed", what="chord", count=scale.chord)}
 
 
+def _goal(
+    title: str,
+    run: Callable[[System, Place, Scale], Numbers],
+    fits: Callable[[System], bool] = _queues,
+    chart: str = "",
+) -> Measure:
+    return Measure(title, run, fits, chart, is_goal=True)
+
+
 MEASURES = {
-    "drain": Measure("Drain, results stored", drain, lambda _: True, "per_second"),
-    "enqueue": Measure("Enqueue, messages a second", enqueue, _queues, "one_by_one"),
-    "latency": Measure("Latency on an idle worker, ms", latency, _queues, "round_p50"),
-    "memory": Measure("Memory of two processes (PSS), MiB", memory, _queues, "idle"),
-    "start": Measure("Cold start to the first body, s", cold_start, _queues, "seconds"),
-    "backlog": Measure("Drain by what waits, messages a second", backlog, _ours),
-    "logs": Measure("A line for each message to a file, messages a second", logs, _ours_and_celery),
+    "drain": _goal("Drain, results stored", drain, lambda _: True, "per_second"),
+    "enqueue": _goal("Enqueue, messages a second", enqueue, chart="one_by_one"),
+    "latency": _goal("Latency on an idle worker, ms", latency, chart="round_p50"),
+    "memory": _goal("Memory of two processes (PSS), MiB", memory, chart="idle"),
+    "start": _goal("Cold start to the first body, s", cold_start, chart="seconds"),
+    "backlog": _goal("Drain by what waits, messages a second", backlog, _ours),
+    "logs": _goal("A line for each message to a file, messages a second", logs, _ours_and_celery),
     "bare": Measure("Drain without results", drain_without_results, _queues),
     "loaded": Measure("Latency under half load, ms", loaded_latency, _queues),
     "chord": Measure("A chord of many parts, s", chord, _ours_and_celery),
     "workers": Measure("Drain by processes, messages a second", workers, _ours),
+    "lasting": Measure("Memory after so many messages (PSS), MiB", lasting, _ours),
 }
 """By name, in the order in which they run."""

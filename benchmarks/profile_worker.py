@@ -1,40 +1,47 @@
-"""Where a worker's time goes: `python -m benchmarks.profile_worker [--store sqlite] [-n 20000]`.
+"""Where a worker's time goes: `python -m benchmarks.profile_worker [--store sqlite] [--svg FILE]`.
 
-A child runs messages under cProfile, once for each of its two threads: the one that runs bodies,
-and the consumer's, which talks to the store. The profiler makes everything slower, small functions
-most of all: read the shares, not the sums.
+A child runs messages while py-spy looks at its threads from outside, many times a second: the one
+that runs bodies, and the consumer's, which talks to the store. A thread counts while it holds the
+interpreter's lock: what is spent in the kernel is in the sum only. Prints a table for each thread,
+and draws a flame graph on request. py-spy gets an environment of its own, as the peers have.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import cProfile
-import multiprocessing
 import os
-import pstats
+import re
+import resource
+import subprocess
+import sys
 import tempfile
-import threading
-import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reliable_tasks import App, ids
 from reliable_tasks.store.values import SessionInfo
 from reliable_tasks.worker.board import Board
 from reliable_tasks.worker.child import run_child
-from reliable_tasks.worker.feed import Feed
 from reliable_tasks.worker.options import WorkerOptions
-from reliable_tasks.worker.pools.prefork import PreforkPool
 from tests.redis_server import RedisServer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from . import environments
+from .arena import ROOT
 
-__all__ = ["main", "profile"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["Thread", "main", "profile", "read", "table"]
 
 LEASE_MS = 600_000
 LIMIT_S = 300.0
+PER_SECOND = 200
+ENTRIES = {"the bodies": "PreforkPool.run (", "the consumer": "Feed._pump ("}
+"""The threads of a child, and the function that each never leaves."""
+_PLACE = re.compile(r" \((?:.*/(?:site-packages|lib/python[0-9.]+)/)?(.*?)(?::\d+)?\)$")
 
 
 def make_app(url: str) -> App:
@@ -59,70 +66,116 @@ def new_store(kind: str) -> Iterator[str]:
             yield f"sqlite:///{folder}/profile.db"
 
 
-def _profiled(function: Callable[..., Any], path: Path) -> Callable[..., Any]:
-    """The function, which leaves a profile of its thread in a file."""
-
-    def run(*args: Any) -> Any:
-        profiler = cProfile.Profile()
-        try:
-            return profiler.runcall(function, *args)
-        finally:
-            profiler.dump_stats(path)
-
-    return run
-
-
-def _work(url: str, session: str, count: int, folder: Path | None) -> None:
-    """In a process of its own: run so many messages, profiled if there is a folder for it."""
-    if folder is not None:
-        PreforkPool.run = _profiled(PreforkPool.run, folder / "bodies")  # type: ignore[method-assign]
-        Feed._pump = _profiled(Feed._pump, folder / "consumer")  # type: ignore[method-assign]
+def _work(url: str, session: str, count: int) -> None:
+    """In a process of its own: run so many messages."""
     options = WorkerOptions(hostname="profiled@localhost", max_tasks_per_child=count)
     run_child(make_app(url), options, session, Board(1), os.getppid())
 
 
-def profile(kind: str, count: int, folder: Path | None) -> float:
-    """Run so many messages in one child; returns seconds, its start included.
+def profile(kind: str, count: int, watch: Sequence[str] = ()) -> float:
+    """Run so many messages in one child; returns the seconds of processor time that it took.
 
     Args:
         kind: "redis" or "sqlite".
         count: how many messages.
-        folder: where the files `bodies` and `consumer` go; None runs without a profiler.
+        watch: a command that the child's command is added to.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
     """
     with new_store(kind) as url:
         app = make_app(url)
-        app.enqueue_many(app.tasks["noop"].s(value) for value in range(count))
+        for first in range(0, count, 10_000):
+            part = range(first, min(first + 10_000, count))
+            app.enqueue_many(app.tasks["noop"].s(value) for value in part)
         session = ids.new_id()
         info = SessionInfo(id=session, worker="profiled@localhost", host="", pid=0)
         app.store.open_session(info, LEASE_MS)
         app.close()
-        assert threading.active_count() == 1, "a fork needs a process with one thread"
-        child = multiprocessing.get_context("fork").Process(
-            target=_work, args=(url, session, count, folder)
-        )
-        began = time.monotonic()
-        child.start()
-        child.join(LIMIT_S)
-        child.kill()
-        return time.monotonic() - began
+        child = [sys.executable, "-m", __spec__.name, "--work", url, session, "-n", str(count)]
+        before = _children_s()
+        subprocess.run([*watch, *child], cwd=ROOT, check=True, timeout=LIMIT_S, stdout=sys.stderr)
+        return _children_s() - before
+
+
+def _spy(venvs: Path, form: str, out: Path) -> list[str]:
+    environments.make(venvs, environments.PROFILING)
+    py_spy = environments.python_of(venvs, environments.PROFILING).with_name("py-spy")
+    return [
+        *(str(py_spy), "record", "--threads", "--gil", "--rate", str(PER_SECOND)),
+        *("--format", form, "--output", str(out), "--"),
+    ]
+
+
+@dataclass(slots=True)
+class Thread:
+    """How often a thread was seen, and in which functions: by themselves, and with their calls."""
+
+    looks: int = 0
+    alone: Counter[str] = field(default_factory=Counter)
+    within: Counter[str] = field(default_factory=Counter)
+
+
+def read(lines: Iterable[str]) -> dict[str, Thread]:
+    """The threads of a child, from py-spy's raw format: frames with semicolons, and a number."""
+    threads = {name: Thread() for name in ENTRIES}
+    for line in lines:
+        stack, _, number = line.rpartition(" ")
+        frames = stack.split(";")
+        for name, entry in ENTRIES.items():
+            outermost = next((i for i, f in enumerate(frames) if f.startswith(entry)), None)
+            if outermost is None:
+                continue
+            thread, looks = threads[name], int(number)
+            shown = [_PLACE.sub(r" (\1)", frame) for frame in frames[outermost:]]
+            thread.looks += looks
+            thread.alone[shown[-1]] += looks
+            thread.within.update(dict.fromkeys(shown, looks))
+    return threads
+
+
+def table(thread: Thread, rows: int) -> str:
+    """As Markdown: the functions that take most by themselves."""
+    lines = ["| function | alone | with its calls |", "| --- | ---: | ---: |"]
+    for function, looks in thread.alone.most_common(rows):
+        alone, within = looks / thread.looks, thread.within[function] / thread.looks
+        lines.append(f"| `{function}` | {alone:.1%} | {within:.1%} |")
+    return "\n".join(lines)
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile_worker")
-    parser.add_argument("--store", choices=("redis", "sqlite"), default="redis")
-    parser.add_argument("-n", "--count", type=int, default=20_000)
-    parser.add_argument("--rows", type=int, default=25)
-    parser.add_argument("--sort", choices=("tottime", "cumtime"), default="tottime")
+    add = parser.add_argument
+    add("--store", choices=("redis", "sqlite"), default="redis")
+    add("-n", "--count", type=int, default=100_000, help="messages")
+    add("--rows", type=int, default=15, help="functions for each thread")
+    add("--svg", type=Path, help="draw a flame graph there, too")
+    add("--venvs", type=Path, default=environments.DEFAULT_FOLDER, help="where py-spy goes")
+    add("--work", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    plain = profile(given.store, given.count, None)
-    print(f"without the profiler: {plain / given.count * 1e6:.1f} µs for each message")
+    if given.work:
+        url, session = given.work
+        _work(url, session, given.count)
+        return
+    few = given.count // 10
+    took = profile(given.store, given.count) - profile(given.store, few)  # without the start
     with tempfile.TemporaryDirectory(prefix="rt-profile-") as folder:
-        profile(given.store, given.count, Path(folder))
-        for thread in ("bodies", "consumer"):
-            print(f"\n== the thread of the {thread}")
-            stats = pstats.Stats(str(Path(folder) / thread))
-            stats.strip_dirs().sort_stats(given.sort).print_stats(given.rows)
+        raw = Path(folder) / "raw"
+        profile(given.store, given.count, _spy(given.venvs, "raw", raw))
+        threads = read(raw.read_text(encoding="utf-8").splitlines())
+    print(f"{took / (given.count - few) * 1e6:.1f} µs of processor time for each message\n")
+    looks = sum(thread.looks for thread in threads.values())
+    for name, thread in threads.items():
+        print(f"In the thread of {name}, {thread.looks / looks:.0%} of it:\n")
+        print(table(thread, given.rows) + "\n")
+    if given.svg:
+        profile(given.store, given.count, _spy(given.venvs, "flamegraph", given.svg.absolute()))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ _TITLES = {
     "after": "after the messages",
     "off": "warnings only",
     "info": "a line each",
+    "off_us": "worker CPU µs, warnings only",
+    "info_us": "worker CPU µs, a line each",
 }
 _LARGE, _SMALL = 100, 10
 

@@ -9,12 +9,16 @@ The package stands alone. `Lock` and `Semaphore` take a redis-py client or the p
 file; `AsyncLock` and `AsyncSemaphore` a client of redis.asyncio or a path.
 """
 
-from locks._async import AsyncLock, AsyncSemaphore
-from locks._ops import LockInfo
-from locks._sync import Lock, Semaphore
-from locks.errors import AlreadyHeld, LeaseLost, LockError, LockStoreError, LockTimeout, NotHeld
-from locks.inspection import free, inspect
-from locks.lease import AsyncLease, Lease
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from locks._async import AsyncLock, AsyncSemaphore
+    from locks._ops import LockInfo
+    from locks._sync import Lock, Semaphore
+    from locks.errors import AlreadyHeld, LeaseLost, LockError, LockStoreError, LockTimeout, NotHeld
+    from locks.inspection import free, inspect
+    from locks.lease import AsyncLease, Lease
 
 __all__ = [
     "AlreadyHeld",
@@ -33,3 +37,35 @@ __all__ = [
     "free",
     "inspect",
 ]
+
+_HOMES = {
+    "AlreadyHeld": "errors",
+    "AsyncLease": "lease",
+    "AsyncLock": "_async",
+    "AsyncSemaphore": "_async",
+    "Lease": "lease",
+    "LeaseLost": "errors",
+    "Lock": "_sync",
+    "LockError": "errors",
+    "LockInfo": "_ops",
+    "LockStoreError": "errors",
+    "LockTimeout": "errors",
+    "NotHeld": "errors",
+    "Semaphore": "_sync",
+    "free": "inspection",
+    "inspect": "inspection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for, when it is: who takes a part of the package need not load it all."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

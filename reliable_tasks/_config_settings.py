@@ -1,9 +1,9 @@
 """Every setting: its name, type, default, unit and meaning."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from . import _config_values as kinds
 from ._config_url import masked
@@ -16,8 +16,7 @@ _DAY = 86_400.0
 _MIB = 1_048_576
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(msgspec.Struct, frozen=True):
     """What is known of a setting besides its default: group, kind of value, meaning and unit."""
 
     group: str
@@ -26,11 +25,14 @@ class Described:
     unit: str = ""
 
 
+_about: list[Described] = []  # in the order of the fields
+
+
 def _set(group: str, default: Any, kind: Kind, doc: str, unit: str = "") -> Any:
-    metadata = {"about": Described(group, kind, doc, unit)}
+    _about.append(Described(group, kind, doc, unit))
     if isinstance(default, dict):
-        return dataclasses.field(default_factory=default.copy, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return msgspec.field(default_factory=default.copy)
+    return msgspec.field(default=default)
 
 
 _STORE, _TASKS, _RESULTS, _WORKER, _BEAT, _AUDIT = (
@@ -43,8 +45,7 @@ _STORE, _TASKS, _RESULTS, _WORKER, _BEAT, _AUDIT = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings at one moment, checked. Durations are in seconds; see the settings reference.
 
     `Conf.settings()` makes them. The dicts in it are copies, for reading only.
@@ -235,7 +236,5 @@ def _check_together(settings: Settings) -> None:
             )
 
 
-described: Mapping[str, Described] = {
-    f.name: f.metadata["about"] for f in dataclasses.fields(Settings)
-}
+described: Mapping[str, Described] = dict(zip(Settings.__struct_fields__, _about, strict=True))
 """What is known of each setting, by name, in the order of the reference."""

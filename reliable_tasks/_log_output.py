@@ -76,7 +76,9 @@ class FileTarget:
 
     def __init__(self, path: str) -> None:
         self.path = Path(path).absolute()
+        self._name = str(self.path)
         self._fd = -1
+        self._file: tuple[int, int] | None = None
         try:
             self._open()
         except OSError as error:
@@ -86,14 +88,16 @@ class FileTarget:
 
     def _open(self) -> None:
         # Added to in one call for each line, so that several processes can share it.
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(self._name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        here = os.fstat(self._fd)
+        self._file = here.st_dev, here.st_ino
 
     def _same(self) -> bool:
         try:
-            at_path, here = self.path.stat(), os.fstat(self._fd)
+            at_path = os.stat(self._name)  # noqa: PTH116 - for each line: half of Path's time
         except OSError:
             return False
-        return (at_path.st_dev, at_path.st_ino) == (here.st_dev, here.st_ino)
+        return (at_path.st_dev, at_path.st_ino) == self._file
 
     def write(self, text: str, patience_ms: int) -> None:  # noqa: ARG002 - a file never waits
         """Write a line.
@@ -105,14 +109,16 @@ class FileTarget:
             self.close()
             self._open()
         data = text.encode("utf-8", "backslashreplace")
-        while data:
-            data = data[os.write(self._fd, data) :]
+        written = os.write(self._fd, data)
+        while written < len(data):
+            data = data[written:]
+            written = os.write(self._fd, data)
 
     def close(self) -> None:
         """Close the file; the next line opens it again."""
         if self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1
+            self._fd, self._file = -1, None
 
 
 class LineHandler(logging.Handler):
@@ -135,8 +141,18 @@ class LineHandler(logging.Handler):
         self._error = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, or count it as lost."""
-        line = self._formatted(record)
+        """Write a record's line, or count it as lost."""
+        self._write(self._formatted(record))
+
+    def write(self, line: str) -> None:
+        """Write a line that is text already, or count it as lost."""
+        self.acquire()
+        try:
+            self._write(line)
+        finally:
+            self.release()
+
+    def _write(self, line: str) -> None:
         # After a line was lost the next ones do not wait: bodies would stand still at each.
         patience_ms = 0 if self._lost else _PATIENCE_MS
         try:

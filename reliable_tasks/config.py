@@ -5,7 +5,6 @@ A program writes to a `Conf` (it is `app.conf`); everything else reads the froze
 passwords covered) and the remedy.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -326,6 +325,8 @@ class Conf(Mapping[str, Any]):
     def _add_typo(self, name: str) -> None:
         if name != name.lower() or resolve(name) is not None:
             return
+        import difflib  # noqa: PLC0415 - only mistakes need it
+
         near = difflib.get_close_matches(name, described, n=1, cutoff=_LIKELY_A_TYPO)
         if near:
             self._notes[name] = f"{name}: no setting has this name; did you mean {near[0]!r}?"

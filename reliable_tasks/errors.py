@@ -7,7 +7,6 @@ under Celery's names; `AlreadyQueued` has celery_once's.
 from __future__ import annotations
 
 import builtins
-import difflib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -247,5 +246,7 @@ class AlreadyQueued(ReliableTasksError):
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest of `known`, or an empty string."""
+    import difflib  # noqa: PLC0415 - only mistakes need it
+
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""

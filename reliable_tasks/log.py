@@ -2,23 +2,28 @@
 
 Everything goes through the standard library's logging, so that plain `logging` in a body, its
 `get_task_logger`, structlog and this package's own events are formatted alike. structlog itself is
-imported when `configure` is called, not before.
+imported for a terminal, or by whoever uses it, and not otherwise.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
-import re
 import sys
-import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-import msgspec
-
-from . import _state, events, signals
+from . import clock, events, signals
+from ._log_lines import (
+    EVENTS_LOGGER,
+    EventLine,
+    JsonFormatter,
+    TextFormatter,
+    as_json,
+    context,
+    event_line,
+    level_and_fields,
+)
 from ._log_output import FileTarget, LineHandler, PrintedLines, StreamTarget
+from ._log_structlog import take_in
 from .errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -26,26 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskContext", "TaskLogger", "configure", "get_logger", "get_task_logger", "level_of"]
 
-_EVENTS_LOGGER = "reliable_tasks"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL", "WARN")
-_PLAIN_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_QUOTED = frozenset(" \t=\r\n\"'")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 # Logging from a body ------------------------------------------------------------------------------
-
-
-def _context() -> dict[str, Any]:
-    """Which attempt runs here; read at each line, so that starting a body binds nothing."""
-    running = _state.current_attempt.get()
-    if running is None:
-        return {}
-    request = running.request
-    found = {"task": request.task, "id": request.id, "attempt": request.attempt}
-    if request.once_key is not None:
-        found["once_key"] = request.once_key
-    return found
 
 
 class TaskContext(logging.Filter):
@@ -53,7 +42,7 @@ class TaskContext(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the attributes; they are None outside of a body. Every record passes."""
-        found = _context()
+        found = context()
         record.task_id, record.task_name = found.get("id"), found.get("task")
         record.attempt, record.once_key = found.get("attempt"), found.get("once_key")
         return True
@@ -113,121 +102,6 @@ def get_logger(name: str) -> logging.Logger:
     return logging.getLogger(name)
 
 
-# From a record to a line --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _EventLine:
-    """An event as a log record's message: fields for our formatter, one text for any other."""
-
-    event: str
-    fields: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        shown = (f"{key}={value!r}" for key, value in self.fields.items() if value is not None)
-        return " ".join((self.event, *shown))
-
-
-def _iso(seconds: float) -> str:
-    when = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _message_and_fields(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    message = record.msg
-    if isinstance(message, _EventLine):
-        known = events.EVENTS[message.event].fields
-        ordered = {k: message.fields[k] for k in known if k in message.fields}
-        return message.event, {**ordered, **message.fields}
-    if isinstance(message, dict) and hasattr(record, "_name"):  # of a body's structlog logger
-        fields = {k: v for k, v in message.items() if k != "event"}
-        return str(message.get("event", "")), fields
-    extra = {k: v for k, v in record.__dict__.items() if k not in _PLAIN_RECORD}
-    extra.update(extra.pop("fields", None) or {})
-    return record.getMessage(), extra
-
-
-def _line_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields of a line, in the order they are shown."""
-    text, fields = _message_and_fields(record)
-    line = {
-        "timestamp": _iso(record.created),
-        "level": record.levelname.lower(),
-        "event": text,
-        "logger": record.name,
-    }
-    if not (isinstance(record.msg, _EventLine) and "id" in fields):
-        line |= _context()
-        # What says whose line it is cannot be covered by a field of the same name.
-        fields = {f"{k}_" if k in line else k: v for k, v in fields.items()}
-    line |= fields
-    if record.exc_info and record.exc_info[1] is not None:
-        error = record.exc_info[1]
-        line["exception"], line["message"] = type(error).__name__, str(error)
-        line["traceback"] = "".join(traceback.format_exception(error))
-    if record.stack_info:
-        line["stack"] = record.stack_info
-    return line
-
-
-def _shown(value: object) -> str:
-    try:
-        return str(value)
-    except Exception as error:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"<{type(value).__name__} whose __str__ raised {type(error).__name__}>"
-
-
-def _as_json(line: dict[str, Any]) -> str:
-    try:
-        return msgspec.json.encode(line, enc_hook=_shown).decode()
-    except (TypeError, ValueError, RecursionError):
-        # Keys that are no text, lone surrogates, a value that contains itself: show it as text.
-        plain = {
-            key: _shown(value).encode("utf-8", "backslashreplace").decode()
-            for key, value in line.items()
-        }
-        return msgspec.json.encode(plain).decode()
-
-
-def _escaped(text: str) -> str:
-    """Without what would move a terminal's cursor or forge a line of the log."""
-    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
-
-
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return _as_json(_line_of(record))
-
-
-class _TextFormatter(logging.Formatter):
-    """One line for people; what has several lines is indented below it."""
-
-    def __init__(self, colour: bool) -> None:
-        super().__init__()
-        from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - heavy
-
-        self._render = ConsoleRenderer(
-            colors=colour, sort_keys=False, exception_formatter=plain_traceback
-        )
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = _line_of(record)
-        below = [line.pop(key, None) for key in ("traceback", "stack")]
-        if "exception" in line:
-            line["error"] = f"{line.pop('exception')}: {line.pop('message', '')}"
-        shown = {k: self._value(v) for k, v in line.items() if v is not None}
-        shown["event"] = _escaped(line["event"]).replace("\n", "\n    ")
-        first = self._render(None, line["level"], shown)
-        rest = [_escaped(_shown(text)).rstrip().replace("\n", "\n    ") for text in below if text]
-        return "\n    ".join([str(first), *rest])
-
-    @staticmethod
-    def _value(value: object) -> str:
-        text = _shown(value)
-        # structlog quotes (and so escapes) a text with one of these, and only such a text.
-        return text if _QUOTED.intersection(text) else _escaped(text)
-
-
 # Setting it up ------------------------------------------------------------------------------------
 
 
@@ -273,11 +147,14 @@ class _Setup:
         logger.propagate = logger.parent is None
         self._undo.append(restore)
 
-    def subscribe(self, level: int) -> None:
+    def undone_by(self, function: Callable[[], object]) -> None:
+        self._undo.append(function)
+
+    def subscribe(self, level: int, own: LineHandler | None) -> None:
         # Only what will be shown: whoever emits the rest then spares itself the fields.
         names = [name for name, event in events.EVENTS.items() if event.level >= level]
         if names:
-            self._undo.append(events.subscribe(_log_event, *names))
+            self._undo.append(events.subscribe(_Told(own), *names))
 
     def redirect(self, level: int) -> None:
         log = logging.getLogger("reliable_tasks.print").log
@@ -328,6 +205,7 @@ def configure(
     threshold = level_of(level)
     printed = None if redirect_stdouts is None else level_of(redirect_stdouts)
     _setup.undo()
+    own = None
     if signals.setup_logging.receivers:
         signals.setup_logging.send(
             None, loglevel=threshold, logfile=file, format=None, colorize=colour
@@ -339,13 +217,14 @@ def configure(
         handler = LineHandler(target, _dropped)
         if json is None:
             json = not terminal
-        handler.setFormatter(_JsonFormatter() if json else _TextFormatter(_colourful(colour, out)))
-        logger = logging.getLogger(None if hijack_root else _EVENTS_LOGGER)
+        handler.setFormatter(JsonFormatter() if json else TextFormatter(_colourful(colour, out)))
+        logger = logging.getLogger(None if hijack_root else EVENTS_LOGGER)
         _setup.handle(logger, handler, threshold)
-        _take_in_structlog()
+        own = handler if json else None
+        _setup.undone_by(take_in())
         if printed is not None:
             _setup.redirect(printed)
-    _setup.subscribe(threshold)
+    _setup.subscribe(threshold, own)
     return _setup.undo
 
 
@@ -360,40 +239,43 @@ def _colourful(colour: bool | None, stream: TextIO) -> bool:
     return _is_terminal(stream) if colour is None else colour
 
 
-def _take_in_structlog() -> None:
-    """Let structlog loggers of bodies end up here too, unless the program has set them up."""
-    import structlog  # noqa: PLC0415 - heavy
+class _Told:
+    """The log's subscriber of events.
 
-    if not structlog.is_configured():
-        structlog.configure(
-            processors=[
-                structlog.contextvars.merge_contextvars,
-                structlog.stdlib.filter_by_level,
-                structlog.stdlib.PositionalArgumentsFormatter(),
-                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-            ],
-            wrapper_class=structlog.stdlib.BoundLogger,
-            logger_factory=structlog.stdlib.LoggerFactory(),
-        )
+    Args:
+        own: the handler that writes JSON, where there is one.
+    """
 
+    def __init__(self, own: LineHandler | None) -> None:
+        self._own = own
+        self._logger = logging.getLogger(EVENTS_LOGGER)
 
-def _log_event(event: str, fields: Mapping[str, Any]) -> None:
-    """The log's subscriber of events."""
-    level = events.EVENTS[event].level
-    logger = logging.getLogger(_EVENTS_LOGGER)
-    shown = dict(fields)
-    einfo = shown.pop("einfo", None)
-    if shown.pop("expected", False):  # one of the task's `throws`: not worth an alarm
-        level, einfo = logging.INFO, None
-    if not logger.isEnabledFor(level):
-        return
-    if einfo is not None:
-        shown["traceback"] = str(einfo)
-    if isinstance(shown.get("next_at"), int):
-        shown["next_at"] = _iso(shown["next_at"] / 1000)
-    logger.log(level, _EventLine(event, shown))
+    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        level, shown = level_and_fields(event, fields)
+        logger = self._logger
+        if not logger.isEnabledFor(level):
+            return
+        own = self._own
+        if own is not None and self._is_alone(own):
+            # The line that a record would become, without the record.
+            own.write(as_json(event_line(event, level, shown, clock.now_ms())))
+        else:
+            logger.log(level, EventLine(event, shown))
+
+    def _is_alone(self, own: LineHandler) -> bool:
+        """Whether nobody else sees the record: no handler, no filter, no class of one's own."""
+        logger: logging.Logger | None = self._logger
+        if self._logger.filters or own.filters or own.level:
+            return False
+        if logging.getLogRecordFactory() is not logging.LogRecord:
+            return False
+        found: list[logging.Handler] = []
+        while logger is not None:
+            found += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        return found == [own]
 
 
 def _dropped(lines: int, error: str) -> logging.LogRecord:
-    line = _EventLine("log.dropped", {"lines": lines, "error": error})
-    return logging.LogRecord(_EVENTS_LOGGER, logging.WARNING, __file__, 0, line, (), None)
+    line = EventLine("log.dropped", {"lines": lines, "error": error})
+    return logging.LogRecord(EVENTS_LOGGER, logging.WARNING, __file__, 0, line, (), None)

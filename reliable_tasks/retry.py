@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any, TypeAlias
 
+import msgspec
 import tenacity
 from tenacity.retry import retry_all, retry_any, retry_base, retry_if_exception
 from tenacity.stop import stop_all, stop_any, stop_base
@@ -54,8 +55,7 @@ _ExceptionTypes: TypeAlias = type[BaseException] | Iterable[type[BaseException]]
 _Seconds: TypeAlias = float | dt.timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One ended attempt, as the store remembers it.
 
     Attributes:
@@ -80,11 +80,10 @@ class Attempt:
     previous_delay_s: float = 0.0
     fn_name: str = ""
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What a policy says of an attempt.
 
     Attributes:

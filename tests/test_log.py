@@ -3,8 +3,6 @@
 import io
 import json
 import logging
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -163,6 +161,70 @@ def test_a_retry_is_one_line_with_all_its_fields(configure: Any) -> None:
     assert line["next_at"] == "2030-03-17T17:46:40.000Z"
     same = {key: line[key] for key in RETRY if key != "next_at"}
     assert same == {key: value for key, value in RETRY.items() if key != "next_at"}
+
+
+class Collecting(logging.Handler):
+    """A handler of the user's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.mark.usefixtures("attempt")
+@pytest.mark.parametrize("fields", [RETRY, {"note": "x", "event": "forged"}, {"einfo": "T"}])
+def test_a_line_is_the_same_whether_others_listen_or_not(
+    configure: Any, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_900_000_000.25)
+    monkeypatch.setattr("reliable_tasks.clock.now_ms", lambda: 1_900_000_000_250)
+    stream, other = configure(hijack_root=False), Collecting()
+    emit: Any = events.emit
+    emit("attempt.retried", **fields)
+    logging.getLogger("reliable_tasks").addHandler(other)
+    emit("attempt.retried", **fields)
+    logging.getLogger("reliable_tasks").removeHandler(other)
+    assert len(other.records) == 1
+    alone, with_others = stream.getvalue().splitlines()
+    assert alone == with_others
+
+
+def test_a_line_that_nobody_else_sees_is_no_record(
+    configure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = configure(hijack_root=False)
+    monkeypatch.setattr(logging.Logger, "makeRecord", None)
+    events.emit("config.note", note="x")
+    assert lines(stream)[0]["note"] == "x"
+
+
+def test_filters_and_record_factories_see_events(configure: Any) -> None:
+    stream = configure(hijack_root=False)
+
+    def refuse(_: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("reliable_tasks")
+    filtered: tuple[logging.Filterer, ...] = (logger, *logger.handlers)
+    for each in filtered:
+        each.addFilter(refuse)
+        events.emit("config.note", note="x")
+        each.removeFilter(refuse)
+    assert stream.getvalue() == ""
+    made: list[str] = []
+    factory = logging.getLogRecordFactory()
+
+    def making(*args: Any, **more: Any) -> logging.LogRecord:
+        made.append(args[0])
+        return factory(*args, **more)
+
+    logging.setLogRecordFactory(making)
+    events.emit("config.note", note="x")
+    logging.setLogRecordFactory(factory)
+    assert (made, len(lines(stream))) == (["reliable_tasks"], 1)
 
 
 def test_only_events_of_the_level_are_asked_for(configure: Any) -> None:
@@ -334,78 +396,3 @@ def test_prints_of_threads_are_kept_apart(configure: Any) -> None:
     for thread in threads:
         thread.join()
     assert sorted(line["event"] for line in lines(stream)) == ["a-a", "b-b"]
-
-
-# Destinations ------------------------------------------------------------------------------------
-
-
-class Failing(io.StringIO):
-    """A stream that can be told to fail."""
-
-    error: Exception | None = None
-
-    def write(self, text: str) -> int:
-        if self.error is not None:
-            raise self.error
-        return super().write(text)
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("closed file")]
-)
-def test_a_destination_that_fails_costs_lines_and_says_so_later(error: Exception) -> None:
-    stream = Failing()
-    undo = log.configure("INFO", stream=stream)
-    logger = get_task_logger("shop")
-    logger.info("one")
-    stream.error = error
-    logger.info("two")
-    logger.info("three")
-    stream.error = None
-    logger.info("four")
-    undo()
-    one, told, four = lines(stream)
-    assert (one["event"], four["event"]) == ("one", "four")
-    assert (told["event"], told["lines"]) == ("log.dropped", 2)
-
-
-def test_a_pipe_that_nobody_reads_blocks_no_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliable_tasks._log_output._PATIENCE_MS", 1)
-    read, write = os.pipe()
-    with os.fdopen(write, "w", encoding="utf-8") as stream:
-        undo = log.configure("INFO", stream=stream)
-        for _ in range(100):
-            get_task_logger("shop").info("x" * 4000)
-        undo()
-        os.close(read)
-
-
-def test_a_file_is_added_to_and_followed_when_it_is_moved(tmp_path: Path) -> None:
-    path = tmp_path / "worker.log"
-    path.write_text("before\n", encoding="utf-8")
-    undo = log.configure("INFO", file=str(path))
-    logger = get_task_logger("shop")
-    # In a field and not in the text: pytest itself could not report text that is no Unicode.
-    logger.info("ü", value="\ud800")
-    path.rename(tmp_path / "old.log")
-    logger.info("after")
-    undo()
-    before, first = (tmp_path / "old.log").read_text(encoding="utf-8").splitlines()
-    assert (before, json.loads(first)["event"]) == ("before", "ü")
-    assert json.loads(path.read_text(encoding="utf-8"))["event"] == "after"
-
-
-def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no/x\.log"):
-        log.configure("INFO", file=str(tmp_path / "no" / "x.log"))
-
-
-def test_structlog_is_imported_when_the_log_is_set_up_and_not_before() -> None:
-    program = (
-        "import sys; from reliable_tasks.utils.log import get_task_logger\n"
-        "get_task_logger('x').warning('hello'); print('structlog' in sys.modules)"
-    )
-    command = [sys.executable, "-c", program]
-    root = Path(__file__).parents[1]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    assert (found.stdout, found.stderr) == ("False\n", "hello\n")

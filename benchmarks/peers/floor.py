@@ -85,9 +85,14 @@ def work_on_sqlite() -> None:
 
 
 class Peer(Adapter):
+    def __init__(self) -> None:
+        self._sent = 0
+
     def send_bulk(self, count: int) -> None:
-        for first in range(0, count, FILLED):
-            some = range(first, min(first + FILLED, count))
+        until = self._sent + count
+        while self._sent < until:
+            some = range(self._sent, min(self._sent + FILLED, until))
+            self._sent = some.stop
             if ON_REDIS:
                 self._fill_redis(some)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -81,7 +80,7 @@ def _store_lines(app: App) -> list[str]:
 
 def _changed(settings: Settings) -> list[tuple[str, object]]:
     usual = Settings()
-    names = [field.name for field in dataclasses.fields(Settings)]
+    names = Settings.__struct_fields__
     return [
         (name, covered(getattr(settings, name), name))
         for name in names

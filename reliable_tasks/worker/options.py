@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from reliable_tasks.errors import ConfigError
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["WorkerOptions", "check_options", "expand_hostname"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerOptions:
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of one worker.
 
     Attributes:

@@ -6,7 +6,6 @@ that the simulation can drive it; `process` has the real ones, and the signals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
@@ -81,8 +80,7 @@ class Hands(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorOptions:
+class SupervisorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a supervisor is told.
 
     Attributes:
@@ -100,8 +98,7 @@ class SupervisorOptions:
     grace_s: float = 30.0
 
 
-@dataclass(slots=True)
-class Child:
+class Child(msgspec.Struct):
     """A child process and its session."""
 
     pid: int
@@ -113,8 +110,7 @@ class Child:
     soft_told: int = 0
 
 
-@dataclass(slots=True)
-class _Burial:
+class _Burial(msgspec.Struct):
     """A dead child whose claims the store has yet to be told of."""
 
     child: Child
@@ -122,8 +118,7 @@ class _Burial:
     how: str
 
 
-@dataclass(slots=True)
-class _Backoff:
+class _Backoff(msgspec.Struct):
     """Grows while something fails."""
 
     until: float = 0.0
@@ -134,14 +129,13 @@ class _Backoff:
         self.until = now + self.delay_s
 
 
-@dataclass(slots=True)
-class _Due:
+class _Due(msgspec.Struct):
     """When the regular duties come up next."""
 
     heartbeat: float = 0.0
     housekeeping: float = 0.0
-    store: _Backoff = field(default_factory=_Backoff)
-    spawn: _Backoff = field(default_factory=_Backoff)
+    store: _Backoff = msgspec.field(default_factory=_Backoff)
+    spawn: _Backoff = msgspec.field(default_factory=_Backoff)
 
 
 class Supervisor:
@@ -186,16 +180,16 @@ class Supervisor:
                 self._burials.clear()
 
     def _duties(self, now: float) -> None:
-        """What needs the store: in this order, so that work is given back before more is taken."""
+        """What needs the store: children come before the care for what others have left behind."""
         self._bury()
         if now >= self._due.heartbeat:
             self._due.heartbeat = now + self._options.heartbeat_s
             self._heartbeat(now)
+        if self.stopping is Stopping.NO and now >= self._due.spawn.until:
+            self._replenish(now)
         if now >= self._due.housekeeping:
             self._due.housekeeping = now + _HOUSEKEEPING_S
             self._housekeep()
-        if self.stopping is Stopping.NO and now >= self._due.spawn.until:
-            self._replenish(now)
 
     def next_due(self, now: float) -> float:
         """When `step` is to be called again, if nothing happens before."""

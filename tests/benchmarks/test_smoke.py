@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import probe, report
+from benchmarks import probe, profile_worker, report
 from benchmarks.goals import verdicts
 from benchmarks.results import Results
 from benchmarks.systems import PEERS, systems_of
@@ -95,3 +95,38 @@ def test_bodies_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     probe.clear(tmp_path)
     probe.hit()
     assert probe.look(tmp_path).bodies == 1
+
+
+def test_a_profile_tells_threads_and_functions_apart() -> None:
+    base = "thread (1): MainThread;main (x.py:1);PreforkPool.run (/a/site-packages/rt/prefork.py:3)"
+    threads = profile_worker.read(
+        [
+            f"{base};begin (rt/executor.py:4);loads (/usr/lib/python3.11/json.py:9) 3",
+            f"{base};begin (rt/executor.py:7) 1",
+            "thread (2): c;Thread.run (threading.py:9);Feed._pump (rt/feed.py:1);f (<string>:2) 5",
+            "thread (1): MainThread;importing (y.py:1) 90",
+        ]
+    )
+    bodies, consumer = threads["the bodies"], threads["the consumer"]
+    assert (bodies.looks, consumer.looks) == (4, 5)
+    assert bodies.alone == {"loads (json.py)": 3, "begin (rt/executor.py)": 1}
+    assert (
+        bodies.within["begin (rt/executor.py)"]
+        == bodies.within["PreforkPool.run (rt/prefork.py)"]
+        == 4
+    )
+    assert consumer.alone == {"f (<string>)": 5}
+    assert "| `loads (json.py)` | 75.0% | 75.0% |" in profile_worker.table(bodies, 1)
+
+
+def test_the_round_trips_of_the_fastest_peer_are_the_measure() -> None:
+    results = Results()
+    for name, p50, p99 in (
+        ("reliable_tasks, Redis", 2.0, 9.0),
+        ("Huey, Redis", 5.0, 10.0),
+        ("taskiq, streams", 6.0, 7.0),
+    ):
+        results.add("latency", name, {"start_p50": 1.0, "round_p50": p50, "round_p99": p99})
+    found = {v.goal: (v.found, v.reached) for v in verdicts(results, SYSTEMS)}
+    assert found["Round trip p50, idle: half of the fastest peer"] == ("0.40 x", True)
+    assert found["Round trip p99, idle: under that peer's"] == ("0.90 x", True)

@@ -5,7 +5,7 @@ cluster they live on one node; each script declares `prefix(namespace)` as its o
 the others as told here.
 
     m:<id>             string  a record; deleted by `drop` and, past its time to live, by `reap`
-    p:<id>             string  a payload of over a KiB; goes when it is not needed, or with its record
+    p:<id>             string  a payload of over a KiB, until it is not needed any more
     in:<id>            hash    what parents left for a message; goes with its record
     step:<id>          hash    recorded steps; goes with its record
     q:<queue>          zset    queued messages by priority and sequence
