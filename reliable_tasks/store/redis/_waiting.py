@@ -16,7 +16,7 @@ from reliable_tasks.clock import monotonic
 from reliable_tasks.ids import new_id
 
 from . import keys
-from ._connect import Line, Server
+from ._server import Line, Server
 
 __all__ = ["WAIT_SECONDS", "Waiting"]
 
@@ -78,7 +78,6 @@ class Waiting:
 
     def _block(self, line: Line, lists: list[str], timeout: float, wake_fd: int) -> bool:
         number = line.number
-        line.drain()
         line.send("BLPOP", *lists, max(timeout, 0.001))
         replied, interrupted = line.ready(timeout + GRACE_SECONDS, wake_fd)
         if not replied and interrupted:
@@ -126,7 +125,6 @@ class Waiting:
         if not channels:
             return False
         with self._server.line(channels[0]) as line:
-            line.drain()
             line.send("SUBSCRIBE", *channels)
             for _ in channels:
                 line.receive()
