@@ -106,8 +106,6 @@ def _message(node: Node, app: App, root_id: str, joins: bool) -> Message:
     if task is not None and task.typing and node.takes != "errback":
         task.check_arguments((_ANYTHING, *args) if node.takes else args, call.kwargs)
     options = {
-        **(task.call_defaults if task else {}),
-        **app.route(call.task),
         **node.part_of,
         **{name: value for name, value in call.options.items() if name not in _PUBLISH},
         "task_id": call.id,
@@ -115,8 +113,8 @@ def _message(node: Node, app: App, root_id: str, joins: bool) -> Message:
     }
     # A node that waits gets its once-key when its arguments are there: a key held by a message
     # that cannot start yet could make its own parent wait for it.
-    known = None if node.waits else task
-    message = calls.build_message(app, call.task, args, call.kwargs, options, known)
+    keyed = not node.waits
+    message = calls.build_message(app, call.task, args, call.kwargs, options, task, keyed=keyed)
     headers = decode_headers(message.headers)
     if node.takes:
         headers = msgspec.structs.replace(headers, takes=node.takes, shape=node.shape)
