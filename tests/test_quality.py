@@ -24,7 +24,6 @@ MAX_FUNCTION = 50
 LONG_FILES = {
     "reliable_tasks/app.py": 409,
     "reliable_tasks/canvas/signatures.py": 402,
-    "reliable_tasks/result.py": 407,
     "reliable_tasks/retry.py": 402,
     "reliable_tasks/store/values.py": 478,
     "reliable_tasks/task.py": 439,
