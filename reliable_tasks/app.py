@@ -303,11 +303,9 @@ class App:
         options.pop("link", None)
         options.pop("link_error", None)
         message = calls.build_message(self, name, call, named, options, task)
-        return self.send_message(message, task, options)
+        return self.send_message(message, options)
 
-    def send_message(
-        self, message: Message, task: Task[Any, Any] | None, options: Mapping[str, Any]
-    ) -> AsyncResult[Any]:
+    def send_message(self, message: Message, options: Mapping[str, Any]) -> AsyncResult[Any]:
         """Enqueue one message and give the handle on it.
 
         Raises:
@@ -315,15 +313,24 @@ class App:
         """
         batch = Batch(messages=(message,), durable=options.get("durable"))
         receipt = self.enqueue(batch, options).receipts[0]
-        if duplicate_is_error(task, receipt.kind, options):
+        self.check_receipt(receipt, message, options)
+        return self.handle_of(receipt, message.task)
+
+    def check_receipt(self, receipt: Receipt, message: Message, options: Mapping[str, Any]) -> None:
+        """Raise `AlreadyQueued` if the once-key of a message is held, and that is an error."""
+        if receipt.kind != ReceiptKind.DUPLICATE:
+            return
+        if duplicate_is_error(self.tasks.get(message.task), receipt.kind, options):
             key = message.once.key if message.once else None
             raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)
-        return self.handle_of(receipt)
 
-    def handle_of(self, receipt: Receipt) -> AsyncResult[Any]:
+    def handle_of(self, receipt: Receipt, task_name: str | None = None) -> AsyncResult[Any]:
         """The handle that a receipt stands for: on the message there already for a duplicate."""
-        other = receipt.holder if receipt.holder and receipt.kind != ReceiptKind.JOINED else None
-        result = AsyncResult[Any](other or receipt.id, app=self)
+        result: AsyncResult[Any]
+        if receipt.holder and receipt.kind != ReceiptKind.JOINED:
+            result = AsyncResult(receipt.holder, app=self)
+        else:
+            result = AsyncResult(receipt.id, task_name=task_name, app=self)
         result.receipt = receipt
         return result
 

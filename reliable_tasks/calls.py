@@ -235,6 +235,7 @@ def build_message(
     task: Task[Any, Any] | None = None,
     *,
     keyed: bool = True,
+    made_id: str | None = None,
 ) -> Message:
     """The message of one call.
 
@@ -246,6 +247,7 @@ def build_message(
         options: those of `CALL_OPTIONS`; None among them means not given.
         task: None when its name is all that is known here.
         keyed: give the message of a once-task its once-lock.
+        made_id: its id, where one was made for it already; the option `task_id` is the user's own.
 
     Raises:
         ConfigError: an option is unknown, or its value is not possible.
@@ -255,7 +257,8 @@ def build_message(
     if options:
         _check_options(options)
     merged = dict(task.call_defaults) if task else {}
-    merged.update(app.route(name))
+    if app.settings.task_routes:
+        merged.update(app.route(name))
     merged.update({k: x for k, x in options.items() if x is not None})
     own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
     common = _common(app, name, merged)
@@ -267,7 +270,7 @@ def build_message(
     running, given_id = current_attempt.get(), own.get("task_id")
     parent = running.request if running else None
     return Message(
-        id=given_id or ids.new_id(),
+        id=given_id or made_id or ids.new_id(),
         payload=dumps_call(args, kwargs, common.serializer),
         headers=packed,
         once=once,

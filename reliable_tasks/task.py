@@ -180,7 +180,7 @@ class Task(Generic[P, R]):
             linked: AsyncResult[R] = sig.apply_async(**options)
             return linked
         message = calls.build_message(self.app, self.name, call, named, options, self)
-        return self.app.send_message(message, self, options)
+        return self.app.send_message(message, options)
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError when the arguments do not fit the function."""
