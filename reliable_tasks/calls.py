@@ -87,10 +87,10 @@ def call_args(args: Any) -> tuple[Any, ...]:
     """
     if args is None:
         return ()
-    if isinstance(args, str | bytes | numbers.Number):
-        return (args,)
     if isinstance(args, list | tuple):
         return tuple(args)
+    if isinstance(args, str | bytes | numbers.Number):
+        return (args,)
     raise ConfigError(f"args must be a list or a tuple, not {args!r}; write args=({args!r},)")
 
 

@@ -16,6 +16,7 @@ from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
 
 from .arguments import nested
 from .compile import Graph, Node, Spec, compile_plan
+from .packer import Packer
 from .plan import Call, Plan, plan_of
 
 if TYPE_CHECKING:
@@ -192,55 +193,20 @@ def enqueue_many(app: App, signatures: Iterable[Signature]) -> list[Any]:
     """Enqueue many signatures in as few steps as there are batches; see `App.enqueue_many`."""
     if app.settings.task_always_eager:
         return [sig.apply() for sig in signatures]
-    results, packer = list[Any](), _Packer(app)
-    for sig in signatures:
-        plan, publish = _planned(sig, (), None, {})
-        if _is_lone(plan):
-            packer.add(len(results), plan, publish)
-            results.append(None)
-            if len(packer) == app.settings.max_batch:
-                packer.flush(results)
-            continue
-        graph, receipts = compile_plan(plan), dict[str, Receipt]()
-        if graph.nodes:
-            receipts = _store(app, messages_of(graph, app), publish)
-            _check_duplicates(graph, receipts)
-        results.append(handles_of(graph, app, receipts))
-    packer.flush(results)
+    results = list[Any]()
+    with Packer(app, results) as packer:
+        for sig in signatures:
+            plan, publish = _planned(sig, (), None, {})
+            if _is_lone(plan):
+                packer.add(plan, _lone_message(plan, app), publish)
+                continue
+            graph, receipts = compile_plan(plan), dict[str, Receipt]()
+            if graph.nodes:
+                receipts = _store(app, messages_of(graph, app), publish)
+                _check_duplicates(graph, receipts)
+            results.append(handles_of(graph, app, receipts))
+        packer.flush()
     return results
-
-
-class _Packer:
-    """Lone messages that go to the store together."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._held = list[tuple[int, Call, Message]]()
-        self._publish = dict[str, Any]()
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, at: int, call: Call, publish: dict[str, Any]) -> None:
-        self._held.append((at, call, _lone_message(call, self._app)))
-        if publish:
-            self._publish.update(publish)
-
-    def flush(self, results: list[Any]) -> None:
-        """Store them and put their handles where they belong.
-
-        Raises:
-            AlreadyQueued: one that must not be a duplicate is one; the others are stored.
-        """
-        held, publish = self._held, self._publish
-        self._held, self._publish = [], {}
-        if not held:
-            return
-        batch = Batch(messages=tuple([m for _, _, m in held]), durable=publish.get("durable"))
-        receipts = self._app.enqueue(batch, publish).receipts
-        for (at, call, message), receipt in zip(held, receipts, strict=True):
-            self._app.check_receipt(receipt, message, call.options)
-            results[at] = self._app.handle_of(receipt, call.task)
 
 
 # Handles -----------------------------------------------------------------------------------------
