@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, ReliableTasksError
@@ -10,11 +11,18 @@ from .retry import RetryPolicy
 from .store.values import ReceiptKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .task import Task
 
-__all__ = ["check_task_options", "classes_of", "duplicate_is_error", "signature_of"]
+__all__ = [
+    "check_arguments",
+    "check_task_options",
+    "classes_of",
+    "duplicate_is_error",
+    "positional_range",
+    "signature_of",
+]
 
 _PLAIN_SIGNATURE = inspect.Signature(
     [
@@ -40,6 +48,34 @@ def signature_of(run: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(run)
     except (TypeError, ValueError):  # some builtins tell nothing of their arguments
         return _PLAIN_SIGNATURE
+
+
+def positional_range(signature: inspect.Signature) -> tuple[int, int]:
+    """The least and the most arguments of a call that has positional ones alone.
+
+    The most is below the least where there is no such call: an argument has to be named.
+    """
+    kinds, least, most = inspect.Parameter, 0, 0
+    for parameter in signature.parameters.values():
+        needed = parameter.default is kinds.empty
+        if parameter.kind in {kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD}:
+            least, most = least + needed, most + 1
+        elif parameter.kind is kinds.VAR_POSITIONAL:
+            most = sys.maxsize
+        elif parameter.kind is kinds.KEYWORD_ONLY and needed:
+            return 1, 0
+    return least, most
+
+
+def check_arguments(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError when the arguments do not fit a task's function."""
+    least, most = task.positional
+    if not kwargs and least <= len(args) <= most:
+        return  # as nearly all do; to bind them costs as much as all the rest of a call
+    try:
+        task.signature_of_call.bind(*args, **kwargs)
+    except TypeError as exc:
+        raise TypeError(f"{task.name}(): {exc}") from None
 
 
 def classes_of(classes: Any) -> tuple[type[BaseException], ...]:

@@ -48,7 +48,7 @@ class Watcher:
                 seen = {r.id: r.version for r, _, _ in self._waiting}
                 app = self._waiting[0][0].app if self._waiting else None
             if app is not None:
-                app.store.wait(seen, _LONGEST_WAIT_S)
+                app.store.wait(seen, _LONGEST_WAIT_S, ended=True)
 
 
 watcher = Watcher()

@@ -8,15 +8,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
-from . import _state, calls, events, signals
+from . import _state, calls, signals
+from ._publish import publish
 from ._task_options import duplicate_is_error
 from .builtins import register_builtins
 from .config import Conf, Settings, check_backend, exception_classes, store_url
-from .errors import AlreadyQueued, ConfigError, StoreUnavailable
+from .errors import AlreadyQueued, ConfigError
 from .groups import GroupResult
 from .registry import TaskRegistry, task_of_function
 from .result import AsyncResult
-from .retry import publish_retrying
 from .serialization import SafeExceptions
 from .store import open_store
 from .store.values import Batch, Enqueued, Receipt, ReceiptKind
@@ -79,6 +79,7 @@ class App:
         self.exceptions = SafeExceptions()
         self.conf = Conf()
         self.conf.load_env(os.environ)
+        self.commons: dict[str, calls.Common] = {}
         self._store: Store | None = None
         self._checked: Settings | None = None
         self.notes: list[str] = []
@@ -302,11 +303,9 @@ class App:
         options.pop("link", None)
         options.pop("link_error", None)
         message = calls.build_message(self, name, call, named, options, task)
-        return self.send_message(message, task, options)
+        return self.send_message(message, options)
 
-    def send_message(
-        self, message: Message, task: Task[Any, Any] | None, options: Mapping[str, Any]
-    ) -> AsyncResult[Any]:
+    def send_message(self, message: Message, options: Mapping[str, Any]) -> AsyncResult[Any]:
         """Enqueue one message and give the handle on it.
 
         Raises:
@@ -314,42 +313,30 @@ class App:
         """
         batch = Batch(messages=(message,), durable=options.get("durable"))
         receipt = self.enqueue(batch, options).receipts[0]
-        if duplicate_is_error(task, receipt.kind, options):
+        self.check_receipt(receipt, message, options)
+        return self.handle_of(receipt, message.task)
+
+    def check_receipt(self, receipt: Receipt, message: Message, options: Mapping[str, Any]) -> None:
+        """Raise `AlreadyQueued` if the once-key of a message is held, and that is an error."""
+        if receipt.kind != ReceiptKind.DUPLICATE:
+            return
+        if duplicate_is_error(self.tasks.get(message.task), receipt.kind, options):
             key = message.once.key if message.once else None
             raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)
-        return self.handle_of(receipt)
 
-    def handle_of(self, receipt: Receipt) -> AsyncResult[Any]:
+    def handle_of(self, receipt: Receipt, task_name: str | None = None) -> AsyncResult[Any]:
         """The handle that a receipt stands for: on the message there already for a duplicate."""
-        same = receipt.kind in {ReceiptKind.CREATED, ReceiptKind.JOINED}
-        result = self.AsyncResult(receipt.id if same or not receipt.holder else receipt.holder)
+        result: AsyncResult[Any]
+        if receipt.holder and receipt.kind != ReceiptKind.JOINED:
+            result = AsyncResult(receipt.holder, app=self)
+        else:
+            result = AsyncResult(receipt.id, task_name=task_name, app=self)
         result.receipt = receipt
         return result
 
     def enqueue(self, batch: Batch, options: Mapping[str, Any] | None = None) -> Enqueued:
         """Store a batch, trying again while the store is away (as `retry_policy` says)."""
-        options = options or {}
-        settings = self.settings
-        for message in batch.messages:
-            signals.before_task_publish.send(message.task, message=message)
-        policy = options.get("retry_policy") or settings.task_publish_retry_policy
-        if options.get("retry", settings.task_publish_retry):
-            again = publish_retrying(policy, StoreUnavailable)
-            enqueued: Enqueued = again(self.store.enqueue, batch)
-        else:
-            enqueued = self.store.enqueue(batch)
-        for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
-            if receipt.kind != ReceiptKind.CREATED:
-                events.emit(
-                    "message.duplicate",
-                    id=receipt.id,
-                    task=message.task,
-                    kind=receipt.kind,
-                    holder=receipt.holder,
-                    once_key=message.once.key if message.once else None,
-                )
-            signals.after_task_publish.send(message.task, message=message, receipt=receipt)
-        return enqueued
+        return publish(self.store, batch, self.settings, options or {})
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:
         """Enqueue many calls in few steps: much faster than one by one.

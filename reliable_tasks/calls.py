@@ -6,7 +6,9 @@ import datetime as dt
 import numbers
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from . import ids
 from ._state import current_attempt
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .app import App
+    from .config import Settings
     from .request import Running
     from .task import Task
 
@@ -73,6 +76,8 @@ _MEANINGLESS = frozenset(
 )
 """Celery's options that are taken and need nothing here (those of the publish are the app's)."""
 
+_KNOWN = CALL_OPTIONS | _MEANINGLESS
+
 
 def call_args(args: Any) -> tuple[Any, ...]:
     """Arguments as a tuple; a lone value, as in `args=(10)`, counts as one argument.
@@ -82,10 +87,10 @@ def call_args(args: Any) -> tuple[Any, ...]:
     """
     if args is None:
         return ()
-    if isinstance(args, str | bytes | numbers.Number):
-        return (args,)
     if isinstance(args, list | tuple):
         return tuple(args)
+    if isinstance(args, str | bytes | numbers.Number):
+        return (args,)
     raise ConfigError(f"args must be a list or a tuple, not {args!r}; write args=({args!r},)")
 
 
@@ -130,9 +135,9 @@ def span_ms(name: str, value: Any) -> int:
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    for name in options:
-        if name not in CALL_OPTIONS and name not in _MEANINGLESS:
-            raise ConfigError(f"unknown option {name!r}{suggest(name, CALL_OPTIONS)}")
+    if not options.keys() <= _KNOWN:
+        name = next(name for name in options if name not in _KNOWN)
+        raise ConfigError(f"unknown option {name!r}{suggest(name, CALL_OPTIONS)}")
     if options.get("eta") is not None and options.get("countdown") is not None:
         raise ConfigError("give either countdown or eta, not both")
     soft, hard = options.get("soft_time_limit"), options.get("time_limit")
@@ -146,11 +151,79 @@ def _priority(value: object) -> int:
     return value
 
 
-def _origin() -> str:
-    return f"{os.getpid()}@{_HOST}"
-
-
 _HOST = socket.gethostname()
+
+
+class Common(NamedTuple):
+    """What the messages of calls of one task have in common as long as their options are the same.
+
+    Attributes:
+        settings: in force then.
+        pid: of the process, which is part of the headers.
+        options: those of the task, its route and the call.
+        serializer: of the payload.
+        headers: of a message without a once-key.
+        packed: the same, encoded.
+        fields: of the message.
+    """
+
+    settings: Settings
+    pid: int
+    options: dict[str, Any]
+    serializer: str
+    headers: Headers
+    packed: bytes
+    fields: dict[str, Any]
+
+    def holds(self, settings: Settings, options: dict[str, Any]) -> bool:
+        """Whether it is what a call with these options, now and here, has in common with others."""
+        return settings is self.settings and options == self.options and self.pid == os.getpid()
+
+
+_OF_ONE_MESSAGE = frozenset({"once", "parent_id", "root_id", "task_id"})
+_COMPARABLE = frozenset({str, int})
+_MOST_COMMONS = 1000
+
+
+def _common(app: App, name: str, options: dict[str, Any]) -> Common:
+    """What is common to calls with these options: found again where they are what they last were.
+
+    Only text and whole numbers are compared: what is equal may still be of another type (1, True),
+    and a dictionary may be changed by its owner between two calls.
+    """
+    settings, lasting = app.settings, all(type(x) in _COMPARABLE for x in options.values())
+    known = app.commons.get(name)
+    if lasting and known is not None and known.holds(settings, options):
+        return known
+    serializer = canonical_serializer(options.get("serializer") or settings.task_serializer)
+    headers = Headers(
+        serializer=serializer,
+        time_limit=options.get("time_limit"),
+        soft_time_limit=options.get("soft_time_limit"),
+        ignore_result=options.get("ignore_result"),
+        shadow=options.get("shadow"),
+        user=options.get("headers"),
+        group=options.get("group_id"),
+        chord=options.get("chord"),
+        chain=options.get("chain"),
+        origin=f"{os.getpid()}@{_HOST}",
+    )
+    fields = {
+        "task": name,
+        "queue": options.get("queue") or options.get("routing_key") or settings.task_default_queue,
+        "priority": _priority(options.get("priority", settings.task_default_priority)),
+        "max_deliveries": settings.max_deliveries,
+        "result_ttl_ms": app.result_ttl_ms,
+        "failure_ttl_ms": app.failure_ttl_ms,
+        **_timing(app, options),
+    }
+    packed = encode_headers(headers)
+    common = Common(settings, os.getpid(), options, serializer, headers, packed, fields)
+    if lasting:
+        if len(app.commons) >= _MOST_COMMONS:
+            app.commons.clear()
+        app.commons[name] = common
+    return common
 
 
 def build_message(
@@ -160,58 +233,51 @@ def build_message(
     kwargs: dict[str, Any],
     options: Mapping[str, Any],
     task: Task[Any, Any] | None = None,
+    *,
+    keyed: bool = True,
+    made_id: str | None = None,
 ) -> Message:
-    """The message of one call. `task` is None when its name is all that is known here.
+    """The message of one call.
+
+    Args:
+        app: whose call it is.
+        name: of the task.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: those of `CALL_OPTIONS`; None among them means not given.
+        task: None when its name is all that is known here.
+        keyed: give the message of a once-task its once-lock.
+        made_id: its id, where one was made for it already; the option `task_id` is the user's own.
 
     Raises:
         ConfigError: an option is unknown, or its value is not possible.
         CodecError: an argument cannot be encoded.
         MessageTooLarge: the encoded arguments are larger than `max_message_bytes`.
     """
-    settings = app.settings
-    _check_options(options)
+    if options:
+        _check_options(options)
     merged = dict(task.call_defaults) if task else {}
-    if settings.task_routes:
+    if app.settings.task_routes:
         merged.update(app.route(name))
     merged.update({k: x for k, x in options.items() if x is not None})
-    serializer = canonical_serializer(merged.get("serializer") or settings.task_serializer)
-    given_id = merged.get("task_id")
-    running = current_attempt.get()
-    message_id = given_id or ids.new_id()
-    timing = _timing(app, merged)
-    once = None
-    if task is not None and not merged.get("takes"):
-        once = once_lock(task, args, kwargs, merged.get("once"))
-    headers = Headers(
-        serializer=serializer,
-        time_limit=merged.get("time_limit"),
-        soft_time_limit=merged.get("soft_time_limit"),
-        ignore_result=merged.get("ignore_result"),
-        shadow=merged.get("shadow"),
-        user=merged.get("headers"),
-        group=merged.get("group_id"),
-        chord=merged.get("chord"),
-        chain=merged.get("chain"),
-        origin=_origin(),
-        once_label=once_label(name, task.signature_of_call, args, kwargs, task.once_options.keys)
-        if once and task and task.once_options
-        else None,
-    )
+    own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
+    common = _common(app, name, merged)
+    once, packed = None, common.packed
+    if keyed and task is not None and task.once_options is not None:
+        once = once_lock(task, args, kwargs, own.get("once"))
+        label = once_label(name, task.signature_of_call, args, kwargs, task.once_options.keys)
+        packed = encode_headers(msgspec.structs.replace(common.headers, once_label=label))
+    running, given_id = current_attempt.get(), own.get("task_id")
+    parent = running.request if running else None
     return Message(
-        id=message_id,
-        task=name,
-        queue=merged.get("queue") or merged.get("routing_key") or settings.task_default_queue,
-        priority=_priority(merged.get("priority", settings.task_default_priority)),
-        payload=dumps_call(args, kwargs, serializer),
-        headers=encode_headers(headers),
+        id=given_id or made_id or ids.new_id(),
+        payload=dumps_call(args, kwargs, common.serializer),
+        headers=packed,
         once=once,
-        max_deliveries=settings.max_deliveries,
-        result_ttl_ms=app.result_ttl_ms,
-        failure_ttl_ms=app.failure_ttl_ms,
-        root_id=merged.get("root_id") or (running.request.root_id or "" if running else ""),
-        parent_id=merged.get("parent_id") or (running.request.id if running else None),
+        root_id=own.get("root_id") or (parent.root_id or "" if parent else ""),
+        parent_id=own.get("parent_id") or (parent.id if parent else None),
         token=_token(running) if given_id else "",
-        **timing,
+        **common.fields,
     )
 
 

@@ -145,9 +145,8 @@ class Conf(Mapping[str, Any]):
         """
         self._load_pending()
         snapshot = self._snapshot
-        if snapshot is not None and all(
-            self._raw(name) == seen for name, seen in self._seen.items()
-        ):
+        seen = self._seen
+        if snapshot is not None and (not seen or all(self._raw(n) == x for n, x in seen.items())):
             return snapshot
         given = {name for name in (*self._values, *self._environment) if name in described}
         snapshot = Settings(**{name: self._frozen(name) for name in given})

@@ -206,7 +206,7 @@ class GroupResult:
                     f"group {self.id}: {watched[0].id} and others had not ended after {timeout:g} s"
                 )
             seen = {leaf.id: leaf.version for leaf in watched}
-            self.app.store.wait(seen, min(left, _LONGEST_WAIT_S))
+            self.app.store.wait(seen, min(left, _LONGEST_WAIT_S), ended=True)
             if on_interval is not None:
                 on_interval()
 

@@ -6,12 +6,12 @@ import asyncio
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from . import _state, clock
+from . import _state
 from ._states import PROPAGATED, exception_of, state_of
 from ._then import watcher
+from ._wait import wait_for_end
 from .builtins import extension_of
-from .errors import ReliableTasksError, StoreUnavailable
-from .errors import TimeoutError as ResultTimeoutError
+from .errors import ReliableTasksError
 from .message import FINAL_STATES, State, decode_headers
 from .serialization import decode_failure, loads, loads_call
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["PROPAGATED", "AsyncResult", "allow_join_result", "state_of"]
 
 R = TypeVar("R")
-_LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
-_STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
-_STORE_PAUSE_S = 0.1
 
 
 class allow_join_result:  # noqa: N801 - Celery's name
@@ -244,7 +241,10 @@ class AsyncResult(Generic[R]):
                 "Never call result.get() within a task! It can wait for its own worker for ever; "
                 "use a chain or a chord, or `with allow_join_result():` if you know it cannot."
             )
-        record = self._wait(timeout, on_message, on_interval)
+        tell = None
+        if on_message is not None:
+            tell = lambda record: on_message(self._as_dict(record, self._value_of(record)))  # noqa: E731
+        record = wait_for_end(self, self._read, timeout, tell, on_interval)
         value = self._value_of(record)
         if on_message is not None:
             on_message(self._as_dict(record, value))
@@ -255,43 +255,6 @@ class AsyncResult(Generic[R]):
         return value  # type: ignore[no-any-return]
 
     wait = get
-
-    def _wait(
-        self,
-        timeout: float | None,
-        on_message: Callable[[dict[str, Any]], Any] | None,
-        on_interval: Callable[[], Any] | None,
-    ) -> Record:
-        deadline = None if timeout is None else clock.monotonic() + timeout
-        told: int | None = None
-        record = self._read()  # a store that is away from the start is told at once
-        while True:
-            if record is not None and record.state in FINAL_STATES:
-                return record
-            news = record is not None and record.progress_state is not None
-            if on_message is not None and news and record and told != record.version:
-                told = record.version
-                on_message(self._as_dict(record, self._value_of(record)))
-            left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
-            if left <= 0:
-                raise ResultTimeoutError(f"message {self.id} had not ended after {timeout:g} s")
-            record = self._read_later(min(left, _LONGEST_WAIT_S), deadline) or record
-            if on_interval is not None:
-                on_interval()
-
-    def _read_later(self, wait_s: float, deadline: float | None) -> Record | None:
-        """The record once it may have changed; a store that goes away meanwhile is given time."""
-        patient_until = clock.monotonic() + _STORE_AWAY_S
-        if deadline is not None:
-            patient_until = min(patient_until, deadline)
-        while True:
-            try:
-                self.app.store.wait({self.id: self.version}, wait_s)
-                return self._read()
-            except StoreUnavailable:
-                if clock.monotonic() >= patient_until:
-                    raise
-                clock.sleep(_STORE_PAUSE_S)
 
     def _as_dict(self, record: Record, value: Any) -> dict[str, Any]:
         return {
@@ -376,7 +339,7 @@ class AsyncResult(Generic[R]):
         ids = lineage(self)
         reply = self.app.store.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")[0]
         if wait and reply.found == "running":
-            self._wait(timeout, None, None)
+            wait_for_end(self, self._read, timeout)
         return reply.found
 
     def __str__(self) -> str:

@@ -399,27 +399,3 @@ def _checked_delay(delay_s: float) -> float:
     if not delay_s >= 0:  # also true of a NaN
         raise ValueError(f"the wait gave {delay_s!r} seconds")
     return min(float(delay_s), _MAX_DELAY_S)
-
-
-def publish_retrying(policy: Mapping[str, Any], error: type[BaseException]) -> tenacity.Retrying:
-    """A caller that repeats an enqueue while the store is away: Celery's publish `retry_policy`.
-
-    It sleeps between the tries, unlike everything else here, because its caller waits for the
-    answer. An enqueue is idempotent by its message's id, so repeating it is safe.
-
-    Args:
-        policy: `max_retries` (None for ever), `interval_start`, `interval_step` and
-            `interval_max`, in seconds.
-        error: the exception that means "away"; any other is raised at once.
-    """
-    limit = policy.get("max_retries", DEFAULT_MAX_RETRIES)
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(error),
-        stop=tenacity.stop_never if limit is None else tenacity.stop_after_attempt(limit + 1),
-        wait=tenacity.wait_incrementing(
-            start=policy.get("interval_start", 0),
-            increment=policy.get("interval_step", 0.2),
-            max=policy.get("interval_max", 1),
-        ),
-        reraise=True,
-    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
-from . import _state, calls
-from ._task_options import check_task_options, classes_of, signature_of
+from . import _state, _task_options, calls
 from .errors import AlreadyQueued, ConfigError, MaxRetriesExceededError, Retry
 from .once import OnceOptions, check_keys, once_key
 from .request import Request
@@ -73,6 +72,7 @@ class Task(Generic[P, R]):
     __wrapped__: Callable[..., Any]
     once_options: OnceOptions | None
     signature_of_call: inspect.Signature
+    positional: tuple[int, int]
     call_defaults: dict[str, Any]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -171,7 +171,8 @@ class Task(Generic[P, R]):
         call, named = calls.call_args(args), dict(kwargs or {})
         if self.typing:
             self.check_arguments(call, named)
-        options.update(task_id=task_id, shadow=shadow)
+        own = {"task_id": task_id, "shadow": shadow}
+        options |= {name: value for name, value in own.items() if value is not None}
         if self.app.settings.task_always_eager:
             return self.apply(call, named, task_id=task_id, link=link, link_error=link_error)
         if link or link_error:
@@ -179,14 +180,11 @@ class Task(Generic[P, R]):
             linked: AsyncResult[R] = sig.apply_async(**options)
             return linked
         message = calls.build_message(self.app, self.name, call, named, options, self)
-        return self.app.send_message(message, self, options)
+        return self.app.send_message(message, options)
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError when the arguments do not fit the function."""
-        try:
-            self.signature_of_call.bind(*args, **kwargs)
-        except TypeError as exc:
-            raise TypeError(f"{self.name}(): {exc}") from None
+        _task_options.check_arguments(self, args, kwargs)
 
     def apply(
         self,
@@ -389,8 +387,9 @@ class Task(Generic[P, R]):
         """
         self.app = app
         where = f"task {self.name}"
-        check_task_options(self, where)
-        self.signature_of_call = signature_of(self.run)
+        _task_options.check_task_options(self, where)
+        self.signature_of_call = _task_options.signature_of(self.run)
+        self.positional = _task_options.positional_range(self.signature_of_call)
         self.policy = self.retry_policy or policy_from_options(
             autoretry_for=self.autoretry_for,
             dont_autoretry_for=self.dont_autoretry_for,
@@ -409,7 +408,7 @@ class Task(Generic[P, R]):
         names = ("queue", "priority", "serializer", "expires")
         values = {name: getattr(self, name) for name in names}
         self.call_defaults = {k: x for k, x in values.items() if x is not None}
-        for cls in (*self.throws, *classes_of(self.autoretry_for)):
+        for cls in (*self.throws, *_task_options.classes_of(self.autoretry_for)):
             app.exceptions.register(cls)
 
 

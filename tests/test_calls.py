@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import os
-from typing import Any
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reliable_tasks import App, OnceTask
 from reliable_tasks.calls import build_message, call_args
 from reliable_tasks.errors import CodecError, ConfigError
+from reliable_tasks.ids import new_id
 from reliable_tasks.message import Message, decode_headers
 from reliable_tasks.serialization import loads_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -146,3 +153,77 @@ def test_once_of_a_single_call_overrides_the_tasks(app: App) -> None:
     message = build(app, 1, once={"graceful": True, "timeout": 5})
     assert message.once is not None
     assert (message.once.on_conflict, message.once.timeout_ms) == ("return", 5000)
+
+
+# What calls have in common is worked out once ----------------------------------------------------
+
+
+def test_settings_options_and_the_process_are_those_of_each_call(app: App) -> None:
+    app.task(name="add")(lambda *_: None)
+    assert [build(app, priority=p).priority for p in (1, 2, 2, 1)] == [1, 2, 2, 1]
+    assert [build(app).queue, build(app, queue="q").queue, build(app).queue][1:] == ["q", "celery"]
+    app.conf.task_default_queue = "other"
+    assert build(app).queue == "other"
+    given = {"trace": 1}
+    assert decode_headers(build(app, headers=given).headers).user == {"trace": 1}
+    given["trace"] = 2
+    assert decode_headers(build(app, headers=given).headers).user == {"trace": 2}
+
+
+def test_what_is_equal_but_of_another_type_is_another_option(app: App) -> None:
+    assert build(app, countdown=1).delay_ms == 1000
+    with pytest.raises(ConfigError, match="countdown must be a number of seconds"):
+        build(app, countdown=True)
+
+
+def test_a_forked_producer_names_itself(app: App) -> None:
+    build(app)
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(into, (decode_headers(build(app).headers).origin or "").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(out, 100).decode().startswith(f"{child}@")
+    os.close(out)
+    os.close(into)
+
+
+def test_no_more_is_kept_of_calls_than_a_bound(app: App) -> None:
+    for number in range(2_500):
+        build(app, task=f"dynamic-{number}")
+    assert len(app.commons) <= 1_000
+
+
+def _plain(a: int, b: int = 0) -> None: ...
+def _first_only(a: int, /) -> None: ...
+def _many(a: int, *more: int) -> None: ...
+def _named(a: int = 0, *, b: int) -> None: ...
+def _named_default(a: int, *, b: int = 0) -> None: ...
+def _anything(*args: int, **kwargs: int) -> None: ...
+def _nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    "function", [_plain, _first_only, _many, _named, _named_default, _anything, _nothing]
+)
+@pytest.mark.parametrize("number", range(4))
+def test_arguments_by_position_are_judged_as_python_does(
+    app: App, function: Callable[..., None], number: int
+) -> None:
+    task = app.task(name="judged")(function)
+    args = tuple(range(number))
+    try:
+        inspect.signature(function).bind(*args)
+    except TypeError as error:
+        with pytest.raises(TypeError, match=re.escape(f"judged(): {error}")):
+            task.check_arguments(args, {})
+    else:
+        task.check_arguments(args, {})
+
+
+def test_ids_are_random_uuids() -> None:
+    made = {new_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert {(uuid.UUID(i).version, uuid.UUID(i).variant) for i in made} == {(4, uuid.RFC_4122)}
+    assert {str(uuid.UUID(i)) for i in made} == made

@@ -22,12 +22,11 @@ MAX_FUNCTION = 50
 
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
-    "reliable_tasks/app.py": 429,
+    "reliable_tasks/app.py": 416,
     "reliable_tasks/canvas/signatures.py": 402,
-    "reliable_tasks/result.py": 407,
-    "reliable_tasks/retry.py": 426,
+    "reliable_tasks/retry.py": 402,
     "reliable_tasks/store/values.py": 478,
-    "reliable_tasks/task.py": 440,
+    "reliable_tasks/task.py": 439,
     "tests/beat/test_entries.py": 422,
     "tests/test_config.py": 866,
     "tests/test_steps.py": 439,

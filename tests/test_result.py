@@ -196,7 +196,7 @@ def test_pain_22_get_returns_although_no_notification_comes(
     result = desk.call()
     waits: Iterator[Callable[[], None]] = iter([lambda: None, lambda: desk.end(success(5))])
 
-    def deaf(seen: dict[str, int], timeout: float) -> bool:
+    def deaf(seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
         next(waits)()
         return False
 
@@ -211,11 +211,11 @@ def test_pain_22_get_goes_on_while_the_store_is_away(
     wait = desk.app.store.wait
     fails = iter([True, True, False])
 
-    def shaky(seen: dict[str, int], timeout: float) -> bool:
+    def shaky(seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
         if next(fails, False):
             raise StoreUnavailable("cut")
         desk.end(success(5))
-        return wait(seen, timeout)
+        return wait(seen, timeout, ended=ended)
 
     monkeypatch.setattr(desk.app.store, "wait", shaky)
     assert result.get(timeout=10) == 5

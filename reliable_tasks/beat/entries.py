@@ -247,8 +247,7 @@ class Schedules:
             origin=f"schedules:{name}",
         )
         if len(messages) == 1:
-            task = self._app.tasks.get(template.task)
-            return self._app.send_message(messages[0], task, {"durable": template.durable})
+            return self._app.send_message(messages[0], {"durable": template.durable})
         self._app.enqueue(Batch(messages=messages, durable=template.durable))
         return self._app.AsyncResult(labels[FIRST])
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
 from reliable_tasks import _state, calls, ids
-from reliable_tasks._task_options import duplicate_is_error
 from reliable_tasks.builtins import COLLECT
 from reliable_tasks.errors import AlreadyQueued
 from reliable_tasks.groups import GroupResult
@@ -17,7 +16,8 @@ from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
 
 from .arguments import nested
 from .compile import Graph, Node, Spec, compile_plan
-from .plan import Call, plan_of
+from .packer import Packer
+from .plan import Call, Plan, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,35 +39,59 @@ def apply_canvas(
     app = sig.app
     if app.settings.task_always_eager:
         return sig.apply(args, kwargs, **options)
-    graph, publish = _compiled(sig, calls.call_args(args), kwargs, options)
+    plan, publish = _planned(sig, calls.call_args(args), kwargs, options)
+    if _is_lone(plan):
+        return app.send_message(_lone_message(plan, app), {**plan.options, **publish})
+    graph = compile_plan(plan)
     if not graph.nodes:
         return handles_of(graph, app)
     messages = messages_of(graph, app)
     if len(messages) == 1:
         only = graph.nodes[0].call
-        task = app.tasks.get(only.task)
-        result = app.send_message(messages[0], task, {**only.options, **publish})
+        result = app.send_message(messages[0], {**only.options, **publish})
         return _handle_of_one(graph, app, result)
     receipts = _store(app, messages, publish)
     _check_duplicates(graph, receipts)
     return handles_of(graph, app, receipts)
 
 
-def _compiled(
+def _planned(
     sig: Signature,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None,
     options: Mapping[str, Any],
-) -> tuple[Graph, dict[str, Any]]:
+) -> tuple[Plan, dict[str, Any]]:
+    if not options and not sig.options:
+        return plan_of(sig, args, kwargs), {}
     from .signatures import _clean  # noqa: PLC0415 - which imports this module in turn
 
     given = {**sig.options, **_clean(options, sig.app)}
     publish = {name: given[name] for name in _PUBLISH if name in given}
     rest = {name: value for name, value in _clean(options, sig.app).items() if name not in publish}
-    return compile_plan(plan_of(sig, args, kwargs, rest)), publish
+    return plan_of(sig, args, kwargs, rest), publish
+
+
+def _is_lone(plan: Plan) -> TypeGuard[Call]:
+    """Whether it is one call and nothing else: no graph is needed for its message."""
+    return isinstance(plan, Call) and not plan.links and not plan.errbacks
 
 
 # Messages ----------------------------------------------------------------------------------------
+
+
+def _lone_message(call: Call, app: App) -> Message:
+    task = app.tasks.get(call.task)
+    if task is not None and task.typing:
+        task.check_arguments(call.args, call.kwargs)
+    options = _options_of(call)
+    return calls.build_message(
+        app, call.task, call.args, call.kwargs, options, task, made_id=call.id
+    )
+
+
+def _options_of(call: Call) -> dict[str, Any]:
+    options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
+    return {**options, "task_id": call.id} if call.given_id else options
 
 
 def messages_of(graph: Graph, app: App, *, joins: bool | None = None) -> list[Message]:
@@ -105,29 +129,24 @@ def _message(node: Node, app: App, root_id: str, joins: bool) -> Message:
     task = app.tasks.get(call.task)
     if task is not None and task.typing and node.takes != "errback":
         task.check_arguments((_ANYTHING, *args) if node.takes else args, call.kwargs)
-    options = {
-        **(task.call_defaults if task else {}),
-        **app.route(call.task),
-        **node.part_of,
-        **{name: value for name, value in call.options.items() if name not in _PUBLISH},
-        "task_id": call.id,
-        "root_id": root_id,
-    }
+    options = {**node.part_of, **_options_of(call), "root_id": root_id}
     # A node that waits gets its once-key when its arguments are there: a key held by a message
     # that cannot start yet could make its own parent wait for it.
-    known = None if node.waits else task
-    message = calls.build_message(app, call.task, args, call.kwargs, options, known)
-    headers = decode_headers(message.headers)
+    keyed = not node.waits
+    message = calls.build_message(
+        app, call.task, args, call.kwargs, options, task, keyed=keyed, made_id=call.id
+    )
+    headers = message.headers
     if node.takes:
-        headers = msgspec.structs.replace(headers, takes=node.takes, shape=node.shape)
+        told = msgspec.structs.replace(decode_headers(headers), takes=node.takes, shape=node.shape)
+        headers = encode_headers(told)
     return msgspec.structs.replace(
         message,
-        headers=encode_headers(headers),
+        headers=headers,
         edges=tuple(node.edges),
         waits=node.waits,
         any_parent=node.any_parent,
         joins_duplicate=joins,
-        token=message.token if call.given_id else "",
     )
 
 
@@ -174,60 +193,20 @@ def enqueue_many(app: App, signatures: Iterable[Signature]) -> list[Any]:
     """Enqueue many signatures in as few steps as there are batches; see `App.enqueue_many`."""
     if app.settings.task_always_eager:
         return [sig.apply() for sig in signatures]
-    results, packer = list[Any](), _Packer(app)
-    for sig in signatures:
-        graph, publish = _compiled(sig, (), None, {})
-        if not graph.nodes:
-            results.append(handles_of(graph, app))
-        elif len(graph.nodes) > 1:
-            messages = messages_of(graph, app)
-            receipts = _store(app, messages, publish)
-            _check_duplicates(graph, receipts)
+    results = list[Any]()
+    with Packer(app, results) as packer:
+        for sig in signatures:
+            plan, publish = _planned(sig, (), None, {})
+            if _is_lone(plan):
+                packer.add(plan, _lone_message(plan, app), publish)
+                continue
+            graph, receipts = compile_plan(plan), dict[str, Receipt]()
+            if graph.nodes:
+                receipts = _store(app, messages_of(graph, app), publish)
+                _check_duplicates(graph, receipts)
             results.append(handles_of(graph, app, receipts))
-        else:
-            packer.add(len(results), graph, publish)
-            results.append(None)
-            if len(packer) == app.settings.max_batch:
-                packer.flush(results)
-    packer.flush(results)
+        packer.flush()
     return results
-
-
-class _Packer:
-    """Lone messages that go to the store together."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._held = list[tuple[int, Graph, Message]]()
-        self._publish = dict[str, Any]()
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, at: int, graph: Graph, publish: dict[str, Any]) -> None:
-        self._held.append((at, graph, messages_of(graph, self._app)[0]))
-        self._publish.update(publish)
-
-    def flush(self, results: list[Any]) -> None:
-        """Store them and put their handles where they belong.
-
-        Raises:
-            AlreadyQueued: one that must not be a duplicate is one; the others are stored.
-        """
-        held, publish = self._held, self._publish
-        self._held, self._publish = [], {}
-        if not held:
-            return
-        batch = Batch(messages=tuple(m for _, _, m in held), durable=publish.get("durable"))
-        receipts = self._app.enqueue(batch, publish).receipts
-        for (at, graph, message), receipt in zip(held, receipts, strict=True):
-            call: Call = graph.nodes[0].call
-            task = self._app.tasks.get(call.task)
-            if duplicate_is_error(task, receipt.kind, call.options):
-                key = message.once.key if message.once else None
-                raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)
-            handle = self._app.handle_of(receipt)
-            results[at] = _handle_of_one(graph, self._app, handle)
 
 
 # Handles -----------------------------------------------------------------------------------------

@@ -81,6 +81,9 @@ class _Given:
     depth: int = 0
 
 
+_NOTHING = _Given()
+
+
 def plan_of(
     sig: Signature,
     args: tuple[Any, ...] = (),
@@ -92,7 +95,8 @@ def plan_of(
     Raises:
         ConfigError: a chain is empty, a chord has no body, or it is too large or nested too deep.
     """
-    return _Planner().plan(sig, _given(args, kwargs or {}, options or {}))
+    given = _given(args, kwargs or {}, options or {}) if args or kwargs or options else _NOTHING
+    return _Planner().plan(sig, given)
 
 
 def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> _Given:
@@ -110,6 +114,8 @@ def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[st
 
 def _over(sig: Signature, given: _Given) -> _Given:
     """What the signature itself says, under what it is given."""
+    if not sig.options:
+        return given
     own = _given(sig.args, {}, sig.options)
     timing = given.timing or own.timing  # a countdown replaces an eta, and the other way round
     return replace(
@@ -119,7 +125,6 @@ def _over(sig: Signature, given: _Given) -> _Given:
         links=own.links + given.links,
         errbacks=own.errbacks + given.errbacks,
         task_id=given.task_id or own.task_id,
-        depth=given.depth + 1,
     )
 
 
@@ -179,7 +184,8 @@ class _Planner:
         return self._group(sig.group(), over)
 
     def _group(self, sig: Signature, over: _Given) -> Par:
-        inner = replace(over, args=over.args + sig.args, links=(), task_id=None)
+        args, depth = over.args + sig.args, over.depth + 1
+        inner = replace(over, args=args, links=(), task_id=None, depth=depth)
         parts = [self.plan(member, inner) for member in sig.kwargs["tasks"]]
         return Par(over.task_id or ids.new_id(), parts, over.links)
 
@@ -187,10 +193,12 @@ class _Planner:
         header, body = sig.kwargs["header"], sig.kwargs["body"]
         if body is None:
             raise ConfigError(f"the chord of {header!r} has no body: chord(header, body)")
-        last = replace(over, args=(), kwargs={}, timing={} if header.tasks else over.timing)
+        timing, depth = {} if header.tasks else over.timing, over.depth + 1
+        last = replace(over, args=(), kwargs={}, timing=timing, depth=depth)
         end = self.plan(body, last)
         watched = () if _has_calls(end) else over.errbacks
-        first = replace(over, args=over.args + sig.args, links=(), errbacks=watched, task_id=None)
+        args = over.args + sig.args
+        first = replace(over, args=args, links=(), errbacks=watched, task_id=None, depth=depth)
         return _seq([self.plan(header, first), end])
 
     def _chain(self, sig: Signature, over: _Given) -> Plan:
@@ -207,6 +215,7 @@ class _Planner:
                 timing=over.timing if first else {},
                 links=over.links if last else (),
                 task_id=over.task_id if last else None,
+                depth=over.depth + 1,
             )
             parts.append(self.plan(member, inner))
         return _seq(parts)

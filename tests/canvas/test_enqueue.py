@@ -1,10 +1,11 @@
 """Whole or not at all: batches, stages, ids that are taken, once-tasks in workflows."""
 
+import threading
 from typing import Any
 
 import pytest
 
-from reliable_tasks import OnceTask, chain, chord, group
+from reliable_tasks import OnceTask, chain, chord, group, signals
 from reliable_tasks.canvas import MAX_DEPTH
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.message import State
@@ -184,3 +185,56 @@ def test_a_large_chord_costs_no_more_per_member(open_bench: Open) -> None:
     assert max(edges) == 1
     states = {record.state for record in bench.records()}
     assert states == {State.SUCCEEDED}
+
+
+# Many at once: a batch is stored while the next one is packed ---------------------------------
+
+
+def test_many_are_stored_in_their_order_and_have_their_own_handles(open_bench: Open) -> None:
+    bench = open_bench(max_batch=2)
+    t = add_tasks(bench.app)
+    sigs = [t.echo.si(i) for i in range(5)]
+    results = bench.app.enqueue_many([*sigs[:3], chain(t.echo.si(8), t.echo.s()), *sigs[3:]])
+    stored = [m.id for batch in bench.store.batches for m in batch.messages]
+    lone = [result.id for result in (*results[:3], *results[4:])]
+    assert [i for i in stored if i in lone] == lone
+    assert sorted(len(batch.messages) for batch in bench.store.batches) == [1, 2, 2, 2]
+    assert [each.get() for each in results] == [0, 1, 2, 8, 3, 4]
+    assert {each.name for each in results} == {t.echo.name}
+
+
+def test_nothing_behind_a_batch_with_a_refused_duplicate_is_stored(open_bench: Open) -> None:
+    bench = open_bench(max_batch=2)
+    t = add_tasks(bench.app)
+    slow = bench.app.task(name="slow", base=OnceTask)(lambda value: value)
+    slow.delay(1)
+    sigs = [t.echo.si(0), t.echo.si(1), slow.s(2), slow.s(1), *(t.echo.si(i) for i in range(6))]
+    with pytest.raises(AlreadyQueued):
+        bench.app.enqueue_many(sigs)
+    assert [len(batch.messages) for batch in bench.store.batches] == [1, 2, 2]
+
+
+def test_receivers_of_signals_are_called_by_the_thread_that_enqueues(open_bench: Open) -> None:
+    bench = open_bench(max_batch=2)
+    t = add_tasks(bench.app)
+    heard = list[int]()
+
+    @signals.after_task_publish.connect
+    def hear(**_: Any) -> None:
+        heard.append(threading.get_ident())
+
+    try:
+        bench.app.enqueue_many([t.echo.si(i) for i in range(5)])
+    finally:
+        signals.after_task_publish.disconnect(hear)
+    assert heard == [threading.get_ident()] * 5
+
+
+def test_no_thread_is_left_behind(open_bench: Open) -> None:
+    bench = open_bench(max_batch=2)
+    t = add_tasks(bench.app)
+    before = threading.active_count()
+    bench.app.enqueue_many([t.echo.si(i) for i in range(9)])
+    with pytest.raises(TypeError):
+        bench.app.enqueue_many([*(t.echo.si(i) for i in range(4)), t.add.si(1, 2, 3, 4, 5)])
+    assert threading.active_count() == before

@@ -56,7 +56,9 @@ def test_waiting_is_bounded(t: Any, bench: Bench, monkeypatch: pytest.MonkeyPatc
     result = group(t.echo.si(1), t.echo.si(2))()
     ticks = iter(range(100))
     monkeypatch.setattr("reliable_tasks.clock.monotonic", lambda: float(next(ticks)))
-    monkeypatch.setattr(bench.store, "wait", lambda seen, timeout: bool(seen and timeout))
+    monkeypatch.setattr(
+        bench.store, "wait", lambda seen, timeout, ended: bool(seen and timeout and ended)
+    )
     with pytest.raises(TimeoutError, match="2 s"):
         result.get(timeout=2)
 

@@ -132,6 +132,22 @@ def test_waiting_for_a_result_ends_when_an_unknown_message_appears(store: Store)
         assert answer()
 
 
+def test_waiting_for_an_end_sleeps_on_while_the_message_is_claimed(store: Store) -> None:
+    put(store, "a")
+    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    with waiting(lambda: store.wait({"a": -1, "nobody": -1}, LONG_S, ended=True)) as answer:
+        (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+        store.report("a", claim.fence, "BUSY", b"half")
+        assert not store.wait({"a": -1, "nobody": -1}, 0.1, ended=True)
+        (record,) = store.read(["a"])
+        assert record is not None
+        assert store.wait({"a": record.version - 1}, 0.1)
+        commit = Commit(id="a", fence=claim.fence, outcome=Succeeded())
+        store.exchange("s", (commit,), None)
+        assert answer()
+    assert store.wait({"a": -1}, LONG_S, ended=True), "what has ended is not waited for"
+
+
 def test_waiting_for_a_result_gives_up_after_its_time(store: Store) -> None:
     put(store, "a")
     (record,) = store.read(["a"])

@@ -10,7 +10,7 @@ from reliable_tasks.store.values import StoreOptions
 from . import keys
 from ._connect import connect
 from ._durability import Durability
-from ._errors import translated
+from ._errors import DRIVERS_OWN, store_error, translated
 from ._scripts import script as script_of
 from ._waiting import Waiting
 
@@ -70,23 +70,22 @@ class Calls:
         if wanted is None or wanted == "memory":
             return self._run(name, full, again=again)
         script = script_of(name)
-        return self._repeat(lambda: self._durability.call(wanted, script, full), again=again)
+        return self._repeat(again, self._durability.call, wanted, script, full)
 
     def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
-        script = script_of(name)
-        return self._repeat(lambda: script(self._server.client, self._key, *args), again=again)
+        return self._repeat(again, script_of(name), self._server, self._key, *args)
 
-    def _repeat(self, call: Callable[[], Any], *, again: bool) -> Any:
+    def _repeat(self, again: bool, call: Callable[..., Any], *args: Any) -> Any:
         """Call; once more if the connection was lost and the verb may be repeated."""
         try:
-            with translated(self.location):
-                return call()
-        except StoreUnavailable:
-            if not again:
-                raise
+            return call(*args)
+        except DRIVERS_OWN as e:
+            error = store_error(self.location, e)
+            if not (again and isinstance(error, StoreUnavailable)):
+                raise error from e
         with translated(self.location):
-            return call()
+            return call(*args)
 
     def _command(self, *args: Any) -> Any:
         """Send a command that may be repeated."""
-        return self._repeat(lambda: self._server.client.execute_command(*args), again=True)
+        return self._repeat(True, self._server.execute_command, *args)

@@ -1,12 +1,8 @@
-"""How the server is reached: URLs in all their forms, clients, and connections of one's own."""
+"""How a server is found: URLs in all their forms, and the transport options."""
 
-import collections
-import os
-import select
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import redis
@@ -14,10 +10,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from reliable_tasks.clock import monotonic
 from reliable_tasks.errors import ConfigError, suggest
 
-__all__ = ["Line", "Server", "connect"]
+from ._server import Server
+
+__all__ = ["connect"]
 
 DEFAULTS: Final = {
     "socket_timeout": 10.0,
@@ -182,7 +179,7 @@ def _host(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def connect(url: str, transport_options: Mapping[str, Any]) -> "Server":
+def connect(url: str, transport_options: Mapping[str, Any]) -> Server:
     """A server by its URL; nothing is sent yet (a cluster is asked for its nodes).
 
     Raises:
@@ -206,126 +203,5 @@ def connect(url: str, transport_options: Mapping[str, Any]) -> "Server":
         if target.kind == "unix":
             options = {n: o for n, o in options.items() if not n.startswith("socket_keepalive")}
         client = redis.Redis.from_url(target.url, **options)
-    return Server(client, target.location, target.options)
-
-
-class Server:
-    """A client for calls, and connections that one user at a time has for itself.
-
-    Attributes:
-        client: for calls; safe between threads and across a fork.
-        location: where it is, without secrets.
-        call_seconds: how long a call may take.
-    """
-
-    def __init__(self, client: Any, location: str, options: Mapping[str, Any]) -> None:
-        self.client = client
-        self.location = location
-        self.call_seconds = float(options["socket_timeout"] or DEFAULTS["socket_timeout"])
-        # Appending and popping are atomic: no lock that a fork could copy while it is held.
-        self._lines: collections.deque[Line] = collections.deque(maxlen=16)
-
-    @property
-    def is_cluster(self) -> bool:
-        """Whether this is a Redis Cluster."""
-        return isinstance(self.client, redis.RedisCluster)
-
-    def node(self, key: str) -> redis.Redis:
-        """The client of the node that has the key."""
-        if not self.is_cluster:
-            return cast("redis.Redis", self.client)
-        node = self.client.get_node_from_key(key)
-        return cast("redis.Redis", self.client.get_redis_connection(node))
-
-    @contextmanager
-    def line(self, key: str) -> Iterator["Line"]:
-        """A connection for oneself to the node of a key; closed where the use of it failed."""
-        line = self._spare() or self._new_line(key)
-        try:
-            yield line
-        except BaseException:
-            line.close()
-            raise
-        self._lines.append(line)
-
-    def _new_line(self, key: str) -> "Line":
-        # Not by the pool's `make_connection`: it counts what it made, and is never told of the end.
-        pool = self.node(key).connection_pool
-        return Line(pool.connection_class(**pool.connection_kwargs))
-
-    def _spare(self) -> "Line | None":
-        while self._lines:
-            line = self._lines.pop()
-            if line.is_mine:
-                return line
-            line.close()
-        return None
-
-    def close(self) -> None:
-        """Close all connections; the next call opens them again."""
-        while self._lines:
-            self._lines.pop().close()
-        self.client.close()
-
-
-class Line:
-    """One connection, on which replies come when they come."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._pid = os.getpid()
-        self.unread = 0
-        """How many channels the last use has left, without reading the server's answers."""
-        self._number: int | None = None
-        connection.connect()
-
-    @property
-    def is_mine(self) -> bool:
-        """Whether this process made it: a forked one must leave its parent's alone."""
-        return self._pid == os.getpid()
-
-    def send(self, *args: Any) -> None:
-        """Send a command."""
-        self._connection.send_command(*args, check_health=False)
-
-    def receive(self) -> Any:
-        """Read one reply."""
-        return self._connection.read_response()
-
-    def ask(self, *args: Any) -> Any:
-        """Send a command and read its reply, after what is still unread."""
-        self.drain()
-        self.send(*args)
-        return self.receive()
-
-    execute_command = ask
-
-    @property
-    def number(self) -> int:
-        """The server's number of this connection."""
-        if self._number is None:
-            self._number = int(self.ask("CLIENT", "ID"))
-        return self._number
-
-    def drain(self) -> None:
-        """Read what the last use left unread."""
-        while self.unread:
-            if self.receive()[0] == b"unsubscribe":
-                self.unread -= 1
-
-    def ready(self, timeout: float, wake_fd: int = -1) -> tuple[bool, bool]:
-        """Wait for a reply or for `wake_fd`; returns (reply there, wake_fd readable)."""
-        if self._connection.can_read(timeout=0):
-            return True, False
-        poll = select.poll()
-        fd = self._connection._sock.fileno()  # noqa: SLF001 - redis-py has no public way to it
-        poll.register(fd, select.POLLIN)
-        if wake_fd >= 0:
-            poll.register(wake_fd, select.POLLIN)
-        deadline = monotonic() + timeout
-        events = dict(poll.poll(max(0.0, deadline - monotonic()) * 1000))
-        return fd in events, wake_fd in events
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.disconnect()
+    call_seconds = float(options["socket_timeout"] or DEFAULTS["socket_timeout"])
+    return Server(client, target.location, call_seconds, options.get("max_connections"))

@@ -12,7 +12,7 @@ from redis import exceptions as rx
 from locks.scripts import Script
 from reliable_tasks.errors import ConfigError, StoreError, suggest
 
-from ._connect import Server
+from ._server import Server
 
 __all__ = ["Durability", "setting"]
 
@@ -110,10 +110,10 @@ class Durability:
         """
         wait = self.check(durable)
         if not wait:
-            return script(self._server.client, self._key, *args)
+            return script(self._server, self._key, *args)
         with self._server.line(self._key) as line:
             reply = script(line, self._key, *args)
-            confirmed = line.ask(*wait)
+            confirmed = line.execute_command(*wait)
         reached = confirmed[0] if isinstance(confirmed, list) else confirmed
         if reached < int(wait[1]):
             raise StoreError(

@@ -11,7 +11,7 @@ from redis import exceptions as rx
 
 from reliable_tasks import errors
 
-__all__ = ["translated"]
+__all__ = ["DRIVERS_OWN", "store_error", "translated"]
 
 _CODE = re.compile(r"^(?:ERR )?(?:-)?([A-Z]{3,})\b")
 _AWAY = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "UNBLOCKED"})
@@ -19,6 +19,10 @@ _READ_ONLY = frozenset({"READONLY"})
 _FULL = frozenset({"OOM", "MISCONF"})
 _TOO_FEW = frozenset({"NOREPLICAS"})
 _REFUSED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
+
+
+DRIVERS_OWN = (rx.RedisError, OSError)
+"""What redis-py raises."""
 
 
 @contextlib.contextmanager
@@ -30,12 +34,17 @@ def translated(location: str) -> Iterator[None]:
     """
     try:
         yield
-    except (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError) as e:
-        raise _refused(location, e) from e
-    except (rx.ConnectionError, rx.TimeoutError, rx.ClusterDownError, OSError) as e:
-        raise errors.StoreUnavailable(f"{location} cannot be reached: {e}") from e
-    except rx.RedisError as e:
-        raise _from_reply(location, e) from e
+    except DRIVERS_OWN as e:
+        raise store_error(location, e) from e
+
+
+def store_error(location: str, e: Exception) -> errors.StoreError:
+    """The store's error that one of `DRIVERS_OWN` stands for."""
+    if isinstance(e, rx.AuthenticationError | rx.AuthorizationError | rx.NoPermissionError):
+        return _refused(location, e)
+    if isinstance(e, rx.ConnectionError | rx.TimeoutError | rx.ClusterDownError | OSError):
+        return errors.StoreUnavailable(f"{location} cannot be reached: {e}")
+    return _from_reply(location, e)
 
 
 def _refused(location: str, e: Exception) -> errors.StoreError:
@@ -45,7 +54,7 @@ def _refused(location: str, e: Exception) -> errors.StoreError:
     )
 
 
-def _from_reply(location: str, e: rx.RedisError) -> errors.StoreError:
+def _from_reply(location: str, e: Exception) -> errors.StoreError:
     text = str(e)
     code = _code_of(text)
     if code in _AWAY | _TOO_FEW or isinstance(e, rx.TryAgainError | rx.BusyLoadingError):

@@ -8,8 +8,8 @@ from redis import exceptions as rx
 from locks.keys import prefix
 from reliable_tasks.clock import now_ms
 
-from ._connect import Server
 from ._durability import setting
+from ._server import Server
 
 __all__ = ["acl_rules", "guarantees", "warnings"]
 

@@ -29,10 +29,10 @@ class Readers(Calls):
             for i, (packed, apart) in zip(ids, _wire.by(reply, 2), strict=True)
         )
 
-    def wait(self, seen: dict[str, int], timeout: float) -> bool:
-        """Block until one of these messages may have another version than the one seen."""
+    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
+        """Block until one of these messages may have another version than seen, or has ended."""
         with translated(self.location):
-            return self._waiting.for_change(seen, timeout)
+            return self._waiting.for_change(seen, timeout, ended=ended)
 
     def counts(self) -> v.Counts:
         """How many messages stand where."""

@@ -1,10 +1,11 @@
 """The store's Lua scripts, made faster to start.
 
-Each call of a script runs it from the top, and there every function that captures a local variable
-costs a search among all that are captured: with a hundred of them that is most of what a small call
-costs. So the numbers by which the fields of a record are known are put in where they are used, and
-the functions become fields of one table. Those that stand between `-- @rare` and `-- @end` are made
-only when one of them is called. What they do stays the same; only the source reads better without.
+Each call of a script runs it from the top, and there every function costs: it is made, and is
+collected later. With a hundred of them that is most of what a small call costs. So the numbers by
+which the fields of a record are known are put in where they are used; the functions become fields
+of one table, which is made large enough at once; and those that stand between `-- @rare` and
+`-- @end` are made all together when the first of them is missed. What they do stays the same; only
+the source reads better without.
 
 Between these two lines stand functions only; what they share with others is declared before.
 """
@@ -22,15 +23,9 @@ _NUMBERS: Final = re.compile(
     r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (\d+(?:, \d+)*)(?: --.*)?$", re.MULTILINE
 )
 _FUNCTION: Final = re.compile(r"^(?:local )?function (\w+)\(", re.MULTILINE)
+_CALL: Final = re.compile(r"(?<![\w.:])(\w+)\(")
+_CAPITALS: Final = re.compile(r"\b[A-Z][A-Z_]*\b")
 _RARE: Final = re.compile(r"^-- @rare\n(.*?)^-- @end\n", re.MULTILINE | re.DOTALL)
-_TABLE: Final = """local F = {}
-"""
-_LAZY_TABLE: Final = """local F, make_rare = {}
-setmetatable(F, { __index = function(_, name)
-  make_rare()
-  return rawget(F, name)
-end })
-"""
 _COMMENT: Final = re.compile(r"^\s*--(?! @).*\n|[ \t]+--\s.*$", re.MULTILINE)
 
 
@@ -50,10 +45,8 @@ def _inline(text: str) -> str:
     numbers: dict[str, str] = {}
     for names, values in _NUMBERS.findall(text):
         numbers |= dict(zip(names.split(", "), values.split(", "), strict=True))
-    if not numbers:
-        return text
     text = _COMMENT.sub("", _NUMBERS.sub("", text))
-    return re.sub(r"\b(?:" + "|".join(numbers) + r")\b", lambda m: numbers[m[0]], text)
+    return _CAPITALS.sub(lambda m: numbers.get(m[0], m[0]), text)
 
 
 def _gather(text: str) -> str:
@@ -62,16 +55,14 @@ def _gather(text: str) -> str:
     if not names:
         return text
     text = _FUNCTION.sub(r"function \1(", text)
-    calls = re.compile(r"(?<![\w.:])(" + "|".join(sorted(names)) + r")\(")
-    return _put_off_rare(calls.sub(r"F.\1(", text))
-
-
-def _put_off_rare(text: str) -> str:
-    """Make the rare functions where the last of them stands, once the first one is called."""
+    text = _CALL.sub(lambda m: f"F.{m[0]}" if m[1] in names else m[0], text)
     blocks = list(_RARE.finditer(text))
-    if not blocks:
-        return _TABLE + text
     rare = "".join(block[1] for block in blocks)
-    made_here = f"function make_rare()\n{rare}end\n"
+    often = sorted(names - set(re.findall(r"^function F\.(\w+)", rare, re.MULTILINE)))
+    table = f"local F = {{ {', '.join(f'{name} = false' for name in often)} }}\n"
+    if not blocks:
+        return table + text
+    missed = f"setmetatable(F, nil)\n{rare}return F[name]\n"
+    made = f"setmetatable(F, {{ __index = function(_, name)\n{missed}end }})\n"
     end = blocks[-1].end()
-    return _LAZY_TABLE + _RARE.sub("", text[:end]) + made_here + text[end:]
+    return table + _RARE.sub("", text[:end]) + made + text[end:]

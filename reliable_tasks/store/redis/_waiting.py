@@ -4,7 +4,8 @@ For work: whoever blocks is noted in the store; what queues a message pushes as 
 there is work for those who are noted. One of them watches for what is due next.
 
 For results and schedules: those who wait subscribe to a channel. A notification is a hint: the
-caller reads again in any case, so a missed one costs no more than `WAIT_SECONDS`.
+caller reads again in any case, so a missed one costs no more than `WAIT_SECONDS`. It says in which
+state a message is, so that who waits for an ending sleeps on while the message is claimed.
 """
 
 import os
@@ -14,9 +15,10 @@ from typing import Any, Final
 
 from reliable_tasks.clock import monotonic
 from reliable_tasks.ids import new_id
+from reliable_tasks.message import FINAL_STATES
 
 from . import keys
-from ._connect import Line, Server
+from ._server import Line, Server
 
 __all__ = ["WAIT_SECONDS", "Waiting"]
 
@@ -26,6 +28,8 @@ WORK_SECONDS: Final = 5.0
 SUBSCRIPTIONS: Final = 500
 GRACE_SECONDS: Final = 2.0
 UNBLOCK_SECONDS: Final = 0.05
+
+_ENDED: Final = frozenset(state.encode() for state in FINAL_STATES)
 
 Run = Callable[..., Any]
 
@@ -78,7 +82,6 @@ class Waiting:
 
     def _block(self, line: Line, lists: list[str], timeout: float, wake_fd: int) -> bool:
         number = line.number
-        line.drain()
         line.send("BLPOP", *lists, max(timeout, 0.001))
         replied, interrupted = line.ready(timeout + GRACE_SECONDS, wake_fd)
         if not replied and interrupted:
@@ -103,17 +106,20 @@ class Waiting:
 
     # For results
 
-    def for_change(self, seen: Mapping[str, int], timeout: float) -> bool:
-        """Block until one of these messages may have another version; at most a second."""
+    def for_change(self, seen: Mapping[str, int], timeout: float, *, ended: bool) -> bool:
+        """Block until one of these messages may have another version, or has ended.
+
+        At most a second.
+        """
         timeout = min(timeout, WAIT_SECONDS)
-        some = dict(list(seen.items())[:SUBSCRIPTIONS])
-        channels = [keys.changed(self._namespace, i) for i in some]
-        pairs = [part for pair in some.items() for part in pair]
+        some = list(seen.items())[:SUBSCRIPTIONS]
+        channels = [keys.changed(self._namespace, i) for i, _ in some]
+        pairs = [part for i, version in some for part in (i, "" if ended else version)]
 
         def changed() -> bool:
             return bool(self._run("watch", _ms(timeout + GRACE_SECONDS), *pairs))
 
-        return self.on_channels(channels, changed, timeout)
+        return self.on_channels(channels, changed, timeout, told=_ENDED if ended else None)
 
     def on_channels(
         self,
@@ -121,29 +127,37 @@ class Waiting:
         changed: Callable[[], bool],
         timeout: float,
         wake_fd: int = -1,
+        told: frozenset[bytes] | None = None,
     ) -> bool:
-        """Block until one of the channels speaks, unless `changed` says there is no need to."""
+        """Block until one of the channels speaks, unless `changed` says there is no need to.
+
+        Args:
+            channels: to listen to.
+            changed: asked when they are listened to.
+            timeout: how long to wait, in seconds.
+            wake_fd: a descriptor that ends the waiting when it is readable; -1 for none.
+            told: what must be said; None for anything.
+        """
         if not channels:
             return False
         with self._server.line(channels[0]) as line:
-            line.drain()
             line.send("SUBSCRIBE", *channels)
             for _ in channels:
                 line.receive()
-            told = changed()
-            if not told:
-                told = self._listen(line, timeout, wake_fd)
+            there = changed() or self._listen(line, timeout, wake_fd, told)
             line.send("UNSUBSCRIBE")
             line.unread = len(channels)
-            return told
+            return there
 
     @staticmethod
-    def _listen(line: Line, timeout: float, wake_fd: int) -> bool:
+    def _listen(line: Line, timeout: float, wake_fd: int, told: frozenset[bytes] | None) -> bool:
         deadline = monotonic() + timeout
         while True:
             replied, interrupted = line.ready(max(0.0, deadline - monotonic()), wake_fd)
-            if replied and line.receive()[0] == b"message":
-                return True
+            if replied:
+                kind, _, said = line.receive()
+                if kind == b"message" and (told is None or said in told):
+                    return True
             if interrupted or monotonic() >= deadline:
                 return interrupted
 

@@ -35,7 +35,8 @@ the others as told here.
     nudge:<waiter>     list    a marker for that one; lapses in seconds
     watched            string  there while somebody waits for a result; lapses in seconds
 
-Channels: `changed:<id>` tells of a new version of a message, `entries` of a changed schedule.
+Channels: `changed:<id>` tells the state of a message that has a new version, `entries` of a changed
+schedule.
 """
 
 from typing import Final

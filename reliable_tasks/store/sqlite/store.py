@@ -9,6 +9,7 @@ import msgspec
 
 from reliable_tasks import clock as clocks
 from reliable_tasks.errors import ConfigError, suggest
+from reliable_tasks.message import FINAL_STATES
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock
 
@@ -263,10 +264,12 @@ class SqliteStore:
 
         return wait_until(look, timeout, wake_fd)
 
-    def wait(self, seen: dict[str, int], timeout: float) -> bool:
-        """Block until one of these messages has another version than the one seen."""
+    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
+        """Block until one of these messages has another version than the one seen, or has ended."""
 
         def look() -> bool:
+            if ended:
+                return any(r is not None and r.state in FINAL_STATES for r in self.read([*seen]))
             with self._reader() as reader:
                 found = reader.versions(list(seen))
             return any(found.get(i, -1) != version for i, version in seen.items())

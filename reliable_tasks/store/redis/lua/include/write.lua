@@ -151,7 +151,7 @@ end
 -- Tell those who wait for these messages, if anybody waits for any.
 local function publish(list)
   if redis.call('EXISTS', prefix .. 'watched') == 0 then return end
-  for _, r in ipairs(list) do redis.call('PUBLISH', prefix .. 'changed:' .. r.id, r.c[VERSION]) end
+  for _, r in ipairs(list) do redis.call('PUBLISH', prefix .. 'changed:' .. r.id, r.c[STATE]) end
 end
 
 -- `popped`: by queue, how many of those that stand first in it have left it.
