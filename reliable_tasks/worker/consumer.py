@@ -65,7 +65,7 @@ class Consumer:
         self._uncertain = False
         self._draining = False
         self._starved = False
-        self._wanted_last = False
+        self._asked_for = 0
         self.lost = False
         self.next_due_ms: int | None = None
 
@@ -103,7 +103,7 @@ class Consumer:
         commits = tuple(self._done.popleft() for _ in range(min(len(self._done), _MAX_BATCH)))
         if not commits and (not limit or self._starved):
             return None
-        self._sent, self._wanted_last = commits, limit > 0
+        self._sent, self._asked_for = commits, limit
         want = Want(queues=self._rotated(), limit=limit) if limit else None
         return Request(commits, want)
 
@@ -111,8 +111,8 @@ class Consumer:
         """The exchange came back: returns the commits that were stale."""
         commits, self._sent = self._sent or (), None
         self._waiting.extend(reply.claims)
-        if self._wanted_last:
-            self._starved = not reply.claims
+        if self._asked_for:
+            self._starved = len(reply.claims) < self._asked_for
             self.next_due_ms = reply.next_due_ms
         if reply.lost:
             self._session_lost()
@@ -178,8 +178,13 @@ class Consumer:
         return len(self._running)
 
     def starved(self, now: float) -> bool:
-        """Whether it wants more than the store had: time to wait for work."""
-        return self._starved and not self._uncertain and self._wanted(now) > 0
+        """Whether a slot is free and the store had no more: time to wait for work.
+
+        While all slots are taken the end of a body comes first: it is committed, and more claimed,
+        in one exchange.
+        """
+        free = len(self._waiting) + len(self._running) < self._slots
+        return self._starved and free and not self._uncertain and self._wanted(now) > 0
 
     @property
     def waiting(self) -> int:

@@ -101,8 +101,8 @@ class Feed:
 
     def _next(self) -> Claim | None:
         claim = self._consumer.next_claim(clock.monotonic())
-        if claim is not None:
-            self._poke()
+        if claim is not None and self._consumer.waiting:
+            self._poke()  # from now on it counts how long the others wait
         return claim
 
     def done(self, claim: Claim, outcome: Outcome) -> None:
@@ -190,7 +190,8 @@ class Feed:
         finally:
             with self._changed:
                 self._asleep = False
-                self._consumer.woken()
+                if starved:
+                    self._consumer.woken()
                 self._drain_pipe()
 
     def _drain_pipe(self) -> None:

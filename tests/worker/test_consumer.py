@@ -128,6 +128,24 @@ def test_where_nothing_was_found_it_waits_to_be_woken() -> None:
     assert consumer.request(0.0) is not None
 
 
+def test_a_lone_short_message_costs_two_exchanges() -> None:
+    """Where it got less than it asked for there is no more: it asks again with the outcome."""
+    consumer = Consumer(("celery",), ahead_s=0.02)
+    measured(consumer, 0.001)
+    lone = claim_of("a")
+    fed(consumer, lone)
+    assert consumer.next_claim(0.0) == lone
+    assert consumer.request(0.0) is None
+    assert not consumer.starved(0.0), "it waits for the body, not for work that no slot is free for"
+    consumer.ended(lone, DONE, 0.001)
+    request = consumer.request(0.001)
+    assert request is not None
+    assert len(request.commits) == 1
+    assert request.want is not None
+    consumer.replied(reply(verdicts=(Verdict.COMMITTED,)))
+    assert consumer.starved(0.001)
+
+
 def test_queues_take_turns_at_being_first() -> None:
     consumer = Consumer(("a", "b", "c"))
     firsts = []

@@ -47,7 +47,7 @@ local limit, claimed = tonumber(ARGV[5]), {}
 for index = 7, #ARGV do
   if #claimed == limit then break end
   local left = claim_from(ARGV[index], session, worker, limit, claimed)
-  flush({ ['q:' .. ARGV[index]] = left > 0 and left or nil })
+  flush(left > 0 and { ['q:' .. ARGV[index]] = left })
 end
 if ARGV[6] ~= '' then back_to_work(ARGV[6]) end
 reply[3] = next_due() or 0
