@@ -273,3 +273,16 @@ def test_a_beat_goes_on_by_itself_after_the_store_was_away(
         entry = entry_of(place, "fast")
         assert entry.missed == 0
         assert len(messages_of(place, "fast.tick")) == entry.runs
+
+
+def test_a_beat_that_starts_while_the_store_is_away_waits_for_it(
+    durable_server: RedisServer, tmp_path: Path
+) -> None:
+    with contextlib.closing(Place(tmp_path, durable_server.url)) as place:
+        place.write("fast.py", FAST.lstrip())
+        durable_server.kill9()
+        beat = beat_starter(place)("fast")
+        wait_until(lambda: "beat.failed" in beat.log, "it says so")
+        durable_server.restart()
+        wait_until(lambda: messages_of(place, "fast.tick"), "it fires")
+        assert beat.stop() == 0
