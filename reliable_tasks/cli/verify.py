@@ -204,9 +204,10 @@ def _print(reading: _Reading, found: list[Violation], stories: int, quiet: bool)
         for name in dict.fromkeys(v.invariant for v in found):
             click.echo(f"{name} means: {INVARIANTS[name]}")
     since = f" since {instant(reading.horizon_ms)}" if reading.horizon_ms else ""
+    some = "1 violation" if len(found) == 1 else f"{len(found)} violations"
     click.echo(
-        f"{len(found)} violations in {reading.messages:,} messages and {reading.rows:,} rows of "
-        f"the trail{since}, in {reading.store.location}"
+        f"{some} in {reading.messages:,} messages and {reading.rows:,} rows of the trail{since}, "
+        f"in {reading.store.location}"
     )
     if not reading.full:
         click.echo(

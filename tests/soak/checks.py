@@ -35,15 +35,7 @@ BY_EXCEPTION = {
 """What bodies may fail with; all others do not fail by themselves."""
 
 NEVER_SUCCEED = {"failing", "too_long"}
-_ENDINGS = {
-    Ev.SUCCEEDED,
-    Ev.FAILED,
-    Ev.REVOKED,
-    Ev.EXPIRED,
-    Ev.IGNORED,
-    Ev.REJECTED,
-    Ev.PURGED,
-}
+_ENDINGS = {"succeeded", "failed", "revoked", "expired", "ignored", "rejected", "purged"}
 _GIVES_UP = _ENDINGS | {Ev.RETRY, Ev.RELEASED, Ev.UNKNOWN, Ev.REAPED, Ev.DOOMED}
 
 

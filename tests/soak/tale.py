@@ -45,7 +45,7 @@ def _life(
     lines = story(record, rows) if record or rows else []
     own = [(line.at_ms, "store", f"{line.event:<10} {line.text}") for line in lines]
     own += [
-        (note.at_ms, "producer", f"{note.event} {note.text}")
+        (note.at_ms, "producer", f"{note.event} {note.text}".rstrip())
         for note in account.notes
         if note.id == message_id
     ]
