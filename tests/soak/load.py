@@ -85,9 +85,12 @@ class Producer:
         self._call("flaky", self._number(), failures, note={"failures": failures})
 
     def once(self) -> None:
-        key, seconds = self._dice.randrange(KEYS), self._dice.choice((0.0, 0.1, 0.8))
-        number = self._number()
-        self._call(self._dice.choice(list(ONCE)), key, number, seconds, note={"number": number})
+        """One call, or a few in a row that want the same key."""
+        scope, key = self._dice.choice(list(ONCE)), self._dice.randrange(KEYS)
+        for _ in range(self._dice.choice((1, 1, 4))):
+            number = self._number()
+            seconds = self._dice.choice((0.0, 0.1, 0.8))
+            self._call(scope, key, number, seconds, note={"number": number})
 
     def stepping(self) -> None:
         failures = self._dice.randint(0, 2)
@@ -208,7 +211,7 @@ WEIGHTS: dict[Callable[[Producer], None], int] = {
     Producer.mortal: 5,
     Producer.failing: 4,
     Producer.flaky: 8,
-    Producer.once: 16,
+    Producer.once: 10,
     Producer.stepping: 8,
     Producer.spawning: 6,
     Producer.guarded: 8,
