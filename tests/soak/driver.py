@@ -126,7 +126,8 @@ class Soak:
         crew.env = _environment(self.folder, ground.url)
         for number in range(WORKERS):
             name, more = f"w{number}@soak", ["-B"] * (number == 0)
-            crew.workers.append(Member(name, _program("worker", "-c", "2", "-n", name, *more)))
+            worker = _program("worker", "-c", "2", "-n", name, *more)
+            crew.workers.append(Member(name, worker, version=1 + number % 2))
         crew.beats.append(Member("beat", _program("beat")))
         notes = str(self.folder / "notes.jsonl")
 
