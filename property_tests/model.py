@@ -357,6 +357,7 @@ class Model(Core):
                     r = self.recs.get(message_id)
                     if r is not None and r.stage == name:  # not one of the same id that came later
                         deleted += 1
+                        self._audit(Ev.DROPPED, r, b'{"reason":"abandoned"}')
                         self._delete(r)
         return deleted
 

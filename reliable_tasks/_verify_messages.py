@@ -87,6 +87,7 @@ class MessageStory:
         "_replays",
         "_steps",
         "ended",
+        "gone",
         "held",
     )
 
@@ -112,6 +113,7 @@ class MessageStory:
         self._replays = 0
         self._steps: frozenset[str] = frozenset()
         self.ended = False
+        self.gone = False
         self.held = False
 
     def _adopt(self, row: AuditRow) -> None:
@@ -132,6 +134,7 @@ class MessageStory:
         """
         detail = detail_of(row)
         if row.event == Ev.DROPPED:
+            self.gone = True  # by hand after its end, or with a workflow that was not stored whole
             return
         if self.ended:
             yield from self._after_the_end(row, replays)
@@ -242,6 +245,9 @@ class MessageStory:
 
     def compare(self, record: Record, replays: int) -> Iterator[Broken]:
         """Hold its record against it."""
+        if self.gone:
+            yield "records", "there is a record of it, and by the trail it was dropped"
+            return
         final = record.state in FINAL_STATES
         revived = self._reason in _BY_ANOTHER and replays > self._replays
         if self.ended and not revived:

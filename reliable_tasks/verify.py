@@ -221,7 +221,7 @@ class _Check:
 
     def _find_lost(self) -> None:
         for message_id, story in self._stories.items():
-            if message_id not in self._records and not story.ended:
+            if message_id not in self._records and not (story.ended or story.gone):
                 where = "is held by a claim" if story.held else "waits"
                 text = f"it {where} by the trail, and there is no record of it"
                 self._break("conservation", message_id, text)

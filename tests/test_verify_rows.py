@@ -171,3 +171,13 @@ def test_every_invariant_is_named_and_explained() -> None:
 def test_what_happened_is_told_in_words(event: str, text: str) -> None:
     found = verify(trail(ENQUEUED, (event, claim(0, delivery=0))), (), (), None)
     assert any(violation.text.startswith(text) for violation in found)
+
+
+def test_what_was_dropped_with_a_workflow_that_was_not_stored_whole_is_not_lost() -> None:
+    dropped = trail(ENQUEUED, ("dropped", claim(0, delivery=0)))
+    assert verify(dropped[:1], (), (), None) != []
+    assert verify(dropped, (), (), None) == []
+    record = Record(id="m", task="t", queue="celery", priority=0, state=State.WAITING)
+    assert invariants(verify(dropped, (record,), (), None)) == {"records"}
+    again = (*dropped, *trail("", "", ENQUEUED)[2:])
+    assert verify(again, (record,), (), None) == []
