@@ -47,6 +47,9 @@ class Producer:
         self, url: str, run: int, dice: random.Random, note: Callable[[Note], None]
     ) -> None:
         self.app = make_app(url, version=2)
+        # Most workflows are stored in several steps, and the rest is dropped where one was all that
+        # the producer lived to make.
+        self.app.conf.max_batch, self.app.conf.stage_expires = 3, 5.0
         self._run = run
         self._dice = dice
         self._note = note
