@@ -47,9 +47,9 @@ class Producer:
         self, url: str, run: int, dice: random.Random, note: Callable[[Note], None]
     ) -> None:
         self.app = make_app(url, version=2)
-        # Most workflows are stored in several steps, and the rest is dropped where one was all that
-        # the producer lived to make.
-        self.app.conf.max_batch, self.app.conf.stage_expires = 3, 5.0
+        # Most workflows are stored in several steps; what the producer did not live to complete is
+        # dropped. No fault keeps one that lives from its next step for so long.
+        self.app.conf.max_batch, self.app.conf.stage_expires = 1, 20.0
         self._run = run
         self._dice = dice
         self._note = note
