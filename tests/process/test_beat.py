@@ -191,9 +191,9 @@ def test_beats_that_are_killed_and_started_at_random_fire_each_slot_once(
     place.write("fast.py", FAST.lstrip())
     dice = random.Random(7)
     beats = [start_beat("fast") for _ in range(3)]
+    wait_until(lambda: len(place.store.entries()) == 1, "the schedule is there")
     until = time.monotonic() + 7
     while time.monotonic() < until:
-        wait_until(lambda: len(place.store.entries()) == 1, "the schedule is there")
         # Some of the time nobody is there to fire, so that there is something to catch up on.
         victims = dice.sample(range(3), dice.choice((1, 1, 2, 3)))
         goal = entry_of(place, "fast").runs + dice.randint(1, 8)
