@@ -272,8 +272,10 @@ class Model(Core):
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
         old = self.entry_table.get(entry.name)
         version = old.version if old else -1
-        if expected_version is not None and expected_version != version:
-            return False
+        if expected_version is not None:
+            fired = old is not None and (old.runs, old.missed) != (entry.runs, entry.missed)
+            if expected_version != version or fired:
+                return False
         self.entry_table[entry.name] = msgspec.structs.replace(entry, version=max(version, 0) + 1)
         return True
 
@@ -355,6 +357,7 @@ class Model(Core):
                     r = self.recs.get(message_id)
                     if r is not None and r.stage == name:  # not one of the same id that came later
                         deleted += 1
+                        self._audit(Ev.DROPPED, r, b'{"reason":"abandoned"}')
                         self._delete(r)
         return deleted
 

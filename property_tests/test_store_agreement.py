@@ -224,9 +224,20 @@ class Agreement(RuleBasedStateMachine):
         paused=st.booleans(),
         version=st.sampled_from((None, -1, 1, 2)),
         next_ms=st.sampled_from((None, some.NOW)),
+        slots=st.sampled_from(((0, 0), (7, 2), (7, 0))),
     )
-    def put_entry(self, paused: bool, version: int | None, next_ms: int | None) -> None:
-        entry = v.Entry(name="tick", spec=b"\xff", template=b"t", next_ms=next_ms, paused=paused)
+    def put_entry(
+        self, paused: bool, version: int | None, next_ms: int | None, slots: tuple[int, int]
+    ) -> None:
+        entry = v.Entry(
+            name="tick",
+            spec=b"\xff",
+            template=b"t",
+            next_ms=next_ms,
+            paused=paused,
+            runs=slots[0],
+            missed=slots[1],
+        )
         assert self.store.put_entry(entry, version) == self.model.put_entry(entry, version)
 
     @rule()

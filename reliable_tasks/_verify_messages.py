@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .store.values import AuditRow, Record
 
-__all__ = ["MessageStory", "Violation"]
+__all__ = ["MessageStory", "Violation", "told"]
 
 Ev = AuditEvent
 
@@ -87,6 +87,7 @@ class MessageStory:
         "_replays",
         "_steps",
         "ended",
+        "gone",
         "held",
     )
 
@@ -112,6 +113,7 @@ class MessageStory:
         self._replays = 0
         self._steps: frozenset[str] = frozenset()
         self.ended = False
+        self.gone = False
         self.held = False
 
     def _adopt(self, row: AuditRow) -> None:
@@ -132,6 +134,7 @@ class MessageStory:
         """
         detail = detail_of(row)
         if row.event == Ev.DROPPED:
+            self.gone = True  # by hand after its end, or with a workflow that was not stored whole
             return
         if self.ended:
             yield from self._after_the_end(row, replays)
@@ -158,7 +161,7 @@ class MessageStory:
             return
         revived = self._reason in _BY_ANOTHER and replays > self._replays
         if not revived:
-            yield "one ending", f"it had ended as {self._ending}, and was {row.event} afterwards"
+            yield "one ending", f"it had ended as {self._ending}, and was {told(row)} afterwards"
         attempt, delivery, fence = self._attempt, self._delivery, self._fence
         self._reset()
         self._attempt, self._delivery, self._fence = attempt, delivery, fence
@@ -218,15 +221,15 @@ class MessageStory:
         committed = row.event in _OF_THE_CLAIM or (row.event == Ev.FAILED and not by_store)
         mirrored = self._joined and row.event == Ev.SUCCEEDED
         if (committed or row.event in _GIVES_UP_CLAIM) and not self.held and not mirrored:
-            yield "claims", f"it was {row.event} although no claim held it"
+            yield "claims", f"it was {told(row)} although no claim held it"
         if row.fence != self._fence and (committed or self.held):
-            yield "fences", f"it was {row.event} by fence {row.fence}; the latest is {self._fence}"
+            yield "fences", f"it was {told(row)} by fence {row.fence}; the latest is {self._fence}"
         counted = self._delivery - (row.event in {Ev.RELEASED, Ev.UNKNOWN})
         if self.held and (row.attempt, row.delivery) != (self._attempt, counted):
             yield (
                 "limits",
                 (
-                    f"it was {row.event} as attempt {row.attempt}, delivery {row.delivery}, "
+                    f"it was {told(row)} as attempt {row.attempt}, delivery {row.delivery}, "
                     f"started as attempt {self._attempt}, delivery {self._delivery}"
                 ),
             )
@@ -242,6 +245,9 @@ class MessageStory:
 
     def compare(self, record: Record, replays: int) -> Iterator[Broken]:
         """Hold its record against it."""
+        if self.gone:
+            yield "records", "there is a record of it, and by the trail it was dropped"
+            return
         final = record.state in FINAL_STATES
         revived = self._reason in _BY_ANOTHER and replays > self._replays
         if self.ended and not revived:
@@ -260,6 +266,18 @@ class MessageStory:
             yield "records", f"its record has fence {record.fence}, the trail {self._fence}"
         if record.attempt != self._attempt:
             yield "records", f"its record is at attempt {record.attempt}, not {self._attempt}"
+
+
+_VERBS: dict[str, str] = {
+    Ev.RETRY: "retried",
+    Ev.UNKNOWN: "given back by a worker that did not know its task",
+    Ev.STEP: "given the outcome of a step",
+}
+
+
+def told(row: AuditRow) -> str:
+    """What happened to the message, behind "it was"."""
+    return _VERBS.get(row.event, row.event)
 
 
 def detail_of(row: AuditRow) -> dict[str, Any]:

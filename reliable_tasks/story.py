@@ -104,6 +104,8 @@ def _of_row(row: AuditRow) -> Line:
             text = _ending(row, detail)
         case Ev.REAPED | Ev.STALE:
             text = f"{_SENTENCES[row.event]} ({_whose(row)})"
+        case Ev.DROPPED if detail:
+            text = "part of a workflow that was never stored whole: its producer fell silent"
         case Ev.RELEASED | Ev.UNKNOWN:
             text = f"given back unrun by {row.worker or 'its worker'}{_because(detail)}"
         case Ev.STEP:

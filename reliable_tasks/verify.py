@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ._verify_messages import MessageStory, Violation
+from ._verify_messages import MessageStory, Violation, told
 from .message import FINAL_STATES, State
 from .store.values import AuditEvent
 
@@ -177,7 +177,7 @@ class _Check:
         enqueued_ms = record.enqueued_ms if record else row.at_ms
         known = self._full and enqueued_ms > self._horizon_ms
         if known and row.event != Ev.ENQUEUED:
-            self._break("conservation", row.id, f"it was {row.event} and never enqueued", row.seq)
+            self._break("conservation", row.id, f"it was {told(row)} and never enqueued", row.seq)
         return MessageStory(row, record, partial=not known, full=self._full)
 
     def _across(self, row: AuditRow) -> None:
@@ -221,7 +221,7 @@ class _Check:
 
     def _find_lost(self) -> None:
         for message_id, story in self._stories.items():
-            if message_id not in self._records and not story.ended:
+            if message_id not in self._records and not (story.ended or story.gone):
                 where = "is held by a claim" if story.held else "waits"
                 text = f"it {where} by the trail, and there is no record of it"
                 self._break("conservation", message_id, text)

@@ -232,6 +232,11 @@ class RedisServer:
         os.kill(self.pid, signal.SIGKILL)
         self._reap()
 
+    def shut_down(self) -> None:
+        """Let the server end in good order, and wait until it is gone; its files stay."""
+        os.kill(self.pid, signal.SIGTERM)
+        self._reap()
+
     def restart(self) -> None:
         """Start the server again, on the same port and files, after killing it if it runs."""
         if self.running:

@@ -148,7 +148,15 @@ def test_a_message_that_was_never_run_tells_what_it_waits_for() -> None:
 def test_a_message_that_is_gone_still_has_its_rows() -> None:
     lines = story(None, [row(3000, Ev.DROPPED), row(2000, Ev.FAILED, detail=RETRY)])
     assert events(lines) == ["failed", "dropped"]
+    assert lines[-1].text == "its dead letter was deleted by hand"
     assert story(None, []) == []
+
+
+def test_a_part_of_a_workflow_that_was_not_stored_whole_tells_so() -> None:
+    lines = story(
+        None, [row(2000, Ev.ENQUEUED), row(3000, Ev.DROPPED, detail={"reason": "abandoned"})]
+    )
+    assert lines[-1].text.startswith("part of a workflow that was never stored whole")
 
 
 def test_every_event_of_the_trail_has_a_sentence() -> None:

@@ -158,3 +158,26 @@ def test_every_invariant_is_named_and_explained() -> None:
     assert set(INVARIANTS) > NEED_FULL_TRAIL
     assert str(Violation("fences", "m", "is off", "7")) == "fences: m: is off (row 7)"
     assert str(Violation("counters", "", "are off")) == "counters: are off"
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ("retry", "it was retried although no claim held it"),
+        ("unknown task", "it was given back by a worker that did not know its task although no"),
+        ("succeeded", "it was succeeded although no claim held it"),
+    ],
+)
+def test_what_happened_is_told_in_words(event: str, text: str) -> None:
+    found = verify(trail(ENQUEUED, (event, claim(0, delivery=0))), (), (), None)
+    assert any(violation.text.startswith(text) for violation in found)
+
+
+def test_what_was_dropped_with_a_workflow_that_was_not_stored_whole_is_not_lost() -> None:
+    dropped = trail(ENQUEUED, ("dropped", claim(0, delivery=0)))
+    assert verify(dropped[:1], (), (), None) != []
+    assert verify(dropped, (), (), None) == []
+    record = Record(id="m", task="t", queue="celery", priority=0, state=State.WAITING)
+    assert invariants(verify(dropped, (record,), (), None)) == {"records"}
+    again = (*dropped, *trail("", "", ENQUEUED)[2:])
+    assert verify(again, (record,), (), None) == []

@@ -6,14 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 from reliable_tasks import __version__
+from reliable_tasks.errors import StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reliable_tasks.app import App
+    from reliable_tasks.store.base import Store
     from reliable_tasks.worker import WorkerOptions
 
-__all__ = ["banner"]
+__all__ = ["banner", "said_of_store"]
 
 _MOST_TASKS = 30
 
@@ -21,6 +23,7 @@ _MOST_TASKS = 30
 def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
     """Where it works, on what, with what, and what does not hold there."""
     store = app.store
+    guarantees, warnings = said_of_store(store)
     limits = [
         f"{name} {value:g} s"
         for name, value in (("soft", options.soft_time_limit), ("hard", options.time_limit))
@@ -31,7 +34,7 @@ def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
         "",
         f"  app        {app.main or app!r}",
         f"  store      {store.location}",
-        *_block("guarantees", store.guarantees()),
+        *_block("guarantees", guarantees),
         f"  pool       {options.pool}, {options.concurrency} at once",
         f"  queues     {', '.join(options.queues)}",
     ]
@@ -40,9 +43,17 @@ def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
     if beat:
         lines.append(f"  beat       {len(app.settings.beat_schedule)} entries")
     lines += _block("tasks", _tasks(app))
-    lines += _block("WARNING", store.warnings())
+    lines += _block("WARNING", warnings)
     lines += _block("notes", app.conf.notes)
     return "\n".join([*lines, ""])
+
+
+def said_of_store(store: Store) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What holds there and what does not; or that it is away, which is no reason not to start."""
+    try:
+        return store.guarantees(), store.warnings()
+    except (StoreUnavailable, StoreFull) as error:
+        return (), (f"{error}", "waiting for it")
 
 
 def _tasks(app: App) -> list[str]:

@@ -9,6 +9,7 @@ import click
 
 from reliable_tasks import __version__
 
+from ._banner import said_of_store
 from ._context import Chosen, app_options
 from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
@@ -95,6 +96,6 @@ def _banner(app: App) -> str:
         f"  entries    {len(settings.beat_schedule)} of the code",
         f"  time zone  {settings.timezone}",
         f"  catch-up   {settings.beat_catch_up}",
-        *(f"  WARNING    {warning}" for warning in app.store.warnings()),
+        *(f"  WARNING    {warning}" for warning in said_of_store(app.store)[1]),
     ]
     return "\n".join([*lines, ""])

@@ -83,9 +83,10 @@ class _Reading:
         # The trail after the records: what happens meanwhile is seen there, and looked at again.
         records = self._records()
         rows = self._trail()
-        found = self._verify(rows, records)
+        found = self._verify(self._counted(rows), records)
         # What rows say they say for ever; a record may have been seen in the middle of a change.
-        found = [v for v in found if v.seq or self._still(v)]
+        still = set(self._still([v for v in found if not v.seq]))
+        found = [v for v in found if v.seq or v in still]
         besides = self._locks_and_counters()
         if besides:  # or were they seen in the middle of a change?
             besides = [v for v in besides if v in self._locks_and_counters()]
@@ -115,12 +116,16 @@ class _Reading:
                     yield record
             query = MessageQuery(limit=_RECORDS, after=page[-1].id)
 
-    def _trail(self, message_id: str | None = None) -> Iterator[AuditRow]:
-        query = AuditQuery(id=message_id, since_ms=self.horizon_ms or None, limit=_ROWS)
+    def _trail(self) -> Iterator[AuditRow]:
+        query = AuditQuery(since_ms=self.horizon_ms or None, limit=_ROWS)
         while page := self.store.audit(query):
-            self.rows += len(page) * (message_id is None)
             yield from page
             query = msgspec.structs.replace(query, after=page[-1].seq)
+
+    def _counted(self, rows: Iterable[AuditRow]) -> Iterator[AuditRow]:
+        for row in rows:
+            self.rows += 1
+            yield row
 
     def _locks_and_counters(self) -> list[Violation]:
         """Locks, with the messages that they are about; counters, with the number of messages."""
@@ -128,7 +133,7 @@ class _Reading:
         ids = sorted({lock.owner for lock in locks}.union(*(lock.parked for lock in locks)))
         owners = [r for r in self.store.read(ids) if r is not None]
         gone = set(ids) - {r.id for r in owners}
-        rows = (row for message_id in gone for row in self._trail(message_id))
+        rows = (row for row in self._trail() if row.id in gone) if gone else ()
         found = verify(rows, owners, locks, None, full=False)
         counted = verify((), self._records_again(), (), self.store.counts(), full=False)
         return [
@@ -142,18 +147,39 @@ class _Reading:
             yield from page
             query = MessageQuery(limit=_ROWS, after=page[-1].id)
 
-    def _still(self, violation: Violation) -> bool:
-        """Whether it is so at a second look, at an instant at which nothing changes."""
-        if violation.invariant == "joins":
-            again = verify((), self._workflow_of(violation.id), (), None, full=False)
-            return violation in again
+    def _still(self, found: list[Violation]) -> list[Violation]:
+        """Those that are so at a second look, at an instant at which nothing changes.
+
+        However many there are, each look reads the trail once.
+        """
+        joins = [v for v in found if v.invariant == "joins" and self._waits(v)]
+        moving = {v.id for v in found if v.invariant != "joins"}
+        sure: set[tuple[str, str]] = set()
         for _ in range(_LOOKS):
-            record = self.store.read([violation.id], full=True)[0]
-            rows = tuple(self._trail(violation.id))
-            if self.store.read([violation.id], full=True)[0] == record:
-                again = self._verify(rows, () if record is None else (record,))
-                return any(v.invariant == violation.invariant for v in again)
-        return False
+            if not moving:
+                break
+            before = self._read(moving)
+            rows = [row for row in self._trail() if row.id in moving]
+            after = self._read(moving)
+            quiet = {message_id for message_id in moving if before[message_id] == after[message_id]}
+            again = self._verify(
+                (row for row in rows if row.id in quiet),
+                (record for message_id in quiet if (record := after[message_id]) is not None),
+            )
+            sure |= {(v.id, v.invariant) for v in again}
+            moving -= quiet
+        return [v for v in found if v in joins or (v.id, v.invariant) in sure]
+
+    def _read(self, ids: Iterable[str]) -> dict[str, Record | None]:
+        wanted, found = sorted(ids), dict[str, "Record | None"]()
+        for i in range(0, len(wanted), _RECORDS):
+            page = wanted[i : i + _RECORDS]
+            found.update(zip(page, self.store.read(page, full=True), strict=True))
+        return found
+
+    def _waits(self, violation: Violation) -> bool:
+        """Whether what was seen of its parents is so at one instant."""
+        return violation in verify((), self._workflow_of(violation.id), (), None, full=False)
 
     def _workflow_of(self, message_id: str) -> list[Record]:
         """The records of its workflow, read in one step."""
@@ -178,9 +204,10 @@ def _print(reading: _Reading, found: list[Violation], stories: int, quiet: bool)
         for name in dict.fromkeys(v.invariant for v in found):
             click.echo(f"{name} means: {INVARIANTS[name]}")
     since = f" since {instant(reading.horizon_ms)}" if reading.horizon_ms else ""
+    some = "1 violation" if len(found) == 1 else f"{len(found)} violations"
     click.echo(
-        f"{len(found)} violations in {reading.messages:,} messages and {reading.rows:,} rows of "
-        f"the trail{since}, in {reading.store.location}"
+        f"{some} in {reading.messages:,} messages and {reading.rows:,} rows of the trail{since}, "
+        f"in {reading.store.location}"
     )
     if not reading.full:
         click.echo(

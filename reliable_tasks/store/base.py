@@ -205,7 +205,9 @@ class Store(Protocol):
     def put_entry(self, entry: Entry, expected_version: int | None = None) -> bool:
         """Create or change an entry, if its version is still the expected one (-1: absent).
 
-        None skips the check. The stored version is one more than the one before.
+        Nor may it have fired since it was read, or its slots would be set back: `runs` and `missed`
+        have to be those that are stored. None skips both checks. The stored version is one more
+        than the one before.
         """
         ...
 

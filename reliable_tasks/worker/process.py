@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
@@ -10,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from reliable_tasks import clock, events, signals
+from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
 
 from .board import Board
@@ -189,12 +191,15 @@ def run_worker(app: App, options: WorkerOptions) -> int:
 
     Raises:
         ConfigError: an option is not possible.
-        StoreError: the store cannot be opened.
+        StoreError: the store is of no use, and trying again would not help.
     """
     app.import_modules()
     check_options(app, options)
     settings = app.settings
-    app.store.sessions()  # opened now, so that what is wrong with it is told before anything runs
+    # Opened now, so that what is wrong with it is told before anything runs. Where it only is away,
+    # the supervisor waits for it, at the start as at any other time.
+    with contextlib.suppress(StoreUnavailable, StoreFull):
+        app.store.sessions()
     signals.worker_init.send(app)
     pid = os.getpid()
     info = SessionInfo(

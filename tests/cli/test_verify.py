@@ -136,5 +136,30 @@ def test_what_changes_meanwhile_is_looked_at_again(
     assert "not checked: counters: the store was at work meanwhile" in said
 
 
+def test_a_second_look_at_many_messages_reads_the_trail_as_often_as_at_one(
+    run: Run, whole: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[bool] = []
+    real = SqliteStore.audit
+
+    def audit(self: SqliteStore, query: Any) -> Any:
+        reads.append(query.id is not None)
+        return real(self, query)
+
+    def looked_at(count: int) -> list[bool]:
+        reads.clear()
+        run("-b", whole.url, "verify", "--stories", "0", code=1)
+        assert whole.store.counts().states["queued"] == count
+        return reads.copy()
+
+    monkeypatch.setattr(SqliteStore, "audit", audit)
+    tamper(whole, "DELETE FROM audit WHERE id = ?", "live")
+    once = looked_at(1)
+    for number in range(50):
+        whole.enqueue(f"more {number}")
+    tamper(whole, "DELETE FROM audit WHERE id LIKE ?", "more %")
+    assert looked_at(51) == once
+
+
 def test_a_wrong_since_is_told(mistake: Callable[..., str], whole: Shop) -> None:
     assert "--since 'soon'" in mistake("-b", whole.url, "verify", "--since", "soon")

@@ -11,8 +11,11 @@ from reliable_tasks import _state
 __all__ = ["mark"]
 
 
-def mark(kind: str) -> None:
-    """Note that the running body has come here; survives whatever happens to its process."""
+def mark(kind: str, **more: object) -> None:
+    """Note that the running body has come here; survives whatever happens to its process.
+
+    `more` are further fields of the line, of which the tests in this folder want none.
+    """
     running = _state.current_attempt.get()
     request = running.request if running else None
     line = {
@@ -22,6 +25,7 @@ def mark(kind: str) -> None:
         "id": (request and request.id) or "",
         "attempt": request.attempt if request else 0,
         "fence": request.fence if request else 0,
+        **more,
     }
     fd = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:

@@ -191,9 +191,9 @@ def test_beats_that_are_killed_and_started_at_random_fire_each_slot_once(
     place.write("fast.py", FAST.lstrip())
     dice = random.Random(7)
     beats = [start_beat("fast") for _ in range(3)]
+    wait_until(lambda: len(place.store.entries()) == 1, "the schedule is there")
     until = time.monotonic() + 7
     while time.monotonic() < until:
-        wait_until(lambda: len(place.store.entries()) == 1, "the schedule is there")
         # Some of the time nobody is there to fire, so that there is something to catch up on.
         victims = dice.sample(range(3), dice.choice((1, 1, 2, 3)))
         goal = entry_of(place, "fast").runs + dice.randint(1, 8)
@@ -273,3 +273,16 @@ def test_a_beat_goes_on_by_itself_after_the_store_was_away(
         entry = entry_of(place, "fast")
         assert entry.missed == 0
         assert len(messages_of(place, "fast.tick")) == entry.runs
+
+
+def test_a_beat_that_starts_while_the_store_is_away_waits_for_it(
+    durable_server: RedisServer, tmp_path: Path
+) -> None:
+    with contextlib.closing(Place(tmp_path, durable_server.url)) as place:
+        place.write("fast.py", FAST.lstrip())
+        durable_server.kill9()
+        beat = beat_starter(place)("fast")
+        wait_until(lambda: "beat.failed" in beat.log, "it says so")
+        durable_server.restart()
+        wait_until(lambda: messages_of(place, "fast.tick"), "it fires")
+        assert beat.stop() == 0

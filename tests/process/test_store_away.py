@@ -100,6 +100,19 @@ def test_pain_22_get_outlives_a_restart_of_redis(
         assert got == ["go"]
 
 
+def test_a_worker_that_starts_while_its_store_is_away_waits_for_it(
+    tmp_path: Path, durable_server: RedisServer
+) -> None:
+    with contextlib.closing(Place(tmp_path, durable_server.url)) as place:
+        durable_server.kill9()
+        worker = place.start_worker("--concurrency", "1", ready=False)
+        wait_until(lambda: "store.unavailable" in worker.log, "it says so")
+        assert "waiting for it" in worker.log, "the banner does, too"
+        durable_server.restart()
+        assert place.call("add", 1, 1).get(timeout=20) == 2
+        assert worker.stop() == 0
+
+
 def test_a_worker_whose_store_is_gone_still_stops_when_told(tmp_path: Path) -> None:
     with RedisServer() as server, contextlib.closing(Place(tmp_path, server.url)) as place:
         worker = place.start_worker("--concurrency", "1")

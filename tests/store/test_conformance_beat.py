@@ -45,6 +45,18 @@ def test_an_entry_is_changed_only_at_the_expected_version(drive: Driver) -> None
     assert (entry.spec, entry.version) == (b"2", 2)
 
 
+def test_an_entry_that_has_fired_meanwhile_is_not_set_back(drive: Driver) -> None:
+    drive.store.put_entry(ENTRY)
+    (read,) = drive.store.entries()
+    advanced = replace(read, next_ms=200, last_ms=100, last_id="m", runs=1)
+    assert drive.store.fire(advanced, 100, Batch(messages=(message("m"),))) is not None
+    assert not drive.store.put_entry(replace(read, paused=True), read.version)
+    assert drive.store.entries() == (advanced,)
+    assert drive.store.put_entry(replace(advanced, paused=True), read.version)
+    skipped = replace(advanced, paused=True, missed=1)
+    assert not drive.store.put_entry(replace(skipped, spec=b"2"), read.version + 1)
+
+
 def test_an_entry_is_removed_once(drive: Driver) -> None:
     drive.store.put_entry(ENTRY)
     assert drive.store.remove_entry("e")

@@ -195,7 +195,7 @@ class RedisStore(Readers):
     # Beat
 
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
-        """Create or change an entry, if its version is still the expected one (-1: absent)."""
+        """Create or change an entry, if nobody has changed or fired it (expected -1: absent)."""
         expected = "" if expected_version is None else expected_version
         return bool(self._read("put_entry", entry.name, expected, *_wire_beat.pack_entry(entry)))
 

@@ -36,11 +36,13 @@ def _write(work: Moves, entry: v.Entry) -> None:
 
 
 def put_entry(work: Moves, entry: v.Entry, expected_version: int | None) -> bool:
-    """Create or change an entry, if its version is still the expected one (-1: absent)."""
+    """Create or change an entry, if nobody has changed or fired it (expected -1: absent)."""
     old = _read(work, entry.name)
     version = old.version if old is not None else -1
-    if expected_version is not None and expected_version != version:
-        return False
+    if expected_version is not None:
+        fired = old is not None and (old.runs, old.missed) != (entry.runs, entry.missed)
+        if expected_version != version or fired:
+            return False
     _write(work, msgspec.structs.replace(entry, version=max(version, 0) + 1))
     return True
 

@@ -137,6 +137,7 @@ def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
     for _, message_id in members:
         r = work.get(message_id)
         if r is not None:
+            work.audit(v.AuditEvent.DROPPED, r, b'{"reason":"abandoned"}')
             work.forget(r)
             deleted += 1
     if members:
