@@ -29,6 +29,8 @@ class Core(Moves):
         for m in batch.messages:
             if len(m.payload) + len(m.headers) > self.options.max_message_bytes:
                 raise errors.MessageTooLarge(m.id)
+        if batch.after is not None and batch.after not in self.recs:
+            raise errors.StoreError("stage dropped")
         stage = None
         if batch.stage is not None:
             stage = self.stages.setdefault(batch.stage, Stage(0))

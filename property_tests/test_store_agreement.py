@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from property_tests import strategies as some
 from property_tests.model import Model
+from reliable_tasks.errors import StoreError
 from reliable_tasks.message import FINAL_STATES, Message, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock, Store
@@ -78,7 +79,13 @@ class Agreement(RuleBasedStateMachine):
 
     def _enqueue(self, batch: v.Batch) -> None:
         self.may_revive = True
-        assert self.store.enqueue(batch) == self.model.enqueue(batch)
+        try:
+            expected = self.model.enqueue(batch)
+        except StoreError:
+            with pytest.raises(StoreError):
+                self.store.enqueue(batch)
+        else:
+            assert self.store.enqueue(batch) == expected
 
     @rule(data=st.data(), once=st.booleans(), size=st.integers(1, 3))
     def enqueue(self, data: st.DataObject, once: bool, size: int) -> None:
@@ -97,7 +104,8 @@ class Agreement(RuleBasedStateMachine):
     @rule(data=st.data(), stage=st.sampled_from(some.STAGES), seal=st.booleans())
     def enqueue_staged(self, data: st.DataObject, stage: str, seal: bool) -> None:
         drawn = data.draw(st.one_of(st.just(()), some.graphs(self.now)))
-        self._enqueue(v.Batch(messages=drawn, stage=stage, seal=seal))
+        after = data.draw(st.none() | st.sampled_from(some.IDS))
+        self._enqueue(v.Batch(messages=drawn, stage=stage, seal=seal, after=after))
 
     @rule(ids=some.id_lists, signal=st.sampled_from((None, "SIGTERM", "SIGKILL")))
     def revoke(self, ids: list[str], signal: str | None) -> None:

@@ -165,16 +165,22 @@ def _store(app: App, messages: Sequence[Message], publish: Mapping[str, Any]) ->
         stored = app.enqueue(Batch(messages=tuple(messages), durable=durable), publish)
         return {receipt.id: receipt for receipt in stored.receipts}
     stage, receipts = ids.new_id(), dict[str, Receipt]()
+    after: str | None = None
     for at in range(0, len(messages), limit):
         part = tuple(messages[at : at + limit])
-        stored = app.enqueue(Batch(messages=part, stage=stage, durable=durable), publish)
+        batch = Batch(messages=part, stage=stage, after=after, durable=durable)
+        stored = app.enqueue(batch, publish)
         receipts.update((receipt.id, receipt) for receipt in stored.receipts)
+        after = after or next((r.id for r in stored.receipts if r.kind in _STORED), None)
     if not any(map(_is_refused, receipts.values())):
         held = 1
         while held:
-            sealed = Batch(stage=stage, seal=True, durable=durable)
+            sealed = Batch(stage=stage, seal=True, after=after, durable=durable)
             held = app.enqueue(sealed, publish).held
     return receipts
+
+
+_STORED = frozenset({ReceiptKind.CREATED, ReceiptKind.JOINED})
 
 
 def _is_refused(receipt: Receipt) -> bool:

@@ -36,7 +36,12 @@ from .values import (
     Want,
 )
 
-__all__ = ["Clock", "Store"]
+__all__ = ["STAGE_DROPPED", "Clock", "Store"]
+
+STAGE_DROPPED = (
+    "the first parts of this workflow were dropped, since its producer had been silent for longer "
+    "than stage_expires; nothing of it has started: enqueue it again"
+)
 
 Clock = Callable[[], int]
 """Gives milliseconds; replaces the store's own clock in tests."""

@@ -69,12 +69,15 @@ class Batch(_Value, frozen=True, kw_only=True):
             messages do nothing until the stage is sealed; a stage that is not sealed within
             `stage_ttl_ms` of its last batch is dropped with all it holds.
         seal: with `stage`: this batch is the last, let the workflow start.
+        after: with `stage`: a message that an earlier batch stored there. Where it is gone the
+            stage was dropped meanwhile, and this batch is refused with a StoreError.
         durable: durability asked for this call (Redis only), see the settings reference.
     """
 
     messages: tuple[Message, ...] = ()
     stage: str | None = None
     seal: bool = False
+    after: str | None = None
     durable: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reliable_tasks import errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery, Batch, Input
@@ -238,6 +239,17 @@ def test_a_stage_that_is_not_sealed_in_time_is_dropped(drive: Driver) -> None:
     for message_id in "abc":
         (row,) = drive.store.audit(AuditQuery(id=message_id, event="dropped"))
         assert row.detail == b'{"reason":"abandoned"}'
+
+
+def test_the_rest_of_a_stage_that_was_dropped_is_refused(drive: Driver) -> None:
+    drive.store.enqueue(Batch(messages=(message("a", edges=(edge("b"),)),), stage="s"))
+    drive.clock.advance(drive.store.options.stage_ttl_ms)
+    assert drive.store.reap().deleted == 1
+    rest = Batch(messages=(message("b", waits=1),), stage="s", seal=True, after="a")
+    with pytest.raises(errors.StoreError, match="silent for longer than stage_expires"):
+        drive.store.enqueue(rest)
+    assert drive.store.read(["a", "b"]) == (None, None)
+    assert drive.store.counts().queues == {}
 
 
 def test_a_name_of_a_stage_can_be_used_again(drive: Driver) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store import values as v
+from reliable_tasks.store.base import STAGE_DROPPED
 
 from . import _opening, _wire, _wire_beat
 from ._errors import translated
@@ -15,6 +16,7 @@ from ._readers import Readers
 __all__ = ["RedisStore"]
 
 APPLIED: Final = ord("1")
+STAGE_GONE: Final = [-1]
 
 
 class RedisStore(Readers):
@@ -38,7 +40,10 @@ class RedisStore(Readers):
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token."""
-        reply = self._do("enqueue", *self._batch_args(batch), durable=batch.durable)
+        args = (*self._batch_args(batch), batch.after or "")
+        reply = self._do("enqueue", *args, durable=batch.durable)
+        if reply == STAGE_GONE:
+            raise StoreError(STAGE_DROPPED)
         return _wire.parse_enqueued(reply, batch.messages)
 
     def _batch_args(self, batch: v.Batch) -> tuple[Any, ...]:

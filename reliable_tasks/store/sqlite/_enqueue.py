@@ -5,6 +5,7 @@ from typing import Final
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.message import Message
 from reliable_tasks.store import values as v
+from reliable_tasks.store.base import STAGE_DROPPED
 
 from ._moves import HELD_UNTIL, Moves
 from ._record import FIRST_FINAL, RUNNING, Rec, new_rec, once_of
@@ -52,6 +53,8 @@ def enqueue(work: Moves, batch: v.Batch) -> v.Enqueued:
     if batch.stage is not None:
         deadline = work.now + work.options.stage_ttl_ms
         stage, _ = work.one(STAGE_PUT, (batch.stage, deadline))
+    if batch.after is not None and work.get(batch.after) is None:
+        raise StoreError(STAGE_DROPPED)
     work.prefetch(m.id for m in batch.messages)
     receipts = tuple([store_message(work, m, stage) for m in batch.messages])
     held = 0

@@ -33,6 +33,7 @@ local function claim_from(queue, session, worker, limit, claimed)
     local ids = redis.call('ZRANGE', key, offset, offset + limit - #claimed - 1)
     if not ids[1] then break end
     load_all(ids)
+    reserve = #ids
     for index, id in ipairs(ids) do
       local r = records[id]
       if r and r.c[STATE] == 'queued' and claim(r, session, worker) then

@@ -1,7 +1,8 @@
 -- Records in memory: what a script reads of messages, changes, and writes at its end.
 --
--- Nothing is written while a script decides: it changes the tables below, and `flush` (write.lua)
--- then writes all of it with commands that cannot fail. So an error on the way leaves no trace.
+-- Nothing is written while a script decides, but that numbers of counters are taken: it changes the
+-- tables below, and `flush` (write.lua) then writes all of it with commands that cannot fail. So an
+-- error on the way leaves no trace.
 --
 -- {ns}:m:<id> is a string: a msgpack array of c (what changes), p (the payload, itself packed) and
 -- m (what was enqueued). Only c is unpacked and packed on the way of most messages; p and m are
@@ -43,19 +44,20 @@ local records = {} -- id -> record; false = there is none
 local foreign = {} -- ids whose key is taken by something that is no record
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
-local counter_base, counter_used = {}, {}
+local reserve = 1 -- how many numbers of a counter are likely to be needed
+local last_number, numbers_left = {}, {}
 
 local function put_off(...) later[#later + 1] = { ... } end
 
--- The next number of the counter {ns}:<name>.
+-- The next number of the counter {ns}:<name>. Those that are reserved and not used are left out.
 local function next_number(name)
-  local base = counter_base[name]
-  if not base then
-    base = tonumber(redis.call('GET', prefix .. name) or 0)
-    counter_base[name], counter_used[name] = base, 0
+  local left = numbers_left[name] or 0
+  if left == 0 then
+    left = reserve
+    last_number[name] = redis.call('INCRBY', prefix .. name, left)
   end
-  counter_used[name] = counter_used[name] + 1
-  return base + counter_used[name]
+  numbers_left[name] = left - 1
+  return last_number[name] - left + 1
 end
 
 -- The unpacked m of a record.

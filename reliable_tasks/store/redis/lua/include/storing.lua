@@ -145,6 +145,7 @@ local function store_rows(rows, stage, reply)
   for index, row in ipairs(rows) do ids[index] = row[1] end
   load_all(ids)
   find_foreign(rows)
+  reserve = math.max(1, #rows)
   for index, row in ipairs(rows) do
     local got = store(row, stage)
     if got then

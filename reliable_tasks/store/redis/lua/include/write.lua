@@ -157,10 +157,6 @@ end
 -- `popped`: by queue, how many of those that stand first in it have left it.
 local function flush(popped)
   if not (dirty[1] or later[1] or popped or next(lock_table)) then return end
-  for name, used in pairs(counter_used) do
-    if used > 0 then redis.call('INCRBY', prefix .. name, used) end
-  end
-  counter_base, counter_used = {}, {}
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {} -- what is needed again is read again
   moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {}, popped = popped or {} }
