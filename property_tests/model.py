@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from property_tests.model_core import BURIAL_TRIES, Core
-from property_tests.model_moves import HELD_UNTIL
+from property_tests.model_moves import HELD_UNTIL, _because
 from property_tests.model_tables import Ev, Rec
 from reliable_tasks.message import FINAL_STATES, On, State
 from reliable_tasks.store import values as v
@@ -355,6 +355,7 @@ class Model(Core):
                     r = self.recs.get(message_id)
                     if r is not None and r.stage == name:  # not one of the same id that came later
                         deleted += 1
+                        self._audit(Ev.DROPPED, r, _because("stage"))
                         self._delete(r)
         return deleted
 

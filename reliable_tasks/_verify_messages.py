@@ -132,6 +132,8 @@ class MessageStory:
         """
         detail = detail_of(row)
         if row.event == Ev.DROPPED:
+            if detail.get("reason") == "stage":  # else it had ended, and was deleted by hand
+                self.ended, self._ending = True, row.event
             return
         if self.ended:
             yield from self._after_the_end(row, replays)
@@ -245,7 +247,7 @@ class MessageStory:
         final = record.state in FINAL_STATES
         revived = self._reason in _BY_ANOTHER and replays > self._replays
         if self.ended and not revived:
-            expected = _ENDINGS[AuditEvent(self._ending)]
+            expected = _ENDINGS.get(AuditEvent(self._ending))
             if record.state != expected:
                 yield "one ending", f"its record is {record.state}; it had ended as {self._ending}"
         elif final and not self.ended and self._full:

@@ -108,6 +108,8 @@ def _of_row(row: AuditRow) -> Line:
             text = f"given back unrun by {row.worker or 'its worker'}{_because(detail)}"
         case Ev.STEP:
             text = f"recorded the step {detail.get('step', '')!r}"
+        case Ev.DROPPED if detail.get("reason") == "stage":
+            text = "dropped: its producer went away before the workflow was whole"
         case _:
             text = _SENTENCES.get(row.event, "") or _plain(detail)
     return Line(row.at_ms, row.event, text)

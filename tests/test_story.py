@@ -151,6 +151,11 @@ def test_a_message_that_is_gone_still_has_its_rows() -> None:
     assert story(None, []) == []
 
 
+def test_a_message_of_a_workflow_that_was_never_whole_says_so() -> None:
+    (line,) = story(None, [row(3000, Ev.DROPPED, detail=b'{"reason":"stage"}')])
+    assert line.text == "dropped: its producer went away before the workflow was whole"
+
+
 def test_every_event_of_the_trail_has_a_sentence() -> None:
     for event in Ev:
         (line,) = story(None, [row(1, event, fence=1, detail={"reason": "why", "step": "s"})])

@@ -27,6 +27,7 @@ def claim(fence: int, attempt: int = 1, delivery: int = 1, **more: Any) -> dict[
 
 
 ENQUEUED = ("enqueued", claim(0, delivery=0))
+NEVER_WHOLE = ("dropped", claim(0, delivery=0, detail=b'{"reason":"stage"}'))
 PARENT = ("failed", claim(0, delivery=0, detail=b'{"reason":"parent"}'))
 
 
@@ -35,6 +36,8 @@ PARENT = ("failed", claim(0, delivery=0, detail=b'{"reason":"parent"}'))
     [
         (trail(ENQUEUED, ("started", claim(1)), ("succeeded", claim(1))), None),
         (trail(("started", claim(1)), ("succeeded", claim(1))), "conservation"),
+        (trail(ENQUEUED, NEVER_WHOLE), None),
+        (trail(ENQUEUED, NEVER_WHOLE, ("started", claim(1))), "one ending"),
         (trail(ENQUEUED, ("succeeded", claim(0, delivery=0))), "claims"),
         (trail(ENQUEUED, ("started", claim(2)), ("succeeded", claim(1))), "fences"),
         (

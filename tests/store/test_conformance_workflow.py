@@ -4,7 +4,7 @@ import pytest
 
 from reliable_tasks import outcome as oc
 from reliable_tasks.message import State
-from reliable_tasks.store.values import Batch, Input
+from reliable_tasks.store.values import AuditEvent, AuditQuery, Batch, Input
 from tests.store.conftest import Opener
 from tests.store.driver import Driver, edge, message
 
@@ -235,6 +235,8 @@ def test_a_stage_that_is_not_sealed_in_time_is_dropped(drive: Driver) -> None:
     drive.clock.advance(1)
     assert drive.store.reap().deleted == 3
     assert drive.store.read(["a", "b", "c"]) == (None, None, None)
+    dropped = drive.store.audit(AuditQuery(event=AuditEvent.DROPPED, limit=10))
+    assert [(row.id, row.detail) for row in dropped] == [(i, b'{"reason":"stage"}') for i in "abc"]
 
 
 def test_a_name_of_a_stage_can_be_used_again(drive: Driver) -> None:

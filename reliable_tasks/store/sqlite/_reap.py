@@ -17,6 +17,8 @@ BURIAL_TRIES: Final = 2
 """Claims beyond `max_deliveries` in which a worker may run the hooks of the dead."""
 LEAST_ROUND: Final = 500
 """How much a round may do of each kind, where `limit` is smaller."""
+NEVER_WHOLE: Final = b'{"reason":"stage"}'
+"""The detail of a message that is dropped with the stage it was on."""
 
 SESSIONS_LAPSED: Final = load("sessions_lapsed")
 SESSION_DELETE: Final = load("session_delete")
@@ -137,6 +139,7 @@ def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
     for _, message_id in members:
         r = work.get(message_id)
         if r is not None:
+            work.audit(Ev.DROPPED, r, NEVER_WHOLE)
             work.forget(r)
             deleted += 1
     if members:

@@ -94,6 +94,7 @@ local function delete_abandoned(name)
   for _, id in ipairs(ids) do
     local r = load(id)
     if r and r.x.stage == name then
+      audit('dropped', r, '{"reason":"stage"}')
       delete(r)
       deleted = deleted + 1
     end
