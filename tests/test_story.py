@@ -152,7 +152,7 @@ def test_a_message_that_is_gone_still_has_its_rows() -> None:
 
 
 def test_a_message_of_a_workflow_that_was_never_whole_says_so() -> None:
-    (line,) = story(None, [row(3000, Ev.DROPPED, detail=b'{"reason":"stage"}')])
+    (line,) = story(None, [row(3000, Ev.DROPPED, detail={"reason": "stage"})])
     assert line.text == "dropped: its producer went away before the workflow was whole"
 
 

@@ -100,6 +100,15 @@ def test_what_may_follow_what(rows: tuple[AuditRow, ...], invariant: str | None)
     assert invariant in found if invariant else not found
 
 
+def test_a_message_that_went_back_to_be_keyed_may_end_while_it_waits() -> None:
+    revoked = ("revoked", claim(1, delivery=0, detail=b'{"reason":"revoked"}'))
+    rows = trail(ENQUEUED, ("started", claim(1)), revoked)
+    ended: dict[str, Any] = {"fence": 1, "state": State.REVOKED, "ended_ms": 1, "enqueued_ms": 1}
+    plain = Record(id="m", task="t", queue="q", priority=0, **ended)
+    assert invariants(verify(rows, (plain,), (), None)) == {"limits"}
+    assert verify(rows, (replace(plain, once_key="k"),), (), None) == []
+
+
 def test_a_replay_revives_what_had_fallen_with_it() -> None:
     fallen = trail(ENQUEUED, PARENT)
     parent = AuditRow(seq="3", at_ms=3000, event="replayed", id="p")
