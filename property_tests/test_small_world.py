@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from property_tests.ablations import ABLATIONS, without
+from property_tests.ablations import without
+from property_tests.safeguards import ABLATIONS
 from property_tests.small_world import MISFORTUNES, explore
 
 # Counted, so that a world that shrinks by mistake is noticed.
