@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from property_tests import agreement
-from property_tests.safeguards import ABLATIONS, SIMULATED, Ablation
+from property_tests import test_uniqueness as uniqueness
+from property_tests.machines import first_failure
+from property_tests.safeguards import ABLATIONS, ONCE_KEYS, SIMULATED, Ablation
 from property_tests.simulate import run_seed
 from property_tests.switching import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from hypothesis.stateful import RuleBasedStateMachine
 
 __all__ = ["Caught", "caught", "without"]
 
@@ -35,7 +39,7 @@ class Caught:
 
 
 _LIMITS = {SIMULATED: 120}
-_EXAMPLES = 100
+_EXAMPLES = 150
 
 
 @contextlib.contextmanager
@@ -49,7 +53,7 @@ def caught(ablation: Ablation) -> Caught | None:
     """How its absence is noticed; None if it is not."""
     with without(ablation):
         if ablation.by != SIMULATED:
-            failed = agreement.first_disagreement(ablation.by, _EXAMPLES)
+            failed = first_failure(_machine_of(ablation.by), _EXAMPLES)
             return failed and Caught(*failed)
         for seed in range(_LIMITS[SIMULATED]):
             try:
@@ -59,6 +63,12 @@ def caught(ablation: Ablation) -> Caught | None:
             if found:
                 return Caught(seed + 1, found[0])
     return None
+
+
+def _machine_of(by: str) -> type[RuleBasedStateMachine]:
+    if by in ONCE_KEYS:
+        return uniqueness.machine_of(*by.split())
+    return agreement.machine_of(by)
 
 
 def _row(ablation: Ablation) -> tuple[str, bool]:
@@ -71,6 +81,7 @@ _HEADS = {
     SIMULATED: ("In simulated worlds", "seeds", "what was seen"),
     "memory": ("In the SQLite store, held against the model", "examples", "where they part"),
     "redis": ("In the Redis store, held against the model", "examples", "where they part"),
+    **{by: (f"In the state machine of once-keys, {by}", "examples", "where") for by in ONCE_KEYS},
 }
 
 

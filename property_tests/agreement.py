@@ -6,14 +6,11 @@ equal: they must grow as the model's do.
 """
 
 import contextlib
-import itertools
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import msgspec
-from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -22,7 +19,6 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
 from property_tests import strategies as some
@@ -41,12 +37,10 @@ class Agreement(RuleBasedStateMachine):
     """A store and the model, side by side."""
 
     opener: ClassVar[Opener]
-    on_begin: ClassVar[Callable[[], object]] = staticmethod(lambda: None)
     claims = Bundle("claims")
 
     @initialize(target=claims, data=st.data(), audit=st.sampled_from(("default", "all")))
     def begin(self, data: st.DataObject, audit: str) -> Any:
-        type(self).on_begin()
         self.now = some.NOW
         self.stack = contextlib.ExitStack()
         options = v.StoreOptions(audit=audit, stage_ttl_ms=50_000, audit_ttl_ms=300_000)
@@ -366,35 +360,3 @@ class Agreement(RuleBasedStateMachine):
 def machine_of(name: str) -> type[Agreement]:
     """The machine that holds the store of this name against the model."""
     return type(f"Agreement_{name}", (Agreement,), {"opener": staticmethod(FACTORIES[name])})
-
-
-def first_disagreement(name: str, examples: int) -> tuple[int, str] | None:
-    """After how many random traces this store parts from the model, and in what; None if never."""
-    machine = machine_of(name)
-    begun = itertools.count(1)
-    machine.on_begin = staticmethod(lambda: next(begun))
-    some_traces = settings(
-        max_examples=examples,
-        stateful_step_count=30,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        verbosity=Verbosity.quiet,
-    )
-    try:
-        run_state_machine_as_test(machine, settings=some_traces)
-    except Exception as exc:  # noqa: BLE001 - however it shows
-        return next(begun) - 1, _where(exc)
-    return None
-
-
-def _where(exc: BaseException) -> str:
-    """The rule or invariant of the machine at which they parted, in words."""
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    frames = traceback.extract_tb(exc.__traceback__)
-    names = [f.name for f in frames if f.filename == __file__ and not f.name.startswith("_")]
-    return names[-1].replace("_", " ") if names else f"{type(exc).__name__}: {exc}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ABLATIONS", "SIMULATED", "Ablation"]
+__all__ = ["ABLATIONS", "ONCE_KEYS", "SIMULATED", "Ablation"]
 
 SIMULATED = "simulation"
 _CORE = "property_tests.model_core:Core"
@@ -116,7 +116,6 @@ _OF_MESSAGES = (
         "begun_by not in {0, fence}",
         "False",
     ),
-    _simulated("fence check of a step", f"{_MODEL}.step", " or r.fence != fence"),
     _simulated("compare-and-set of a slot", f"{_MODEL}.fire", " or old.next_ms != expected_ms"),
     _simulated(
         "the revoked is not retried",
@@ -234,7 +233,6 @@ _OF_SQLITE = (
         "self.free(once.key, r.id)",
         "pass",
     ),
-    _sqlite("a capped once-lock is let go of", "sql:locks_lapsed", "until_ms <= ?3", "?3 < 0"),
     _sqlite(
         "first parked, first served", "sql:parked_first", "ORDER BY place", "ORDER BY place DESC"
     ),
@@ -272,7 +270,6 @@ _OF_REDIS = (
     _redis("fence check of a step", " or r.c[FENCE] ~= tonumber(fence)"),
     _redis("a lapsed session is not revived", "if lease <= now then", "if lease < 0 then"),
     _redis("lapsed sessions are reaped", "up_to_now('sessions', limit)", "{}"),
-    _redis("a capped once-lock is let go of", "up_to_now('locks', limit)", "{}"),
     _redis("atomic countdown", "count_down(child)\n    if startable", "if startable"),
     _redis("a stage starts when it is sealed", "not (x.stage and stage_open(x.stage))", "true"),
     _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
@@ -284,4 +281,26 @@ _OF_REDIS = (
     _redis("the audit row of a claim", "audit('started', r)"),
 )
 
-ABLATIONS: tuple[Ablation, ...] = (*_OF_MESSAGES, *_OF_CLAIMS, *_OF_SQLITE, *_OF_REDIS)
+_CAPPED, _IN_TURN = "until_expired reschedule", "while_executing reschedule"
+ONCE_KEYS = (_CAPPED, _IN_TURN)
+_LETS_GO, _TURN = "a capped once-lock is let go of", "the turn passes on if the next one ends unrun"
+_OF_ONCE_KEYS = (
+    Ablation(f"{_LETS_GO} (SQLite)", _CAPPED, "sql:locks_lapsed", "until_ms <= ?3", "?3 < 0"),
+    Ablation(f"{_LETS_GO} (Redis)", _CAPPED, "lua:reap", "up_to_now('locks', limit)", "{}"),
+    Ablation(
+        f"{_TURN} (SQLite)",
+        _IN_TURN,
+        f"{_SQLITE}._moves:Moves._end_one",
+        "was == QUEUED and",
+        "False and",
+    ),
+    Ablation(f"{_TURN} (Redis)", _IN_TURN, "lua:*", "was == 'queued' and", "false and"),
+)
+
+ABLATIONS: tuple[Ablation, ...] = (
+    *_OF_MESSAGES,
+    *_OF_CLAIMS,
+    *_OF_SQLITE,
+    *_OF_REDIS,
+    *_OF_ONCE_KEYS,
+)
