@@ -9,7 +9,7 @@ import msgspec
 from reliable_tasks import _state, calls, ids
 from reliable_tasks._task_options import duplicate_is_error
 from reliable_tasks.builtins import COLLECT
-from reliable_tasks.errors import AlreadyQueued
+from reliable_tasks.errors import AlreadyQueued, StoreError
 from reliable_tasks.groups import GroupResult
 from reliable_tasks.message import Message, decode_headers, encode_headers
 from reliable_tasks.result import AsyncResult
@@ -151,11 +151,27 @@ def _store(app: App, messages: Sequence[Message], publish: Mapping[str, Any]) ->
         stored = app.enqueue(Batch(messages=part, stage=stage, durable=durable), publish)
         receipts.update((receipt.id, receipt) for receipt in stored.receipts)
     if not any(map(_is_refused, receipts.values())):
+        own = [receipt.id for receipt in receipts.values() if receipt.kind == ReceiptKind.CREATED]
+        _check_there(app, own[:1])
         held = 1
         while held:
             sealed = Batch(stage=stage, seal=True, durable=durable)
             held = app.enqueue(sealed, publish).held
+        _check_there(app, own[:1])
     return receipts
+
+
+def _check_there(app: App, first: Sequence[str]) -> None:
+    """Whether a stage still has what was put on it first: it may be dropped between two batches.
+
+    Raises:
+        StoreError: it was, since the batches were too far apart.
+    """
+    if None in app.store.read(first):
+        raise StoreError(
+            f"this workflow took longer to enqueue than {app.settings.stage_expires:g} s (setting "
+            "stage_expires), so that the store dropped it half-way: enqueue it again"
+        )
 
 
 def _is_refused(receipt: Receipt) -> bool:
