@@ -53,7 +53,9 @@ class Agreement(RuleBasedStateMachine):
         self.outlasting: set[str] = set()  # messages whose once-lock outlives them by design
         for session in some.SESSIONS[:2]:
             self.open_session(session)
-        drawn = [data.draw(some.messages(self.now)) for _ in range(2)]
+        self.put_entry(paused=False, version=None, next_ms=some.NOW)
+        two = st.tuples(some.messages(self.now), some.messages(self.now))
+        drawn = data.draw(st.one_of(two, some.graphs(self.now, some.IDS[:4])))
         self._enqueue(v.Batch(messages=(*drawn, Message(id="f", task="t1", queue="q1"))))
         return self._exchange("s1", (), v.Want(queues=some.QUEUES, limit=2))
 

@@ -53,5 +53,5 @@ def _where(exc: BaseException, home: str) -> str:
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
     frames = traceback.extract_tb(inner.__traceback__)
-    names = [f.name for f in frames if f.filename == home and not f.name.startswith("_")]
+    names = [f.name for f in frames if f.filename == home and f.name[0] not in "_<"]
     return names[-1].replace("_", " ") if names else f"{type(inner).__name__}: {inner}"

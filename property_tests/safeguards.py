@@ -233,29 +233,14 @@ _OF_SQLITE = (
         "self.free(once.key, r.id)",
         "pass",
     ),
-    _sqlite(
-        "first parked, first served", "sql:parked_first", "ORDER BY place", "ORDER BY place DESC"
-    ),
     _sqlite("atomic countdown", "_moves:Moves._follow", "child.waits -= 1", "pass"),
     _sqlite("a stage starts when it is sealed", "_moves:Moves._unstaged", "bool(found[0])", "True"),
-    _sqlite("an abandoned stage is dropped", "sql:stages_open", "deadline <= ?1", "?1 < 0"),
     _sqlite("compare-and-set of a slot", "_beat:fire", " or old.next_ms != expected_ms"),
-    _sqlite("a paused entry does not fire", "_beat:fire", " or old.paused"),
     _sqlite("what is due is promoted", "sql:due", "due <= ?1", "?1 < 0"),
     _sqlite("expiry", "sql:expired", "expires <= ?1", "?1 < 0"),
     _sqlite(
-        "priority before place", "sql:queued_page", "ORDER BY priority, place", "ORDER BY place"
-    ),
-    _sqlite(
-        "the delivery limit",
-        "_reap:_take_back",
-        "r.delivery >= r.max_deliveries + BURIAL_TRIES",
-        "False",
-    ),
-    _sqlite(
         "an id and token are stored once", "_enqueue:store_message", "old.token == m.token", "False"
     ),
-    _sqlite("replay takes the once-lock", "_operators:replay", "once.scope in HELD_UNTIL", "False"),
     _sqlite("the audit row of a claim", "_exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
 )
 
@@ -273,34 +258,17 @@ _OF_REDIS = (
     _redis("atomic countdown", "count_down(child)\n    if startable", "if startable"),
     _redis("a stage starts when it is sealed", "not (x.stage and stage_open(x.stage))", "true"),
     _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
-    _redis("the revoked is not retried", "r.x.revoked and (AGAIN[kind]", "false and (AGAIN[kind]"),
-    _redis(
-        "the delivery limit", "r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] + BURIAL_TRIES", "false"
-    ),
     _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
     _redis("the audit row of a claim", "audit('started', r)"),
 )
 
-_CAPPED, _IN_TURN = "until_expired reschedule", "while_executing reschedule"
-ONCE_KEYS = (_CAPPED, _IN_TURN)
-_LETS_GO, _TURN = "a capped once-lock is let go of", "the turn passes on if the next one ends unrun"
+_CAPPED = "until_expired reschedule"
+ONCE_KEYS = (_CAPPED,)
+_LETS_GO = "a capped once-lock is let go of"
 _OF_ONCE_KEYS = (
     Ablation(f"{_LETS_GO} (SQLite)", _CAPPED, "sql:locks_lapsed", "until_ms <= ?3", "?3 < 0"),
     Ablation(f"{_LETS_GO} (Redis)", _CAPPED, "lua:reap", "up_to_now('locks', limit)", "{}"),
-    Ablation(
-        f"{_TURN} (SQLite)",
-        _IN_TURN,
-        f"{_SQLITE}._moves:Moves._end_one",
-        "was == QUEUED and",
-        "False and",
-    ),
-    Ablation(f"{_TURN} (Redis)", _IN_TURN, "lua:*", "was == 'queued' and", "false and"),
 )
 
-ABLATIONS: tuple[Ablation, ...] = (
-    *_OF_MESSAGES,
-    *_OF_CLAIMS,
-    *_OF_SQLITE,
-    *_OF_REDIS,
-    *_OF_ONCE_KEYS,
-)
+_OF_WORLDS = (*_OF_MESSAGES, *_OF_CLAIMS)
+ABLATIONS: tuple[Ablation, ...] = (*_OF_WORLDS, *_OF_SQLITE, *_OF_REDIS, *_OF_ONCE_KEYS)

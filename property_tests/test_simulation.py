@@ -12,6 +12,7 @@ from property_tests.ablations import caught, without
 from property_tests.safeguards import ABLATIONS, Ablation
 from property_tests.simulate import STORES, main, run, run_seed, shrink
 from property_tests.simulation.schedule import CHANCES, schedule_of
+from property_tests.switching import changed
 from reliable_tasks.store.values import AuditEvent
 
 if TYPE_CHECKING:
@@ -127,3 +128,12 @@ def test_everything_that_can_happen_does() -> None:
     left_out = {"dropped", "purged", "suppressed", "unlocked"}
     events = {row.event for world in worlds for row in world.account.rows}
     assert events | left_out >= {str(event) for event in AuditEvent}
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["property_tests.model:Model.reap", "sql:due", "lua:reap", "lua:*"],
+)
+def test_a_line_that_is_not_there_cannot_be_taken_out(where: str) -> None:
+    with pytest.raises(LookupError, match="no such line"), changed(where, "no such line", ""):
+        pytest.fail("it was")

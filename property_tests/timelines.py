@@ -53,7 +53,7 @@ class Tale:
 
 
 TALES = (
-    Tale("A zombie", 3, r"\bm9\b|worker 1 .*frozen"),
+    Tale("A zombie", 5, r"\bm7\b|worker 1 .*frozen"),
     Tale("A lost reply", 21, r"\bm4\b|\bm16\b"),
     Tale("A double beat", 5, r"beat \d|slot", until=4.0),
     Tale("A crash between commit and reply", 15, r"\bm10\b|a54db1ad|child 1005 "),

@@ -30,7 +30,7 @@ Rows = tuple["AuditRow", ...]
 
 _NOT_ITS_FAULT = {"parent", "mirror", "delivery limit", "time limit"}
 _FAILING = {"failing", "rejecting", "requeuing", "poison", "softly"}
-_SLACK_MS = 800  # two of the longest steps of a world that comes to rest
+_SLACK_MS = 1_800  # two of the longest steps of a world that comes to rest
 _LIMITS_MS = {
     "limited": round(HARD_LIMIT_S * 1000) + _SLACK_MS,
     "softly": round(SOFT_LIMIT_S * 1000) + _SLACK_MS,
@@ -111,6 +111,7 @@ def violations(world: World) -> list[str]:
         *_workflows(world, by_id),
         *_reasons(world, by_id),
         *_limits(world, by_id, rows),
+        *_kept(world, rows),
         *_revoked(world, by_id, rows),
         *_doomed(world, rows),
         *_at_rest(world),
@@ -201,10 +202,10 @@ def _bodies(world: World, records: Records) -> list[str]:
         if record.state == State.SUCCEEDED and not record.mirrors and not runs:
             found.append(f"{record.id} succeeded and never ran")
         if len({run.fence for run in runs}) < len(runs):
-            found.append(f"{record.id}: one claim ran twice: {runs}")
+            found.append(f"{record.id}: one claim ran twice")
         attempts = [run.attempt for run in sorted(runs, key=lambda run: run.fence)]
         if attempts != sorted(attempts) and not world.replays[record.id]:
-            found.append(f"{record.id}: a later claim ran an earlier attempt: {runs}")
+            found.append(f"{record.id}: a later claim ran an earlier attempt")
     return found
 
 
@@ -286,10 +287,21 @@ def _limits(world: World, records: Records, rows: Rows) -> list[str]:
         if runs and row.delivery > record.max_deliveries:
             found.append(f"{row.id} ran in delivery {row.delivery} of {record.max_deliveries}")
         limit_ms = _LIMITS_MS.get(record.task)
-        calm = row.at_ms >= world.calm_ms  # before, a supervisor may have been frozen or dead
-        if limit_ms and calm and any(run.at_ms - run.began_ms > limit_ms for run in runs):
+        # Before that a supervisor may have been frozen, or dead.
+        calm = [run for run in runs if run.began_ms >= world.calm_ms]
+        if limit_ms and any(run.at_ms - run.began_ms > limit_ms for run in calm):
             found.append(f"{row.id} ran for longer than its limit")
     return found
+
+
+def _kept(world: World, rows: Rows) -> list[str]:
+    """While nothing fails, nobody who lives loses a claim, however long the body runs."""
+    calm_ms = world.calm_ms + world.lease_ms + _SLACK_MS
+    return [
+        f"{row.id} was taken away from {row.worker}, which lives"
+        for row in rows
+        if row.event == Ev.REAPED and row.at_ms > calm_ms and row.task != "poison"
+    ]
 
 
 def _revoked(world: World, records: Records, rows: Rows) -> list[str]:

@@ -129,7 +129,7 @@ class SimChild:
             return
         takes = self.world.rng.choice((0, 0, 5, 50, 500, 3000))
         if started.soft_limit_s or started.hard_limit_s:
-            takes = self.world.rng.choice((50, 3000))
+            takes = self.world.rng.choice((50, 3000, 3000))
         now = self.world.monotonic()
         soft, hard = (
             now + limit if limit else 0.0 for limit in (started.soft_limit_s, started.hard_limit_s)

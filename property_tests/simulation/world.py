@@ -31,7 +31,7 @@ __all__ = ["OPTIONS", "Effect", "World"]
 
 OPTIONS = StoreOptions(audit="all", audit_ttl_ms=10**12, max_batch=4, stage_ttl_ms=60_000)
 LONGEST_DRAIN_MS = 180_000
-_PACES_MS = (20, 400)
+_PACES_MS = (20, 900)
 
 
 class Effect(NamedTuple):
