@@ -1,76 +1,115 @@
-"""Run simulated worlds: `python -m property_tests.simulate --seeds 10000 [--store sqlite]`.
+"""Run simulated worlds: `python -m property_tests.simulate --seeds 10000 --jobs 2`.
 
-A seed that breaks an invariant is shrunk, prints its timeline and ends the run with exit code 1.
+A seed that breaks an invariant is shrunk, prints its timeline and ends the run with exit code 1;
+with `--keep` what is left of it goes to `regressions.json`, which the tests replay.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
+import multiprocessing
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from property_tests import regressions
 from property_tests.model import Model
-from property_tests.simulation.checks import violations, watch_model
+from property_tests.simulation.checks import violations, watch, watch_model
+from property_tests.simulation.schedule import schedule_of, shortest
 from property_tests.simulation.world import World
 
-__all__ = ["main", "run_seed", "shrink", "stores"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from property_tests.simulation.schedule import Schedule
+
+__all__ = ["STORES", "main", "run", "run_seed", "shrink"]
 
 
-def _sqlite(clock: Any, options: Any) -> Any:
-    from reliable_tasks.store.sqlite import SqliteStore  # noqa: PLC0415 - only when asked for
+class _Store(NamedTuple):
+    """How a world gets its store, what is watched in it, and how its server restarts."""
 
-    return SqliteStore(None, options, clock)
+    opened: Callable[[Any, Any], contextlib.AbstractContextManager[Any]]
+    watch: Callable[[World], list[str]]
+    restart: Callable[[Any], None] | None = None
 
 
-def _redis(clock: Any, options: Any) -> Any:
-    """A namespace of its own on one private server, which ends with this process."""
-    import msgspec  # noqa: PLC0415 - only when asked for
+@contextlib.contextmanager
+def _model(options: Any, clock: Any) -> Iterator[Model]:
+    yield Model(clock, options)
 
-    from reliable_tasks.store.redis import RedisStore  # noqa: PLC0415
+
+def _of_the_tests(name: str) -> Any:
+    """As the store's own tests open it; at the end they look for what was left behind."""
+
+    def opened(options: Any, clock: Any) -> Any:
+        from tests.store.factories import FACTORIES  # noqa: PLC0415 - starts servers when asked for
+
+        return FACTORIES[name](options, clock)
+
+    return opened
+
+
+def _restart_redis(store: Any) -> None:
+    """All that its clients see of a restart: connections are cut, and scripts are forgotten."""
+    import redis  # noqa: PLC0415 - only when asked for
+
     from tests.redis_server import default_server  # noqa: PLC0415
     from tests.store.redis_factories import server_of  # noqa: PLC0415
 
-    number = next(_numbers)
-    options = msgspec.structs.replace(options, namespace=f"simulated{number}")
-    return RedisStore(server_of(default_server()).url, options, clock)
+    del store
+    with redis.Redis.from_url(server_of(default_server()).unix_url) as client:
+        client.script_flush()
+        client.client_kill_filter(_type="normal", skipme=True)
 
 
-_numbers = itertools.count()
-stores: dict[str, Any] = {"model": Model, "sqlite": _sqlite, "redis": _redis}
+STORES = {
+    "model": _Store(_model, watch_model),
+    "memory": _Store(_of_the_tests("memory"), watch),
+    "sqlite": _Store(_of_the_tests("sqlite"), watch, lambda store: store.close()),
+    "redis": _Store(_of_the_tests("redis"), watch, _restart_redis),
+}
 
 
-def run_seed(
-    seed: int, make_store: Any = Model, *, messages: int = 12, steps: int = 400
-) -> tuple[World, list[str]]:
+def run(schedule: Schedule, store: str = "model", *, messages: int = 12) -> tuple[World, list[str]]:
     """One world from start to rest, and what it violated."""
-    watch = watch_model if isinstance(make_store, type) and issubclass(make_store, Model) else None
-    world = World(seed, make_store, messages=messages, watch=watch)
-    world.run(steps)
-    return world, violations(world)
+    kind = STORES[store]
+    with contextlib.ExitStack() as stack:
+
+        def make(clock: Any, options: Any) -> Any:
+            return stack.enter_context(kind.opened(options, clock))
+
+        world = World(schedule, make, messages=messages, watch=kind.watch, restart=kind.restart)
+        world.run()
+        return world, violations(world)
 
 
-def shrink(seed: int, make_store: Any = Model) -> tuple[World, list[str]]:
-    """The shortest tale of a failing seed: fewer messages first, then fewer steps of trouble."""
-    messages, steps = 12, 400
-    best = run_seed(seed, make_store)
-    for fewer in range(1, messages):
-        tried = run_seed(seed, make_store, messages=fewer)
-        if tried[1]:
-            messages, best = fewer, tried
-            break
-    while steps > 1:
-        tried = run_seed(seed, make_store, messages=messages, steps=steps // 2)
-        if not tried[1]:
-            break
-        steps, best = steps // 2, tried
-    for fewer in range(steps - 1, steps // 2, -1):
-        tried = run_seed(seed, make_store, messages=messages, steps=fewer)
-        if not tried[1]:
-            break
-        best = tried
-    return best
+def run_seed(seed: int, store: str = "model") -> tuple[World, list[str]]:
+    """The world of a seed."""
+    return run(schedule_of(seed), store)
+
+
+def shrink(seed: int, store: str = "model") -> Schedule:
+    """The shortest tale of a failing seed."""
+    return shortest(schedule_of(seed), lambda schedule: bool(run(schedule, store)[1]))
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+def _first_failing(seeds: range, store: str) -> int | None:
+    return next((seed for seed in seeds if run_seed(seed, store)[1]), None)
+
+
+def _search(first: int, count: int, store: str, jobs: int) -> int | None:
+    """The lowest of the failing seeds that were met, or None; each job takes every n-th seed."""
+    parts = [range(first + job, first + count, jobs) for job in range(jobs)]
+    if jobs == 1:
+        return _first_failing(parts[0], store)
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        found = pool.starmap(_first_failing, [(part, store) for part in parts])
+    return min((seed for seed in found if seed is not None), default=None)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,16 +117,26 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m property_tests.simulate")
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--store", choices=sorted(stores), default="model")
+    parser.add_argument("--store", choices=sorted(STORES), default="model")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the seeds")
+    parser.add_argument("--keep", action="store_true", help="keep a failure as a regression")
+    parser.add_argument("--show", action="store_true", help="print the timeline of --first")
     options = parser.parse_args(argv)
+    if options.show:
+        print("\n".join(run_seed(options.first, options.store)[0].timeline))
+        return 0
     began = time.perf_counter()
-    for seed in range(options.first, options.first + options.seeds):
-        world, found = run_seed(seed, stores[options.store])
-        if found:
-            world, found = shrink(seed, stores[options.store])
-            print("\n".join(world.timeline))
-            print(f"\nseed {seed} on {options.store}:", *found, sep="\n  ")
-            return 1
+    failing = _search(options.first, options.seeds, options.store, options.jobs)
+    if failing is not None:
+        schedule = shrink(failing, options.store)
+        world, found = run(schedule, options.store)
+        print("\n".join(world.timeline))
+        print(
+            f"\nseed {failing} on {options.store}, {len(schedule.steps)} steps:", *found, sep="\n  "
+        )
+        if options.keep:
+            regressions.keep(schedule, options.store, found[0])
+        return 1
     took = time.perf_counter() - began
     print(f"{options.seeds} seeds on {options.store}: all well, {options.seeds / took:.0f} seeds/s")
     return 0

@@ -221,8 +221,8 @@ def _wrong(before: Small, after: Small) -> list[str]:
     model = after.model
     for message_id, was in before.model.recs.items():
         now = model.recs[message_id]
-        if was.state in FINAL_STATES and now.state != was.state:
-            found.append(f"{message_id} went from {was.state} to {now.state}")
+        if was.state in FINAL_STATES and now.version != was.version:
+            found.append(f"{message_id} was {was.state}, and changed to {now.state}")
         if now.fence < was.fence:
             found.append(f"{message_id}: its fence shrank")
     lock = model.lock_table.get("k")

@@ -1,17 +1,27 @@
-"""Whole workers over a faulty store: no seed breaks an invariant, no ablation goes unnoticed."""
+"""Whole workers over a faulty store: no seed breaks an invariant, and what once did does not."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
-from property_tests.ablations import ABLATIONS, Ablation, seeds_until_caught, without
-from property_tests.simulate import run_seed, shrink, stores
+from property_tests import regressions
+from property_tests.ablations import caught, without
+from property_tests.safeguards import ABLATIONS, Ablation
+from property_tests.simulate import STORES, main, run, run_seed, shrink
+from property_tests.simulation.schedule import CHANCES, schedule_of
+from property_tests.switching import changed
+from reliable_tasks.store.values import AuditEvent
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEEDS = int(os.environ.get("RELIABLE_TASKS_SEEDS", "2000"))
 PARTS = 8
-STORE_SEEDS = {"sqlite": 80, "redis": 40}
+STORE_SEEDS = {"memory": 40, "sqlite": 10, "redis": 30}
+FENCE_CHECK = next(a for a in ABLATIONS if a.name == "fence check of a commit")
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -21,32 +31,109 @@ def test_no_seed_breaks_an_invariant(part: int) -> None:
         assert not found, "\n".join([*world.timeline, f"seed {seed}:", *found])
 
 
+@pytest.mark.parametrize("part", range(5))
 @pytest.mark.parametrize("store", STORE_SEEDS)
-def test_no_seed_breaks_an_invariant_on_a_real_store(store: str) -> None:
-    for seed in range(STORE_SEEDS[store]):
-        world, found = run_seed(seed, stores[store])
-        world.real.close()
+def test_no_seed_breaks_an_invariant_on_a_real_store(store: str, part: int) -> None:
+    for seed in range(part, STORE_SEEDS[store], 5):
+        world, found = run_seed(seed, store)
         assert not found, "\n".join([*world.timeline, f"seed {seed} on {store}:", *found])
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.name)
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=str)
 def test_without_a_safeguard_something_is_seen(ablation: Ablation) -> None:
-    assert seeds_until_caught(ablation) is not None
+    assert caught(ablation) is not None
 
 
-def test_a_failing_seed_is_shrunk_to_a_shorter_tale() -> None:
-    ablation = next(a for a in ABLATIONS if a.name == "fence check of a commit")
+# Regressions --------------------------------------------------------------------------------------
+
+KEPT = regressions.kept()
+OF_ABLATIONS = [r for r in KEPT if r.without]
+
+
+@pytest.mark.parametrize("store", sorted(STORES))
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: f"seed {kept.seed}: {kept.showed}"[:60])
+def test_what_once_broke_an_invariant_does_not(kept: regressions.Regression, store: str) -> None:
+    world, found = run(kept.schedule, store)
+    assert not found, "\n".join([*world.timeline, *found])
+
+
+@pytest.mark.parametrize("kept", OF_ABLATIONS, ids=lambda kept: kept.without)
+def test_a_kept_schedule_still_breaks_what_has_no_safeguard(kept: regressions.Regression) -> None:
+    ablation = next(a for a in ABLATIONS if str(a) == kept.without)
     with without(ablation):
+        assert run(kept.schedule)[1]
+
+
+def test_a_failing_seed_is_shrunk_printed_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "regressions.json"
+    kept.write_text("[]")
+    monkeypatch.setattr(regressions, "PATH", kept)
+    with without(FENCE_CHECK):
+        assert main(["--seeds", "100", "--keep"]) == 1
+        (new,) = regressions.kept()
+        assert run(new.schedule)[1]
+    assert len(new.steps) < len(schedule_of(0).steps) / 4
+    assert f"seed {new.seed} on model" in capsys.readouterr().out
+    assert not run(new.schedule)[1]
+
+
+def test_seeds_are_shared_among_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "6", "--jobs", "2"]) == 0
+    assert "6 seeds on model: all well" in capsys.readouterr().out
+
+
+def test_a_shrunk_schedule_has_no_step_to_spare() -> None:
+    with without(FENCE_CHECK):
         seed = next(seed for seed in range(100) if run_seed(seed)[1])
-        whole, _ = run_seed(seed)
-        short, found = shrink(seed)
-    assert found
-    assert len(short.timeline) < len(whole.timeline)
+        short = shrink(seed)
+        for i in range(len(short.steps)):
+            fewer = (*short.steps[:i], *short.steps[i + 1 :])
+            assert not run(short._replace(steps=fewer))[1], short.steps[i]
+
+
+# The simulation itself ----------------------------------------------------------------------------
 
 
 def test_a_seed_always_tells_the_same_tale() -> None:
-    first, _ = run_seed(7)
-    second, _ = run_seed(7)
-    assert [line.split()[:2] for line in first.timeline] == [
-        line.split()[:2] for line in second.timeline
-    ]
+    assert run_seed(7)[0].timeline == run_seed(7)[0].timeline
+
+
+def test_everything_that_can_happen_does() -> None:
+    worlds = [run_seed(seed)[0] for seed in range(40)]
+    told = "\n".join(line for world in worlds for line in world.timeline)
+    assert {step.what for seed in range(40) for step in schedule_of(seed).steps} == set(CHANCES)
+    for what in (
+        "the store was away",
+        "applied, reply lost",
+        "delivered twice",
+        "given up by the caller",
+        "arrived late",
+        "restarts, and is away",
+        "frozen until",
+        "SIGKILL by the world",
+        "killed with all its children",
+        "its effect failed",
+        "is told of its soft limit",
+        "told to stop: WARM",
+        "told to stop: COLD",
+        "STALE",
+        "died before its workflow was whole",
+        ": replayed",
+        ": running",
+        ": revoked",
+    ):
+        assert what in told, what
+    left_out = {"dropped", "purged", "suppressed", "unlocked"}
+    events = {row.event for world in worlds for row in world.account.rows}
+    assert events | left_out >= {str(event) for event in AuditEvent}
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["property_tests.model:Model.reap", "sql:due", "lua:reap", "lua:*"],
+)
+def test_a_line_that_is_not_there_cannot_be_taken_out(where: str) -> None:
+    with pytest.raises(LookupError, match="no such line"), changed(where, "no such line", ""):
+        pytest.fail("it was")

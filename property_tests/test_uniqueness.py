@@ -217,8 +217,12 @@ class Uniqueness(RuleBasedStateMachine):
             assert store.locks() == ()
 
 
+def machine_of(scope: str, policy: str) -> type[Uniqueness]:
+    """The machine for one scope with one answer to a conflict."""
+    return type(f"{scope}_{policy}", (Uniqueness,), {"scope": scope, "policy": policy})
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("scope", SCOPES)
 def test_the_promise_of_a_scope_holds_through_every_ending(scope: str, policy: str) -> None:
-    machine = type(f"{scope}_{policy}", (Uniqueness,), {"scope": scope, "policy": policy})
-    run_state_machine_as_test(machine, settings=PROFILE)
+    run_state_machine_as_test(machine_of(scope, policy), settings=PROFILE)

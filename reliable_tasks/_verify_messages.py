@@ -135,6 +135,8 @@ class MessageStory:
         detail = detail_of(row)
         if row.event == Ev.DROPPED:
             self.gone = True  # by hand after its end, or with a workflow that was not stored whole
+            if detail.get("reason") == "abandoned":
+                self.ended, self._ending = True, row.event
             return
         if self.ended:
             yield from self._after_the_end(row, replays)
@@ -142,6 +144,8 @@ class MessageStory:
             case Ev.ENQUEUED:
                 self._reset()
             case Ev.REPLAYED:
+                if self._numbers_known and not self.ended:
+                    yield "one ending", "it was replayed, and had not ended"
                 self._reset()
             case Ev.STARTED:
                 yield from self._started(row)
@@ -219,13 +223,16 @@ class MessageStory:
         # What the store ends by itself has a reason and no exception.
         by_store = detail.get("reason") in _BY_THE_STORE and "exception" not in detail
         committed = row.event in _OF_THE_CLAIM or (row.event == Ev.FAILED and not by_store)
+        committed |= detail.get("reason") == "terminated"
         mirrored = self._joined and row.event == Ev.SUCCEEDED
         if (committed or row.event in _GIVES_UP_CLAIM) and not self.held and not mirrored:
             yield "claims", f"it was {told(row)} although no claim held it"
         if row.fence != self._fence and (committed or self.held):
             yield "fences", f"it was {told(row)} by fence {row.fence}; the latest is {self._fence}"
         counted = self._delivery - (row.event in {Ev.RELEASED, Ev.UNKNOWN})
-        if self.held and (row.attempt, row.delivery) != (self._attempt, counted):
+        # Uncounted as in `_started`: it went back to be keyed, and was ended while it waited.
+        keyed = self._once and not committed and row.delivery == counted - 1
+        if self.held and not keyed and (row.attempt, row.delivery) != (self._attempt, counted):
             yield (
                 "limits",
                 (

@@ -174,8 +174,9 @@ class _Check:
 
     def _begin(self, row: AuditRow) -> MessageStory:
         record = self._records.get(row.id)
-        enqueued_ms = record.enqueued_ms if record else row.at_ms
-        known = self._full and enqueued_ms > self._horizon_ms
+        # One that is gone may have been enqueued at any time, before the trail begins as well.
+        began_ms = record.enqueued_ms if record else 0
+        known = self._full and (began_ms > self._horizon_ms or not self._horizon_ms)
         if known and row.event != Ev.ENQUEUED:
             self._break("conservation", row.id, f"it was {told(row)} and never enqueued", row.seq)
         return MessageStory(row, record, partial=not known, full=self._full)

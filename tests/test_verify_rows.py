@@ -27,6 +27,7 @@ def claim(fence: int, attempt: int = 1, delivery: int = 1, **more: Any) -> dict[
 
 
 ENQUEUED = ("enqueued", claim(0, delivery=0))
+NEVER_WHOLE = ("dropped", claim(0, delivery=0, detail=b'{"reason":"abandoned"}'))
 PARENT = ("failed", claim(0, delivery=0, detail=b'{"reason":"parent"}'))
 
 
@@ -35,6 +36,8 @@ PARENT = ("failed", claim(0, delivery=0, detail=b'{"reason":"parent"}'))
     [
         (trail(ENQUEUED, ("started", claim(1)), ("succeeded", claim(1))), None),
         (trail(("started", claim(1)), ("succeeded", claim(1))), "conservation"),
+        (trail(ENQUEUED, NEVER_WHOLE), None),
+        (trail(ENQUEUED, NEVER_WHOLE, ("started", claim(1))), "one ending"),
         (trail(ENQUEUED, ("succeeded", claim(0, delivery=0))), "claims"),
         (trail(ENQUEUED, ("started", claim(2)), ("succeeded", claim(1))), "fences"),
         (
@@ -95,6 +98,15 @@ PARENT = ("failed", claim(0, delivery=0, detail=b'{"reason":"parent"}'))
 def test_what_may_follow_what(rows: tuple[AuditRow, ...], invariant: str | None) -> None:
     found = invariants(verify(rows, (), (), None))
     assert invariant in found if invariant else not found
+
+
+def test_a_message_that_went_back_to_be_keyed_may_end_while_it_waits() -> None:
+    revoked = ("revoked", claim(1, delivery=0, detail=b'{"reason":"revoked"}'))
+    rows = trail(ENQUEUED, ("started", claim(1)), revoked)
+    ended: dict[str, Any] = {"fence": 1, "state": State.REVOKED, "ended_ms": 1, "enqueued_ms": 1}
+    plain = Record(id="m", task="t", queue="q", priority=0, **ended)
+    assert invariants(verify(rows, (plain,), (), None)) == {"limits"}
+    assert verify(rows, (replace(plain, once_key="k"),), (), None) == []
 
 
 def test_a_replay_revives_what_had_fallen_with_it() -> None:

@@ -1,26 +1,53 @@
-"""The invariants: some at every step, the rest on a world at rest."""
+"""The invariants: some at every instant, the rest on a world at rest.
+
+What a store's own account can tell, `reliable_tasks.verify` checks: the very checker that is run on
+the trail of a real installation. Here stands what it takes a witness for: what producers were told,
+what bodies did to the world outside, what users asked for.
+"""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from property_tests.simulation.tasks import HARD_LIMIT_S, SOFT_LIMIT_S
+from reliable_tasks._verify_messages import detail_of
 from reliable_tasks.message import FINAL_STATES, State
-from reliable_tasks.store.values import AuditQuery
+from reliable_tasks.serialization import decode_failure
+from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
+from reliable_tasks.verify import verify
 
 if TYPE_CHECKING:
     from property_tests.model import Model
     from property_tests.simulation.world import World
-    from reliable_tasks.store.values import AuditRow, Record
+    from reliable_tasks.store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
 
-__all__ = ["violations", "watch_model"]
+__all__ = ["Account", "account_of", "violations", "watch", "watch_model"]
 
-Records = dict[str, "Record | None"]
+Ev = AuditEvent
+Records = dict[str, "Record"]
 Rows = tuple["AuditRow", ...]
 
-_ENDINGS = {"succeeded", "failed", "revoked", "expired", "ignored", "rejected", "purged"}
-_BURIALS = 2
+_NOT_ITS_FAULT = {"parent", "mirror", "delivery limit", "time limit"}
+_FAILING = {"failing", "rejecting", "requeuing", "poison", "softly"}
+_SLACK_MS = 1_800  # two of the longest steps of a world that comes to rest
+_LIMITS_MS = {
+    "limited": round(HARD_LIMIT_S * 1000) + _SLACK_MS,
+    "softly": round(SOFT_LIMIT_S * 1000) + _SLACK_MS,
+}
+
+
+class Account(NamedTuple):
+    """What a checker reads of a store."""
+
+    rows: tuple[AuditRow, ...] = ()
+    records: tuple[Record, ...] = ()
+    locks: tuple[LockInfo, ...] = ()
+    counts: Counts | None = None
+    sessions: tuple[SessionInfo, ...] = ()
+
+
+# At every instant ---------------------------------------------------------------------------------
 
 
 def watch_model(world: World) -> list[str]:
@@ -34,225 +61,289 @@ def watch_model(world: World) -> list[str]:
         elif name.endswith(":run") and owner.state != State.RUNNING:
             found.append(f"lock {name} is held by {lock.owner}, which does not run")
     for r in model.recs.values():
-        if (r.session is not None) != (r.state == State.RUNNING):
+        running = r.state == State.RUNNING
+        if (r.session is not None) != running:
             found.append(f"{r.m.id} is {r.state} and belongs to session {r.session}")
-        if (
-            r.once
-            and r.once.scope == "until_executed"
-            and r.admitted
-            and r.state not in FINAL_STATES
-        ):
-            lock_now = model.lock_table.get(r.once.key)
+        if r.once is None or r.state in FINAL_STATES | {State.WAITING}:
+            continue
+        wanted = [r.once.key] if r.once.scope == "until_executed" else []
+        if running and r.once.scope in {"while_executing", "until_and_while_executing"}:
+            wanted.append(f"{r.once.key}:run")
+        for name in wanted:
+            lock_now = model.lock_table.get(name)
             if lock_now is None or lock_now.owner != r.m.id:
-                found.append(f"{r.m.id} lives, and does not hold its once-key {r.once.key}")
+                found.append(f"{r.m.id} lives, and does not hold its once-key {name}")
     return found
+
+
+def watch(world: World) -> list[str]:
+    """What must hold at every instant, read through the verbs of a real store."""
+    store = world.real
+    found = verify(
+        (),
+        _all_records(world),
+        store.locks(),
+        store.counts(),
+        sessions=store.sessions(),
+        full=False,
+    )
+    return [str(violation) for violation in found]
+
+
+# At rest ------------------------------------------------------------------------------------------
 
 
 def violations(world: World) -> list[str]:
     """What is not as promised, in words; empty if all is well."""
-    ids = list(world.acknowledged)
-    records = dict(zip(ids, world.real.read(ids, full=True), strict=True))
-    rows = world.real.audit(AuditQuery(limit=100_000))
+    rows, records, locks, counts, sessions = world.account = account_of(world)
+    account = verify(rows, records, locks, counts, sessions=sessions)
+    by_id = {record.id: record for record in records}
     return [
         *world.violations,
         *world.store.stale_commits,
-        *_all_final(records),
-        *_one_ending(rows),
-        *_fences(rows),
+        *(f"{broken.id}: {broken.invariant}: {broken.text}" for broken in account),
+        *_all_final(world, by_id),
+        *_enqueued_once(world, by_id, rows),
         *_times(world, rows),
-        *_bodies(world, records),
+        *_bodies(world, by_id),
         *_steps(world),
-        *_slots(world, rows),
-        *_workflows(world, records),
-        *_revoked(world, records),
-        *_flagged(world, rows),
+        *_slots(world, by_id, rows),
+        *_workflows(world, by_id),
+        *_reasons(world, by_id),
+        *_limits(world, by_id, rows),
+        *_kept(world, rows),
+        *_revoked(world, by_id, rows),
+        *_doomed(world, rows),
         *_at_rest(world),
-        *_limits(world, rows),
     ]
 
 
-def _all_final(records: Records) -> list[str]:
+def account_of(world: World) -> Account:
+    """Everything that can be read of the store."""
+    store = world.real
+    rows = store.audit(AuditQuery(limit=100_000))
+    return Account(rows, _all_records(world), store.locks(), store.counts(), store.sessions())
+
+
+def _all_records(world: World) -> tuple[Record, ...]:
+    limit = world.real.options.max_rows
+    found = world.real.find(MessageQuery(limit=limit))
+    full = world.real.read([record.id for record in found], full=True)
+    return tuple(record for record in full if record is not None)
+
+
+def _all_final(world: World, records: Records) -> list[str]:
     """Conservation: what was acknowledged is there, and has ended."""
     found = []
-    for message_id, record in records.items():
+    for message_id in world.producers.acknowledged:
+        record = records.get(message_id)
         if record is None:
             found.append(f"{message_id} was acknowledged and is lost")
         elif record.state not in FINAL_STATES:
             found.append(f"{message_id} is {record.state} and nothing moves it")
+    ran = {i for i in world.producers.abandoned if i in records or i in world.effects}
+    return found + [f"{i} was left on a stage that was never sealed" for i in sorted(ran)]
+
+
+def _enqueued_once(world: World, records: Records, rows: Rows) -> list[str]:
+    """Nothing comes from nowhere, and successors come once."""
+    found = []
+    for message_id, times in Counter(r.id for r in rows if r.event == Ev.ENQUEUED).items():
+        if times > 1:
+            found.append(f"{message_id} was enqueued {times} times")
+        record = records.get(message_id)
+        if record is None or message_id in world.producers.sent or record.task == "tick":
+            continue
+        parent = records.get(record.parent_id or record.root_id)
+        if parent is None or parent.task not in {"spawning", "replacing"}:
+            found.append(f"{message_id} comes from nowhere")
+    children = Counter(r.parent_id or r.root_id for r in records.values() if r.task == "plain")
+    for record in records.values():
+        if (
+            record.task == "spawning"
+            and record.state == State.SUCCEEDED
+            and not children[record.id]
+        ):
+            found.append(f"{record.id} succeeded, and what it enqueued is lost")
+        if children[record.id] > 1:
+            found.append(f"{record.id} has {children[record.id]} successors")
     return found
-
-
-def _detail(row: AuditRow) -> dict[str, Any]:
-    detail: dict[str, Any] = json.loads(row.detail or b"{}")
-    return detail
-
-
-def _is_ending(row: AuditRow) -> bool:
-    return row.event in _ENDINGS and not (row.event == "rejected" and _detail(row).get("requeue"))
-
-
-def _one_ending(rows: Rows) -> list[str]:
-    """One final state for each message, never changed."""
-    endings = Counter(row.id for row in rows if _is_ending(row))
-    return [f"{message_id} ended {n} times" for message_id, n in endings.items() if n > 1]
-
-
-def _fences(rows: Rows) -> list[str]:
-    """Fences strictly grow, and what is committed is the latest claim's."""
-    fences = [row.fence for row in rows if row.event == "started"]
-    found = [] if fences == sorted(set(fences)) else [f"fences do not strictly grow: {fences}"]
-    latest: dict[str, int] = defaultdict(int)
-    running: set[str] = set()
-    for row in rows:
-        if row.event == "started":
-            latest[row.id] = row.fence
-            running.add(row.id)
-        elif row.event in {"succeeded", "failed", "retry"} and row.fence:
-            if row.fence != latest[row.id]:
-                found.append(f"{row.id}: {row.event} by fence {row.fence}, not {latest[row.id]}")
-            if row.event != "failed" and row.id not in running and not _mirrored(row):
-                found.append(f"{row.id}: {row.event} although nobody held it")
-        if row.event in {"released", "reaped", "retry", "doomed"}:
-            running.discard(row.id)
-    return found
-
-
-def _mirrored(row: AuditRow) -> bool:
-    return row.attempt == 1 and row.delivery == 0
 
 
 def _times(world: World, rows: Rows) -> list[str]:
-    """Nothing starts before it is due or after it has expired, or from nowhere."""
+    """Nothing starts before it is due or after it has expired; retries wait for their delay."""
     found = []
-    enqueued = {row.id: row.at_ms for row in rows if row.event == "enqueued"}
+    enqueued = {row.id: row.at_ms for row in rows if row.event == Ev.ENQUEUED}
+    retried: dict[str, int] = {}
     for row in rows:
-        if row.event != "started":
+        message = world.producers.sent.get(row.id)
+        if row.event == Ev.RETRY:
+            retried[row.id] = row.at_ms + round(float(detail_of(row)["delay"]) * 1000)
+        if row.event != Ev.STARTED:
             continue
-        message = world.sent.get(row.id)
-        if message is None and row.task == "tick":
-            continue
-        if message is None:
-            found.append(f"{row.id} was started and never enqueued")
+        if row.at_ms < retried.get(row.id, 0):
+            found.append(f"{row.id} was retried before its delay had passed")
+        if message is None or row.id not in enqueued:
             continue
         since = row.at_ms - enqueued[row.id]
         if since < message.delay_ms:
             found.append(f"{row.id} started {message.delay_ms - since} ms too early")
-        if message.expires_in_ms is not None and since >= message.expires_in_ms:
+        late = message.expires_in_ms is not None and since >= message.expires_in_ms
+        if late and not world.replays[row.id]:
             found.append(f"{row.id} started after it had expired")
-    retried: dict[str, int] = {}
-    for row in rows:
-        if row.event == "retry":
-            retried[row.id] = row.at_ms + round(_detail(row)["delay"] * 1000)
-        elif row.event == "started" and row.at_ms < retried.get(row.id, 0):
-            found.append(f"{row.id} was retried before its delay had passed")
     return found
 
 
 def _bodies(world: World, records: Records) -> list[str]:
-    """What succeeded has run; later attempts have later fences."""
+    """What succeeded has run, once for each claim; later attempts have later fences."""
     found = []
-    for message_id, record in records.items():
-        runs = world.effects.get(message_id, [])
-        if record and record.state == State.SUCCEEDED and not record.mirrors and not runs:
-            found.append(f"{message_id} succeeded and never ran")
+    for record in records.values():
+        runs = world.effects.get(record.id, [])
+        if record.state == State.SUCCEEDED and not record.mirrors and not runs:
+            found.append(f"{record.id} succeeded and never ran")
         if len({run.fence for run in runs}) < len(runs):
-            found.append(f"{message_id}: one claim ran twice: {runs}")
+            found.append(f"{record.id}: one claim ran twice")
         attempts = [run.attempt for run in sorted(runs, key=lambda run: run.fence)]
-        if attempts != sorted(attempts):
-            found.append(f"{message_id}: a later claim ran an earlier attempt: {runs}")
+        if attempts != sorted(attempts) and not world.replays[record.id]:
+            found.append(f"{record.id}: a later claim ran an earlier attempt")
     return found
 
 
 def _steps(world: World) -> list[str]:
-    """A recorded step is done once, whatever happens to its attempts."""
+    """A recorded step is done once, whatever happens to its attempts; a replay is a new life."""
     return [
         f"{message_id} was charged {times} times"
         for message_id, times in world.charges.items()
-        if times > 1
+        if times > 1 + world.replays[message_id]
     ]
 
 
-def _slots(world: World, rows: Rows) -> list[str]:
+def _slots(world: World, records: Records, rows: Rows) -> list[str]:
     """Each slot of a schedule is fired once, and none is left out."""
-    fired = [row.id for row in rows if row.event == "fired"]
+    fired = [row.id for row in rows if row.event == Ev.FIRED]
     found = [f"slot {i} was fired {n} times" for i, n in Counter(fired).items() if n > 1]
     (entry,) = world.real.entries()
     if entry.runs != len(fired) or entry.missed:
         found.append(f"{len(fired)} slots were fired, the entry says {entry.runs}")
-    ended = world.real.read(fired)
-    if any(r is None or r.state not in FINAL_STATES for r in ended):
+    if any(i not in records for i in fired):
         found.append("a slot's message was lost")
+    ticks = sum(record.task == "tick" for record in records.values())
+    if ticks != len(fired):
+        found.append(f"{len(fired)} slots were fired, and there are {ticks} messages of them")
     return found
 
 
 def _workflows(world: World, records: Records) -> list[str]:
-    """A child succeeds only if its parents did; a chord's body has the sum of its header."""
+    """A child succeeds if its parents do, and only then; a chord's body has all of the header."""
+    known = world.producers.acknowledged
+    parents: dict[str, list[Record]] = defaultdict(list)
+    for message in known.values():
+        for edge in message.edges:
+            if message.id in records:
+                parents[edge.child].append(records[message.id])
     found = []
-    for message_id, message in world.acknowledged.items():
-        record = records[message_id]
-        if not message.waits or record is None:
-            continue
-        parents = [
-            records.get(m.id)
-            for m in world.acknowledged.values()
-            if any(edge.child == message_id for edge in m.edges)
-        ]
-        well = all(p is not None and p.state == State.SUCCEEDED for p in parents)
-        if record.state == State.SUCCEEDED and not well:
-            found.append(f"{message_id} succeeded from {[p and p.state for p in parents]}")
-        if record.state == State.SUCCEEDED and message.task == "total" and record.result != b"21":
-            found.append(f"{message_id} is {record.result!r}, not 21")
-        if well and record.state == State.FAILED and record.reason != "delivery limit":
-            found.append(f"{message_id} failed although its parents succeeded")
-        if not well and world.effects.get(message_id):
-            found.append(f"{message_id} ran although not all of its parents succeeded")
+    for message in known.values():
+        record = records.get(message.id)
+        if message.waits and record is not None and not record.mirrors:
+            ended_well = [p.state == State.SUCCEEDED for p in parents[message.id]]
+            well = ended_well == [True] * message.waits
+            found += _child(record, 7 * message.waits, well=well)
+            if not well and world.effects.get(message.id):
+                found.append(f"{message.id} ran although not all of its parents succeeded")
     return found
 
 
-def _revoked(world: World, records: Records) -> list[str]:
+def _child(record: Record, total: int, *, well: bool) -> list[str]:
+    found = []
+    if record.state == State.SUCCEEDED and not well:
+        found.append(f"{record.id} succeeded although not all of its parents did")
+    summed = record.task == "total" and record.state == State.SUCCEEDED
+    if summed and record.result != str(total).encode():
+        found.append(f"{record.id} is {record.result!r}, not {total}")
+    if well and record.state == State.FAILED and record.reason in {"parent", "mirror"}:
+        found.append(f"{record.id} failed although its parents succeeded")
+    return found
+
+
+def _reasons(world: World, records: Records) -> list[str]:
+    """Whoever did not succeed has a reason for it."""
+    found = []
+    for record in records.values():
+        by_itself = record.task in _FAILING or record.id in world.failed_effects
+        if record.state == State.FAILED and not by_itself and record.reason not in _NOT_ITS_FAULT:
+            failure = decode_failure(record.failure or b"")
+            found.append(f"{record.id} ({record.task}) failed without a reason: {failure.type}")
+    return found
+
+
+def _limits(world: World, records: Records, rows: Rows) -> list[str]:
+    """No body runs in a delivery beyond the limit, or for longer than its own limit."""
+    found = []
+    for row in rows:
+        record = records.get(row.id)
+        if row.event != Ev.STARTED or record is None:
+            continue
+        runs = [run for run in world.effects.get(row.id, []) if run.fence == row.fence]
+        if runs and row.delivery > record.max_deliveries:
+            found.append(f"{row.id} ran in delivery {row.delivery} of {record.max_deliveries}")
+        limit_ms = _LIMITS_MS.get(record.task)
+        # Before that a supervisor may have been frozen, or dead.
+        calm = [run for run in runs if run.began_ms >= world.calm_ms]
+        if limit_ms and any(run.at_ms - run.began_ms > limit_ms for run in calm):
+            found.append(f"{row.id} ran for longer than its limit")
+    return found
+
+
+def _kept(world: World, rows: Rows) -> list[str]:
+    """While nothing fails, nobody who lives loses a claim, however long the body runs."""
+    calm_ms = world.calm_ms + world.lease_ms + _SLACK_MS
+    return [
+        f"{row.id} was taken away from {row.worker}, which lives"
+        for row in rows
+        if row.event == Ev.REAPED and row.at_ms > calm_ms and row.task != "poison"
+    ]
+
+
+def _revoked(world: World, records: Records, rows: Rows) -> list[str]:
     """A revocation wins or loses, never both."""
     found = []
     for message_id, at_ms in world.revoked.items():
         record = records.get(message_id)
         if record is not None and record.state != State.REVOKED:
             found.append(f"{message_id} was revoked and is {record.state}")
-        late = [run for run in world.effects.get(message_id, []) if run.at_ms > at_ms]
-        # A claim that was taken away before the revocation may still be running somewhere.
-        started = [run for run in late if record and run.fence >= record.fence and record.session]
-        if started:
-            found.append(f"{message_id} ran after it was revoked")
+        started = [r for r in rows if r.id == message_id and r.event == Ev.STARTED]
+        if any(row.at_ms > at_ms for row in started):
+            found.append(f"{message_id} was started after it was revoked")
+    # What was revoked while it ran may end well, but does not start again.
+    found += [
+        f"{row.id} was started again after it was revoked"
+        for row in rows
+        if row.event == Ev.STARTED and row.at_ms > world.flagged.get(row.id, row.at_ms)
+    ]
     return found
 
 
-def _flagged(world: World, rows: Rows) -> list[str]:
-    """What was revoked while it ran may end well, but does not start again."""
-    return [
-        f"{row.id} was started again after it was revoked"
-        for row in rows
-        if row.event == "started" and row.at_ms > world.flagged.get(row.id, row.at_ms)
-    ]
+def _doomed(world: World, rows: Rows) -> list[str]:
+    """A body that was killed at its limit is buried, not run again."""
+    doomed: dict[str, int] = {}
+    found = []
+    for row in rows:
+        if row.event == Ev.DOOMED:
+            doomed[row.id] = row.fence
+        elif row.event == Ev.REPLAYED:
+            doomed.pop(row.id, None)
+    for message_id, fence in doomed.items():
+        if any(run.fence > fence for run in world.effects.get(message_id, [])):
+            found.append(f"{message_id} ran again after it was killed at its limit")
+    return found
 
 
 def _at_rest(world: World) -> list[str]:
-    """Nothing is held, and the counters say what the records say."""
-    found = [f"lock {lock.name} is held by {lock.owner}" for lock in world.real.locks()]
-    found += [f"session {s.id} still holds claims" for s in world.real.sessions() if s.claims]
-    counts = world.real.counts()
-    live = [
-        s for s in counts.states if s not in {str(f) for f in FINAL_STATES} and counts.states[s]
-    ]
-    if live:
-        found.append(f"the counters say that something lives: {counts.states}")
-    return found
-
-
-def _limits(world: World, rows: Rows) -> list[str]:
-    """Deliveries stay within the limit and the tries of a burial."""
-    default = world.app.settings.max_deliveries
-    found = []
-    for row in rows:
-        message = world.sent.get(row.id)
-        allowed = (message.max_deliveries if message else default) + _BURIALS
-        if row.event == "started" and row.delivery > allowed:
-            found.append(f"{row.id} was delivered {row.delivery} times")
-    return found
+    """Nothing is held, and nobody is left but those who live."""
+    _, _, locks, _, sessions = world.account
+    found = [f"lock {lock.name} is held by {lock.owner}" for lock in locks]
+    found += [f"session {s.id} still holds claims" for s in sessions if s.claims]
+    living = {child.session for w in world.workers if w.alive for child in w.living()}
+    # Whoever is gone without a word is so until its lease has lapsed.
+    gone = [s for s in sessions if s.id not in living and s.lease_until_ms < world.now_ms - 2_000]
+    return found + [f"session {s.id} has lapsed and is still there" for s in gone]

@@ -1,18 +1,19 @@
-"""A store that fails: before a call is applied, or after it was (the reply is lost), or twice."""
+"""A store that fails: calls do not arrive, or twice, or late, or their replies are lost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.errors import StoreUnavailable
+from property_tests.simulation.schedule import START_MS
+from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.values import Verdict
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-__all__ = ["FaultRates", "FaultyStore"]
+__all__ = ["NO_FAULTS", "FaultRates", "FaultyStore"]
 
 VERBS = frozenset(
     {
@@ -36,13 +37,24 @@ VERBS = frozenset(
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FaultRates:
-    """How often, of all calls, each thing happens."""
+    """How often, of all calls, each thing happens.
+
+    Attributes:
+        before: the call does not arrive.
+        after: it is applied, and its reply is lost.
+        twice: it arrives twice, and the second reply is the one that is heard.
+        late: the caller is told that it failed; it is applied at some later time.
+    """
 
     before: float = 0.02
     after: float = 0.03
     twice: float = 0.02
+    late: float = 0.02
+
+
+NO_FAULTS = FaultRates(0, 0, 0, 0)
 
 
 class FaultyStore:
@@ -59,24 +71,33 @@ class FaultyStore:
         self._rng = rng
         self._tell = tell
         self.rates = rates
+        self.away = False
         self.location = "simulated"
+        self.options = store.options
         self.calls = 0
         self.stale_commits: list[str] = []
         self._applied: set[tuple[str, int]] = set()
+        self._late: list[tuple[str, Callable[[], Any]]] = []
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
-        if name not in VERBS:
-            return verb
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return self._call(name, verb, args, kwargs)
 
-        return call
+        found = call if name in VERBS else verb
+        setattr(self, name, found)  # so that it is made once
+        return found
 
     def _watched(self, name: str, verb: Any, args: Any, kwargs: Any) -> Any:
         """Apply a call; of an exchange, note the commits by claims that had been taken away."""
-        if name != "exchange":
+        self.calls += 1
+        if name == "fire":
+            reply = verb(*args, **kwargs)
+            slot = f"slot {(args[1] - START_MS) / 1000:.3f}"
+            self._tell(f"{slot}: {'another one was first' if reply is None else 'fired'}")
+            return reply
+        if name != "exchange" or not args[1]:
             return verb(*args, **kwargs)
         commits = args[1]
         before = self._store.read([commit.id for commit in commits])
@@ -92,19 +113,54 @@ class FaultyStore:
         return reply
 
     def _call(self, name: str, verb: Any, args: Any, kwargs: Any) -> Any:
-        self.calls += 1
-        dice = self._rng.random()
-        rates = self.rates
+        if self.away:
+            raise StoreUnavailable("simulated: the server is being restarted")
+        rates, dice = self.rates, self._rng.random()
+        what = _in_words(name, args)
         if dice < rates.before:
-            self._tell(f"{name}: the store was away")
+            self._tell(f"{what}: the store was away")
             raise StoreUnavailable("simulated: not applied")
-        if dice < rates.before + rates.twice and name != "exchange":
-            # A request that the network delivered twice. An exchange is one of a kind: its claims
-            # are found by reconciling, which the lost replies below exercise.
-            verb(*args, **kwargs)
-            self._tell(f"{name}: delivered twice")
+        dice -= rates.before
+        if dice < rates.late:
+            self._tell(f"{what}: on its way, and given up by the caller")
+            self._late.append((what, lambda: self._watched(name, verb, args, kwargs)))
+            raise StoreUnavailable("simulated: no answer")
+        dice -= rates.late
+        if dice < rates.twice:
+            self._watched(name, verb, args, kwargs)
+            self._tell(f"{what}: delivered twice")
         reply = self._watched(name, verb, args, kwargs)
-        if rates.before + rates.twice <= dice < rates.before + rates.twice + rates.after:
-            self._tell(f"{name}: applied, reply lost")
+        if rates.twice <= dice < rates.twice + rates.after:
+            unheard = ", ".join(c.id for c in reply.claims) if name == "exchange" else ""
+            self._tell(f"{what}: applied, reply lost" + (f"; it claimed {unheard}" * bool(unheard)))
             raise StoreUnavailable("simulated: reply lost")
         return reply
+
+    # Calls that were given up ---------------------------------------------------------------------
+
+    @property
+    def late(self) -> int:
+        """How many calls are still on their way."""
+        return len(self._late)
+
+    def arrive(self) -> None:
+        """One of the calls on their way reaches the store; nobody hears the answer."""
+        if self.away or not self._late:
+            return
+        what, apply = self._late.pop(self._rng.randrange(len(self._late)))
+        try:
+            apply()
+        except StoreError as exc:
+            self._tell(f"{what}: arrived late, and refused: {exc}")
+        else:
+            self._tell(f"{what}: arrived late")
+
+    def lose_late(self) -> None:
+        """The server ends: what it had not read yet is gone."""
+        self._late.clear()
+
+
+def _in_words(name: str, args: tuple[Any, ...]) -> str:
+    if name != "exchange" or not args[1]:
+        return name
+    return f"exchange ({', '.join(f'{c.id} {type(c.outcome).__name__}' for c in args[1])})"

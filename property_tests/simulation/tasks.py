@@ -2,87 +2,176 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import Any, Protocol
 
 from reliable_tasks.app import App
-from reliable_tasks.errors import Ignore, Reject
+from reliable_tasks.errors import Ignore, Reject, StepOutcomeUnknown, StoreError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["HARD_LIMIT_S", "SOFT_LIMIT_S", "PoisonError", "Witness", "app_of"]
 
-__all__ = ["PoisonError", "make_app"]
+SOFT_LIMIT_S, HARD_LIMIT_S = 0.4, 0.6
 
 
 class PoisonError(BaseException):
     """The process that runs this body dies of it."""
 
 
-def make_app(effect: Callable[[str, int, int], None], charge: Callable[[str], None]) -> App:
-    """An app whose bodies call `effect(id, attempt, fence)`; a step calls `charge(id)`."""
-    app = App("sim", broker="sqlite://", set_as_current=False, audit="all")
-    app.conf.beat_schedule = {"often": {"task": "tick", "schedule": 1.0, "catch_up": "all"}}
+class Witness(Protocol):
+    """Who is told of what bodies do to the world outside, and may interfere."""
 
-    def note(task: Any) -> None:
-        effect(task.request.id, task.request.attempt, task.request.fence)
+    def effect(self, task: Any) -> None:
+        """A body had its effect."""
+        ...
 
-    _tasks_that_end_well(app, note, charge)
-    _tasks_that_do_not(app, note)
+    def charge(self, message_id: str) -> None:
+        """A step had its effect."""
+        ...
+
+    def charged(self, message_id: str) -> None:
+        """A step was recorded, and its body goes on."""
+        ...
+
+    def unknown(self, message_id: str) -> None:
+        """A body was told that nobody knows of its step."""
+        ...
+
+
+class _Relay:
+    """Tells the witness of the present world: apps take longer to make than worlds to run."""
+
+    witness: Witness
+
+    def effect(self, task: Any) -> None:
+        self.witness.effect(task)
+
+    def charge(self, message_id: str) -> None:
+        self.witness.charge(message_id)
+
+    def charged(self, message_id: str) -> None:
+        self.witness.charged(message_id)
+
+    def unknown(self, message_id: str) -> None:
+        self.witness.unknown(message_id)
+
+
+_relay = _Relay()
+
+
+def app_of(store: Any, witness: Witness, *, old: bool = False) -> App:
+    """An app whose bodies tell `witness`; an old version does not know the task `novel`.
+
+    One world at a time: the next one gets the same app.
+    """
+    app = _made(old)
+    app.store = store
+    _relay.witness = witness
     return app
 
 
-def _tasks_that_end_well(
-    app: App, note: Callable[[Any], None], charge: Callable[[str], None]
-) -> None:
+@functools.cache
+def _made(old: bool) -> App:
+    app = App("sim", broker="sqlite://", set_as_current=False, audit="all", unknown_task_delay=0.5)
+    app.conf.beat_schedule = {"often": {"task": "tick", "schedule": 1.0, "catch_up": "all"}}
+    _tasks_that_end_well(app, _relay, old=old)
+    _tasks_that_do_not(app, _relay)
+    _tasks_with_more_to_do(app, _relay)
+    return app
+
+
+def _tasks_that_end_well(app: App, witness: Witness, *, old: bool) -> None:
     @app.task(bind=True, name="plain")
     def plain(self: Any, value: int) -> int:
-        note(self)
+        witness.effect(self)
         return value
 
     @app.task(bind=True, name="flaky", max_retries=5)
     def flaky(self: Any, value: int, times: int) -> int:
-        note(self)
+        witness.effect(self)
         if self.request.retries < times:
             raise self.retry(countdown=1.0)
         return value
 
     @app.task(bind=True, name="once_plain", once={"keys": ["key"]})
     def once_plain(self: Any, key: int, value: int) -> int:
-        note(self)
-        return value
-
-    @app.task(bind=True, name="stepping", max_retries=5)
-    def stepping(self: Any, value: int) -> int:
-        note(self)
-        self.step("charge", lambda: charge(self.request.id))
+        witness.effect(self)
         return value
 
     @app.task(bind=True, name="tick")
     def tick(self: Any) -> None:
-        note(self)
+        witness.effect(self)
 
     @app.task(bind=True, name="total")
     def total(self: Any, values: list[int]) -> int:
-        note(self)
+        witness.effect(self)
         return sum(values)
 
+    if not old:
 
-def _tasks_that_do_not(app: App, note: Callable[[Any], None]) -> None:
+        @app.task(bind=True, name="novel")
+        def novel(self: Any, value: int) -> int:
+            witness.effect(self)
+            return value
+
+
+def _tasks_that_do_not(app: App, witness: Witness) -> None:
     @app.task(bind=True, name="failing", max_retries=0)
     def failing(self: Any, value: int) -> int:
-        note(self)
+        witness.effect(self)
         raise ValueError(value)
 
     @app.task(bind=True, name="poison")
     def poison(self: Any, value: int) -> int:
-        note(self)
+        witness.effect(self)
         raise PoisonError(value)
 
     @app.task(bind=True, name="ignoring")
     def ignoring(self: Any, value: int) -> int:
-        note(self)
+        witness.effect(self)
         raise Ignore(str(value))
 
     @app.task(bind=True, name="rejecting")
     def rejecting(self: Any, value: int) -> int:
-        note(self)
+        witness.effect(self)
         raise Reject(str(value))
+
+    @app.task(bind=True, name="requeuing")
+    def requeuing(self: Any, value: int) -> int:
+        witness.effect(self)
+        raise Reject(str(value), requeue=True)
+
+
+def _tasks_with_more_to_do(app: App, witness: Witness) -> None:
+    again = {"autoretry_for": (StoreError,), "max_retries": 30, "default_retry_delay": 1.0}
+
+    @app.task(bind=True, name="stepping", **again)
+    def stepping(self: Any, value: int) -> int:
+        witness.effect(self)
+        try:
+            self.step("charge", witness.charge, self.request.id)
+        except StepOutcomeUnknown:
+            witness.unknown(self.request.id)
+            return -value
+        witness.charged(self.request.id)
+        return value
+
+    @app.task(bind=True, name="spawning", **again)
+    def spawning(self: Any, value: int) -> int:
+        witness.effect(self)
+        app.tasks["plain"].apply_async((value,), task_id=f"{self.request.id}+1")
+        return value
+
+    @app.task(bind=True, name="replacing", **again)
+    def replacing(self: Any, value: int) -> Any:
+        witness.effect(self)
+        raise self.replace(app.tasks["plain"].s(value))
+
+    @app.task(bind=True, name="limited", time_limit=HARD_LIMIT_S)
+    def limited(self: Any, value: int) -> int:
+        witness.effect(self)
+        return value
+
+    @app.task(bind=True, name="softly", soft_time_limit=SOFT_LIMIT_S)
+    def softly(self: Any, value: int) -> int:
+        witness.effect(self)
+        return value

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextvars
-import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from property_tests.simulation.tasks import PoisonError
-from reliable_tasks.errors import StaleClaim, StepOutcomeUnknown, StoreError
+from reliable_tasks.errors import (
+    SoftTimeLimitExceeded,
+    StaleClaim,
+    StepOutcomeUnknown,
+    StoreError,
+)
 from reliable_tasks.store.values import SessionInfo, Verdict
 from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.executor import Executor, Started
+from reliable_tasks.worker.feed import _RECONCILE_S
 from reliable_tasks.worker.pools.base import StorePort
-from reliable_tasks.worker.supervisor import Supervisor, SupervisorOptions
+from reliable_tasks.worker.supervisor import Stopping, Supervisor, SupervisorOptions
 
 if TYPE_CHECKING:
     from property_tests.simulation.world import World
+    from reliable_tasks.app import App
     from reliable_tasks.store.values import Claim
 
 __all__ = ["SimChild", "SimWorker"]
-
-_pids = itertools.count(1000)
 
 
 @dataclass
@@ -42,16 +46,18 @@ class SimChild:
 
     world: World
     session: str
-    queues: tuple[str, ...]
-    pid: int = field(default_factory=lambda: next(_pids))
+    app: App
+    pid: int
     alive: bool = True
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self.consumer = Consumer(self.queues, ahead_s=0.02)
-        self.executor = Executor(self.world.app, "sim@host", timer=self.world.monotonic)
+        max_tasks = self.world.rng.choice((None, None, 5))
+        self.consumer = Consumer(("celery",), ahead_s=0.02, max_tasks=max_tasks)
+        self.executor = Executor(self.app, "sim@host", timer=self.world.monotonic)
         self.body: _Body | None = None
         self.exit: str | None = None
+        self.reconciled_at = self.world.monotonic()
 
     @property
     def name(self) -> str:
@@ -68,21 +74,28 @@ class SimChild:
 
     def step(self) -> None:
         """One thing that one of its two threads does."""
-        if self.draining:
-            self.consumer.drain()
-        if self.consumer.finished:
-            self.die("")
-        elif self.world.rng.random() < 0.5:
-            self._talk()
+        if self.world.rng.random() < 0.5:
+            self.talk()
         else:
-            self._work()
+            self.work()
 
-    def _talk(self) -> None:
+    def talk(self) -> None:
         """What the consumer's thread does: see `worker.feed`."""
         store, consumer = self.world.store, self.consumer
+        self.world.actor = self.name
+        if self.draining:
+            consumer.drain()
+        if consumer.finished:
+            self.die("")
+            return
         try:
-            if consumer.uncertain:
-                consumer.reconcile(store.held(self.session))
+            now = self.world.monotonic()
+            if consumer.uncertain or now - self.reconciled_at >= _RECONCILE_S:
+                held = store.held(self.session)
+                self.reconciled_at = now
+                consumer.reconcile(held)
+                ids = ", ".join(f"{claim.id} with fence {claim.fence}" for claim in held)
+                self.world.tell(self.name, f"asks what it holds: {ids or 'nothing'}")
                 return
             request = consumer.request(self.world.monotonic())
             if request is None:
@@ -98,8 +111,9 @@ class SimChild:
             self.world.tell(self.name, f"claimed {claim.id} with fence {claim.fence}")
         consumer.replied(reply)
 
-    def _work(self) -> None:
+    def work(self) -> None:
         """What the main thread does: see `worker.pools.prefork`."""
+        self.world.actor = self.name
         if self.body is not None:
             if self.world.now_ms >= self.body.until:
                 self._finish(self.body)
@@ -108,18 +122,33 @@ class SimChild:
         if claim is None:
             return
         context = contextvars.copy_context()
-        posted = Posted(claim.id, claim.fence, self.world.monotonic(), 0.0, 0.0)
         port = StorePort(self.world.store, claim)
         started = context.run(self.executor.begin, claim, port)
         if not isinstance(started, Started):
             self.consumer.ended(claim, started, self.world.monotonic())
             return
         takes = self.world.rng.choice((0, 0, 5, 50, 500, 3000))
+        if started.soft_limit_s or started.hard_limit_s:
+            takes = self.world.rng.choice((50, 3000, 3000))
+        now = self.world.monotonic()
+        soft, hard = (
+            now + limit if limit else 0.0 for limit in (started.soft_limit_s, started.hard_limit_s)
+        )
+        self.world.began[claim.fence] = self.world.now_ms
+        posted = Posted(claim.id, claim.fence, now, soft, hard)
         self.body = _Body(claim, started, context, self.world.now_ms + takes, posted)
 
-    def _finish(self, body: _Body) -> None:
+    def interrupt(self) -> None:
+        """The soft limit of the body that runs has passed."""
+        if self.body is not None:
+            self.world.tell(self.name, f"{self.body.claim.id} is told of its soft limit")
+            self._finish(self.body, SoftTimeLimitExceeded())
+
+    def _finish(self, body: _Body, raises: BaseException | None = None) -> None:
         started = body.started
         try:
+            if raises is not None:
+                raise raises  # noqa: TRY301 - in the place of the body
             value = body.context.run(started.run, *started.args, **started.kwargs)
         except PoisonError:
             self.die("SIGSEGV")
@@ -137,25 +166,30 @@ class SimChild:
 class SimWorker:
     """A worker: its supervisor and the children it has forked."""
 
-    def __init__(self, world: World, name: str, children: int = 2) -> None:
+    def __init__(self, world: World, name: str, children: int = 2, *, old: bool = False) -> None:
         self.world = world
         self.name = name
+        self.old = old
         self.alive = True
         self.frozen_until = 0
         self.processes: dict[int, SimChild] = {}
         self._told: set[int] = set()
         self.host = world.rng.choice(("east", "west"))
-        self.pid = next(_pids)
+        self.pid = world.next_pid()
         info = SessionInfo(id="", worker=name, host=self.host, pid=self.pid, queues=("celery",))
         options = SupervisorOptions(
-            info=info, children=children, lease_ms=world.lease_ms, heartbeat_s=world.lease_ms / 4000
+            info=info,
+            children=children,
+            lease_ms=world.lease_ms,
+            heartbeat_s=world.lease_ms / 4000,
+            grace_s=2.0,
         )
         self.supervisor = Supervisor(world.store, self, options)
 
     # The supervisor's hands
 
     def spawn(self, session: str) -> int:
-        child = SimChild(self.world, session, ("celery",))
+        child = SimChild(self.world, session, self.world.app(old=self.old), self.world.next_pid())
         self.processes[child.pid] = child
         self.world.tell(self.name, f"started child {child.pid} with session {session[:8]}")
         return child.pid
@@ -164,7 +198,7 @@ class SimWorker:
         self.processes[pid].draining = True
 
     def soft_limit(self, pid: int) -> None:
-        raise NotImplementedError(pid)
+        self.processes[pid].interrupt()
 
     def kill(self, pid: int) -> None:
         if self.processes[pid].alive:
@@ -199,11 +233,28 @@ class SimWorker:
         for child in self.processes.values():
             child.alive = False
 
+    def stop(self, how: Stopping) -> None:
+        """A deploy: it is told to go down."""
+        self.world.tell(self.name, f"told to stop: {how.name}")
+        self.supervisor.stop(how, self.world.monotonic())
+
+    def living(self) -> list[SimChild]:
+        """The children that live."""
+        return [child for child in self.processes.values() if child.alive]
+
+    def supervise(self) -> None:
+        """Let the supervisor do what is due."""
+        self.world.actor = self.name
+        self.supervisor.step(self.world.monotonic())
+        if self.supervisor.finished:
+            self.world.tell(self.name, "stopped")
+            self.alive = False
+
     def step(self) -> None:
         """Let one of its processes do one thing."""
-        living = [c for c in self.processes.values() if c.alive]
+        living = self.living()
         if not living or self.world.rng.random() < 0.2:
-            self.supervisor.step(self.world.monotonic())
+            self.supervise()
         else:
             self.world.rng.choice(living).step()
 

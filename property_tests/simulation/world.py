@@ -1,31 +1,37 @@
-"""One simulated world: a seed, a virtual clock, a store with faults, workers, and a timeline."""
+"""One simulated world: a schedule, a virtual clock, a store with faults, workers, a timeline."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from property_tests.simulation.faults import FaultRates, FaultyStore
-from property_tests.simulation.tasks import make_app
+from property_tests.simulation.checks import Account, watch_model
+from property_tests.simulation.faults import NO_FAULTS, FaultRates, FaultyStore
+from property_tests.simulation.producers import Producers
+from property_tests.simulation.schedule import START_MS
+from property_tests.simulation.tasks import PoisonError, app_of
 from property_tests.simulation.workers import SimWorker, describe, verdict_word
 from reliable_tasks import ids
 from reliable_tasks.beat.scheduler import Scheduler
 from reliable_tasks.beat.sync import code_definitions, sync
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import Edge, Headers, Message, OnceLock, encode_headers
-from reliable_tasks.serialization import dumps_call
-from reliable_tasks.store.values import Batch, ReceiptKind, StoreOptions, Verdict
+from reliable_tasks.store.values import MessageQuery, StoreOptions, Verdict
+from reliable_tasks.worker.supervisor import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from property_tests.simulation.schedule import Schedule
+    from reliable_tasks.app import App
     from reliable_tasks.store.values import Commit
 
-__all__ = ["Effect", "World"]
+__all__ = ["OPTIONS", "Effect", "World"]
 
-_SCOPES = ("until_executed", "until_executing", "while_executing", "until_and_while_executing")
-_POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
+OPTIONS = StoreOptions(audit="all", audit_ttl_ms=10**12, max_batch=4, stage_ttl_ms=60_000)
+LONGEST_DRAIN_MS = 180_000
+_PACES_MS = (20, 900)
 
 
 class Effect(NamedTuple):
@@ -33,238 +39,285 @@ class Effect(NamedTuple):
 
     attempt: int
     fence: int
+    began_ms: int
     at_ms: int
 
 
 class World:
-    """Everything that happens follows from `seed`."""
+    """Everything that happens follows from the schedule.
+
+    Args:
+        schedule: see there.
+        make_store: gets a clock and options, gives the store.
+        messages: how many times producers have something new to send.
+        watch: says what is not as promised at this instant; called whenever the store was.
+        restart: lets the store's clients see what they see of a server that was restarted.
+    """
 
     lease_ms = 2_000
 
     def __init__(
         self,
-        seed: int,
-        make_store: Any,
+        schedule: Schedule,
+        make_store: Callable[[Callable[[], int], StoreOptions], Any],
         *,
         messages: int = 12,
         watch: Callable[[World], list[str]] | None = None,
+        restart: Callable[[Any], None] | None = None,
     ) -> None:
-        self.seed = seed
-        self.watch = watch
-        self.rng = random.Random(seed)
-        ids._generator = random.Random(seed)  # ids and jitter follow the seed as well
-        self.now_ms = 1_000_000
+        self.schedule = schedule
+        self.rng = random.Random(schedule.seed)
+        ids._generator = random.Random(schedule.seed)  # ids and jitter follow the seed as well
+        self.now_ms = START_MS
         self.timeline: list[str] = []
-        self.options = StoreOptions(audit="all", audit_ttl_ms=10**12)
-        self.real = make_store(lambda: self.now_ms, self.options)
+        self.actor = "world"  # who calls the store
+        self.violations: list[str] = []
+        self.account = Account()  # what was to be read of the store in the end
+        self._watch, self._restart_store = watch, restart
+        self._watched = -1
+        self._patience = 1 if watch is watch_model else 25  # calls; a real store is slow to read
+        self.real = make_store(lambda: self.now_ms, OPTIONS)
         self.store = FaultyStore(self.real, self.rng, self._tell_store, FaultRates())
+        self.troubled = True
+        self._away_until_ms = 0
         self.effects: dict[str, list[Effect]] = defaultdict(list)
+        self.began: dict[int, int] = {}  # fence -> when the body began
+        self.calm_ms = 0  # since when nothing fails
         self.charges: dict[str, int] = defaultdict(int)
+        self.recorded: set[str] = set()
+        self.failed_effects: set[str] = set()
         self.revoked: dict[str, int] = {}
         self.flagged: dict[str, int] = {}
-        self.sent: dict[str, Message] = {}
-        self.violations: list[str] = []
-        self.app = make_app(self._effect, self._charge)
-        self.app.store = self.store
-        self.acknowledged: dict[str, Message] = {}
-        self.commits: dict[str, list[str]] = defaultdict(list)
-        self.to_send = messages
-        self.unsent: list[tuple[Message, ...]] = []
+        self.replays: dict[str, int] = defaultdict(int)
+        self.producers = Producers(self.store, self.rng, self._tell_producer, messages)
         self.workers: list[SimWorker] = []
-        self._names = iter(range(10_000))
-        for _ in range(2):
-            self._start_worker()
-        sync(self.app, self.real, code_definitions(self.app, self.now_ms), self.now_ms)
+        self._names, self._pids = iter(range(10_000)), iter(range(1_000, 100_000))
+        self._start_worker(old=False)
+        self._start_worker(old=self.rng.random() < 0.5)
+        app = self.app(old=False)
+        sync(app, self.real, code_definitions(app, self.now_ms), self.now_ms)
         self.beats = [Scheduler(self.store, name=f"beat {n}") for n in range(2)]
 
-    # The clocks and the tale
+    # The clocks and the tale ----------------------------------------------------------------------
+
+    def app(self, *, old: bool) -> App:
+        """The app that a worker of this version has."""
+        return app_of(self.store, self, old=old)
 
     def monotonic(self) -> float:
+        """The clock of processes, in seconds."""
         return self.now_ms / 1000
 
+    def next_pid(self) -> int:
+        """The pid of a new process."""
+        return next(self._pids)
+
     def live_pids(self) -> set[int]:
+        """Of the workers that live."""
         return {w.pid for w in self.workers if w.alive}
 
     def tell(self, who: str, what: str) -> None:
-        self.timeline.append(f"{(self.now_ms - 1_000_000) / 1000:9.3f}  {who:<12} {what}")
+        """Add a line to the timeline."""
+        self.timeline.append(f"{self._seconds(self.now_ms):>9}  {who:<12} {what}")
+
+    @staticmethod
+    def _seconds(at_ms: int) -> str:
+        return f"{(at_ms - START_MS) / 1000:.3f}"
 
     def _tell_store(self, what: str) -> None:
-        self.tell("store", what)
+        self.tell(self.actor, what)
 
-    def _effect(self, message_id: str, attempt: int, fence: int) -> None:
-        self.effects[message_id].append(Effect(attempt, fence, self.now_ms))
-        self.tell("body", f"{message_id} runs: attempt {attempt}, fence {fence}")
-
-    def _charge(self, message_id: str) -> None:
-        self.charges[message_id] += 1
+    def _tell_producer(self, what: str) -> None:
+        self.tell("producer", what)
 
     def committed(self, who: str, commit: Commit, verdict: Verdict) -> None:
+        """A child has heard what became of its commit."""
         what = describe(commit.outcome)
         self.tell(who, f"{commit.id} {what} with fence {commit.fence}: {verdict_word(verdict)}")
-        if verdict == Verdict.COMMITTED and what in {"Succeeded", "Failed", "Ignored"}:
-            self.commits[commit.id].append(what)
 
-    # What happens
+    # What bodies do, and what may happen to them -------------------------------------------------
 
-    def run(self, steps: int = 400) -> None:
+    def effect(self, task: Any) -> None:
+        """A body is at its effect: the process may die before or after it, or it may fail."""
+        request = task.request
+        dice = self.rng.random() if self.troubled else 1.0
+        if dice < 0.01:
+            raise PoisonError("killed before its effect")
+        if dice < 0.02:
+            self.failed_effects.add(request.id)
+            self.tell("body", f"{request.id}: its effect failed")
+            raise OSError("the world outside does not answer")
+        began_ms = self.began[request.fence]
+        self.effects[request.id].append(
+            Effect(request.attempt, request.fence, began_ms, self.now_ms)
+        )
+        self.tell("body", f"{request.id} runs: attempt {request.attempt}, fence {request.fence}")
+        if dice < 0.04:
+            raise PoisonError("killed after its effect")
+
+    def charge(self, message_id: str) -> None:
+        """A recorded step has its effect, around which the process may die."""
+        dice = self.rng.random() if self.troubled else 1.0
+        if dice < 0.1:
+            raise PoisonError("killed before the charge")
+        self.charges[message_id] += 1
+        self.tell("body", f"{message_id} is charged")
+        if dice < 0.2:
+            raise PoisonError("killed after the charge")
+
+    def charged(self, message_id: str) -> None:
+        """A step is recorded, and its body goes on; the process may die."""
+        self.recorded.add(message_id)
+        if self.troubled and self.rng.random() < 0.2:
+            raise PoisonError("killed after the record of the charge")
+
+    def unknown(self, message_id: str) -> None:
+        """A body has to find out whether its step was done: not once that was recorded."""
+        if message_id in self.recorded:
+            self.violations.append(f"{message_id}: its step was recorded, and is unknown")
+
+    # What happens ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
         """Faults for a while, then none until all is at rest."""
-        for _ in range(steps):
-            self._something()
+        for step in self.schedule.steps:
+            self.rng.seed(step.dice)
+            self.now_ms += step.pause_ms
+            self.store.away = self.now_ms < self._away_until_ms
+            getattr(self, f"_{step.what}")()
+            self._look()
+        self.rng.seed(self.schedule.seed)
         self.tell("world", "faults end")
-        self.store.rates = FaultRates(0, 0, 0)
+        self.troubled = self.store.away = False
+        self.calm_ms = self.now_ms
+        self.store.rates = NO_FAULTS
         for worker in self.workers:
             worker.frozen_until = 0
-        while self.unsent:
-            self._send(self.unsent.pop())
+        self.producers.finish()
+        if not any(
+            w.alive and not w.old and w.supervisor.stopping is Stopping.NO for w in self.workers
+        ):
+            self._start_worker(old=False)  # a deploy ends with somebody who knows every task
         self._drain()
 
-    def _something(self) -> None:
-        dice = self.rng.random()
-        self.now_ms += self.rng.choice((0, 0, 1, 1, 7, 40, 300))
-        if self.watch is not None:
-            self.violations += self.watch(self)
-        if dice < 0.10 and self.to_send:
-            self._produce()
-        elif dice < 0.105:
-            self._kill()
-        elif dice < 0.110:
-            self._freeze()
-        elif dice < 0.115:
-            self._revoke()
-        elif dice < 0.135:
-            self._beat()
-        elif dice < 0.138:
-            self.now_ms += self.lease_ms + 1  # a long pause of everything
-        else:
-            self._work()
+    def _look(self) -> None:
+        if self._watch is not None and self.store.calls >= self._watched + self._patience:
+            self._watched = self.store.calls
+            self.violations += self._watch(self)
 
     def _work(self) -> None:
         able = [w for w in self.workers if w.alive and w.frozen_until <= self.now_ms]
         if able:
             self.rng.choice(able).step()
 
+    def _produce(self) -> None:
+        self.actor = "producer"
+        if not self.producers.step():
+            self._work()
+
+    def _arrive(self) -> None:
+        self.actor = "network"
+        self.store.arrive()
+
+    def _pause(self) -> None:
+        """Everything stands still for longer than a lease."""
+        self.now_ms += self.lease_ms + 1
+
+    def _restart(self) -> None:
+        """The server goes, with what it had not read yet, and comes back after a while."""
+        self._away_until_ms = self.now_ms + self.rng.choice((200, 1_500))
+        self.store.away = True
+        self.tell("store", f"restarts, and is away until {self._seconds(self._away_until_ms)}")
+        self.store.lose_late()
+        if self._restart_store is not None:
+            self._restart_store(self.real)
+
     def _kill(self) -> None:
         living = [w for w in self.workers if w.alive]
         if not living:
             return
         worker = self.rng.choice(living)
-        children = [c for c in worker.processes.values() if c.alive]
+        children = worker.living()
         if children and self.rng.random() < 0.7:
             self.rng.choice(children).die("SIGKILL by the world")
         else:
             worker.die()
-            self._start_worker()
+            self._start_worker(old=worker.old)
 
     def _freeze(self) -> None:
         worker = self.rng.choice(self.workers)
         worker.frozen_until = self.now_ms + self.rng.choice((500, 2_500, 9_000))
-        self.tell(worker.name, f"frozen until {(worker.frozen_until - 1_000_000) / 1000:.3f}")
+        self.tell(worker.name, f"frozen until {self._seconds(worker.frozen_until)}")
+
+    def _deploy(self) -> None:
+        """A worker goes down, warm or cold, while one of the new version starts."""
+        running = [w for w in self.workers if w.alive and w.supervisor.stopping is Stopping.NO]
+        if running:
+            self.rng.choice(running).stop(self.rng.choice((Stopping.WARM, Stopping.COLD)))
+        self._start_worker(old=False)
+
+    def _start_worker(self, *, old: bool) -> None:
+        self.workers.append(SimWorker(self, f"worker {next(self._names)}", old=old))
 
     def _beat(self) -> None:
         """One of the beats looks at the schedule; sometimes it is another one, newly started."""
         chosen = self.rng.randrange(len(self.beats))
         if self.rng.random() < 0.1:
             self.beats[chosen] = Scheduler(self.store, name=f"beat {next(self._names)}")
-        try:
+        self.actor = self.beats[chosen].name
+        with contextlib.suppress(StoreError):  # it looks again later
             self.beats[chosen].step(self.now_ms)
-        except StoreError:
-            return
-        self.tell(self.beats[chosen].name, "looked at the schedule")
-
-    def _start_worker(self) -> None:
-        self.workers.append(SimWorker(self, f"worker {next(self._names)}"))
 
     def _revoke(self) -> None:
-        if self.acknowledged:
-            chosen = self.rng.choice(sorted(self.acknowledged))
+        known = self.producers.acknowledged
+        if known:
+            chosen = self.rng.choice(sorted(known))
             terminate = self.rng.random() < 0.5
             found = self.real.revoke([chosen], terminate=terminate)[0].found
             if found == "revoked":
                 self.revoked[chosen] = self.now_ms
             elif found == "running":
                 self.flagged.setdefault(chosen, self.now_ms)
+            self.store.calls += 1
             self.tell("user", f"revokes {chosen}: {found}")
 
-    def _produce(self) -> None:
-        """A producer sends something new, or again what it was not told of."""
-        if self.unsent and self.rng.random() < 0.5:
-            self._send(self.unsent.pop())
-            return
-        self.to_send -= 1
-        messages = self.rng.choice((self._single, self._once, self._chord, self._chain))()
-        self.sent.update((m.id, m) for m in messages)
-        self._send(messages)
+    def _operate(self) -> None:
+        """An operator replays a dead letter."""
+        dead = sorted(r.id for r in self.real.find(MessageQuery(dead=True)))
+        if dead:
+            chosen = self.rng.choice(dead)
+            done = self.real.replay([chosen])[0].done
+            if done == "replayed":
+                self.replays[chosen] += 1
+                self.recorded.discard(chosen)  # a replay is a new life
+                self.flagged.pop(chosen, None)
+            self.store.calls += 1
+            self.tell("user", f"replays {chosen}: {done}")
 
-    def _send(self, messages: tuple[Message, ...]) -> None:
-        try:
-            receipts = self.store.enqueue(Batch(messages=messages)).receipts
-        except StoreError:
-            self.unsent.append(messages)
-            return
-        for message, receipt in zip(messages, receipts, strict=True):
-            self.tell("producer", f"{message.id} ({message.task}): {receipt.kind}")
-            kept = receipt.kind in {ReceiptKind.CREATED, ReceiptKind.JOINED}
-            if kept or (receipt.kind == ReceiptKind.RERUN and receipt.holder is None):
-                self.acknowledged[message.id] = message
+    # Afterwards -----------------------------------------------------------------------------------
 
-    def _message(self, task: str, *args: Any, takes: str = "", **fields: Any) -> Message:
-        return Message(
-            id=f"m{next(self._names)}",
-            task=task,
-            payload=dumps_call(args, {}, "json"),
-            headers=encode_headers(Headers(takes=takes)),
-            priority=self.rng.choice((0, 0, 5)),
-            max_deliveries=3,
-            result_ttl_ms=0,
-            failure_ttl_ms=0,
-            **fields,
-        )
-
-    def _single(self) -> tuple[Message, ...]:
-        name = self.rng.choice(
-            ("plain", "plain", "flaky", "failing", "poison", "ignoring", "rejecting", "stepping")
-        )
-        args = (7, self.rng.randrange(4)) if name == "flaky" else (7,)
-        timing: dict[str, Any] = self.rng.choice(
-            ({}, {}, {"delay_ms": 700}, {"expires_in_ms": 900})
-        )
-        return (self._message(name, *args, **timing),)
-
-    def _once(self) -> tuple[Message, ...]:
-        key = self.rng.randrange(2)
-        lock = OnceLock(
-            key=f"k{key}",
-            scope=self.rng.choice(_SCOPES),
-            on_conflict=self.rng.choice(_POLICIES),
-        )
-        known = self.rng.random() < 0.8
-        return (self._message("once_plain", key, 7, once=lock if known else None),)
-
-    def _chord(self) -> tuple[Message, ...]:
-        body = self._message("total", takes="list", waits=3)
-        header = tuple(
-            self._message("flaky", 7, self.rng.randrange(2), edges=(Edge(body.id, slot=i),))
-            for i in range(3)
-        )
-        return (*header, body)
-
-    def _chain(self) -> tuple[Message, ...]:
-        last = self._message("plain", takes="one", waits=1)
-        first_task = self.rng.choice(("plain", "plain", "failing"))
-        return (self._message(first_task, 7, edges=(Edge(last.id, slot=0),)), last)
-
-    # Afterwards
-
-    def _drain(self, rounds: int = 4_000) -> None:
-        for _ in range(rounds):
-            if self._at_rest():
-                return
-            self.now_ms += 20
+    def _drain(self) -> None:
+        """Let everybody work, unhurriedly where nothing happens, until nothing is left to do."""
+        until_ms = self.now_ms + LONGEST_DRAIN_MS
+        pace_ms, shortest_ms = _PACES_MS[0], _PACES_MS[0]
+        while self.now_ms < until_ms:
+            told = len(self.timeline)
+            self.now_ms += pace_ms
+            self._arrive()
             for worker in [w for w in self.workers if w.alive]:
-                worker.supervisor.step(self.monotonic())
-                for child in [c for c in worker.processes.values() if c.alive]:
-                    child.step()
-        self.tell("world", "it never came to rest")
+                worker.supervise()
+                for child in worker.living():
+                    child.talk()
+                    child.work()
+            self._look()
+            if len(self.timeline) > told:
+                pace_ms = shortest_ms
+            elif self._at_rest():
+                return
+            else:
+                pace_ms = min(pace_ms * 2, _PACES_MS[1])
+        self.violations.append(f"it did not come to rest within {LONGEST_DRAIN_MS // 1000} s")
 
     def _at_rest(self) -> bool:
-        return not any(self.real.counts().queues.values())
+        stopping = any(w.alive and w.supervisor.stopping is not Stopping.NO for w in self.workers)
+        return not (stopping or self.store.late or any(self.real.counts().queues.values()))

@@ -56,10 +56,12 @@ class CrashReport:
     Attributes:
         task: name of the task.
         points: all of them, in the order in which an undisturbed run passes them.
+        observed: whether the world outside was looked at; otherwise only the messages were.
     """
 
     task: str
     points: tuple[CrashPoint, ...]
+    observed: bool = True
 
     @property
     def idempotent(self) -> bool:
@@ -74,7 +76,8 @@ class CrashReport:
     def __str__(self) -> str:
         first = self.first_difference
         if first is None:
-            return f"idempotent ({len(self.points)} crash points)"
+            blind = "" if self.observed else "; effects outside were not looked at: pass observe="
+            return f"idempotent ({len(self.points)} crash points{blind})"
         bad = sum(bool(point.differences) for point in self.points)
         lines = [
             f"not idempotent: {self.task}: a crash {first.where} leads to another end",
@@ -117,9 +120,12 @@ def crash_matrix(
         max_steps: how many attempts a run may take.
 
     Raises:
+        TypeError: `task` is neither a task nor a signature.
         ValueError: two undisturbed runs do not end alike, so that nothing can be concluded.
         NotIdle: an undisturbed run does not come to an end.
     """
+    if app is None and not hasattr(task, "app"):
+        raise TypeError(f"crash_matrix() runs a task or a signature, not {task!r}")
     matrix = _Matrix(task, args, dict(kwargs or {}), app, observe, reset, lines, max_steps)
     return matrix.report()
 
@@ -173,7 +179,7 @@ class _Matrix:
             else:
                 differences = _differences(end, crashed)
             found.append(CrashPoint(number + 1, where, differences))
-        return CrashReport(self._name, tuple(found))
+        return CrashReport(self._name, tuple(found), observed=self.observe is not None)
 
     @property
     def _name(self) -> str:

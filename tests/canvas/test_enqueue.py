@@ -7,8 +7,9 @@ import pytest
 
 from reliable_tasks import OnceTask, chain, chord, group, signals
 from reliable_tasks.canvas import MAX_DEPTH
-from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
+from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreError, StoreUnavailable
 from reliable_tasks.message import State
+from reliable_tasks.store.values import Batch, Enqueued
 from tests.canvas.helpers import Bench, Open, add_tasks
 
 
@@ -51,6 +52,27 @@ def test_a_producer_that_dies_half_way_leaves_nothing(open_bench: Open) -> None:
         pass
     bench.store.reap()
     assert bench.records() == []
+    assert bench.ran == {}
+
+
+def test_a_workflow_that_is_dropped_between_two_batches_is_an_error(
+    open_bench: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = open_bench(max_batch=10)
+    t = add_tasks(bench.app)
+    enqueue = bench.store.inner.enqueue
+
+    def slow(batch: Batch) -> Enqueued:
+        bench.clock.advance(10**6)
+        bench.store.reap()
+        done: Enqueued = enqueue(batch)
+        return done
+
+    monkeypatch.setattr(bench.store.inner, "enqueue", slow)
+    with pytest.raises(StoreError, match="nothing of it has started: enqueue it again"):
+        chord([t.echo.si(i) for i in range(25)], t.xsum.s())()
+    assert not any(batch.seal for batch in bench.store.batches)
+    assert not bench.work()
     assert bench.ran == {}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from reliable_tasks.store.base import Clock, Store
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import StoreOptions
-from tests.store.redis_factories import REDIS_FACTORIES
+from tests.store.redis_factories import REDIS_FACTORIES, empty
 
 Factory = Callable[[StoreOptions, Clock | None], AbstractContextManager[Store]]
 
@@ -20,6 +20,7 @@ def sqlite(options: StoreOptions, clock: Clock | None) -> Iterator[Store]:
         store = SqliteStore(str(Path(folder) / "store.db"), options, clock)
         try:
             yield store
+            assert_nothing_left(store)
         finally:
             store.close()
 
@@ -29,8 +30,29 @@ def memory(options: StoreOptions, clock: Clock | None) -> Iterator[Store]:
     store = SqliteStore(None, options, clock)
     try:
         yield store
+        assert_nothing_left(store)
     finally:
         store.close()
+
+
+def assert_nothing_left(store: SqliteStore) -> None:
+    """Empty a store, and see that no row is left but of stages that have time left."""
+    empty(store)
+    with store._database.reading() as connection:
+        left = {what: connection.execute(sql).get for what, sql in LEFT.items()}
+    assert not any(left.values()), left
+
+
+LEFT = {
+    **{
+        table: f"SELECT count(*) FROM {table}"
+        for table in ("inputs", "broken", "steps", "parked", "locks", "sessions", "entries")
+    },
+    "records": "SELECT count(*) FROM records",
+    "stages": "SELECT count(*) FROM stages WHERE sealed",
+    "stage_members": "SELECT count(*) FROM stage_members WHERE stage NOT IN (SELECT n FROM stages)",
+    "counts": "SELECT count(*) FROM counts WHERE count <> 0",
+}
 
 
 FACTORIES: dict[str, Factory] = {"memory": memory, "sqlite": sqlite, **REDIS_FACTORIES}

@@ -21,7 +21,7 @@ from reliable_tasks.store.redis import RedisStore, acl_rules, keys
 from reliable_tasks.store.values import MessageQuery, StoreOptions
 from tests.redis_server import RedisServer, ServerBinary, default_server, find_servers
 
-__all__ = ["REDIS_FACTORIES", "assert_nothing_leaks", "server_of"]
+__all__ = ["REDIS_FACTORIES", "assert_nothing_leaks", "empty", "server_of"]
 
 ACL_NAMESPACE = "tests"
 _numbers = itertools.count(1)
@@ -41,6 +41,17 @@ def _old_server() -> ServerBinary:
 
 def assert_nothing_leaks(store: RedisStore, client: redis.Redis) -> None:
     """Empty a store, and see that nothing is left but what lapses by itself."""
+    empty(store)
+    prefix = keys.prefix(store.options.namespace)
+    left = {str(key, "utf-8").removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
+    lasting = {key for key in left if client.ttl(prefix + key) == -1}
+    stages: Any = client.zrange(f"{prefix}stages", 0, -1)
+    lasting -= {"stages", *(f"stage:{name.decode()}" for name in stages)}  # until their deadline
+    assert lasting <= keys.LASTING, sorted(lasting - keys.LASTING)
+
+
+def empty(store: Store) -> None:
+    """Delete all that can be deleted through a store's verbs."""
     everything = MessageQuery(limit=store.options.max_rows)
     for session in store.sessions():
         store.close_session(session.id)
@@ -52,12 +63,6 @@ def assert_nothing_leaks(store: RedisStore, client: redis.Redis) -> None:
     for lock in store.locks():
         store.release_lock(lock.name, lock.owner)
     store.reap()
-    prefix = keys.prefix(store.options.namespace)
-    left = {str(key, "utf-8").removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")}
-    lasting = {key for key in left if client.ttl(prefix + key) == -1}
-    stages: Any = client.zrange(f"{prefix}stages", 0, -1)
-    lasting -= {"stages", *(f"stage:{name.decode()}" for name in stages)}  # until their deadline
-    assert lasting <= keys.LASTING, sorted(lasting - keys.LASTING)
 
 
 def _opened(

@@ -27,7 +27,10 @@ def test_a_task_without_effects_is_idempotent(app: App) -> None:
 
     report = crash_matrix(add, 1, kwargs={"y": 2})
     assert report.idempotent
-    assert str(report) == "idempotent (3 crash points)"
+    blind = "effects outside were not looked at: pass observe="
+    assert str(report) == f"idempotent (3 crash points; {blind})"
+    seen = crash_matrix(add, 1, 2, observe=list)
+    assert str(seen) == "idempotent (3 crash points)"
     assert [p.where for p in report.points] == [
         "after add was claimed",
         "before the commit of add (Succeeded)",
@@ -249,3 +252,10 @@ def test_a_crash_that_makes_it_run_for_ever_is_a_difference(app: App) -> None:
     first = report.first_difference
     assert first is not None
     assert first.differences[0].startswith("it does not come to an end")
+
+
+def test_what_is_no_task_is_refused_in_words() -> None:
+    def charge() -> None: ...
+
+    with pytest.raises(TypeError, match="runs a task or a signature, not <function"):
+        crash_matrix(charge)  # type: ignore[arg-type]

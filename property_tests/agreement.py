@@ -1,0 +1,384 @@
+"""What a store answers, held against what the model answers, on any trace.
+
+One state machine drives a store and the reference model with the same calls and one virtual clock,
+and compares all that can be read after each. Fences, versions and numbers of audit rows need not be
+equal: they must grow as the model's do.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from property_tests import strategies as some
+from property_tests.model import Model
+from reliable_tasks.errors import StoreError
+from reliable_tasks.message import FINAL_STATES, Message, State
+from reliable_tasks.store import values as v
+from reliable_tasks.store.base import Clock, Store
+from tests.store.factories import FACTORIES
+
+Opener = Callable[[v.StoreOptions, Clock], AbstractContextManager[Store]]
+BOGUS_FENCE = 1 << 40
+LEASE_MS = 20_000
+
+
+class Agreement(RuleBasedStateMachine):
+    """A store and the model, side by side."""
+
+    opener: ClassVar[Opener]
+    claims = Bundle("claims")
+
+    @initialize(target=claims, data=st.data(), audit=st.sampled_from(("default", "all")))
+    def begin(self, data: st.DataObject, audit: str) -> Any:
+        self.now = some.NOW
+        self.stack = contextlib.ExitStack()
+        options = v.StoreOptions(audit=audit, stage_ttl_ms=50_000, audit_ttl_ms=300_000)
+        self.model = Model(lambda: self.now, options)
+        self.store = self.stack.enter_context(type(self).opener(options, lambda: self.now))
+        self.fences = {0: 0, BOGUS_FENCE: BOGUS_FENCE}
+        self.versions: dict[str, tuple[int, int]] = {}
+        self.finals: dict[str, tuple[Any, ...]] = {}
+        self.may_revive = False
+        self.outlasting: set[str] = set()  # messages whose once-lock outlives them by design
+        for session in some.SESSIONS[:2]:
+            self.open_session(session)
+        self.put_entry(paused=False, version=None, next_ms=some.NOW)
+        two = st.tuples(some.messages(self.now), some.messages(self.now))
+        drawn = data.draw(st.one_of(two, some.graphs(self.now, some.IDS[:4])))
+        self._enqueue(v.Batch(messages=(*drawn, Message(id="f", task="t1", queue="q1"))))
+        return self._exchange("s1", (), v.Want(queues=some.QUEUES, limit=2))
+
+    def teardown(self) -> None:
+        if hasattr(self, "stack"):
+            self.stack.close()
+
+    # Producers
+
+    def _enqueue(self, batch: v.Batch) -> None:
+        self.may_revive = True
+        try:
+            expected = self.model.enqueue(batch)
+        except StoreError:
+            with pytest.raises(StoreError):
+                self.store.enqueue(batch)
+        else:
+            assert self.store.enqueue(batch) == expected
+
+    @rule(data=st.data(), once=st.booleans(), size=st.integers(1, 3))
+    def enqueue(self, data: st.DataObject, once: bool, size: int) -> None:
+        drawn = [data.draw(some.messages(self.now, once)) for _ in range(size)]
+        self._enqueue(v.Batch(messages=tuple(drawn)))
+
+    @rule(data=st.data())
+    def enqueue_plain(self, data: st.DataObject) -> None:
+        message = Message(id=data.draw(st.sampled_from(some.IDS)), task="t1", queue="q1")
+        self._enqueue(v.Batch(messages=(message,)))
+
+    @rule(data=st.data())
+    def enqueue_graph(self, data: st.DataObject) -> None:
+        self._enqueue(v.Batch(messages=data.draw(some.graphs(self.now))))
+
+    @rule(data=st.data(), stage=st.sampled_from(some.STAGES), seal=st.booleans())
+    def enqueue_staged(self, data: st.DataObject, stage: str, seal: bool) -> None:
+        drawn = data.draw(st.one_of(st.just(()), some.graphs(self.now)))
+        after = data.draw(st.none() | st.sampled_from(some.IDS))
+        self._enqueue(v.Batch(messages=drawn, stage=stage, seal=seal, after=after))
+
+    @rule(ids=some.id_lists, signal=st.sampled_from((None, "SIGTERM", "SIGKILL")))
+    def revoke(self, ids: list[str], signal: str | None) -> None:
+        terminate, name = signal is not None, signal or "SIGTERM"
+        found = self.store.revoke(ids, terminate=terminate, signal=name)
+        assert found == self.model.revoke(ids, terminate=terminate, signal=name)
+
+    # Workers
+
+    @rule(session=st.sampled_from(some.SESSIONS))
+    def open_session(self, session: str) -> None:
+        if session not in self.model.session_table:
+            info = v.SessionInfo(id=session, worker=f"w@{session}", pid=1, queues=some.QUEUES)
+            self.store.open_session(info, LEASE_MS)
+            self.model.open_session(info, LEASE_MS)
+
+    @rule(session=st.sampled_from(some.SESSIONS))
+    def close_session(self, session: str) -> None:
+        assert self.store.close_session(session) == self.model.close_session(session)
+
+    @rule(sessions=st.lists(st.sampled_from(some.SESSIONS), max_size=3, unique=True))
+    def heartbeat(self, sessions: list[str]) -> None:
+        expected = self.model.heartbeat(sessions, LEASE_MS)
+        commands = tuple(
+            msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in expected.commands
+        )
+        beat = self.store.heartbeat(sessions, LEASE_MS)
+        assert beat == v.Heartbeat(lost=expected.lost, commands=commands)
+
+    @rule(
+        target=claims,
+        session=st.sampled_from(some.SESSIONS),
+        queues=st.sampled_from((("q1",), ("q2",), ("q1", "q2"), ("q2", "q1"))),
+        limit=st.integers(0, 3),
+    )
+    def claim(self, session: str, queues: tuple[str, ...], limit: int) -> Any:
+        return self._exchange(session, (), v.Want(queues=queues, limit=limit))
+
+    @rule(
+        target=claims,
+        data=st.data(),
+        taken=st.lists(claims, min_size=1, max_size=3),
+        session=st.sampled_from(some.SESSIONS),
+        want=st.booleans(),
+        bogus=st.sampled_from((False, False, False, True)),
+    )
+    def commit(
+        self,
+        data: st.DataObject,
+        taken: list[tuple[str, int]],
+        session: str,
+        want: bool,
+        bogus: bool,
+    ) -> Any:
+        commits = [
+            v.Commit(id=i, fence=fence, outcome=data.draw(some.outcomes(self.now, i)))
+            for i, fence in taken
+        ]
+        if bogus:
+            commits.insert(0, msgspec.structs.replace(commits[0], fence=BOGUS_FENCE))
+        return self._exchange(
+            session, commits, v.Want(queues=some.QUEUES, limit=2) if want else None
+        )
+
+    @rule(
+        target=claims,
+        data=st.data(),
+        session=st.sampled_from(some.SESSIONS[:2]),
+        fence=st.sampled_from(("right", "right", "right", "older", "bogus")),
+    )
+    def work(self, data: st.DataObject, session: str, fence: str) -> Any:
+        """As a worker does: commit something that runs, perhaps by a wrong fence, and go on."""
+        running = [r for r in self.model.recs.values() if r.state == State.RUNNING][:2]
+        fences = {"bogus": BOGUS_FENCE, "older": min(self.fences)}
+        commits = [
+            v.Commit(
+                id=r.m.id,
+                fence=fences.get(fence, r.fence),
+                outcome=data.draw(some.outcomes(self.now, r.m.id)),
+            )
+            for r in running
+        ]
+        return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+
+    def _exchange(self, session: str, commits: Sequence[v.Commit], want: v.Want | None) -> Any:
+        self.may_revive = True  # a replacement may take the id of one that has ended
+        expected = self.model.exchange(session, commits, want)
+        mapped = [msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in commits]
+        reply = self.store.exchange(session, mapped, want)
+        for ours, theirs in zip(expected.claims, reply.claims, strict=False):
+            assert theirs.fence > max(f for f in self.fences.values() if f != BOGUS_FENCE)
+            self.fences[ours.fence] = theirs.fence
+        assert reply == self._mapped_reply(expected)
+        return multiple(*((c.id, c.fence) for c in expected.claims))
+
+    def _mapped_reply(self, reply: v.Exchange) -> v.Exchange:
+        return msgspec.structs.replace(reply, claims=self._mapped_claims(reply.claims))
+
+    def _mapped_claims(self, claims: tuple[v.Claim, ...]) -> tuple[v.Claim, ...]:
+        return tuple(msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in claims)
+
+    @rule(taken=claims, bogus=st.booleans(), meta=st.sampled_from((b"", b"\xff")))
+    def report(self, taken: tuple[str, int], bogus: bool, meta: bytes) -> None:
+        message_id, fence = taken[0], BOGUS_FENCE if bogus else taken[1]
+        verdict = self.store.report(message_id, self.fences[fence], "BUSY", meta)
+        assert verdict == self.model.report(message_id, fence, "BUSY", meta)
+
+    @rule(
+        taken=claims,
+        bogus=st.booleans(),
+        name=st.sampled_from(("one", "two")),
+        value=st.sampled_from((None, b"", b"\xff")),
+    )
+    def step(self, taken: tuple[str, int], bogus: bool, name: str, value: bytes | None) -> None:
+        message_id, fence = taken[0], BOGUS_FENCE if bogus else taken[1]
+        reply = self.store.step(message_id, self.fences[fence], name, value)
+        assert reply == self.model.step(message_id, fence, name, value)
+
+    @rule(dead=st.lists(st.sampled_from(some.SESSIONS), max_size=1))
+    def reap(self, dead: list[str]) -> None:
+        assert self.store.reap(dead) == self.model.reap(dead)
+
+    # Operators
+
+    @rule(ids=some.id_lists)
+    def replay(self, ids: list[str]) -> None:
+        self.may_revive = True
+        assert self.store.replay(ids) == self.model.replay(ids)
+
+    @rule(ids=some.id_lists)
+    def drop(self, ids: list[str]) -> None:
+        assert self.store.drop(ids) == self.model.drop(ids)
+
+    @rule(queue=st.sampled_from(some.QUEUES), limit=st.integers(1, 3))
+    def purge(self, queue: str, limit: int) -> None:
+        assert self.store.purge(queue, limit) == self.model.purge(queue, limit)
+
+    @rule(key=st.sampled_from(("k1", "k2", "k1:run")), owner=st.sampled_from(some.IDS))
+    def release_lock(self, key: str, owner: str) -> None:
+        assert self.store.release_lock(key, owner) == self.model.release_lock(key, owner)
+
+    # Beat and time
+
+    @rule(
+        paused=st.booleans(),
+        version=st.sampled_from((None, -1, 1, 2)),
+        next_ms=st.sampled_from((None, some.NOW)),
+        slots=st.sampled_from(((0, 0), (7, 2), (7, 0))),
+    )
+    def put_entry(
+        self, paused: bool, version: int | None, next_ms: int | None, slots: tuple[int, int]
+    ) -> None:
+        entry = v.Entry(
+            name="tick",
+            spec=b"\xff",
+            template=b"t",
+            next_ms=next_ms,
+            paused=paused,
+            runs=slots[0],
+            missed=slots[1],
+        )
+        assert self.store.put_entry(entry, version) == self.model.put_entry(entry, version)
+
+    @rule()
+    def remove_entry(self) -> None:
+        assert self.store.remove_entry("tick") == self.model.remove_entry("tick")
+
+    @rule(data=st.data(), version=st.integers(1, 2), expected=st.sampled_from((None, some.NOW)))
+    def fire(self, data: st.DataObject, version: int, expected: int | None) -> None:
+        self.may_revive = True
+        message = data.draw(some.messages(self.now))
+        entry = v.Entry(
+            name="tick",
+            version=version,
+            next_ms=some.NOW + 1,
+            last_ms=some.NOW,
+            last_id=message.id,
+            runs=7,
+            missed=2,
+        )
+        batch = v.Batch(messages=(message,))
+        assert self.store.fire(entry, expected, batch) == self.model.fire(entry, expected, batch)
+
+    @rule(span=st.sampled_from((1, 999, 1000, 10_000, 30_000, 600_000)))
+    def pass_time(self, span: int) -> None:
+        self.now += span
+
+    @rule(span=st.sampled_from((1_000, LEASE_MS, 60_000, 600_000)))
+    def a_while_passes(self, span: int) -> None:
+        """Everything that is due by then comes; whoever has lapsed comes anew."""
+        self.now += span
+        self.reap([])
+        for session in some.SESSIONS[:2]:
+            self.open_session(session)
+
+    # What can be read is the same
+
+    @invariant()
+    def records_agree(self) -> None:
+        ours = self.model.read(some.IDS, full=True)
+        theirs = self.store.read(some.IDS, full=True)
+        for message_id, a, b in zip(some.IDS, ours, theirs, strict=True):
+            if a is None or b is None:
+                assert a is b, message_id
+                self.versions.pop(message_id, None)
+                continue
+            self._versions_move_together(a, b)
+            fence = self.fences.get(a.fence, -1)
+            assert b == msgspec.structs.replace(a, fence=fence, version=b.version)
+
+    def _versions_move_together(self, a: v.Record, b: v.Record) -> None:
+        before = self.versions.get(a.id, (-1, -1))
+        assert (a.version != before[0]) <= (b.version != before[1]), a.id
+        self.versions[a.id] = a.version, b.version
+
+    @invariant()
+    def readers_agree(self) -> None:
+        assert self.store.counts() == self.model.counts()
+        assert self.store.sessions() == self.model.sessions()
+        assert self.store.entries() == self.model.entries()
+        without = [msgspec.structs.replace(lock, fence=0) for lock in self.store.locks()]
+        assert without == [msgspec.structs.replace(lock, fence=0) for lock in self.model.locks()]
+        for session in some.SESSIONS:
+            assert self.store.held(session) == self._mapped_claims(self.model.held(session))
+
+    @invariant()
+    def trails_agree(self) -> None:
+        ours, theirs = self.model.trail, self.store.audit(v.AuditQuery(limit=10_000))
+        assert [self._bare(row, self.fences) for row in ours] == [self._bare(row) for row in theirs]
+        assert len({row.seq for row in theirs}) == len(theirs)
+
+    @staticmethod
+    def _bare(row: v.AuditRow, fences: dict[int, int] | None = None) -> v.AuditRow:
+        fence = row.fence if fences is None else fences.get(row.fence, -1)
+        return msgspec.structs.replace(row, seq="", fence=fence)
+
+    @rule(
+        state=st.sampled_from((None, *State)),
+        queue=st.sampled_from((None, "q1")),
+        dead=st.booleans(),
+        session=st.sampled_from((None, "s1")),
+    )
+    def find_agrees(
+        self, state: State | None, queue: str | None, dead: bool, session: str | None
+    ) -> None:
+        query = v.MessageQuery(state=state, queue=queue, dead=dead, session=session)
+        ours = sorted(r.id for r in self.model.find(query))
+        assert sorted(r.id for r in self.store.find(query)) == ours
+
+    # What must never happen, whatever the model says
+
+    @invariant()
+    def ended_stays_ended(self) -> None:
+        ended = {
+            r.id: (r.state, r.reason, r.result, r.failure, r.ended_ms)
+            for r in self.store.read(some.IDS)
+            if r is not None and r.state in FINAL_STATES
+        }
+        if not self.may_revive:
+            for message_id, before in self.finals.items():
+                assert ended.get(message_id, before) == before
+        self.finals, self.may_revive = ended, False
+
+    @invariant()
+    def one_live_claim_each(self) -> None:
+        records = [r for r in self.store.read(some.IDS) if r is not None]
+        running = [r for r in records if r.state == State.RUNNING]
+        assert all(r.session for r in running)
+        assert not any(r.session for r in records if r.state != State.RUNNING)
+        assert len({r.fence for r in running}) == len(running)
+
+    @invariant()
+    def no_lock_without_its_message(self) -> None:
+        for r in self.model.recs.values():
+            if r.once is not None and r.once.scope == "until_expired":
+                self.outlasting.add(r.m.id)
+        for lock in self.store.locks():
+            if lock.owner not in self.outlasting:
+                (owner,) = self.store.read([lock.owner])
+                assert owner is not None, lock
+                assert owner.state not in FINAL_STATES, lock
+
+
+def machine_of(name: str) -> type[Agreement]:
+    """The machine that holds the store of this name against the model."""
+    return type(f"Agreement_{name}", (Agreement,), {"opener": staticmethod(FACTORIES[name])})

@@ -1,0 +1,274 @@
+"""The safeguards: for each the line that makes it, and how the code reads without it.
+
+Whoever changes such a line is told here that it is not found any more, and adapts the ablation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ABLATIONS", "ONCE_KEYS", "SIMULATED", "Ablation"]
+
+SIMULATED = "simulation"
+_CORE = "property_tests.model_core:Core"
+_MOVES = "property_tests.model_moves:Moves"
+_MODEL = "property_tests.model:Model"
+_CONSUMER = "reliable_tasks.worker.consumer:Consumer"
+_EXECUTOR = "reliable_tasks.worker.executor:Executor"
+_SUPERVISOR = "reliable_tasks.worker.supervisor:Supervisor"
+_SQLITE = "reliable_tasks.store.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One safeguard, and how the code is without it.
+
+    Attributes:
+        name: of the safeguard.
+        by: what has to notice: "simulation", or the store that is held against the model.
+        where: the code, as `switching.changed` names it.
+        old: what it has.
+        new: what it has instead.
+    """
+
+    name: str
+    by: str
+    where: str
+    old: str
+    new: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.name}"
+
+
+def _simulated(name: str, where: str, old: str, new: str = "") -> Ablation:
+    return Ablation(name, SIMULATED, where, old, new)
+
+
+_OF_MESSAGES = (
+    _simulated("fence check of a commit", f"{_CORE}._commit", " or r.fence != c.fence"),
+    _simulated("one final state", f"{_CORE}._commit", " or r.state != State.RUNNING"),
+    _simulated(
+        "enqueue is idempotent", f"{_CORE}._store", "if old.m.token == m.token:", "if False:"
+    ),
+    _simulated(
+        "a repeated body sends the same message",
+        "reliable_tasks.calls:_token",
+        "(running.request.id if running else None) or ",
+    ),
+    _simulated(
+        "once-lock freed in the ending",
+        f"{_MOVES}._end_one",
+        "self._free(r.once.key, r.m.id)",
+        "pass",
+    ),
+    _simulated(
+        "a once-key has one holder",
+        f"{_MOVES}._take",
+        "lock is None or lock.owner == r.m.id",
+        "True",
+    ),
+    _simulated(
+        "one at a time while executing", f"{_CORE}._claim", "not self._take", "False and self._take"
+    ),
+    _simulated(
+        "the lock of a run freed with its attempt",
+        f"{_MOVES}._attempt_over",
+        'self._free(r.once.key + ":run", r.m.id)',
+        "pass",
+    ),
+    _simulated("who is parked goes on", f"{_MOVES}._free", "self._unpark(name)", "pass"),
+    _simulated(
+        "a joined duplicate hears of the ending",
+        f"{_MOVES}._mirror",
+        "parent.edges.append(Edge(r.m.id, On.MIRROR))",
+        "pass",
+    ),
+    _simulated(
+        "atomic countdown", f"{_MOVES}._follow", "child.waits -= 1", "child.waits -= self.rows % 2"
+    ),
+    _simulated("all parents before the child", f"{_MOVES}._startable", "r.waits or "),
+    _simulated(
+        "a failure ends the dependants",
+        f"{_MOVES}._break",
+        "self._end_one(",
+        "_ = lambda: self._end_one(",
+    ),
+    _simulated(
+        "a stage starts when it is sealed",
+        f"{_MOVES}._startable",
+        "self.stages[r.stage].sealed",
+        "True",
+    ),
+    _simulated(
+        "an abandoned stage is dropped",
+        f"{_MODEL}._sweep_stages",
+        "stage.deadline <= self.clock()",
+        "False",
+    ),
+    _simulated("nothing before it is due", f"{_MOVES}._queue_at", "due > self.clock()", "False"),
+    _simulated("what is due is promoted", f"{_CORE}._promote", "in due[:limit]:", "in due[:0]:"),
+    _simulated("nothing after it has expired", f"{_CORE}._claim", "r.expires <= now", "False"),
+    _simulated("a step is recorded once", f"{_MODEL}.step", "if known is not None:", "if False:"),
+    _simulated(
+        "a step begun by the dead is not done again",
+        f"{_MODEL}.step",
+        "begun_by not in {0, fence}",
+        "False",
+    ),
+    _simulated("compare-and-set of a slot", f"{_MODEL}.fire", " or old.next_ms != expected_ms"),
+    _simulated(
+        "the revoked is not retried",
+        f"{_CORE}._commit",
+        "r.revoked is not None and (",
+        "False and (",
+    ),
+    _simulated(
+        "the revoked is not taken back", f"{_MODEL}._take_back", "r.revoked is not None", "False"
+    ),
+    _simulated("the audit row of a claim", f"{_CORE}._claim", "self._audit(Ev.STARTED, r)", "pass"),
+)
+_OF_CLAIMS = (
+    _simulated(
+        "an unknown session claims nothing",
+        f"{_CORE}.exchange",
+        "if s is None or s.lease_until_ms <= self.clock():",
+        "s = s or v.SessionInfo(id=session, worker='ghost')\n    if False:",
+    ),
+    _simulated(
+        "fences grow", f"{_CORE}._claim", "self.fence += 1", "self.fence = max(1, self.fence)"
+    ),
+    _simulated("deliveries are counted", f"{_CORE}._claim", "r.delivery += 1", "r.delivery = 1"),
+    _simulated(
+        "a release costs no delivery",
+        f"{_CORE}._apply",
+        "case oc.Released():\n            self._uncount(r)",
+        "case oc.Released():",
+    ),
+    _simulated("a retry is an attempt", f"{_CORE}._apply", "r.attempt += 1", "pass"),
+    _simulated(
+        "the store buries what nobody could",
+        f"{_MODEL}._take_back",
+        "r.delivery >= r.m.max_deliveries + BURIAL_TRIES",
+        "False",
+    ),
+    _simulated(
+        "no body beyond the delivery limit",
+        f"{_EXECUTOR}.begin",
+        " or claim.delivery > claim.max_deliveries",
+    ),
+    _simulated("the doomed are buried", f"{_EXECUTOR}.begin", "claim.doom is not None or "),
+    _simulated(
+        "an unknown task goes back", f"{_EXECUTOR}._unknown", "claim.bounces >= limit", "True"
+    ),
+    _simulated("lapsed sessions are reaped", f"{_MODEL}.reap", "s.lease_until_ms <= now", "False"),
+    _simulated(
+        "reconcile after a lost reply",
+        f"{_CONSUMER}.reconcile",
+        "self._waiting.extend(",
+        "_ = lambda: self._waiting.extend(",
+    ),
+    _simulated(
+        "reconcile knows what waits to be committed",
+        f"{_CONSUMER}.reconcile",
+        " | {c.fence for c in self._done}",
+    ),
+    _simulated(
+        "outcomes are said again",
+        f"{_CONSUMER}.failed",
+        "self._done.extendleft(reversed(self._sent or ()))",
+        "pass",
+    ),
+    _simulated(
+        "reconcile once in a while",
+        "property_tests.simulation.workers:SimChild.talk",
+        " or now - self.reconciled_at >= _RECONCILE_S",
+    ),
+    _simulated("the dead are replaced", f"{_SUPERVISOR}._duties", "self._replenish(now)", "pass"),
+    _simulated("housekeeping", f"{_SUPERVISOR}._housekeep", "self._reap(dead=", "_ = dict(dead="),
+    _simulated("heartbeats", f"{_SUPERVISOR}._duties", "self._heartbeat(now)", "pass"),
+    _simulated(
+        "hard time limits",
+        f"{_SUPERVISOR}._watch_limits",
+        "0 < posted.hard_deadline <= now",
+        "False",
+    ),
+    _simulated(
+        "soft time limits",
+        f"{_SUPERVISOR}._watch_limits",
+        "0 < posted.soft_deadline <= now",
+        "False",
+    ),
+)
+
+
+def _sqlite(name: str, where: str, old: str, new: str = "") -> Ablation:
+    place = where if where.startswith("sql:") else f"{_SQLITE}.{where}"
+    return Ablation(name, "memory", place, old, new)
+
+
+_OF_SQLITE = (
+    _sqlite("fence check of a commit", "_exchange:_commit", " or r.fence != c.fence"),
+    _sqlite(
+        "a commit that is repeated is known",
+        "_exchange:_commit",
+        "r.committed_fence == c.fence",
+        "False",
+    ),
+    _sqlite("fence check of a report", "_sessions:report", " or r.fence != fence"),
+    _sqlite("fence check of a step", "_sessions:step", " or r.fence != fence"),
+    _sqlite(
+        "a lapsed session claims nothing", "_exchange:exchange", "lease_until <= work.now", "False"
+    ),
+    _sqlite("a lapsed session is not revived", "sql:session_renew", " AND lease_until > ?3"),
+    _sqlite(
+        "lapsed sessions are reaped",
+        "sql:sessions_lapsed",
+        "lease_until <= ?1",
+        "lease_until < 0 AND ?1",
+    ),
+    _sqlite(
+        "once-lock freed in the ending",
+        "_moves:Moves._end_one",
+        "self.free(once.key, r.id)",
+        "pass",
+    ),
+    _sqlite("atomic countdown", "_moves:Moves._follow", "child.waits -= 1", "pass"),
+    _sqlite("a stage starts when it is sealed", "_moves:Moves._unstaged", "bool(found[0])", "True"),
+    _sqlite("compare-and-set of a slot", "_beat:fire", " or old.next_ms != expected_ms"),
+    _sqlite("what is due is promoted", "sql:due", "due <= ?1", "?1 < 0"),
+    _sqlite("expiry", "sql:expired", "expires <= ?1", "?1 < 0"),
+    _sqlite(
+        "an id and token are stored once", "_enqueue:store_message", "old.token == m.token", "False"
+    ),
+    _sqlite("the audit row of a claim", "_exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
+)
+
+
+def _redis(name: str, old: str, new: str = "", script: str = "*") -> Ablation:
+    return Ablation(name, "redis", f"lua:{script}", old, new)
+
+
+_OF_REDIS = (
+    _redis("fence check of a commit", " or r.c[FENCE] ~= fence"),
+    _redis("fence check of a report", " or r.c[FENCE] ~= tonumber(ARGV[4])"),
+    _redis("fence check of a step", " or r.c[FENCE] ~= tonumber(fence)"),
+    _redis("a lapsed session is not revived", "if lease <= now then", "if lease < 0 then"),
+    _redis("lapsed sessions are reaped", "up_to_now('sessions', limit)", "{}"),
+    _redis("atomic countdown", "count_down(child)\n    if startable", "if startable"),
+    _redis("a stage starts when it is sealed", "not (x.stage and stage_open(x.stage))", "true"),
+    _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
+    _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
+    _redis("the audit row of a claim", "audit('started', r)"),
+)
+
+_CAPPED = "until_expired reschedule"
+ONCE_KEYS = (_CAPPED,)
+_LETS_GO = "a capped once-lock is let go of"
+_OF_ONCE_KEYS = (
+    Ablation(f"{_LETS_GO} (SQLite)", _CAPPED, "sql:locks_lapsed", "until_ms <= ?3", "?3 < 0"),
+    Ablation(f"{_LETS_GO} (Redis)", _CAPPED, "lua:reap", "up_to_now('locks', limit)", "{}"),
+)
+
+_OF_WORLDS = (*_OF_MESSAGES, *_OF_CLAIMS)
+ABLATIONS: tuple[Ablation, ...] = (*_OF_WORLDS, *_OF_SQLITE, *_OF_REDIS, *_OF_ONCE_KEYS)

@@ -1,0 +1,30 @@
+"""`docs/explanation/proof.md` shows what happens; `python -m property_tests.page` mends it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from property_tests.page import PATH, section
+from property_tests.safeguards import ABLATIONS
+from property_tests.test_small_world import WORLDS
+from property_tests.timelines import TALES, Tale
+
+PAGE = PATH.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("tale", TALES, ids=lambda tale: tale.title)
+def test_a_timeline_is_what_its_seed_tells(tale: Tale) -> None:
+    assert f"### {tale.title}\n\nSeed {tale.seed}:" in PAGE
+    assert section(PAGE, tale.title) == tale.block()
+
+
+def test_every_safeguard_has_its_row() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| \d+ \|", section(PAGE, "ablations"), re.MULTILINE)
+    assert rows == [ablation.name for ablation in ABLATIONS]
+
+
+def test_the_states_of_the_small_worlds_are_those_that_are_counted() -> None:
+    shown = re.findall(r"^\| .* \| ([\d,]+) \|$", PAGE, re.MULTILINE)
+    assert [int(number.replace(",", "")) for number in shown] == list(WORLDS.values())
