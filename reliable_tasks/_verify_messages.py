@@ -100,7 +100,9 @@ class MessageStory:
         self._joined = partial or bool(record and record.mirrors)
         self._reset()
         self._fence = 0 if row.event == Ev.STARTED else row.fence
-        self.held = partial and row.event in _OF_THE_CLAIM | _GIVES_UP_CLAIM | {Ev.FAILED}
+        of_a_claim = row.event in _OF_THE_CLAIM | _GIVES_UP_CLAIM | {Ev.FAILED}
+        terminated = detail_of(row).get("reason") == "terminated"
+        self.held = partial and (of_a_claim or terminated)
         if partial:
             self._adopt(row)
 
