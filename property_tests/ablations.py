@@ -38,7 +38,7 @@ class Caught:
     seen: str
 
 
-_LIMITS = {SIMULATED: 120}
+_LIMITS = {SIMULATED: 300}
 _EXAMPLES = 150
 
 

@@ -55,7 +55,7 @@ class Agreement(RuleBasedStateMachine):
         self.outlasting: set[str] = set()  # messages whose once-lock outlives them by design
         for session in some.SESSIONS[:2]:
             self.open_session(session)
-        self.put_entry(paused=False, version=None, next_ms=some.NOW)
+        self.put_entry(paused=False, version=None, next_ms=some.NOW, slots=(0, 0))
         two = st.tuples(some.messages(self.now), some.messages(self.now))
         drawn = data.draw(st.one_of(two, some.graphs(self.now, some.IDS[:4])))
         self._enqueue(v.Batch(messages=(*drawn, Message(id="f", task="t1", queue="q1"))))

@@ -12,6 +12,7 @@ from reliable_tasks import errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.message import FINAL_STATES, Message, State
 from reliable_tasks.store import values as v
+from reliable_tasks.store.base import STAGE_DROPPED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ class Core(Moves):
             if len(m.payload) + len(m.headers) > self.options.max_message_bytes:
                 raise errors.MessageTooLarge(m.id)
         if batch.after is not None and batch.after not in self.recs:
-            raise errors.StoreError("stage dropped")
+            raise errors.StoreError(STAGE_DROPPED)
         stage = None
         if batch.stage is not None:
             stage = self.stages.setdefault(batch.stage, Stage(0))

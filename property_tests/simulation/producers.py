@@ -21,7 +21,7 @@ _SCOPES = ("until_executed", "until_executing", "while_executing", "until_and_wh
 _POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
 _SINGLES = (
     *("plain", "plain", "flaky", "failing", "poison", "ignoring", "rejecting", "requeuing"),
-    *("stepping", "stepping", "stepping", "spawning", "replacing"),
+    *("stepping", "stepping", "stepping", "spawning", "spawning", "spawning", "replacing"),
     *("limited", "limited", "softly", "novel"),
 )
 _TIMINGS: tuple[dict[str, Any], ...] = ({}, {}, {"delay_ms": 700}, {"expires_in_ms": 900})

@@ -39,8 +39,7 @@ __all__ = [
 ]
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    pass
+class _Value(msgspec.Struct, frozen=True, kw_only=True, gc=False): ...
 
 
 class StoreOptions(_Value, frozen=True, kw_only=True):
@@ -65,12 +64,10 @@ class Batch(_Value, frozen=True, kw_only=True):
 
     Attributes:
         messages: at most `max_batch` of them.
-        stage: name of a stage that holds messages of a workflow larger than a batch. Staged
-            messages do nothing until the stage is sealed; a stage that is not sealed within
-            `stage_ttl_ms` of its last batch is dropped with all it holds.
+        stage: name of a stage that holds the messages of a large workflow until it is sealed; it is
+            dropped if that is not within `stage_ttl_ms` of its last batch.
         seal: with `stage`: this batch is the last, let the workflow start.
-        after: with `stage`: a message that an earlier batch stored there. Where it is gone the
-            stage was dropped meanwhile, and this batch is refused with a StoreError.
+        after: what an earlier batch put into the stage; refused where that is gone.
         durable: durability asked for this call (Redis only), see the settings reference.
     """
 
