@@ -87,6 +87,18 @@ class Adapter:
         """The command line of a worker, logging from this level on to this file ("" for none)."""
         raise NotImplementedError
 
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        """Enqueue a call of the body that naps for each number, with the peer's own defaults."""
+        raise NotImplementedError
+
+    def waiting(self) -> list[int]:
+        """The naps that are still kept and not over: queued, delayed, or thought to be running."""
+        raise NotImplementedError
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        """What is stored as the result of each nap that this process has sent."""
+        raise NotImplementedError
+
 
 class _Verbs:
     """What the driver may ask."""
@@ -141,6 +153,15 @@ class _Verbs:
 
     def worker(self, processes: int, level: str, logfile: str) -> list[str]:
         return self._adapter.worker(processes, level, logfile)
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        self._adapter.send_naps(numbers, milliseconds)
+
+    def waiting(self) -> list[int]:
+        return self._adapter.waiting()
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        return self._adapter.nap_results()
 
 
 def serve(adapter: Adapter) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.base import Store
     from reliable_tasks.store.values import Record
 
-__all__ = ["Effect", "Place", "Worker", "wait_until"]
+__all__ = ["Effect", "Place", "Worker", "sqlite_writable", "wait_until"]
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -67,6 +67,19 @@ def _process_group(group: int) -> list[int]:
         if int(fields[2]) == group and fields[0] not in "ZX":
             found.append(int(entry.name))
     return found
+
+
+def sqlite_writable(path: str) -> bool:
+    """Whether nobody holds the lock of a database."""
+    connection = apsw.Connection(path)
+    connection.set_busy_timeout(100)
+    try:
+        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+    except apsw.BusyError:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 class Worker:
@@ -237,23 +250,11 @@ class Place:
         """Stop its processes with SIGSTOP, at a moment when none of them holds SQLite's lock."""
         for _ in range(100):
             worker.signal_tree(signal.SIGSTOP)
-            if self._writable():
+            path = self.store_url.removeprefix("sqlite:///")
+            if path == self.store_url or sqlite_writable(path):
                 return
             worker.signal_tree(signal.SIGCONT)
         raise AssertionError("it always held the lock of the database")
-
-    def _writable(self) -> bool:
-        if not self.store_url.startswith("sqlite:///"):
-            return True
-        connection = apsw.Connection(self.store_url.removeprefix("sqlite:///"))
-        connection.set_busy_timeout(100)
-        try:
-            connection.execute("BEGIN IMMEDIATE; ROLLBACK")
-        except apsw.BusyError:
-            return False
-        finally:
-            connection.close()
-        return True
 
     def close(self) -> None:
         """End every process of this place."""
