@@ -17,11 +17,13 @@ from typing import Any
 
 __all__ = [
     "PART",
+    "RECOVERY_S",
     "STORE",
     "VARIANT",
     "Adapter",
     "WithoutIt",
     "key_count",
+    "quick",
     "serve",
     "store_url",
     "variant",
@@ -29,6 +31,8 @@ __all__ = [
 
 STORE = "BENCH_STORE"
 VARIANT = "BENCH_VARIANT"
+RECOVERY_S = 10
+"""After so long a peer is to take a worker for dead, where it is set to recover quickly."""
 PAUSE_S = 0.004
 PART = 20_000
 LATENCIES_S = 20.0
@@ -42,6 +46,11 @@ def store_url() -> str:
 def variant() -> frozenset[str]:
     """What this run is to do otherwise, such as "no-results"."""
     return frozenset(os.environ.get(VARIANT, "").split())
+
+
+def quick() -> bool:
+    """Whether the peer is to be set to recover quickly from a death, instead of its defaults."""
+    return "quick" in variant()
 
 
 def key_count() -> int:

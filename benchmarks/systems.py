@@ -13,7 +13,7 @@ PEERS = {
     "taskiq": ("taskiq", "taskiq-redis", "hiredis"),
     "saq": ("saq[redis]", "hiredis", "typing-extensions"),
     "arq": ("arq", "hiredis"),
-    "streaq": ("streaq",),
+    "streaq": ("streaq", "coredis"),
 }
 """What to install for each peer."""
 

@@ -9,7 +9,7 @@ from arq import create_pool
 from arq.connections import RedisSettings
 
 from benchmarks import marks, probe
-from benchmarks.adapter import Adapter, key_count, store_url
+from benchmarks.adapter import Adapter, key_count, quick, store_url
 
 TOGETHER = 100
 SETTINGS = RedisSettings.from_dsn(store_url())
@@ -31,6 +31,8 @@ async def nap(_ctx: Any, number: int, milliseconds: int) -> str:
 class WorkerSettings:
     functions = (noop, now, nap)
     redis_settings = SETTINGS
+    # A job is taken up again ten seconds after its time limit.
+    job_timeout = 1 if quick() else 300
 
 
 class Peer(Adapter):

@@ -9,12 +9,15 @@ from celery import Celery, chord, group
 from redis import Redis
 
 from benchmarks import marks, probe
-from benchmarks.adapter import Adapter, key_count, store_url, variant
+from benchmarks.adapter import RECOVERY_S, Adapter, key_count, quick, store_url, variant
 
 app = Celery("benchmarks", broker=store_url(), backend=store_url())
 app.conf.task_acks_late = "acks-late" in variant()
 app.conf.task_ignore_result = "no-results" in variant()
 app.conf.broker_connection_retry_on_startup = True
+if quick():
+    app.conf.broker_transport_options = {"visibility_timeout": RECOVERY_S}
+    app.conf.worker_prefetch_multiplier = 1
 
 
 @app.task(name="noop")

@@ -10,9 +10,11 @@ from dramatiq.results import ResultMissing, Results
 from dramatiq.results.backends import RedisBackend
 
 from benchmarks import marks, probe
-from benchmarks.adapter import Adapter, key_count, store_url, variant
+from benchmarks.adapter import RECOVERY_S, Adapter, key_count, quick, store_url, variant
 
-broker = RedisBroker(url=store_url())
+# A worker's death is noticed by one of a thousand commands, or by one of twenty.
+quickly = {"heartbeat_timeout": RECOVERY_S * 1000, "maintenance_chance": 50_000}
+broker = RedisBroker(url=store_url(), **(quickly if quick() else {}))
 backend = RedisBackend(url=store_url())
 broker.add_middleware(Results(backend=backend))
 dramatiq.set_broker(broker)

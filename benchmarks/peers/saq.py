@@ -8,7 +8,7 @@ from typing import Any
 from saq import Queue, Status
 
 from benchmarks import marks, probe
-from benchmarks.adapter import Adapter, store_url, variant
+from benchmarks.adapter import RECOVERY_S, Adapter, quick, store_url, variant
 
 TOGETHER = 100
 queue = Queue.from_url(store_url())
@@ -30,6 +30,10 @@ async def nap(_ctx: Any, *, number: int, milliseconds: int) -> str:
 
 
 settings = {"queue": queue, "functions": [noop, now, nap]}
+# It may be run three times, and what is stuck is looked for more often than once a minute.
+QUICKLY = {"retries": 3} if quick() else {}
+if quick():
+    settings["timers"] = {"sweep": RECOVERY_S}
 
 
 class Peer(Adapter):
@@ -74,7 +78,7 @@ class Peer(Adapter):
 
     async def _send_naps(self, numbers: list[int], milliseconds: int) -> None:
         for number in numbers:
-            job = await queue.enqueue("nap", number=number, milliseconds=milliseconds)
+            job = await queue.enqueue("nap", number=number, milliseconds=milliseconds, **QUICKLY)
             self._naps[number] = job
 
     def waiting(self) -> list[int]:

@@ -10,9 +10,9 @@ from streaq import Worker
 from streaq.task import Task, TaskStatus
 
 from benchmarks import marks, probe
-from benchmarks.adapter import PART, Adapter, store_url
+from benchmarks.adapter import PART, RECOVERY_S, Adapter, quick, store_url
 
-worker = Worker(redis_url=store_url())
+worker = Worker(redis_url=store_url(), **({"idle_timeout": RECOVERY_S} if quick() else {}))
 TOGETHER = 1000
 
 

@@ -10,11 +10,11 @@ from taskiq import AsyncTaskiqTask
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 from benchmarks import marks, probe
-from benchmarks.adapter import PART, Adapter, key_count, store_url, variant
+from benchmarks.adapter import PART, RECOVERY_S, Adapter, key_count, quick, store_url, variant
 
 RESULTS = "no-results" not in variant()
 TOGETHER = 100
-broker = RedisStreamBroker(store_url())
+broker = RedisStreamBroker(store_url(), **({"idle_timeout": RECOVERY_S * 1000} if quick() else {}))
 if RESULTS:
     broker = broker.with_result_backend(RedisAsyncResultBackend(store_url()))
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from benchmarks import environments, suite
 from benchmarks.arena import Place
 from benchmarks.report import insert
-from benchmarks.systems import PEERS, systems_of
+from benchmarks.systems import PEERS
 from tests.redis_server import default_server
 
+from .contenders import contenders
 from .goals import misses
 from .many import run_many
 from .page import markdown
@@ -53,13 +54,14 @@ def main(argv: list[str] | None = None) -> int:
         environments.make(given.venvs, peer)
     place = Place(given.venvs, given.work)
     plan = BRIEF if given.brief else FULL
-    systems = [system for system in systems_of(peers) if not system.is_floor]
+    systems = contenders(peers)
     jobs = [
         (system, name)
         for name in given.only.split(",")
         for system in systems
         if SCENARIOS[name].fits(system)
     ]
+    about = suite.describe(place, peers, 1)
     found: list[Found] = []
     failures: list[str] = []
     for system, name, result in run_many(jobs, plan, place, given.at_once):
@@ -68,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             failures.append(f"{name}, {system.name}: {result}")
         print(f"{name}, {system.name}: {result}", flush=True)
-    about = {**suite.describe(place, peers, 1), **_about(found, plan, given.at_once)}
+    about |= _about(found, plan, given.at_once)
     text = markdown(found, systems, about, failures)
     if given.out is None:
         print(text)

@@ -7,7 +7,7 @@ import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import active_children, get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmarks.arena import BenchmarkError
 
@@ -30,7 +30,12 @@ _turn: AbstractContextManager[Any]
 def _prepare(turn: AbstractContextManager[Any]) -> None:
     global _turn  # noqa: PLW0603 - a lock is handed to a process when it starts, not with a job
     _turn = turn
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another one would break off the cleaning up
+    sys.exit(143)
 
 
 def _job(system: System, name: str, plan: Plan, place: Place) -> Found | str:

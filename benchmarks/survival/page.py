@@ -54,7 +54,7 @@ def _table(name: str, found: Sequence[Found], systems: Sequence[System]) -> str:
     rows = [
         _row(by_name[system.name]) if system.name in by_name else [system.name, "not applicable"]
         for system in systems
-        if system.name in by_name or not scenario.fits(system)
+        if system.name in by_name or (scenario.concerns(system) and not scenario.fits(system))
     ]
     return f"### {scenario.title}\n\n{table(head, rows)}"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.arena import Arena
 
+from .contenders import is_quick
 from .judge import Fault, Verdict, judge
 from .stage import Stage
 
@@ -106,12 +107,22 @@ class Scenario:
     Attributes:
         title: of its table.
         act: does it; returns how many results a zombie has overwritten, where there is one.
-        fits: which systems it can be done to.
+        store: the one that it needs; "" for any.
+        quick: whether it is for peers that are set to recover quickly, or for all with defaults.
     """
 
     title: str
     act: Callable[[Stage, Plan], int | None]
-    fits: Callable[[System], bool] = lambda _: True
+    store: str = ""
+    quick: bool = False
+
+    def concerns(self, system: System) -> bool:
+        """Whether it says something of a system, be it that it cannot be done."""
+        return is_quick(system) == self.quick
+
+    def fits(self, system: System) -> bool:
+        """Whether it is done to a system."""
+        return self.concerns(system) and self.store in {"", system.store}
 
 
 def _kill_workers(stage: Stage, plan: Plan) -> None:
@@ -184,7 +195,8 @@ def _last(stage: Stage) -> bool:
 
 SCENARIOS = {
     "kills": Scenario("The worker's processes killed five times", _kill_workers),
-    "store": Scenario("Redis killed twice", _kill_store, lambda system: system.store == "redis"),
+    "quick": Scenario("The same, peers being set to recover quickly", _kill_workers, quick=True),
+    "store": Scenario("Redis killed twice", _kill_store, store="redis"),
     "zombie": Scenario("A worker stopped in the middle of its bodies, and continued", _zombie),
 }
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import marks
+from benchmarks.survival.contenders import contenders, is_quick
 from benchmarks.survival.goals import misses
 from benchmarks.survival.judge import Fault, Verdict, judge
 from benchmarks.survival.page import markdown
-from benchmarks.survival.scenarios import Found
+from benchmarks.survival.scenarios import SCENARIOS, Found
 from benchmarks.survival.trail import Attempt, Trail
 from benchmarks.systems import systems_of
 
@@ -138,6 +139,23 @@ def test_what_a_zombie_goes_on_with_itself_is_no_new_attempt() -> None:
     verdict = judge([ran(1, 1.0, 31.1)], [stopped(1.5, 31.0)], [1], [])
     assert verdict.recovery_s == (None,)
     assert (verdict.lost, verdict.parked) == (0, 0)
+
+
+def test_peers_take_part_with_their_defaults_and_once_more_set_to_recover_quickly() -> None:
+    systems = contenders(("dramatiq", "huey"))
+    assert [s.name for s in systems if SCENARIOS["kills"].fits(s)] == [
+        "reliable_tasks, Redis",
+        "reliable_tasks, SQLite",
+        "Dramatiq",
+        "Huey, Redis",
+        "Huey, SQLite",
+    ]
+    (quick,) = [s for s in systems if SCENARIOS["quick"].fits(s)]
+    assert quick.module == "dramatiq"
+    assert is_quick(quick)
+    assert not SCENARIOS["zombie"].fits(quick)
+    on_redis = [s.name for s in systems if SCENARIOS["store"].fits(s)]
+    assert on_redis == ["reliable_tasks, Redis", "Dramatiq", "Huey, Redis"]
 
 
 WELL = Found(
