@@ -167,11 +167,11 @@ def _zombie(stage: Stage, plan: Plan) -> int:
         stage.pass_time(stage.random.uniform(0, plan.zombie_ms / 2000))
         fault = stage.freeze(stopped)
         other = stage.start()
-    stage.pass_time(plan.stop_s)
+    stage.trickle(plan.stop_s)
     before = _results(stage)
     stage.faults.append(replace(fault, until=time.monotonic_ns()))
     stopped.go_on()
-    stage.pass_time(plan.after_stop_s)
+    stage.trickle(plan.after_stop_s)
     after = _results(stage)
     stage.retire(other)
     return sum(value != after.get(number, value) for number, value in before.items())
@@ -183,7 +183,8 @@ def _results(stage: Stage) -> dict[int, str]:
 
 
 def _settle(stage: Stage, plan: Plan) -> None:
-    stage.pass_time(plan.watch_s)
+    stage.renew_control()
+    stage.trickle(plan.watch_s)
     stage.until_ended(plan.wait_s - plan.watch_s)
 
 
@@ -223,7 +224,6 @@ def run(
     arena = Arena(system, place, durable=True)
     with arena, contextlib.closing(Stage(arena, plan.seed, turn)) as stage:
         overwritten = SCENARIOS[scenario].act(stage, plan)
-        stage.renew_control()
         attempts, waiting = stage.trail.attempts(), arena.control.ask("waiting")
         verdict = judge(attempts, stage.faults, stage.acknowledged, waiting)
         return Found(

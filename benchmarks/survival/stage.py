@@ -161,6 +161,16 @@ class Stage:
         """Let things run for so long."""
         self.until(lambda: False, seconds)
 
+    def trickle(self, seconds: float) -> None:
+        """Let things run for so long, and enqueue a message a second.
+
+        Some peers look for what a dead worker has left only when they have something else to do.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.send(1, 1)
+            self.pass_time(min(1.0, left))
+
     def until_begun(self, count: int, since: int, seconds: float) -> bool:
         """Until so many messages have begun, at least one of them since an instant."""
 
