@@ -48,7 +48,8 @@ class SimChild:
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self.consumer = Consumer(self.queues, ahead_s=0.02)
+        trusted_s = self.world.lease_ms / 2000
+        self.consumer = Consumer(self.queues, ahead_s=0.02, trusted_s=trusted_s)
         self.executor = Executor(self.world.app, "sim@host", timer=self.world.monotonic)
         self.body: _Body | None = None
         self.exit: str | None = None
