@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import processes
 from benchmarks.arena import end_group
-from tests.process.harness import sqlite_writable
+from tests.process.harness import sqlite_writable, wait_stopped
 
 from .judge import Fault
 from .trail import Trail
@@ -80,6 +80,7 @@ class Worker:
         pids = self.pids
         for pid in pids:
             _signal(pid, signal.SIGSTOP)
+        wait_stopped(pids)
         return pids
 
     def go_on(self) -> None:
