@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JUST_ENDED_S", "Fault", "Verdict", "judge"]
 
-JUST_ENDED_S = 0.2
+JUST_ENDED_S = 0.5
 """A body that ended so shortly before a fault may have been unable to have its outcome stored."""
 
 

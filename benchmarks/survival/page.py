@@ -62,7 +62,7 @@ def _table(name: str, found: Sequence[Found], systems: Sequence[System]) -> str:
 def _row(found: Found) -> list[str]:
     v = found.verdict
     last = "run" if found.last_ran else "**not run**"
-    again = f", after {found.restarts} restarts of its own" if found.restarts else ""
+    again = f" (the worker ended by itself: {found.restarts})" if found.restarts else ""
     cells = [
         found.system,
         str(v.interrupted) if found.scenario != "store" else "-",

@@ -162,14 +162,14 @@ class Stage:
         """Let things run for so long."""
         self.until(lambda: False, seconds)
 
-    def trickle(self, seconds: float) -> None:
-        """Let things run for so long, and enqueue a message a second.
+    def trickle(self, seconds: float, milliseconds: int) -> None:
+        """Let things run for so long, and enqueue a message a second that sleeps for so long.
 
         Some peers look for what a dead worker has left only when they have something else to do.
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            self.send(1, 1)
+            self.send(1, milliseconds)
             self.pass_time(min(1.0, left))
 
     def until_begun(self, count: int, since: int, seconds: float) -> bool:

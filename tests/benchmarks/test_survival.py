@@ -113,11 +113,11 @@ def test_work_goes_on_when_the_store_is_back() -> None:
 
 def test_a_body_that_ended_just_before_its_process_was_killed_may_run_again() -> None:
     again = ran(1, 2.0, 2.1, OTHER)
-    just = judge([ran(1, 1.0, 1.45), again], [killed(1.5)], [1], [])
+    just = judge([ran(1, 1.0, 1.45), again], [killed(1.9)], [1], [])
     assert (just.twice, just.twice_unhit) == (1, 0)
-    long_ago = judge([ran(1, 1.0, 1.2), again], [killed(1.5)], [1], [])
+    long_ago = judge([ran(1, 1.0, 1.2), again], [killed(1.9)], [1], [])
     assert (long_ago.twice, long_ago.twice_unhit) == (1, 1)
-    elsewhere = judge([ran(1, 1.0, 1.45), again], [killed(1.5, 99)], [1], [])
+    elsewhere = judge([ran(1, 1.0, 1.45), again], [killed(1.9, 99)], [1], [])
     assert (elsewhere.twice, elsewhere.twice_unhit) == (1, 1)
 
 
@@ -191,10 +191,16 @@ def test_a_table_says_what_was_found_and_what_cannot_be() -> None:
     assert "| Dramatiq | - | 0 | 0 | 1 | 0 | 2.9 | run |" in text
     assert "All are reached." in text
     worse = replace(
-        WELL, verdict=replace(WELL.verdict, lost=2, recovery_s=(0.5, None)), last_ran=False
+        WELL,
+        verdict=replace(WELL.verdict, lost=2, recovery_s=(0.5, None)),
+        last_ran=False,
+        restarts=3,
     )
     text = markdown([worse], systems_of(()), {}, ["kills, Dramatiq: no answer"])
-    assert "| **2** | 0 | 1 | 0 | 0.5, **never** (1 of 2) | **not run** |" in text
+    assert (
+        "| **2** | 0 | 1 | 0 | 0.5, **never** (1 of 2) | **not run** (the worker ended by itself: 3) |"
+        in text
+    )
     assert "- reliable_tasks, Redis, kills: 2 lost" in text
     assert "- kills, Dramatiq: no answer" in text
 
