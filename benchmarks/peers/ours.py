@@ -77,7 +77,8 @@ class Peer(Adapter):
     def waiting(self) -> list[int]:
         living = [state for state in State if state not in FINAL_STATES]
         found = [r for s in living for r in app.store.find(MessageQuery(state=s, limit=PART))]
-        return [json.loads(record.payload)[0][0] for record in found]
+        # One that has ended since the list was made has no payload any more.
+        return [json.loads(record.payload)[0][0] for record in found if record.payload]
 
     def nap_results(self) -> list[tuple[int, str | None]]:
         return [(n, handle.result if handle.ready() else None) for n, handle in self._naps.items()]

@@ -41,7 +41,8 @@ def markdown(
     parts = [_table(name, [f for f in found if f.scenario == name], systems) for name in SCENARIOS]
     parts += [_goals(found, systems), f"### What was compared\n\n{table(['', ''], about.items())}"]
     if failures:
-        parts.append("Runs that came to nothing:\n\n" + "\n".join(f"- {line}" for line in failures))
+        lines = "\n".join(f"- {failure.splitlines()[0]}" for failure in failures)
+        parts.append(f"Runs that came to nothing:\n\n{lines}")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -26,6 +26,7 @@ __all__ = ["BRIEF", "FULL", "SCENARIOS", "Found", "Plan", "run"]
 
 _STALLED_S = 8.0  # a kill waits no longer for messages to begin
 _QUIET_S = 5.0  # after the last fault nobody else may disturb for so long
+_GRACE_S = 5.0  # what was sent last has so long to end
 _LAST_S = 30.0
 _JITTER_S = 0.02
 _MS = 1e6
@@ -172,6 +173,7 @@ def _zombie(stage: Stage, plan: Plan) -> int:
     stage.faults.append(replace(fault, until=time.monotonic_ns()))
     stopped.go_on()
     stage.trickle(plan.after_stop_s, plan.task_ms)
+    stage.until_ended(_GRACE_S)
     after = _results(stage)
     stage.retire(other)
     return sum(value != after.get(number, value) for number, value in before.items())
@@ -185,7 +187,7 @@ def _results(stage: Stage) -> dict[int, str]:
 def _settle(stage: Stage, plan: Plan) -> None:
     stage.renew_control()
     stage.trickle(plan.watch_s, plan.task_ms)
-    stage.until_ended(plan.wait_s - plan.watch_s)
+    stage.until_ended(max(_GRACE_S, plan.wait_s - plan.watch_s))
 
 
 def _last(stage: Stage) -> bool:

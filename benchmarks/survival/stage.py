@@ -168,9 +168,10 @@ class Stage:
         Some peers look for what a dead worker has left only when they have something else to do.
         """
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+        while deadline - time.monotonic() >= 1.0:
             self.send(1, milliseconds)
-            self.pass_time(min(1.0, left))
+            self.pass_time(1.0)
+        self.pass_time(deadline - time.monotonic())
 
     def until_begun(self, count: int, since: int, seconds: float) -> bool:
         """Until so many messages have begun, at least one of them since an instant."""
