@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import processes
-from benchmarks.arena import end_group
+from benchmarks.arena import BenchmarkError, end_group
 from tests.process.harness import sqlite_writable, wait_stopped
 
 from .judge import Fault
@@ -48,6 +48,7 @@ class Worker:
 
     def start(self) -> None:
         """Start it again."""
+        self._again_at = 0.0
         self.started = time.monotonic_ns()
         self.process = self._arena.spawn_worker(self._command)
 
@@ -58,7 +59,6 @@ class Worker:
         if not self._again_at:
             self._again_at = time.monotonic() + _RESTART_S
         elif time.monotonic() >= self._again_at:
-            self._again_at = 0.0
             self.restarts += 1
             self.start()
 
@@ -67,10 +67,10 @@ class Worker:
         pids = self.pids
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             os.killpg(self.process.pid, signal.SIGKILL)
-        at = time.monotonic_ns()
-        self.process.wait()
         for pid in pids:  # those that have left the group
             _signal(pid, signal.SIGKILL)
+        at = time.monotonic_ns()
+        self.process.wait()
         while any(_alive(pid) for pid in pids):
             time.sleep(_POLL_S)
         return Fault("kill", at, time.monotonic_ns(), pids)
@@ -200,7 +200,7 @@ class Stage:
                 return Fault("stop", at, at, pids)
             worker.go_on()
             self.pass_time(self.random.uniform(0.001, 0.01))
-        raise AssertionError("it always held the lock of the database")
+        raise BenchmarkError("the worker held the lock of the database whenever it was stopped")
 
     def retire(self, worker: Worker) -> None:
         """End one worker."""
