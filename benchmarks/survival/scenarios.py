@@ -157,6 +157,7 @@ def _kill_store(stage: Stage, plan: Plan) -> None:
             since = time.monotonic_ns()
             stage.faults.append(Fault("store", at, since))
         stage.until_ended(_QUIET_S)
+    stage.renew_control()
     _settle(stage, plan)
 
 
@@ -185,7 +186,6 @@ def _results(stage: Stage) -> dict[int, str]:
 
 
 def _settle(stage: Stage, plan: Plan) -> None:
-    stage.renew_control()
     stage.trickle(plan.watch_s, plan.task_ms)
     stage.until_ended(max(_GRACE_S, plan.wait_s - plan.watch_s))
 
