@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--peers", default=",".join(PEERS), help="with commas; '' for none")
     add("--only", default=",".join(SCENARIOS), help=f"of {', '.join(SCENARIOS)}")
-    add("--at-once", type=int, default=6, help="how many systems are tried at the same time")
+    add("--at-once", type=int, default=12, help="how many systems are tried at the same time")
     add("--brief", action="store_true", help="fewer messages and short waits")
     add("--out", type=Path, help="the page to write: results go between its marks")
     add("--venvs", type=Path, default=environments.DEFAULT_FOLDER, help="the peers' environments")
