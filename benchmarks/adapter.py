@@ -17,11 +17,13 @@ from typing import Any
 
 __all__ = [
     "PART",
+    "RECOVERY_S",
     "STORE",
     "VARIANT",
     "Adapter",
     "WithoutIt",
     "key_count",
+    "quick",
     "serve",
     "store_url",
     "variant",
@@ -29,6 +31,8 @@ __all__ = [
 
 STORE = "BENCH_STORE"
 VARIANT = "BENCH_VARIANT"
+RECOVERY_S = 10
+"""After so long a peer is to take a worker for dead, where it is set to recover quickly."""
 PAUSE_S = 0.004
 PART = 20_000
 LATENCIES_S = 20.0
@@ -42,6 +46,11 @@ def store_url() -> str:
 def variant() -> frozenset[str]:
     """What this run is to do otherwise, such as "no-results"."""
     return frozenset(os.environ.get(VARIANT, "").split())
+
+
+def quick() -> bool:
+    """Whether the peer is to be set to recover quickly from a death, instead of its defaults."""
+    return "quick" in variant()
 
 
 def key_count() -> int:
@@ -85,6 +94,18 @@ class Adapter:
 
     def worker(self, processes: int, level: str, logfile: str) -> list[str]:
         """The command line of a worker, logging from this level on to this file ("" for none)."""
+        raise NotImplementedError
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        """Enqueue a call of the body that naps for each number, with the peer's own defaults."""
+        raise NotImplementedError
+
+    def waiting(self) -> list[int]:
+        """The naps that are still kept and not over: queued, delayed, or thought to be running."""
+        raise NotImplementedError
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        """What is stored as the result of each nap that this process has sent."""
         raise NotImplementedError
 
 
@@ -141,6 +162,15 @@ class _Verbs:
 
     def worker(self, processes: int, level: str, logfile: str) -> list[str]:
         return self._adapter.worker(processes, level, logfile)
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        self._adapter.send_naps(numbers, milliseconds)
+
+    def waiting(self) -> list[int]:
+        return self._adapter.waiting()
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        return self._adapter.nap_results()
 
 
 def serve(adapter: Adapter) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.redis_server import RedisServer
 
-from . import probe
+from . import marks, probe
 from .adapter import STORE, VARIANT
 from .environments import python_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .systems import System
 
-__all__ = ["Arena", "BenchmarkError", "Control", "Place"]
+__all__ = ["Arena", "BenchmarkError", "Control", "Place", "end_group"]
 
 ROOT = Path(__file__).parents[1]
 ANSWER_S = 600.0
@@ -62,7 +62,7 @@ def _spawn(command: list[str], env: dict[str, str], **options: Any) -> subproces
     )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """Ask a process group to end, then make sure of it."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
@@ -117,7 +117,7 @@ class Control:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-        _end(self._process)
+        end_group(self._process)
 
     def _broken(self, what: str) -> BenchmarkError:
         return BenchmarkError(f"{what}\n{self._log.read_text(errors='replace')[-3000:]}")
@@ -130,21 +130,27 @@ class Arena:
         system: which one.
         place: where the environments are.
         variant: more words for the adapter.
+        durable: whether the server writes every change to its disk before it answers.
     """
 
-    def __init__(self, system: System, place: Place, variant: str = "") -> None:
+    def __init__(
+        self, system: System, place: Place, variant: str = "", *, durable: bool = False
+    ) -> None:
         self.system = system
         self.folder = Path(tempfile.mkdtemp(prefix="rt-bench-", dir=place.work))
         self.probes = self.folder / "probes"
         self.probes.mkdir()
+        self.marks = self.folder / "marks"
         self.server: RedisServer | None = None
+        self.database: Path | None = None
         self._stack = contextlib.ExitStack()
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         if system.store == "redis":
-            self.server = self._stack.enter_context(RedisServer())
+            self.server = self._stack.enter_context(RedisServer(appendonly=durable))
             url = self.server.url
         else:
-            url = f"sqlite:///{self.folder / 'bench.db'}"
+            self.database = self.folder / "bench.db"
+            url = f"sqlite:///{self.database}"
         self._python = str(python_of(place.venvs, system.module))
         self._env = {
             **os.environ,
@@ -154,6 +160,7 @@ class Arena:
             STORE: url,
             VARIANT: f"{system.variant} {variant}",
             probe.FOLDER: str(self.probes),
+            marks.FILE: str(self.marks),
         }
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -179,17 +186,19 @@ class Arena:
     def start_worker(self, processes: int = 2, level: str = "WARNING", logfile: str = "") -> int:
         """Start a worker; returns the instant (monotonic, ns)."""
         command = self.control.ask("worker", processes=processes, level=level, logfile=logfile)
-        with (self.folder / "worker.log").open("ab") as log:
-            began = time.monotonic_ns()
-            self._worker = _spawn(
-                command, self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        began = time.monotonic_ns()
+        self._worker = self.spawn_worker(command)
         return began
+
+    def spawn_worker(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """A worker in a process group of its own, which is for the caller to end."""
+        with (self.folder / "worker.log").open("ab") as log:
+            return _spawn(command, self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def stop_worker(self) -> None:
         """End the worker and all its processes."""
         if self._worker is not None:
-            _end(self._worker)
+            end_group(self._worker)
             self._worker = None
 
     @property

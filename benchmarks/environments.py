@@ -69,7 +69,7 @@ def versions(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 def _version(folder: Path, name: str) -> str:
     packages = [p.partition("[")[0] for p in _PACKAGES[name]]
-    wanted = [*packages, "redis"] if "redis" not in packages else packages
+    wanted = packages if {"redis", "coredis"} & set(packages) else [*packages, "redis"]
     code = (
         "import sys; from importlib.metadata import version\n"
         "for name in sys.argv[1:]: print(name, version(name))"

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .results import Results, Spread
     from .systems import System
 
-__all__ = ["insert", "markdown"]
+__all__ = ["insert", "markdown", "table"]
 
-BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
+END = "<!-- end of results -->"
 _TITLES = {
     "per_second": "messages/s",
     "worker_us": "worker CPU µs/message",
@@ -46,19 +46,21 @@ def markdown(results: Results, systems: Sequence[System]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def insert(page: Path, text: str) -> None:
+def insert(page: Path, text: str, command: str = "python -m benchmarks") -> None:
     """Put the text between the marks of a page; a page without them gets it at its end."""
-    old = page.read_text(encoding="utf-8") if page.exists() else "# Speed\n"
-    before, _, rest = old.partition(BEGIN)
+    begin = f"<!-- results: written by {command} -->"
+    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, _, rest = old.partition(begin)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}\n{after}", encoding="utf-8")
+    page.write_text(f"{before.rstrip()}\n\n{begin}\n\n{text}\n\n{END}\n{after}", encoding="utf-8")
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column is words, the others numbers."""
     numbers = ["---:"] * (len(head) - 1)
     return "\n".join([_row(head), _row(["---", *numbers]), *map(_row, rows)])
 
@@ -89,14 +91,14 @@ def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
             for system in systems
             if system.name in found
         ]
-        yield f"### {measure.title}\n\n{_table(head, rows)}"
+        yield f"### {measure.title}\n\n{table(head, rows)}"
 
 
 def _goals(results: Results, systems: Sequence[System]) -> str:
     rows = [(v.goal, v.found, v.word) for v in verdicts(results, systems)]
     if not rows:
         return ""
-    return f"### Goals\n\n{_table(['goal', 'found', ''], rows)}"
+    return f"### Goals\n\n{table(['goal', 'found', ''], rows)}"
 
 
 def _about(results: Results, systems: Sequence[System]) -> str:
@@ -104,5 +106,5 @@ def _about(results: Results, systems: Sequence[System]) -> str:
     guarantees = [(system.name, system.guarantee) for system in systems]
     return (
         "### What was compared\n\n"
-        f"{_table(['', 'when a worker dies'], guarantees)}\n\n{_table(['', ''], versions)}"
+        f"{table(['', 'when a worker dies'], guarantees)}\n\n{table(['', ''], versions)}"
     )

@@ -12,6 +12,8 @@ PEERS = {
     "huey": ("huey", "redis", "hiredis"),
     "taskiq": ("taskiq", "taskiq-redis", "hiredis"),
     "saq": ("saq[redis]", "hiredis", "typing-extensions"),
+    "arq": ("arq", "hiredis"),
+    "streaq": ("streaq", "coredis"),
 }
 """What to install for each peer."""
 
@@ -101,6 +103,14 @@ SYSTEMS = (
         2_000,
         "at least once (retries=2, when a sweep finds it stuck), results with the job",
     ),
+    System(
+        "arq, one process",
+        "arq",
+        "redis",
+        500,
+        "at least once (five minutes after a death), results apart",
+    ),
+    System("streaq", "streaq", "redis", 1_500, "at least once (a minute after a death)"),
 )
 
 

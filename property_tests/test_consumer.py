@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 AHEAD_S = 0.02
 LEASE_MS = 10**9
+TRUSTED_S = 5.0
 PATIENCE_S = 4 * AHEAD_S
 MOST = 256
 ENDINGS = {"succeeded", "failed", "retry", "unknown task", "released", "rejected", "reaped"}
@@ -64,7 +65,10 @@ class ConsumerMachine(RuleBasedStateMachine):
         info = v.SessionInfo(id=self.session, worker="w@h", queues=QUEUES)
         self.store.open_session(info, LEASE_MS)
         self.slots = slots
-        self.consumer = Consumer(QUEUES, slots, ahead_s=AHEAD_S, max_tasks=max_tasks)
+        self.consumer = Consumer(
+            QUEUES, slots, ahead_s=AHEAD_S, max_tasks=max_tasks, trusted_s=TRUSTED_S
+        )
+        self.asked_at = self.confirmed_at = 0.0
         self.running: list[tuple[v.Claim, float]] = []
         self.shortest_s: float | None = None
         self.in_flight = None
@@ -96,8 +100,10 @@ class ConsumerMachine(RuleBasedStateMachine):
     def run_one(self) -> None:
         claim = self.consumer.next_claim(self.now)
         if claim is None:
-            assert len(self.running) == self.slots, "a slot is free and a claim waits"
+            full = len(self.running) == self.slots
+            assert full or self._doubtful(), "a slot is free and a claim waits"
             return
+        assert not self._doubtful(), "what may be another's by now is begun"
         assert claim.fence not in self.begun, "a claim is run once"
         self.begun.add(claim.fence)
         self.running.append((claim, self.now))
@@ -119,11 +125,18 @@ class ConsumerMachine(RuleBasedStateMachine):
                 self.ask()
             if self.in_flight is not None:
                 getattr(self, fate)()
-            while len(self.running) < self.slots and self.consumer.waiting:
+            while self._may_begin():
                 self.run_one()
             self.clock.advance(1)
             if self.running:
                 self.end_one(0, OUTCOMES[0])
+
+    def _may_begin(self) -> bool:
+        free = len(self.running) < self.slots and not self._doubtful()
+        return free and self.consumer.waiting > 0
+
+    def _doubtful(self) -> bool:
+        return self.now - self.confirmed_at > TRUSTED_S
 
     # The thread that exchanges
 
@@ -132,12 +145,16 @@ class ConsumerMachine(RuleBasedStateMachine):
     def ask(self) -> None:
         if self.consumer.uncertain:
             self.consumer.reconcile(self.store.held(self.session))
+            self.confirmed_at = self.asked_at
             return
+        doubtful = self._doubtful()
         self.in_flight = self.consumer.request(self.now)
+        assert not (doubtful and self.consumer.waiting), "what may be another's is kept"
         assert not (self._overdue() and self.consumer.waiting), "what waits behind it goes back"
         if self.in_flight is None:
             self.consumer.woken()
             return
+        self.asked_at = self.now
         want = self.in_flight.want
         if want is not None:
             held = len(self.running) + self.consumer.waiting
@@ -170,6 +187,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     @rule()
     def reply_comes(self) -> None:
         self.consumer.replied(self._apply())
+        self.confirmed_at = self.asked_at
 
     @precondition(lambda self: self.in_flight is not None)
     @rule()

@@ -1,17 +1,23 @@
 """Celery on Redis, with its default settings, or with `acks_late`."""
 
+import base64
+import json
 import sys
 import time
 
 from celery import Celery, chord, group
+from redis import Redis
 
-from benchmarks import probe
-from benchmarks.adapter import Adapter, key_count, store_url, variant
+from benchmarks import marks, probe
+from benchmarks.adapter import RECOVERY_S, Adapter, key_count, quick, store_url, variant
 
 app = Celery("benchmarks", broker=store_url(), backend=store_url())
 app.conf.task_acks_late = "acks-late" in variant()
 app.conf.task_ignore_result = "no-results" in variant()
 app.conf.broker_connection_retry_on_startup = True
+if quick():
+    app.conf.broker_transport_options = {"visibility_timeout": RECOVERY_S}
+    app.conf.worker_prefetch_multiplier = 1
 
 
 @app.task(name="noop")
@@ -30,7 +36,15 @@ def total(values: list[int]) -> int:
     return sum(values)
 
 
+@app.task(name="nap")
+def nap(number: int, milliseconds: int) -> str:
+    return marks.nap(number, milliseconds)
+
+
 class Peer(Adapter):
+    def __init__(self) -> None:
+        self._naps = {}
+
     def send(self, count: int) -> None:
         for value in range(count):
             noop.delay(value)
@@ -55,3 +69,15 @@ class Peer(Adapter):
         command = [sys.executable, "-m", "celery", "-q", "-A", "benchmarks.peers.celery:app"]
         command += ["worker", "-c", str(processes), "-l", level]
         return command + (["-f", logfile] if logfile else [])
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        self._naps |= {number: nap.delay(number, milliseconds) for number in numbers}
+
+    def waiting(self) -> list[int]:
+        with Redis.from_url(store_url()) as client:
+            found = [json.loads(message) for message in client.lrange("celery", 0, -1)]
+            found += [json.loads(value)[0] for value in client.hvals("unacked")]
+        return [json.loads(base64.b64decode(message["body"]))[0][0] for message in found]
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        return [(n, handle.result if handle.ready() else None) for n, handle in self._naps.items()]

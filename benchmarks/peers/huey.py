@@ -5,7 +5,7 @@ import time
 
 from huey import RedisHuey, SqliteHuey
 
-from benchmarks import probe
+from benchmarks import marks, probe
 from benchmarks.adapter import Adapter, store_url, variant
 
 RESULTS = "no-results" not in variant()
@@ -27,7 +27,15 @@ def now() -> int:
     return time.monotonic_ns()
 
 
+@app.task()
+def nap(number: int, milliseconds: int) -> str:
+    return marks.nap(number, milliseconds)
+
+
 class Peer(Adapter):
+    def __init__(self) -> None:
+        self._naps = {}
+
     def send(self, count: int) -> None:
         for value in range(count):
             noop(value)
@@ -43,3 +51,12 @@ class Peer(Adapter):
         command += ["-w", str(processes), "-k", "process"]
         command += ["-q"] if level == "WARNING" else []
         return command + (["-l", logfile] if logfile else [])
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        self._naps |= {number: nap(number, milliseconds) for number in numbers}
+
+    def waiting(self) -> list[int]:
+        return [task.args[0] for task in [*app.pending(), *app.scheduled()]]
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        return [(number, handle.get(preserve=True)) for number, handle in self._naps.items()]

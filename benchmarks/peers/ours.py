@@ -1,12 +1,14 @@
 """reliable_tasks, on Redis or on SQLite, with its default settings."""
 
+import json
 import sys
 import time
 
-from benchmarks import probe
+from benchmarks import marks, probe
 from benchmarks.adapter import PART, Adapter, store_url, variant
 from reliable_tasks import App, chord
-from reliable_tasks.message import FINAL_STATES
+from reliable_tasks.message import FINAL_STATES, State
+from reliable_tasks.store.values import MessageQuery
 
 app = App(
     "benchmarks",
@@ -32,7 +34,15 @@ def total(values: list[int]) -> int:
     return sum(values)
 
 
+@app.task(name="nap")
+def nap(number: int, milliseconds: int) -> str:
+    return marks.nap(number, milliseconds)
+
+
 class Peer(Adapter):
+    def __init__(self) -> None:
+        self._naps = {}
+
     def send(self, count: int) -> None:
         for value in range(count):
             noop.delay(value)
@@ -60,3 +70,15 @@ class Peer(Adapter):
         command = [sys.executable, "-m", "reliable_tasks", "-q", "-A", "benchmarks.peers.ours:app"]
         command += ["worker", "-c", str(processes), "-l", level]
         return command + (["-f", logfile] if logfile else [])
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        self._naps |= {number: nap.delay(number, milliseconds) for number in numbers}
+
+    def waiting(self) -> list[int]:
+        living = [state for state in State if state not in FINAL_STATES]
+        found = [r for s in living for r in app.store.find(MessageQuery(state=s, limit=PART))]
+        # One that has ended since the list was made has no payload any more.
+        return [json.loads(record.payload)[0][0] for record in found if record.payload]
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        return [(n, handle.result if handle.ready() else None) for n, handle in self._naps.items()]

@@ -5,10 +5,10 @@ import sys
 import time
 from typing import Any
 
-from saq import Queue
+from saq import Queue, Status
 
-from benchmarks import probe
-from benchmarks.adapter import Adapter, store_url, variant
+from benchmarks import marks, probe
+from benchmarks.adapter import RECOVERY_S, Adapter, quick, store_url, variant
 
 TOGETHER = 100
 queue = Queue.from_url(store_url())
@@ -25,7 +25,15 @@ async def now(_ctx: Any) -> int:
     return time.monotonic_ns()
 
 
-settings = {"queue": queue, "functions": [noop, now]}
+async def nap(_ctx: Any, *, number: int, milliseconds: int) -> str:
+    return await marks.async_nap(number, milliseconds)
+
+
+settings = {"queue": queue, "functions": [noop, now, nap]}
+# It may be run three times, and what is stuck is looked for more often than once a minute.
+QUICKLY = {"retries": 3} if quick() else {}
+if quick():
+    settings["timers"] = {"sweep": RECOVERY_S}
 
 
 class Peer(Adapter):
@@ -33,6 +41,7 @@ class Peer(Adapter):
         self._runner = asyncio.Runner()
         self._runner.run(queue.connect())
         self._sent = 0
+        self._naps = {}
 
     def send(self, count: int) -> None:
         self._runner.run(self._send(count))
@@ -63,3 +72,26 @@ class Peer(Adapter):
         command = [sys.executable, "-m", "saq", "benchmarks.peers.saq.settings"]
         command += ["-v"] if level == "INFO" else []
         return [*command, "--workers", str(processes)]
+
+    def send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        self._runner.run(self._send_naps(numbers, milliseconds))
+
+    async def _send_naps(self, numbers: list[int], milliseconds: int) -> None:
+        for number in numbers:
+            job = await queue.enqueue("nap", number=number, milliseconds=milliseconds, **QUICKLY)
+            self._naps[number] = job
+
+    def waiting(self) -> list[int]:
+        return self._runner.run(self._waiting())
+
+    async def _waiting(self) -> list[int]:
+        living = [Status.NEW, Status.QUEUED, Status.ACTIVE]
+        return [job.kwargs["number"] async for job in queue.iter_jobs(statuses=living)]
+
+    def nap_results(self) -> list[tuple[int, str | None]]:
+        return self._runner.run(self._nap_results())
+
+    async def _nap_results(self) -> list[tuple[int, str | None]]:
+        for job in self._naps.values():
+            await job.refresh()
+        return [(number, job.result) for number, job in self._naps.items()]

@@ -53,7 +53,10 @@ class SimChild:
 
     def __post_init__(self) -> None:
         max_tasks = self.world.rng.choice((None, None, 5))
-        self.consumer = Consumer(("celery",), ahead_s=0.02, max_tasks=max_tasks)
+        trusted_s = self.world.lease_ms / 2000
+        self.consumer = Consumer(
+            ("celery",), ahead_s=0.02, max_tasks=max_tasks, trusted_s=trusted_s
+        )
         self.executor = Executor(self.app, "sim@host", timer=self.world.monotonic)
         self.body: _Body | None = None
         self.exit: str | None = None

@@ -47,6 +47,7 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
         slots,
         ahead_s=settings.claim_ahead_ms / 1000,
         max_tasks=options.max_tasks_per_child,
+        trusted_s=settings.session_lease / 2,
     )
     pool = chosen(executor, store, board, slots, options.max_memory_per_child_kib)
     pool.feed = Feed(consumer, store, session, options.queues, pool.claims_came)

@@ -42,6 +42,8 @@ class Consumer:
         slots: how many bodies run at once.
         ahead_s: how much work, in seconds of measured run time, may be claimed beyond that.
         max_tasks: how many messages to run before the process is replaced; None for no limit.
+        trusted_s: how long the store's last word on the session is believed. A process that was
+            stopped for longer may have lost its claims: what waits is then given back, not begun.
     """
 
     def __init__(
@@ -51,11 +53,14 @@ class Consumer:
         *,
         ahead_s: float = 0.02,
         max_tasks: int | None = None,
+        trusted_s: float = 10.0,
     ) -> None:
         self._queues = tuple(queues)
         self._slots = slots
         self._ahead_s = ahead_s
         self._left = max_tasks
+        self._trusted_s = trusted_s
+        self._asked_at = self._confirmed_at = 0.0
         self._turn = 0
         self._waiting: deque[Claim] = deque()
         self._running: dict[int, tuple[Claim, float]] = {}  # by fence
@@ -73,7 +78,7 @@ class Consumer:
 
     def next_claim(self, now: float) -> Claim | None:
         """The claim to run now, if there is one and a slot is free."""
-        if not self._waiting or len(self._running) >= self._slots:
+        if not self._waiting or len(self._running) >= self._slots or self._doubtful(now):
             return None
         claim = self._waiting.popleft()
         self._running[claim.fence] = (claim, now)
@@ -97,19 +102,20 @@ class Consumer:
         """The exchange to make now; None when there is nothing to say or no need to ask."""
         if self._sent is not None:
             return None
-        if self._draining or self._overdue(now):
+        if self._draining or self._overdue(now) or self._doubtful(now):
             self._give_back()
         limit = self._wanted(now)
         commits = tuple(self._done.popleft() for _ in range(min(len(self._done), _MAX_BATCH)))
         if not commits and (not limit or self._starved):
             return None
-        self._sent, self._asked_for = commits, limit
+        self._sent, self._asked_for, self._asked_at = commits, limit, now
         want = Want(queues=self._rotated(), limit=limit) if limit else None
         return Request(commits, want)
 
     def replied(self, reply: Exchange) -> tuple[Commit, ...]:
         """The exchange came back: returns the commits that were stale."""
         commits, self._sent = self._sent or (), None
+        self._confirmed_at = self._asked_at
         self._waiting.extend(reply.claims)
         if self._asked_for:
             self._starved = len(reply.claims) < self._asked_for
@@ -139,6 +145,7 @@ class Consumer:
         Those never heard of are run; those believed to be held, and taken away, are dropped.
         """
         self._uncertain = False
+        self._confirmed_at = self._asked_at
         at_store = {claim.fence: claim for claim in held}
         # By fence and not by id: what was given back may have been claimed again in that very
         # exchange, under a new fence that nobody here has heard of.
@@ -204,6 +211,11 @@ class Consumer:
     def _overdue(self, now: float) -> bool:
         at = self._patience_ends()
         return at is not None and now >= at
+
+    def _doubtful(self, now: float) -> bool:
+        """Whether the store has said nothing for so long that what waits may be another's."""
+        # From the question, not the answer: that may have lain unread while the process stood.
+        return now - self._confirmed_at > self._trusted_s
 
     def _give_back(self) -> None:
         for claim in self._waiting:

@@ -18,14 +18,14 @@ import apsw
 from tests.process.tasks import make_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from reliable_tasks.app import App
     from reliable_tasks.result import AsyncResult
     from reliable_tasks.store.base import Store
     from reliable_tasks.store.values import Record
 
-__all__ = ["Effect", "Place", "Worker", "wait_until"]
+__all__ = ["Effect", "Place", "Worker", "sqlite_writable", "wait_stopped", "wait_until"]
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -67,6 +67,36 @@ def _process_group(group: int) -> list[int]:
         if int(fields[2]) == group and fields[0] not in "ZX":
             found.append(int(entry.name))
     return found
+
+
+def wait_stopped(pids: Collection[int]) -> None:
+    """Wait until all threads of these processes stand still after a SIGSTOP.
+
+    Until then one that was in a system call may still come to hold a lock.
+    """
+    wait_until(lambda: all(_states(pid) <= set("TtZX") for pid in pids), f"{pids} are stopped")
+
+
+def _states(pid: int) -> set[str]:
+    """The states of a process's threads; none if it is gone."""
+    found = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            found.add(stat.read_text(errors="replace").rpartition(")")[2].split()[0])
+    return found
+
+
+def sqlite_writable(path: str) -> bool:
+    """Whether nobody holds the lock of a database."""
+    connection = apsw.Connection(path)
+    connection.set_busy_timeout(100)
+    try:
+        connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+    except apsw.BusyError:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 class Worker:
@@ -237,23 +267,12 @@ class Place:
         """Stop its processes with SIGSTOP, at a moment when none of them holds SQLite's lock."""
         for _ in range(100):
             worker.signal_tree(signal.SIGSTOP)
-            if self._writable():
+            wait_stopped([worker.pid, *worker.children])
+            path = self.store_url.removeprefix("sqlite:///")
+            if path == self.store_url or sqlite_writable(path):
                 return
             worker.signal_tree(signal.SIGCONT)
         raise AssertionError("it always held the lock of the database")
-
-    def _writable(self) -> bool:
-        if not self.store_url.startswith("sqlite:///"):
-            return True
-        connection = apsw.Connection(self.store_url.removeprefix("sqlite:///"))
-        connection.set_busy_timeout(100)
-        try:
-            connection.execute("BEGIN IMMEDIATE; ROLLBACK")
-        except apsw.BusyError:
-            return False
-        finally:
-            connection.close()
-        return True
 
     def close(self) -> None:
         """End every process of this place."""

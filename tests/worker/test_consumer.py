@@ -238,6 +238,40 @@ def test_reconciling_drops_claims_that_were_taken_away() -> None:
     assert consumer.waiting == 0
 
 
+def test_pain_2_after_a_long_pause_what_waits_goes_back_unrun() -> None:
+    consumer = Consumer(("celery",), 1, ahead_s=1.0, trusted_s=10.0)
+    a, b, c = claim_of("a"), claim_of("b"), claim_of("c")
+    fed(consumer, a, b, c)
+    assert consumer.next_claim(0.0) == a
+    consumer.ended(a, DONE, 9.9)
+    assert consumer.next_claim(9.9) == b, "so long the store's word is good"
+    consumer.ended(b, DONE, 10.1)
+    assert consumer.next_claim(10.1) is None, "c may be another's by now"
+    request = consumer.request(10.1)
+    assert request is not None
+    assert [(x.id, x.outcome) for x in request.commits] == [
+        ("a", DONE),
+        ("b", DONE),
+        ("c", Released()),
+    ]
+    d = claim_of("d")
+    consumer.replied(reply(d, verdicts=(Verdict.STALE, Verdict.STALE, Verdict.STALE)))
+    assert consumer.next_claim(10.2) == d
+
+
+def test_pain_2_an_answer_that_lay_unread_during_a_long_pause_is_not_trusted() -> None:
+    consumer = Consumer(("celery",), 1, trusted_s=10.0)
+    old, new = claim_of("old"), claim_of("new")
+    assert consumer.request(0.0) is not None
+    consumer.replied(reply(old))
+    assert consumer.next_claim(30.0) is None
+    request = consumer.request(30.0)
+    assert request is not None
+    assert [(x.id, x.outcome) for x in request.commits] == [("old", Released())]
+    consumer.replied(reply(new, verdicts=(Verdict.STALE,)))
+    assert consumer.next_claim(30.1) == new
+
+
 def test_a_lost_session_claims_no_more_and_finishes_what_runs() -> None:
     consumer = Consumer(("celery",), 1, ahead_s=1.0)
     a = claim_of("a")
