@@ -18,7 +18,7 @@ SEED = 35
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("timing")  # not beside tests that measure time
+@pytest.mark.xdist_group("soak")  # it mostly waits: beside the others, one store at a time
 @pytest.mark.parametrize("store", ["sqlite", "redis"])
 def test_everything_holds_after_a_minute_and_a_quarter_of_faults(
     store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
