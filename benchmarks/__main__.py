@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--brief", action="store_true", help="shorter runs, and only of what the goals are about")
     add("--quick", action="store_true", help="tiny runs, to see that everything works")
     add("--out", type=Path, help="the page to write: results go between its marks")
+    add("--keep", action="store_true", help="keep what the page has of measures not run now")
     add("--no-plot", action="store_true", help="write the page only")
     add("--venvs", type=Path, default=environments.DEFAULT_FOLDER, help="the peers' environments")
     add("--work", type=Path, help="where databases lie while they are measured")
@@ -64,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
 
     scale = QUICK if given.quick else BRIEF if given.brief else FULL
     names = given.only or [n for n, m in MEASURES.items() if m.is_goal or not given.brief]
+    if given.keep and data and data.exists():
+        results.keep(Results.load(data), names)
     suite.run(results, systems, names, rounds, place, scale, saved)
     text = markdown(results, systems)
     if given.out is None:

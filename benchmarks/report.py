@@ -91,7 +91,9 @@ def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
             for system in systems
             if system.name in found
         ]
-        yield f"### {measure.title}\n\n{table(head, rows)}"
+        rounds = max(len(v) for numbers in found.values() for v in numbers.values())
+        said = "One round" if rounds == 1 else f"Medians of {rounds} rounds, and the range"
+        yield f"### {measure.title}\n\n{said}.\n\n{table(head, rows)}"
 
 
 def _goals(results: Results, systems: Sequence[System]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 __all__ = ["Results", "Spread"]
@@ -53,6 +54,14 @@ class Results:
         """The median over the rounds."""
         spread = self.spread(measure, system, name)
         return None if spread is None else spread.median
+
+    def keep(self, before: Results, measured: Collection[str]) -> None:
+        """Take over what an earlier run found, but for what is measured now."""
+        for measure, found in before.values.items():
+            if measure not in measured:
+                self.values.setdefault(measure, found)
+        left = [f for f in before.failures if f.partition(",")[0] not in measured]
+        self.failures.extend(left)
 
     def save(self, path: Path) -> None:
         """Write all of it."""

@@ -56,7 +56,7 @@ TALES = (
     Tale("A zombie", 5, r"\bm7\b|worker 1 .*frozen"),
     Tale("A lost reply", 21, r"\bm4\b|\bm16\b"),
     Tale("A double beat", 5, r"beat \d|slot", until=4.0),
-    Tale("A crash between commit and reply", 15, r"\bm10\b|a54db1ad|child 1005 "),
+    Tale("A crash between commit and reply", 392, r"\bm0\b|\bm9\b|child 1002 +died"),
 )
 
 

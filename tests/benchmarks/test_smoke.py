@@ -84,6 +84,21 @@ def test_a_page_keeps_its_words_when_results_are_written_again(tmp_path: Path) -
     assert text.index("Before.") < text.index("**10.0** (9.00 to 13.0)") < text.index("After.")
 
 
+def test_a_run_keeps_what_an_earlier_one_found_of_other_measures() -> None:
+    before, now = (
+        Results(failures=["drain, round 1, Huey: no", "chord, round 1, Huey: no"]),
+        Results(),
+    )
+    before.add("drain", "Huey, Redis", {"per_second": 1.0})
+    before.add("chord", "Huey, Redis", {"seconds": 2.0})
+    now.keep(before, ("drain",))
+    now.add("drain", "Huey, Redis", {"per_second": 3.0})
+    assert now.median("drain", "Huey, Redis", "per_second") == 3.0
+    assert now.median("chord", "Huey, Redis", "seconds") == 2.0
+    assert now.failures == ["chord, round 1, Huey: no"]
+    assert "One round." in report.markdown(now, SYSTEMS)
+
+
 def test_bodies_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(probe.FOLDER, str(tmp_path))
     monkeypatch.setattr(probe._Own, "counter", None)
