@@ -116,6 +116,37 @@ def test_a_retry_is_the_same_message_later(drive: Driver) -> None:
     assert claim.first_started_ms == claim.started_ms - 100
 
 
+SIZES = [0, 31, 1021, 1022, 5_000, 70_000]  # round where stores begin to keep them otherwise
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("then", SIZES)
+def test_a_payload_of_any_size_is_kept_as_long_as_it_is_needed(
+    drive: Driver, size: int, then: int
+) -> None:
+    drive.put_one("a", payload=b"\xff" * size, headers=b"h")
+    assert drive.record("a", full=True).payload == b"\xff" * size
+    assert drive.run(oc.Retry()).payload == b"\xff" * size
+    assert drive.run(oc.Retry(payload=b"\xfe" * then)).payload == b"\xff" * size
+    claim = drive.claim_one()
+    assert (claim.payload, claim.headers) == (b"\xfe" * then, b"h")
+    assert drive.store.held(SESSION) == (claim,)
+    assert drive.commit(claim, oc.Failed()) == Verdict.COMMITTED
+    assert drive.record("a", full=True).payload == b"\xfe" * then
+    drive.store.replay(["a"])
+    assert drive.run().payload == b"\xfe" * then
+    assert drive.record("a", full=True).payload is None
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_payload_of_any_size_may_replace_another(drive: Driver, size: int) -> None:
+    lock = once(on_conflict="replace")
+    drive.put_one("a", payload=b"p" * 2_000, once=lock)
+    drive.put_one("b", payload=b"q" * size, headers=b"h", once=lock)
+    claim = drive.claim_one()
+    assert (claim.id, claim.payload, claim.headers) == ("a", b"q" * size, b"h")
+
+
 def test_a_retry_may_name_an_instant_a_payload_and_a_queue(drive: Driver) -> None:
     drive.put_one("a", payload=b"old")
     drive.run(oc.Retry(at_ms=drive.clock.now + 7, payload=b"new", queue="other"))
