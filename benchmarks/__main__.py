@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.keep and data and data.exists():
         results.keep(Results.load(data), names)
     suite.run(results, systems, names, rounds, place, scale, saved)
-    text = markdown(results, systems)
+    text = markdown(results, [s for s in systems_of(tuple(PEERS)) if results.has(s.name)])
     if given.out is None:
         print(text)
     else:

@@ -63,7 +63,7 @@ class _Counter:
 
     def _control(self, what: str) -> None:
         command = ["callgrind_control", what, str(self._pid)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE_S)
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 @contextlib.contextmanager

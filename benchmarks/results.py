@@ -57,11 +57,16 @@ class Results:
 
     def keep(self, before: Results, measured: Collection[str]) -> None:
         """Take over what an earlier run found, but for what is measured now."""
+        self.about = {**before.about, **self.about}
         for measure, found in before.values.items():
             if measure not in measured:
                 self.values.setdefault(measure, found)
         left = [f for f in before.failures if f.partition(",")[0] not in measured]
         self.failures.extend(left)
+
+    def has(self, system: str) -> bool:
+        """Whether anything was measured of a system."""
+        return any(system in found for found in self.values.values())
 
     def save(self, path: Path) -> None:
         """Write all of it."""
