@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,12 @@ def test_calls_beyond_max_connections_are_refused_in_words(server: RedisServer) 
     assert store.counts() == v.Counts(), "there is room again"
     store.close()
     other.close()
+
+
+def test_connections_say_whose_they_are() -> None:
+    with RedisServer() as server:
+        store = RedisStore(server.url, v.StoreOptions())
+        store.counts()
+        told: Any = server.client().client_list()
+        assert "reliable_tasks" in {client["lib-name"] for client in told}
+        store.close()

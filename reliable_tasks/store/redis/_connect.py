@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from reliable_tasks import __version__
 from reliable_tasks.errors import ConfigError, suggest
 
 from ._server import Server
@@ -179,6 +180,13 @@ def _host(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _introduction() -> dict[str, Any]:
+    """What `CLIENT LIST` says of our connections; redis-py would look its own version up in files."""
+    if hasattr(redis, "DriverInfo"):
+        return {"driver_info": redis.DriverInfo(name="reliable_tasks", lib_version=__version__)}
+    return {"lib_name": "reliable_tasks", "lib_version": __version__}
+
+
 def connect(url: str, transport_options: Mapping[str, Any]) -> Server:
     """A server by its URL; nothing is sent yet (a cluster is asked for its nodes).
 
@@ -189,6 +197,8 @@ def connect(url: str, transport_options: Mapping[str, Any]) -> Server:
     # A call is never repeated down there: whether it may be is known by the verb alone.
     options = target.options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
     client: Any
+    if target.kind != "cluster":
+        options |= _introduction()
     if target.kind == "sentinel":
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
             list(target.hosts),
