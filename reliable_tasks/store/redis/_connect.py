@@ -181,7 +181,7 @@ def _host(text: str) -> tuple[str, int]:
 
 
 def _introduction() -> dict[str, Any]:
-    """What `CLIENT LIST` says of our connections; redis-py would look its own version up in files."""
+    """What `CLIENT LIST` says of our connections: redis-py looks its own version up in files."""
     if hasattr(redis, "DriverInfo"):
         return {"driver_info": redis.DriverInfo(name="reliable_tasks", lib_version=__version__)}
     return {"lib_name": "reliable_tasks", "lib_version": __version__}
