@@ -297,3 +297,13 @@ def test_old_lines_of_the_trail_are_deleted(drive: Driver) -> None:
     drive.store.reap()
     assert drive.events("a") == []
     assert drive.events("b") == ["enqueued"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_message_that_takes_the_place_of_a_dead_letter_has_its_own_payload(
+    drive: Driver, size: int
+) -> None:
+    drive.put_one("a", payload=b"p" * 5_000, token="first")
+    drive.run(oc.Failed())
+    drive.put_one("a", payload=b"q" * size, token="second")
+    assert drive.run().payload == b"q" * size

@@ -136,9 +136,13 @@ local function is_apart(r)
   return r.c[SIZE_OF_P] == 1 and string.sub(r.rest, 1, 1) == APART
 end
 
+local function forget_payload(r)
+  if is_apart(r) then put_off('DEL', prefix .. 'p:' .. r.id) end
+end
+
 -- Put a payload, packed, in the place of the one that is there; false = it is not needed any more.
 local function set_payload(r, packed)
-  if is_apart(r) then put_off('DEL', prefix .. 'p:' .. r.id) end
+  forget_payload(r)
   if packed and #packed > INLINE then
     put_off('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
@@ -186,7 +190,7 @@ end
 local function forget(r)
   forget_inputs(r)
   forget_steps(r)
-  if is_apart(r) then put_off('DEL', prefix .. 'p:' .. r.id) end
+  forget_payload(r)
   r.deleted = true
   touch(r)
   records[r.id] = false

@@ -55,6 +55,7 @@ end
 local function succeed(r, old)
   forget_inputs(old)
   forget_steps(old)
+  forget_payload(old)
   old.superseded = true
   r.c[VERSION] = old.c[VERSION] + 1
   r.old_state, r.old_queue, r.old_session = old.old_state, old.old_queue, old.old_session
@@ -113,8 +114,8 @@ local function store(row, stage)
     return refused
   end
   local r = new_record(row, m, stage)
-  if #row[3] > INLINE then set_payload(r, row[3]) end
   if old then succeed(r, old) end
+  if #row[3] > INLINE then set_payload(r, row[3]) end
   records[id] = r
   touch(r)
   audit('enqueued', r)
