@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from reliable_tasks.message import Message
 from reliable_tasks.outcome import Succeeded
 from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.values import Batch, Commit, SessionInfo, StoreOptions, Want
-from tests.redis_server import default_server
+from tests.redis_server import default_server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +68,7 @@ class _Counter:
 @contextlib.contextmanager
 def _counter() -> Iterator[_Counter]:
     with tempfile.TemporaryDirectory(prefix="rt-instructions-") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts"]
         command += [str(default_server().path), "--port", str(port), "--save", "", "--dir", name]
         quiet = subprocess.DEVNULL
@@ -83,13 +82,6 @@ def _counter() -> Iterator[_Counter]:
                 store.close()
             finally:
                 process.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def _wait_until_it_answers(port: int) -> None:

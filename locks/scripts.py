@@ -3,6 +3,7 @@
 A script lies in a package's `lua` folder. A line `-- @include name.lua` stands for the fragment of
 that name in the package's `lua/include`, or else in the one of `locks`. A fragment defines local
 functions only, may include others, and comes into a script once however often it is asked for.
+The lines `-- @rare` and `-- @end` are for those who include our fragments, and comments here.
 
 A script declares one key, and builds the others from it. In a cluster that key's hash tag sends the
 call to the node where all of them live.

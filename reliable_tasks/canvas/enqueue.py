@@ -30,6 +30,7 @@ __all__ = ["apply_canvas", "enqueue_many", "handles_of", "messages_of"]
 
 _PUBLISH = ("durable", "retry", "retry_policy")  # about the sending, not about the messages
 _ANYTHING = object()  # stands for an argument that a parent will leave
+_STORED = frozenset({ReceiptKind.CREATED, ReceiptKind.JOINED})  # as themselves
 
 
 def apply_canvas(
@@ -178,9 +179,6 @@ def _store(app: App, messages: Sequence[Message], publish: Mapping[str, Any]) ->
             sealed = Batch(stage=stage, seal=True, after=after, durable=durable)
             held = app.enqueue(sealed, publish).held
     return receipts
-
-
-_STORED = frozenset({ReceiptKind.CREATED, ReceiptKind.JOINED})
 
 
 def _is_refused(receipt: Receipt) -> bool:

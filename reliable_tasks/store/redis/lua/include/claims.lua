@@ -91,6 +91,7 @@ end
 
 local function promote_these(ids)
   load_all(ids)
+  reserve = #ids
   for _, id in ipairs(ids) do
     local r = records[id]
     if r then
