@@ -14,8 +14,9 @@ from reliable_tasks import errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
+from tests.fakes import FakeClock
 from tests.redis_server import RedisServer, default_server, find_servers
-from tests.store.driver import message
+from tests.store.driver import message, once
 from tests.store.redis_factories import REDIS_FACTORIES, server_of
 
 QUEUES = ("celery",)
@@ -213,11 +214,26 @@ def test_waits_leave_no_connections_behind(store: RedisStore, server: RedisServe
         assert len(client.client_list()) == before
 
 
+def test_a_lock_past_its_cap_is_not_listed_after_it_was_reaped() -> None:
+    clock = FakeClock()
+    with REDIS_FACTORIES["redis"](v.StoreOptions(), clock) as store:
+        assert isinstance(store, RedisStore)
+        put(store, "a", once=once(timeout_ms=500), delay_ms=9_000)
+        clock.advance(500)
+        assert store._command("ZCARD", f"{store._key}locks") == 1
+        store.reap()
+        assert store._command("ZCARD", f"{store._key}locks") == 0
+
+
 # Errors
 
 
-def test_a_key_of_somebody_else_is_refused_and_nothing_is_stored(store: RedisStore) -> None:
-    store._command("SET", f"{store._key}m:taken", "foreign")
+@pytest.mark.parametrize("put", [("SET", "foreign"), ("RPUSH", "foreign"), ("HSET", "f", "v")])
+def test_a_key_of_somebody_else_is_refused_and_nothing_is_stored(
+    store: RedisStore, put: tuple[str, ...]
+) -> None:
+    command, *values = put
+    store._command(command, f"{store._key}m:taken", *values)
     batch = v.Batch(messages=(message("a"), message("taken")))
     with pytest.raises(errors.StoreError, match="another namespace"):
         store.enqueue(batch)

@@ -25,32 +25,26 @@ local function claim(r, session, worker)
   return true
 end
 
--- Claim at most `limit` of a queue for a session; adds the records to `claimed`.
+-- Claim at most `limit` of a queue for a session; adds the records to `claimed`. Returns how many of
+-- those that stand first in the queue have left it: all that it looked at, claimed, ended or parked.
 local function claim_from(queue, session, worker, limit, claimed)
-  local key, offset, first_left = prefix .. 'q:' .. queue, 0, 0
+  local key, seen = prefix .. 'q:' .. queue, 0
   local looked_at = limit + 1000 -- bounds what one call spends on the expired and the parked
-  while #claimed < limit and offset < looked_at do
-    local ids = redis.call('ZRANGE', key, offset, offset + limit - #claimed - 1)
+  while #claimed < limit and seen < looked_at do
+    local ids = redis.call('ZRANGE', key, seen, seen + limit - #claimed - 1)
     if not ids[1] then break end
     load_all(ids)
     reserve = #ids
-    for index, id in ipairs(ids) do
+    for _, id in ipairs(ids) do
       local r = records[id]
-      if r and r.c[STATE] == 'queued' and claim(r, session, worker) then
-        claimed[#claimed + 1] = r
-      end
-      -- As long as all before it have left, it leaves the queue with them, by one command.
-      local leaves = not r or r.c[STATE] ~= 'queued'
-      if leaves and first_left == offset + index - 1 then
-        first_left = first_left + 1
-        if r then r.popped = true end
-      elseif not r then
-        put_off('ZREM', key, id)
+      if r and r.c[STATE] == 'queued' then
+        r.popped = true
+        if claim(r, session, worker) then claimed[#claimed + 1] = r end
       end
     end
-    offset = offset + #ids
+    seen = seen + #ids
   end
-  return first_left
+  return seen
 end
 
 -- The attempt is over, however it ended.
