@@ -307,3 +307,11 @@ def test_a_message_that_takes_the_place_of_a_dead_letter_has_its_own_payload(
     drive.run(oc.Failed())
     drive.put_one("a", payload=b"q" * size, token="second")
     assert drive.run().payload == b"q" * size
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_dead_letter_that_is_dropped_takes_its_payload_along(drive: Driver, size: int) -> None:
+    drive.put_one("a", payload=b"p" * size)
+    drive.run(oc.Failed())
+    assert drive.store.drop(["a"]) == 1
+    assert drive.store.read(["a"], full=True) == (None,)
