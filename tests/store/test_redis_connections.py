@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from reliable_tasks import errors
 from reliable_tasks.store import values as v
@@ -56,6 +57,35 @@ def test_a_connection_that_was_cut_while_unused_is_not_used(server: RedisServer)
     server.kill9()
     server.restart()
     assert store.exchange("unknown", (), WANT).lost, "which is not repeated after an error"
+    store.close()
+
+
+def test_a_connection_to_what_is_a_master_no_more_is_given_up(server: RedisServer) -> None:
+    store = RedisStore(server.url, v.StoreOptions())
+    store.counts()
+    with server.client() as client:
+        client.replicaof("127.0.0.1", "1")
+        with pytest.raises(errors.StoreError):
+            store.open_session(v.SessionInfo(id="s", worker="w"), 1000)
+        assert not store._server._spare, "the name may lead to another server by now"
+        client.replicaof("NO", "ONE")
+    store.close()
+
+
+def test_what_befell_one_connection_is_expected_of_the_others(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisStore(server.url, v.StoreOptions())
+    assert _at_once(store, 3) == [False] * 3
+    assert len(store._server._spare) > 1
+
+    def silent(*_: object) -> None:
+        raise redis.TimeoutError("no answer")
+
+    monkeypatch.setattr(_server.Line, "execute_command", silent)
+    with pytest.raises(errors.StoreUnavailable):
+        store.exchange("unknown", (), WANT)
+    assert not store._server._spare
     store.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,6 +122,23 @@ def test_draining_gives_back_what_waits(store: Any) -> None:
     feed.done(running, DONE)
     feed.join()
     assert state(store, running.id) == State.SUCCEEDED
+
+
+def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(store: Any) -> None:
+    feed = feed_of(store, ahead_s=0.05)
+    put(store, "first")
+    first = feed.take()
+    assert first is not None
+    feed.done(first, DONE)
+    put(store, "a", "b", "c")
+    eventually(lambda: state(store, "c") == State.RUNNING and feed._asleep, "all are claimed")
+    began, running = time.monotonic(), feed.try_take()
+    assert running is not None
+    eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
+    assert time.monotonic() - began < 4, "and not when the consumer would have looked anyway"
+    feed.drain()
+    feed.done(running, DONE)
+    feed.join()
 
 
 def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any) -> None:
