@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from property_tests import strategies as some
 from property_tests.model import Model
+from reliable_tasks import outcome as oc
 from reliable_tasks.errors import StoreError
 from reliable_tasks.message import FINAL_STATES, Message, State
 from reliable_tasks.store import values as v
@@ -177,6 +178,20 @@ class Agreement(RuleBasedStateMachine):
                 outcome=data.draw(some.outcomes(self.now, r.m.id)),
             )
             for r in running
+        ]
+        return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+
+    @rule(
+        target=claims,
+        taken=st.lists(claims, min_size=1, max_size=4),
+        session=st.sampled_from(some.SESSIONS[:2]),
+        result=st.sampled_from((b"", b"x", b"[1]")),
+    )
+    def succeed(self, taken: list[tuple[str, int]], session: str, result: bytes) -> Any:
+        """As a worker does most of the time, if a late one for some of what it had."""
+        commits = [
+            v.Commit(id=i, fence=fence, outcome=oc.Succeeded(result=result))
+            for i, fence in dict(taken).items()
         ]
         return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
 

@@ -251,6 +251,13 @@ def _redis(name: str, old: str, new: str = "", script: str = "*") -> Ablation:
 
 _OF_REDIS = (
     _redis("fence check of a commit", " or r.c[FENCE] ~= fence"),
+    _redis("fence check of a plain commit", " and string.sub(packed, 2, 9) == fence"),
+    _redis("one final state of a plain message", " and string.byte(packed) == IS_CLAIMED"),
+    _redis(
+        "a plain message is stored once",
+        "redis.call('MSETNX', unpack(strings)) == 0",
+        "not redis.call('MSET', unpack(strings))",
+    ),
     _redis("fence check of a report", " or r.c[FENCE] ~= tonumber(ARGV[4])"),
     _redis("fence check of a step", " or r.c[FENCE] ~= tonumber(fence)"),
     _redis("a lapsed session is not revived", "if lease <= now then", "if lease < 0 then"),
@@ -260,6 +267,10 @@ _OF_REDIS = (
     _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
     _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
     _redis("the audit row of a claim", "audit('started', r)"),
+    _redis(
+        "the audit row of a plain claim",
+        "if audit_all then general().audit_packed('started', id, packed) end",
+    ),
 )
 
 _CAPPED = "until_expired reschedule"

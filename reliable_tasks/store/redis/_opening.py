@@ -16,7 +16,7 @@ __all__ = ["acl_rules", "guarantees", "warnings"]
 OLDEST: Final = (6, 2)
 CLOCKS_APART_MS: Final = 5_000
 COMMANDS: Final = (
-    *("eval", "evalsha", "time", "exists", "del", "get", "set", "mget", "mset", "incr"),
+    *("eval", "evalsha", "time", "exists", "del", "get", "set", "mget", "mset", "msetnx", "incr"),
     *("incrby", "pexpire", "pttl", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys"),
     *("hincrby", "zadd", "zrem", "zcard", "zcount", "zscore", "zrank", "zrange", "zrangebyscore"),
     *(

@@ -7,7 +7,7 @@ from locks import inspect
 from reliable_tasks.message import FINAL_STATES, State
 from reliable_tasks.store import values as v
 
-from . import _wire, _wire_beat, keys
+from . import _layout, _wire, _wire_beat, keys
 from ._calls import Calls
 from ._errors import translated
 
@@ -115,7 +115,7 @@ class Readers(Calls):
         for message_id, packed in self._candidates(query):
             if len(found) >= limit:
                 break
-            if packed and _wanted(_wire.unpack(packed), query):
+            if packed and _wanted(_layout.open_record(packed), query):
                 found.append(message_id.decode())
         return tuple(r for r in self.read(found) if r is not None)
 
@@ -164,7 +164,7 @@ def _row_wanted(row: v.AuditRow, query: v.AuditQuery) -> bool:
     )
 
 
-def _wanted(record: _wire.Packed, query: v.MessageQuery) -> bool:
+def _wanted(record: _layout.Packed, query: v.MessageQuery) -> bool:
     c, m = record.c, record.m
     return (
         query.state in {None, c.state}

@@ -8,6 +8,10 @@ of one table, which is made large enough at once; and those that stand between `
 the source reads better without.
 
 Between these two lines stand functions only; what they share with others is declared before.
+
+What stands between `-- @general` and `-- @end general`, at most once in a script, becomes the body
+of a function `general`. It is run when first called and returns that table; until then all of it
+costs nothing, so that a script whose common path is short pays for no more than that.
 """
 
 import functools
@@ -26,6 +30,7 @@ _FUNCTION: Final = re.compile(r"^(?:local )?function (\w+)\(", re.MULTILINE)
 _CALL: Final = re.compile(r"(?<![\w.:])(\w+)\(")
 _CAPITALS: Final = re.compile(r"\b[A-Z][A-Z_]*\b")
 _RARE: Final = re.compile(r"^-- @rare\n(.*?)^-- @end\n", re.MULTILINE | re.DOTALL)
+_GENERAL: Final = re.compile(r"^-- @general\n(.*?)^-- @end general\n", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"^\s*--(?! @).*\n|[ \t]+--\s.*$", re.MULTILINE)
 
 
@@ -37,7 +42,13 @@ def script(name: str) -> Script:
         FileNotFoundError: it, or a fragment that it includes, is not there.
     """
     loaded = load_script(_PACKAGE, f"{name}.lua")
-    return Script(loaded.name, _gather(_inline(loaded.script)))
+    text = _inline(loaded.script)
+    general = _GENERAL.search(text)
+    if not general:
+        return Script(loaded.name, _gather(text))
+    body = f"if made then return made end\n{_gather(general[1])}made = F\nreturn F\n"
+    function = f"local made\nlocal function general()\n{body}end\n"
+    return Script(loaded.name, text[: general.start()] + function + text[general.end() :])
 
 
 def _inline(text: str) -> str:

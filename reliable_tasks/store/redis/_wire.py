@@ -5,7 +5,7 @@ would end a Lua table early. Values that are opaque to it travel as bytes.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,138 +13,36 @@ from reliable_tasks import outcome as oc
 from reliable_tasks.message import Message, On, State
 from reliable_tasks.store import values as v
 
+from ._layout import (
+    INLINE,
+    NO_EXTRAS,
+    Packed,
+    bytes_of,
+    false_of,
+    none_of,
+    open_record,
+    pack,
+    plain_record,
+    text,
+)
+
 __all__ = [
-    "Packed",
     "by",
-    "false_of",
-    "none_of",
-    "pack",
     "pack_commits",
     "pack_messages",
+    "pack_plain",
     "parse_claims",
     "parse_counts",
     "parse_enqueued",
     "parse_info",
     "parse_locks",
     "parse_record",
-    "unpack",
 ]
 
-_encoder = msgspec.msgpack.Encoder()
-pack = _encoder.encode
-
-
-_NONE = msgspec.Raw(b"\xc2")
-
-
-class _Extras(msgspec.Struct):
-    """What a record has that most have not."""
-
-    once: tuple[str, str, str, int] | None = None
-    waits: int = 0
-    mirrors: str | None = None
-    edges: list[tuple[str, str, int]] = []
-    broken: dict[str, bool] = {}
-    failure: msgspec.Raw = _NONE
-    doom: msgspec.Raw = _NONE
-    progress: str | None = None
-    meta: msgspec.Raw = _NONE
-
-
-class Control(msgspec.Struct, array_like=True, gc=False):
-    """The part c of a record; positions as in lua/include/record.lua."""
-
-    state: str
-    version: int
-    reason: str
-    attempt: int
-    delivery: int
-    bounces: int
-    fence: int
-    committed: int
-    seq: int
-    session: str | bool
-    worker: str | bool
-    enqueued: int
-    due: int | bool
-    expires: int | bool
-    first: int | bool
-    started: int | bool
-    ended: int | bool
-    queue: str
-    result_ttl_ms: int
-    extras: _Extras | bool
-    result: msgspec.Raw
-    size_of_p: int
-
-
-class Static(msgspec.Struct, array_like=True, gc=False):
-    """The part m of a record; positions as in lua/include/record.lua."""
-
-    task: str
-    first_queue: str
-    priority: int
-    result_ttl_ms: int
-    failure_ttl_ms: int
-    max_deliveries: int
-    once: tuple[str, str, str, int] | bool
-    token: str
-    eta_ms: int | bool
-    delay_ms: int
-    expires_ms: int | bool
-    expires_in_ms: int | bool
-    joins_duplicate: bool
-    waits: int
-    root_id: str
-    parent_id: str | bool
-    headers: msgspec.Raw
-
-
-class Packed(msgspec.Struct, array_like=True, gc=False):
-    """A record's string: what changes, the payload, what was enqueued."""
-
-    c: Control
-    p: msgspec.Raw
-    m: Static
-
-
-_NO_EXTRAS = _Extras()
-unpack = msgspec.msgpack.Decoder(Packed).decode
-_FIX = tuple(bytes((0xA0 | size,)) for size in range(32))
-_EMPTY = msgspec.Raw(_FIX[0])
-_HEADS = {0xD9: 2, 0xDA: 3, 0xDB: 5}  # sizes of the heads of msgpack's longer strings
-
-
-def none_of(value: Any) -> Any:
-    """What False stands for."""
-    return None if value is False else value
-
-
-def false_of(value: Any) -> Any:
-    """What stands for None."""
-    return False if value is None else value
-
-
-def _text(value: bytes) -> msgspec.Raw:
-    """Bytes as msgpack's *string* of any bytes: the servers' Lua does not know its binary type."""
-    size = len(value)
-    if size < 32:  # noqa: PLR2004 - the sizes of msgpack's four kinds of string
-        return msgspec.Raw(_FIX[size] + value) if size else _EMPTY
-    if size < 0x100:  # noqa: PLR2004
-        return msgspec.Raw(b"\xd9" + size.to_bytes(1) + value)
-    if size < 0x10000:  # noqa: PLR2004
-        return msgspec.Raw(b"\xda" + size.to_bytes(2) + value)
-    return msgspec.Raw(b"\xdb" + size.to_bytes(4) + value)
-
-
-def _bytes(text: msgspec.Raw) -> bytes | None:
-    """What `_text` packed, or the servers' Lua; None where there is nothing."""
-    data = bytes(text)
-    kind = data[0]
-    if kind & 0xE0 == 0xA0:  # noqa: PLR2004 - as in `_text`
-        return data[1:]
-    head = _HEADS.get(kind)
-    return None if head is None else data[head:]
+PLACE_IN_QUEUE: Final = 2**44
+"""A queue's score is priority times this, plus seq."""
+_AT_ONCE: Final = 1000
+"""How many plain messages go by one command."""
 
 
 # Messages -----------------------------------------------------------------------------------------
@@ -155,10 +53,56 @@ def pack_messages(messages: Sequence[Message]) -> bytes:
     return pack([_row(m) for m in messages])
 
 
+def pack_plain(messages: Sequence[Message]) -> bytes | None:
+    """As `store_plain` in lua/include/plain_storing.lua takes them; None where one is not plain."""
+    if not 0 < len({m.id for m in messages}) == len(messages) <= _AT_ONCE:
+        return None
+    groups: dict[tuple[str, int], int] = {}
+    heads: list[Any] = []
+    rests: list[Any] = []
+    belongs: list[int] = []
+    for m in messages:
+        payload = bytes(text(m.payload))
+        if not _starts_at_once(m) or m.edges or len(payload) > INLINE:
+            return None
+        head, rest = plain_record(m.queue, m.result_ttl_ms, _static(m), payload)
+        heads.append(text(head))
+        rests.append(text(rest))
+        belongs.append(groups.setdefault((m.queue, m.priority), len(groups) + 1))
+    named = [(queue, priority * PLACE_IN_QUEUE) for queue, priority in groups]
+    ids = [m.id for m in messages]
+    return pack((ids, heads, rests, named, len(named) > 1 and belongs))
+
+
+def _starts_at_once(m: Message) -> bool:
+    """Whether there is nothing to a message but one call, to be run as soon as may be."""
+    return (
+        m.once is None
+        and m.eta_ms is None
+        and not m.delay_ms
+        and m.expires_ms is None
+        and m.expires_in_ms is None
+        and not m.waits
+    )
+
+
 def _row(m: Message) -> tuple[Any, ...]:
     """As `store` in lua/include/storing.lua takes it."""
+    return (
+        m.id,
+        text(_static(m)),
+        text(bytes(text(m.payload))),
+        m.edges or False,
+        m.queue,
+        m.priority,
+        m.result_ttl_ms,
+        _starts_at_once(m),
+    )
+
+
+def _static(m: Message) -> bytes:
+    """The part m of a record."""
     once = m.once
-    at_once = once is None and m.eta_ms is None and m.expires_ms is None and not m.waits
     static = (
         m.task,
         m.queue,
@@ -176,18 +120,9 @@ def _row(m: Message) -> tuple[Any, ...]:
         m.waits,
         m.root_id,
         False if m.parent_id is None else m.parent_id,
-        _text(m.headers),
+        text(m.headers),
     )
-    return (
-        m.id,
-        _text(pack(static)),
-        _text(bytes(_text(m.payload))),
-        m.edges or False,
-        m.queue,
-        m.priority,
-        m.result_ttl_ms,
-        at_once and not m.delay_ms and m.expires_in_ms is None,
-    )
+    return pack(static)
 
 
 def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enqueued:
@@ -212,31 +147,45 @@ def by(values: Sequence[Any], size: int, start: int = 0) -> Iterator[Sequence[An
 
 
 def pack_commits(commits: Sequence[v.Commit]) -> bytes:
-    """The rows that exchange applies."""
-    return pack([_commit_row(c.id, c.fence, c.outcome) for c in commits])
-
-
-def _commit_row(message_id: str, fence: int, o: oc.Outcome) -> tuple[Any, ...]:
-    return message_id, fence, *_commit_rest(message_id, o)
+    """As exchange.lua takes them."""
+    ids = [c.id for c in commits]
+    fences: list[Any] = []
+    results: list[Any] = []
+    others: dict[int, tuple[Any, ...]] = {}
+    passing: dict[int, bool] = {}
+    at_once = len(set(ids)) == len(ids)
+    for number, commit in enumerate(commits, 1):
+        o = commit.outcome
+        if at_once and type(o) is oc.Succeeded and not o.detail:
+            fences.append(text(commit.fence.to_bytes(8)))
+            results.append(text(o.result))
+            if not o.keep:
+                passing[number] = True
+        else:
+            fences.append(False)
+            results.append(False)
+            others[number] = (commit.id, commit.fence, *_commit_rest(commit.id, o))
+    fences_or_none = len(others) < len(ids) and fences
+    return pack((ids, fences_or_none, results, passing or False, others or False))
 
 
 def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C901, PLR0911 - a case per outcome
-    detail = _text(o.detail)
+    detail = text(o.detail)
     match o:
         case oc.Succeeded():
-            return "succeeded", detail, _text(o.result), o.keep
+            return "succeeded", detail, text(o.result), o.keep
         case oc.Failed():
-            return "failed", detail, o.reason, _text(o.failure)
+            return "failed", detail, o.reason, text(o.failure)
         case oc.Retry():
-            payload = False if o.payload is None else _text(o.payload)
+            payload = False if o.payload is None else text(o.payload)
             at_ms, queue = false_of(o.at_ms), false_of(o.queue)
-            return "retry", detail, o.delay_ms, at_ms, _text(o.failure), payload, queue
+            return "retry", detail, o.delay_ms, at_ms, text(o.failure), payload, queue
         case oc.Released():
             return "released", detail, o.delay_ms, o.bounce
         case oc.Doomed():
-            return "doomed", detail, _text(o.failure)
+            return "doomed", detail, text(o.failure)
         case oc.Rejected():
-            return "rejected", detail, o.requeue, _text(o.failure)
+            return "rejected", detail, o.requeue, text(o.failure)
         case oc.Ignored():
             return "ignored", detail
         case oc.Revoked():
@@ -259,16 +208,16 @@ def parse_claims(reply: Sequence[Any], start: int = 0) -> tuple[v.Claim, ...]:
 
 
 def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -> v.Claim:
-    record = unpack(packed)
+    record = open_record(packed)
     c, m = record.c, record.m
-    x = _NO_EXTRAS if isinstance(c.extras, bool) else c.extras
+    x = NO_EXTRAS if isinstance(c.extras, bool) else c.extras
     return v.Claim(
         id=message_id.decode(),
         task=m.task,
         queue=c.queue,
         priority=m.priority,
         payload=_payload(record, apart) or b"",
-        headers=_bytes(m.headers) or b"",
+        headers=bytes_of(m.headers) or b"",
         fence=c.fence,
         attempt=c.attempt,
         delivery=c.delivery,
@@ -283,12 +232,12 @@ def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -
         root_id=m.root_id,
         parent_id=none_of(m.parent_id),
         inputs=_inputs(inputs) if inputs else (),
-        doom=_bytes(x.doom),
+        doom=bytes_of(x.doom),
     )
 
 
 def _payload(record: Packed, apart: bytes | None) -> bytes | None:
-    return _bytes(record.p if apart is None else msgspec.Raw(apart))
+    return bytes_of(record.p if apart is None else msgspec.Raw(apart))
 
 
 def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
@@ -311,9 +260,9 @@ def parse_record(
     """A record as read.lua gives it; None where there is none."""
     if packed is None:
         return None
-    record = unpack(packed)
+    record = open_record(packed)
     c, m = record.c, record.m
-    x = _NO_EXTRAS if isinstance(c.extras, bool) else c.extras
+    x = NO_EXTRAS if isinstance(c.extras, bool) else c.extras
     return v.Record(
         id=message_id,
         task=m.task,
@@ -335,10 +284,10 @@ def parse_record(
         first_started_ms=none_of(c.first),
         started_ms=none_of(c.started),
         ended_ms=none_of(c.ended),
-        result=_bytes(c.result),
-        failure=_bytes(x.failure),
+        result=bytes_of(c.result),
+        failure=bytes_of(x.failure),
         progress_state=x.progress,
-        progress_meta=_bytes(x.meta),
+        progress_meta=bytes_of(x.meta),
         once_key=x.once[0] if x.once else None,
         root_id=m.root_id,
         parent_id=none_of(m.parent_id),
@@ -347,7 +296,7 @@ def parse_record(
         mirrors=x.mirrors,
         joins=m.waits > 1,
         payload=_payload(record, apart) if full else None,
-        headers=(_bytes(m.headers) or b"") if full else b"",
+        headers=(bytes_of(m.headers) or b"") if full else b"",
         edges=tuple(x.edges) if full else (),
     )
 

@@ -6,7 +6,8 @@ import msgspec
 
 from reliable_tasks.store import values as v
 
-from ._wire import by, false_of, none_of, pack
+from ._layout import false_of, none_of, pack
+from ._wire import by
 
 __all__ = ["pack_entry", "pack_slots", "parse_audit_row", "parse_entry", "stream_id"]
 

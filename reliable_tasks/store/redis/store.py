@@ -9,7 +9,7 @@ from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import STAGE_DROPPED
 
-from . import _opening, _wire, _wire_beat
+from . import _layout, _opening, _wire, _wire_beat
 from ._errors import translated
 from ._readers import Readers
 
@@ -40,16 +40,17 @@ class RedisStore(Readers):
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token."""
-        args = (*self._batch_args(batch), batch.after or "")
+        self._check_batch(batch)
+        plain = None if batch.stage or batch.after else _wire.pack_plain(batch.messages)
+        rows = b"" if plain else _wire.pack_messages(batch.messages)
+        args = (rows, *self._stage_args(batch), batch.after or "", plain or b"")
         reply = self._do("enqueue", *args, durable=batch.durable)
         if reply == STAGE_GONE:
             raise StoreError(STAGE_DROPPED)
         return _wire.parse_enqueued(reply, batch.messages)
 
-    def _batch_args(self, batch: v.Batch) -> tuple[Any, ...]:
-        self._check_batch(batch)
+    def _stage_args(self, batch: v.Batch) -> tuple[Any, ...]:
         return (
-            _wire.pack_messages(batch.messages),
             batch.stage or "",
             "1" if batch.seal else "",
             self.options.stage_ttl_ms,
@@ -86,7 +87,7 @@ class RedisStore(Readers):
 
     def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process; its lease starts now."""
-        packed = _wire.pack(info)
+        packed = _layout.pack(info)
         self._do("open_session", info.id, lease_ms, info.worker, packed)
 
     def close_session(self, session: str) -> int:
@@ -211,7 +212,9 @@ class RedisStore(Readers):
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         slots = _wire_beat.pack_slots(entry, expected_ms)
-        args = (*self._batch_args(batch), entry.name, *slots)
+        self._check_batch(batch)
+        rows = _wire.pack_messages(batch.messages)
+        args = (rows, *self._stage_args(batch), entry.name, *slots)
         # Whether a lost reply said yes is not known: beat reads the entry again.
         reply = self._do("fire", *args, again=False, durable=batch.durable)
         return None if reply is None else _wire.parse_enqueued(reply, batch.messages)

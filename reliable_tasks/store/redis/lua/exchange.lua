@@ -1,55 +1,107 @@
 -- Commit outcomes, then claim more work: the worker's one hot verb.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, session, commits (msgpack [[id, fence, kind, detail, ...], ...]; '' =
---         none), limit ('' = no work wanted), who waited (from wait_for_work; '' = nobody),
---         queues ...
+-- ARGV    now, audit mode, session, commits (msgpack {ids, fences, results, passing, others}:
+--         fences of 8 bytes and results of those that succeeded, and by their place in these lists
+--         for which of them the result is not kept, see `succeed` in plain_claims.lua; for the rest
+--         false, and by their place rows, see `commit` in commits.lua; false where there are none;
+--         '' = nothing to commit), limit ('' = no work wanted), who waited (from wait_for_work; '' = nobody), queues ...
 -- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1), next due (ms; 0 =
 --         nothing is), then for each claim its id, record, payload if that lies apart, and
 --         inputs; false if none}.
+-- @include telling.lua
+-- @include layout.lua
+
+local session = ARGV[3]
+local known_worker
+
+local function worker()
+  known_worker = known_worker or redis.call('HGET', prefix .. 'workers', session) or ''
+  return known_worker
+end
+
+-- @general
 -- @include commits.lua
 
--- @rare
+-- The row of a commit that is not plain.
+local function row_of(id, fence, result, keep)
+  fence = struct.unpack('>I8', fence)
+  return { id, fence, 'succeeded', '', result, keep }
+end
+
+-- Commit, in their order, those that have no verdict yet; those that have one are in `strings`, by
+-- their places. Returns an error instead, if there is one.
+local function commit_rest(ids, fences, results, passing, others, verdicts, strings)
+  local rest = {}
+  for index, id in ipairs(ids) do
+    if not verdicts[index] then rest[#rest + 1] = id end
+  end
+  load_all(rest)
+  for index, id in ipairs(ids) do
+    if verdicts[index] then
+      if audit_all then audit_packed('succeeded', id, strings[index]) end
+    else
+      local keep = not (passing and passing[index])
+      local row = others and others[index] or row_of(id, fences[index], results[index], keep)
+      verdicts[index] = commit(row, worker()) and '1' or '0'
+    end
+  end
+  return refusal
+end
 
 -- It blocks no more; if it watched for what is due next, another has to.
-local function back_to_work(waiter)
-  for index = 7, #ARGV do redis.call('ZREM', prefix .. 'idle:' .. ARGV[index], waiter) end
-  if redis.call('GET', prefix .. 'watcher') ~= waiter then return end
+local function let_another_watch()
   redis.call('DEL', prefix .. 'watcher')
   for index = 7, #ARGV do
     if next_due() and nudge_one(ARGV[index]) then return end
   end
 end
+-- @end general
 
--- @end
+-- @include plain_claims.lua
 
-local function commit_all(rows, worker)
-  local ids, verdicts = {}, {}
-  for index, row in ipairs(rows) do ids[index] = row[1] end
-  load_all(ids)
-  for index, row in ipairs(rows) do verdicts[index] = commit(row, worker) and '1' or '0' end
+-- Returns the verdicts, or an error.
+local function commit_all(ids, fences, results, passing, others)
+  local total, found, verdicts, strings, written = #ids, 0, {}, {}, {}
+  for first = 1, fences and total or 0, MESSAGES_BY_ONE_CALL do
+    local last = math.min(first + MESSAGES_BY_ONE_CALL - 1, total)
+    local changes, number = succeed(ids, fences, results, passing, first, last, verdicts, strings)
+    written[#written + 1], found = changes, found + number
+  end
+  local rest = found < total or audit_all
+  if rest then
+    local refused = general().commit_rest(ids, fences, results, passing, others, verdicts, strings)
+    if refused then return nil, redis.error_reply(refused) end
+  end
+  for _, changes in ipairs(written) do write_succeeded(changes) end
+  if rest then general().flush() end
   return table.concat(verdicts)
 end
 
-local session = ARGV[3]
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
-local worker = redis.call('HGET', prefix .. 'workers', session) or ''
 local reply = { '', lease <= now and 1 or 0, 0 }
 
 if ARGV[4] ~= '' then
-  local verdicts = commit_all(cmsgpack.unpack(ARGV[4]), worker)
-  if refusal then return redis.error_reply(refusal) end
-  flush()
+  local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
+  if refused then return refused end
   reply[1] = verdicts
 end
 if reply[2] == 1 or ARGV[5] == '' then return reply end
-promote(100)
-local limit, claimed = tonumber(ARGV[5]), {}
-for index = 7, #ARGV do
-  if #claimed == limit then break end
-  local left = claim_from(ARGV[index], session, worker, limit, claimed)
-  flush(left > 0 and { ['q:' .. ARGV[index]] = left })
+
+local due = next_due()
+if due and due <= now then
+  general().promote(100)
+  due = next_due()
 end
-if ARGV[6] ~= '' then back_to_work(ARGV[6]) end
-reply[3] = next_due() or 0
-for _, r in ipairs(claimed) do reply_claim(reply, r) end
+local limit, claimed, others = tonumber(ARGV[5]), 0, {}
+for index = 7, #ARGV do
+  if claimed == limit then break end
+  claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
+end
+for index, r in pairs(others) do general().fill_in(reply, index, r) end
+local waiter = ARGV[6]
+if waiter ~= '' then
+  for index = 7, #ARGV do redis.call('ZREM', prefix .. 'idle:' .. ARGV[index], waiter) end
+  if redis.call('GET', prefix .. 'watcher') == waiter then general().let_another_watch() end
+end
+reply[3] = (made and next_due() or due) or 0
 return reply

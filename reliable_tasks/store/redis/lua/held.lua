@@ -7,6 +7,6 @@
 local reply = {}
 for _, id in ipairs(held_by(ARGV[3], tonumber(ARGV[4]))) do
   local r = load(id)
-  if r then reply_claim(reply, r) end
+  if r then fill_in(reply, #reply + 1, r) end
 end
 return reply

@@ -9,7 +9,7 @@ local FINAL = { succeeded = true, failed = true, revoked = true }
 
 for index = 2, #ARGV, 2 do
   local packed = read_records({ ARGV[index] })[1]
-  local c = packed and unpack_control(packed) or { 'unknown', -1 }
+  local c = packed and unfold(packed) or { 'unknown', -1 }
   local seen = tonumber(ARGV[index + 1])
   if seen and c[2] ~= seen or not seen and FINAL[c[1]] then return 1 end
 end

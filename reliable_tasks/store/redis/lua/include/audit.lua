@@ -24,4 +24,11 @@ local function audit_id(event, id, task, fence, worker)
   audit_row(event, id, task, 0, 0, fence or 0, worker, '')
 end
 
+-- Of a record that is there as a string only.
+local function audit_packed(event, id, packed)
+  local c, rest = unfold(packed)
+  local _, m = cmsgpack.unpack_one(rest, 0)
+  audit_row(event, id, m[TASK], c[ATTEMPT], c[DELIVERY], c[FENCE], c[WORKER])
+end
+
 -- @end

@@ -1,22 +1,22 @@
 -- Claims: taking them, and the end of an attempt.
 -- @include endings.lua
 
--- Add to `reply` what a worker gets: id, record, payload if it lies apart, inputs if there are any.
-local function reply_claim(reply, r)
-  local size, id = #reply, r.id
-  reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = id, r.packed, false, false
-  if is_apart(r) then reply[size + 3] = redis.call('GET', prefix .. 'p:' .. id) end
-  if r.x.inputs then reply[size + 4] = redis.call('HGETALL', prefix .. 'in:' .. id) end
+-- Put into `reply`, from `at` on, what a worker gets: id, string, payload if it lies apart, inputs if
+-- there are any.
+local function fill_in(reply, at, r)
+  reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = r.id, r.packed, false, false
+  if is_apart(r) then reply[at + 2] = redis.call('GET', prefix .. 'p:' .. r.id) end
+  if r.x.inputs then reply[at + 3] = redis.call('HGETALL', prefix .. 'in:' .. r.id) end
 end
 
-local function claim(r, session, worker)
+local function claim(r, session, worker, fence)
   local c = r.c
   if c[EXPIRES] and c[EXPIRES] <= now then
     finish(r, 'revoked', 'expired')
     return false
   end
   if r.x ~= NO_EXTRAS and not claim_extras(r) then return false end
-  c[FENCE], c[SESSION], c[WORKER] = next_number('fence'), session, worker
+  c[FENCE], c[SESSION], c[WORKER] = fence, session, worker
   c[DELIVERY], c[STARTED], c[FIRST] = c[DELIVERY] + 1, now, c[FIRST] or now
   set_state(r, 'running')
   audit('started', r)
@@ -25,26 +25,14 @@ local function claim(r, session, worker)
   return true
 end
 
--- Claim at most `limit` of a queue for a session; adds the records to `claimed`. Returns how many of
--- those that stand first in the queue have left it: all that it looked at, claimed, ended or parked.
-local function claim_from(queue, session, worker, limit, claimed)
-  local key, seen = prefix .. 'q:' .. queue, 0
-  local looked_at = limit + 1000 -- bounds what one call spends on the expired and the parked
-  while #claimed < limit and seen < looked_at do
-    local ids = redis.call('ZRANGE', key, seen, seen + limit - #claimed - 1)
-    if not ids[1] then break end
-    load_all(ids)
-    reserve = #ids
-    for _, id in ipairs(ids) do
-      local r = records[id]
-      if r and r.c[STATE] == 'queued' then
-        r.popped = true
-        if claim(r, session, worker) then claimed[#claimed + 1] = r end
-      end
-    end
-    seen = seen + #ids
-  end
-  return seen
+-- Claim one that stands in the queue, from its string. Returns its record; nil where it cannot be
+-- claimed. It leaves the queue in any case, which the caller sees to.
+local function claim_packed(id, key, packed, session, worker, fence)
+  local r = records[id]
+  if r == nil then r = packed and adopt(id, key, packed) end
+  if not r or r.c[STATE] ~= 'queued' then return nil end
+  r.popped = true
+  return claim(r, session, worker, fence) and r or nil
 end
 
 -- The attempt is over, however it ended.
@@ -53,17 +41,6 @@ local function attempt_over(r)
   r.c[SESSION] = false
   touch(r)
   if once and HELD_WHILE[once[SCOPE]] then free(once[KEY] .. ':run', r.id) end
-end
-
-local function promote(limit)
-  local ids = redis.call('ZRANGEBYSCORE', prefix .. 'scheduled', '-inf', now, 'LIMIT', 0, limit)
-  if ids[1] then promote_these(ids) end
-  return #ids
-end
-
--- The earliest instant at which something scheduled is due; false = nothing is.
-local function next_due()
-  return tonumber(redis.call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')[2]) or false
 end
 
 -- @rare
@@ -83,7 +60,10 @@ local function claim_extras(r)
   return true
 end
 
-local function promote_these(ids)
+-- Let what is due go on, at most `limit` messages. Returns how many there were.
+local function promote(limit)
+  local ids = redis.call('ZRANGEBYSCORE', prefix .. 'scheduled', '-inf', now, 'LIMIT', 0, limit)
+  if not ids[1] then return 0 end
   load_all(ids)
   reserve = #ids
   for _, id in ipairs(ids) do
@@ -96,6 +76,7 @@ local function promote_these(ids)
     end
   end
   flush()
+  return #ids
 end
 
 local function uncount(r)

@@ -1,17 +1,17 @@
--- Records as they lie there, for scripts that change nothing; see record.lua.
+-- Records as they lie there, for scripts that change nothing.
+-- @include unfolding.lua
+
+local function is_record(packed)
+  local kind = string.byte(packed) or 0
+  return kind == IS_ARRAY or kind >= IS_QUEUED and kind <= IS_SILENT
+end
 
 -- The strings of some records; false where there is none, or somebody else's value.
 local function read_records(ids)
   local found = {}
   for index, id in ipairs(ids) do
     local packed = redis.pcall('GET', KEYS[1] .. 'm:' .. id)
-    found[index] = type(packed) == 'string' and string.sub(packed, 1, 1) == '\147' and packed
+    found[index] = type(packed) == 'string' and is_record(packed) and packed
   end
   return found
-end
-
--- What changes of a record, from its string.
-local function unpack_control(packed)
-  local _, c = cmsgpack.unpack_one(packed, 1)
-  return c
 end

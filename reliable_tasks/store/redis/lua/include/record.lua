@@ -4,21 +4,10 @@
 -- tables below, and `flush` (write.lua) then writes all of it with commands that cannot fail. So an
 -- error on the way leaves no trace.
 --
--- {ns}:m:<id> is a string: a msgpack array of c (what changes), p (the payload, itself packed) and
--- m (what was enqueued). Only c is unpacked and packed on the way of most messages; p and m are
--- cut and put together as they are. In c and m stand text and numbers only, false for none.
--- A payload over INLINE bytes lies apart, in {ns}:p:<id>, so that it is not copied at each step;
--- p is true then, and false once the payload is not needed.
--- KEYS[1] is '{ns}:'; ARGV[1] is now (ms; '' = server time), ARGV[2] the audit mode.
--- @include clock.lua
+-- How a record lies in its string is in layout.lua.
+-- @include telling.lua
+-- @include unfolding.lua
 
-local prefix, now, audit_all = KEYS[1], clock_now(ARGV[1]), ARGV[2] == 'all'
-
--- c: what changes
-local STATE, VERSION, REASON, ATTEMPT, DELIVERY, BOUNCES = 1, 2, 3, 4, 5, 6
-local FENCE, COMMITTED, SEQ, SESSION, WORKER, ENQUEUED = 7, 8, 9, 10, 11, 12
-local DUE, EXPIRES, FIRST, STARTED, ENDED, QUEUE, RESULT_TTL = 13, 14, 15, 16, 17, 18, 19
-local EXTRAS, RESULT, SIZE_OF_P = 20, 21, 22
 -- m: what was enqueued; the common path does not unpack it
 local TASK, M_QUEUE, PRIORITY, M_RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6
 local ONCE, TOKEN, ETA, DELAY, EXPIRES_AT, EXPIRES_IN, JOINS, WAITS = 7, 8, 9, 10, 11, 12, 13, 14
@@ -35,9 +24,8 @@ local NO_EXTRAS = {}
 
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq
-local BY_ONE_CALL = 2000 -- values in one command; Lua's stack holds some 8000
 
-local HEAD, NO_PAYLOAD, APART = '\147', '\194', '\195'
+local APART = '\195'
 local INLINE = 1024
 
 local records = {} -- id -> record; false = there is none
@@ -65,7 +53,7 @@ local function static(r)
   local m = r.m
   if not m then
     local _
-    _, m = cmsgpack.unpack_one(r.rest, r.c[SIZE_OF_P])
+    _, m = cmsgpack.unpack_one(r.rest, 0)
     r.m = m
   end
   return m
@@ -73,13 +61,13 @@ end
 
 -- A record made of its string; `move` needs to know how it was.
 local function adopt(id, key, packed)
-  if string.sub(packed, 1, 1) ~= HEAD then
+  local c, rest = unfold(packed)
+  if not c then
     foreign[id], records[id] = true, false
     return false
   end
-  local offset, c = cmsgpack.unpack_one(packed, 1)
   local r = {
-    id = id, key = key, c = c, x = c[EXTRAS] or NO_EXTRAS, rest = string.sub(packed, offset + 1),
+    id = id, key = key, c = c, x = c[EXTRAS] or NO_EXTRAS, rest = rest, -- m and p
     old_state = c[STATE], old_queue = c[QUEUE], old_session = c[SESSION],
     old_expires = c[EXPIRES], old_reason = c[REASON],
     -- Named here for room: a table that grows is copied.
@@ -133,7 +121,7 @@ local function set_state(r, state)
 end
 
 local function is_apart(r)
-  return r.c[SIZE_OF_P] == 1 and string.sub(r.rest, 1, 1) == APART
+  return r.c[SIZE_OF_P] == 1 and string.sub(r.rest, -1) == APART
 end
 
 local function forget_payload(r)
@@ -148,7 +136,7 @@ local function set_payload(r, packed)
     packed = APART
   end
   packed = packed or NO_PAYLOAD
-  r.rest = packed .. string.sub(r.rest, r.c[SIZE_OF_P] + 1)
+  r.rest = string.sub(r.rest, 1, -r.c[SIZE_OF_P] - 1) .. packed
   r.c[SIZE_OF_P] = #packed
   touch(r)
 end

@@ -23,7 +23,7 @@ end
 local function overwrite(r, id, packed, headers, kind)
   local m = static(r)
   m[HEADERS] = headers
-  r.rest = string.sub(r.rest, 1, r.c[SIZE_OF_P]) .. cmsgpack.pack(m)
+  r.rest = cmsgpack.pack(m) .. string.sub(r.rest, -r.c[SIZE_OF_P])
   set_payload(r, packed)
   changed(r)
   audit(kind, r)
@@ -85,7 +85,7 @@ end
 local function new_record(row, m, stage)
   local edges = row[4]
   return {
-    id = row[1], key = prefix .. 'm:' .. row[1], rest = row[3] .. row[2], m = m,
+    id = row[1], key = prefix .. 'm:' .. row[1], rest = row[2] .. row[3], m = m,
     priority = row[6], at_once = not m,
     x = (m or edges or stage) and extras(m or cmsgpack.unpack(row[2]), edges, stage) or NO_EXTRAS,
     c = {

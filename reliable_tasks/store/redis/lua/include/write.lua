@@ -1,7 +1,7 @@
 -- The end of every script that changes something: write what `records` and `later` hold.
 -- @include once.lua
 
-local WAKE_MS = 5000 -- how long a marker lies on a list that nobody blocks on
+local ARRAY = '\147'
 
 -- What `flush` gathers: by key {score, id, ...} to add and {id, ...} to remove; by queue and state
 -- by how much a count changes; how many are new in a queue; which queues have something scheduled.
@@ -92,6 +92,16 @@ local function move(r)
   end
 end
 
+-- The record's string, as layout.lua has it.
+local function string_of(r)
+  local c, x, rest = r.c, r.x, r.rest
+  c[EXTRAS] = x ~= NO_EXTRAS and next(x) and x or false
+  local packed = ARRAY .. cmsgpack.pack(c) .. rest
+  if c[STATE] ~= 'queued' or c[EXTRAS] or c[EXPIRES] or is_apart(r) then return packed end
+  local place_of_p = 30 + #packed - c[SIZE_OF_P]
+  return struct.pack('>BI4I8I8I8', IS_QUEUED, place_of_p, c[RESULT_TTL], c[SEQ], c[ENQUEUED]) .. packed
+end
+
 -- Write the records, and what was put off until then.
 local function write_records(list)
   local pairs_, gone = {}, {}
@@ -101,9 +111,7 @@ local function write_records(list)
       if r.deleted then
         gone[#gone + 1] = r.key
       else
-        local c, x = r.c, r.x
-        c[EXTRAS] = x ~= NO_EXTRAS and next(x) and x or false
-        r.packed = HEAD .. cmsgpack.pack(c) .. r.rest
+        r.packed = string_of(r)
         local size = #pairs_
         pairs_[size + 1], pairs_[size + 2] = r.key, r.packed
       end
@@ -116,56 +124,29 @@ local function write_records(list)
 end
 
 local function write_moves()
-  for place, number in pairs(moves.popped) do
-    redis.call('ZREMRANGEBYRANK', prefix .. place, 0, number - 1)
-  end
   for place, ids in pairs(moves.remove) do in_parts('ZREM', prefix .. place, ids) end
   local scheduled = moves.add.scheduled
   local first = scheduled and redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1]
   for place, pairs_ in pairs(moves.add) do in_parts('ZADD', prefix .. place, pairs_) end
   for queue, by_state in pairs(moves.counts) do
-    for state, by in pairs(by_state) do
-      local name = state .. ':' .. queue
-      if by ~= 0 and redis.call('HINCRBY', prefix .. 'counts', name, by) == 0 then
-        redis.call('HDEL', prefix .. 'counts', name)
-      end
-    end
+    for state, by in pairs(by_state) do count_in(state, queue, by) end
   end
   if scheduled then tell_watcher(first) end
 end
 
--- Wake as many of those who block for the queue as there is new work, if any do.
-local function wake(queue, new)
-  local waiting = redis.call('ZCOUNT', prefix .. 'idle:' .. queue, '(' .. now, '+inf')
-  if waiting == 0 then return end
-  local list = prefix .. 'wake:' .. queue
-  local there = redis.call('ZCARD', prefix .. 'q:' .. queue)
-  local markers = math.min(new, waiting, there, 100) - redis.call('LLEN', list)
-  if markers <= 0 then return end
-  local values = {}
-  for index = 1, markers do values[index] = '1' end
-  redis.call('RPUSH', list, unpack(values))
-  redis.call('PEXPIRE', list, WAKE_MS)
-end
-
--- Tell those who wait for these messages, if anybody waits for any.
-local function publish(list)
-  if redis.call('EXISTS', prefix .. 'watched') == 0 then return end
-  for _, r in ipairs(list) do redis.call('PUBLISH', prefix .. 'changed:' .. r.id, r.c[STATE]) end
-end
-
--- `popped`: by queue, how many of those that stand first in it have left it.
-local function flush(popped)
-  if not (dirty[1] or later[1] or popped or next(lock_table)) then return end
+local function flush()
+  if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {} -- what is needed again is read again
-  moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {}, popped = popped or {} }
+  moves = { add = {}, remove = {}, counts = {}, queued = {}, scheduled = {} }
   write_records(list)
   for _, command in ipairs(commands) do redis.call(unpack(command)) end
   write_moves()
   if next(lock_table) or next(parking) then flush_locks() end
   for queue, new in pairs(moves.queued) do wake(queue, new) end
-  if list[1] then publish(list) end
+  if list[1] and is_watched() then
+    for _, r in ipairs(list) do publish(r.id, r.c[STATE]) end
+  end
 end
 
 -- @rare

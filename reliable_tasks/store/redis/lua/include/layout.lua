@@ -1,0 +1,24 @@
+-- What lies in a record's string.
+--
+-- {ns}:m:<id> is \147 c m p, a msgpack array: c (what changes), m (what was enqueued) and p (the
+-- payload, itself packed). On the way of most messages c is unpacked and packed, m and p are cut and
+-- put together as they are. In c and m stand text and numbers only, false for none. A payload over
+-- INLINE bytes lies apart, in {ns}:p:<id>, so that it is not copied at each step; p is true then,
+-- and false once the payload is not needed.
+--
+-- On the way of a plain message (one call, nothing hangs on it: no extras, no expiry, a payload that
+-- lies within) not even c is touched. What happens to it is put before the array, or at its end:
+--   \1 head seq enqueued \147 c m p                        queued
+--   \2 fence head size stamp seq enqueued \147 c m p       claimed
+--   \3 fence head size stamp seq enqueued \147 c m ended result    succeeded; \4: no result is kept
+-- where head is where p begins (4 bytes, counted from 1) and result_ttl, size has 2 bytes and other
+-- numbers 8, and stamp is msgpack: session, worker, started, queue.
+-- What such a string says is in `unfold` of unfolding.lua, and nowhere else.
+
+-- c: what changes
+local STATE, VERSION, REASON, ATTEMPT, DELIVERY, BOUNCES = 1, 2, 3, 4, 5, 6
+local FENCE, COMMITTED, SEQ, SESSION, WORKER, ENQUEUED = 7, 8, 9, 10, 11, 12
+local DUE, EXPIRES, FIRST, STARTED, ENDED, QUEUE, RESULT_TTL = 13, 14, 15, 16, 17, 18, 19
+local EXTRAS, RESULT, SIZE_OF_P = 20, 21, 22
+-- first bytes
+local IS_QUEUED, IS_CLAIMED, IS_SUCCEEDED, IS_SILENT, IS_ARRAY = 1, 2, 3, 4, 147

@@ -1,0 +1,101 @@
+-- Claims of plain messages, and what becomes of them. To be included where there are
+-- `general` and `worker`.
+-- @include plain.lua
+
+local MESSAGES_BY_ONE_CALL = 1000
+-- where a claimed string goes on as the queued one did; how long it is up to its stamp, and how much
+-- longer than the queued one, but for the stamp
+local GOES_ON, BEFORE_STAMP, LONGER = 14, 23, 10
+
+-- Claim at most `limit` messages of a queue for a session. Adds to `reply` what a worker gets: id,
+-- string, payload if it lies apart, inputs if there are any; and to `others` the records of those
+-- that are not plain, by where their string belongs in `reply`. Returns how many it claimed.
+local function claim_from(queue, session, limit, reply, others)
+  local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
+  local looked_at = limit + 1000 -- bounds what one call spends on the expired and the parked
+  local ids, stamp
+  repeat
+    local most = math.min(limit - claimed, MESSAGES_BY_ONE_CALL)
+    ids = redis.call('ZRANGE', key, seen, seen + most - 1)
+    if not ids[1] then break end
+    stamp = stamp or cmsgpack.pack({ session, worker(), now, queue })
+    local keys = keys_of(ids, 1, #ids)
+    local found, strings, scores, plain = redis.call('MGET', unpack(keys)), {}, {}, {}
+    local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
+    for index, id in ipairs(ids) do
+      local packed, size, number = found[index], #reply, #plain
+      fence = fence + 1
+      if packed and string.byte(packed) == IS_QUEUED then
+        local place_of_p, ttl = struct.unpack('>I4I8', packed, 2)
+        packed = struct.pack('>BI8I4I8I2', IS_CLAIMED, fence, place_of_p + LONGER + #stamp, ttl, #stamp)
+          .. stamp .. string.sub(packed, GOES_ON)
+        plain[number + 1] = id
+        strings[2 * number + 1], strings[2 * number + 2] = keys[index], packed
+        scores[2 * number + 1], scores[2 * number + 2] = fence, id
+        reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = id, packed, false, false
+        claimed = claimed + 1
+        if audit_all then general().audit_packed('started', id, packed) end
+      else
+        local r = general().claim_packed(id, keys[index], packed, session, worker(), fence)
+        if r then
+          for part = 1, 4 do reply[size + part] = false end
+          others[size + 1] = r
+          claimed = claimed + 1
+        end
+      end
+    end
+    if plain[1] then
+      redis.call('MSET', unpack(strings))
+      redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
+      count_in('queued', queue, -#plain)
+      count_in('running', queue, #plain)
+      tell(plain, 'running')
+    end
+    seen = seen + #ids
+  until #ids < most or claimed == limit or seen >= looked_at
+  if seen > 0 then redis.call('ZREMRANGEBYRANK', key, 0, seen - 1) end
+  if made then made.flush() end
+  return claimed
+end
+
+-- Commit plain messages that succeeded, out of some: their ids, fences (8 bytes), results, and by
+-- their place which results are not kept. Of each that it commits it puts a '1' into `verdicts` and
+-- the string into `strings`. Returns what is to be written, and how many there are.
+local function succeed(ids, fences, results, passing, first, last, verdicts, strings)
+  local keys, changed, size, by_stamp = keys_of(ids, first, last), {}, 0, {}
+  local ended = struct.pack('>I8', now)
+  for offset, packed in ipairs(redis.call('MGET', unpack(keys))) do
+    local index = first + offset - 1
+    local id, fence, keep = ids[index], fences[index], not (passing and passing[index])
+    if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence then
+      local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
+      local stamp = string.sub(packed, BEFORE_STAMP + 1, BEFORE_STAMP + length)
+      packed = (keep and '\3' or '\4')
+        .. string.sub(packed, 2, place_of_p - 1) .. ended .. (keep and results[index] or '')
+      changed[size + 1], changed[size + 2] = keys[offset], packed
+      size = size + 2
+      local group = by_stamp[stamp]
+      if not group then
+        group = { {}, {} }
+        by_stamp[stamp] = group
+      end
+      local number = #group[1]
+      group[1][number + 1] = id
+      group[2][2 * number + 1], group[2][2 * number + 2] = ttl > 0 and now + ttl or '+inf', id
+      verdicts[index], strings[index] = '1', packed
+    end
+  end
+  return { changed, by_stamp }, size / 2
+end
+
+-- Write what `succeed` found.
+local function write_succeeded(changes)
+  if changes[1][1] then redis.call('MSET', unpack(changes[1])) end
+  for stamp, group in pairs(changes[2]) do
+    local session, _, _, queue = unpack(cmsgpack.unpack(stamp))
+    redis.call('ZREM', prefix .. 'claims:' .. session, unpack(group[1]))
+    redis.call('ZADD', prefix .. 'ended:succeeded', unpack(group[2]))
+    count_in('running', queue, -#group[1])
+    tell(group[1], 'succeeded')
+  end
+end

@@ -1,0 +1,39 @@
+-- What a record's string says.
+-- @include layout.lua
+
+local NO_PAYLOAD = '\194'
+
+-- @rare
+
+-- Of a record's string c, and m and p as they lie there; nothing where it is no record's.
+local function unfold(packed)
+  local kind, first = string.byte(packed), 2
+  local fence, place_of_p, size, _, seq, enqueued, offset, c
+  if kind == IS_ARRAY then
+    offset, c = cmsgpack.unpack_one(packed, 1)
+    return c, string.sub(packed, offset + 1)
+  elseif kind == IS_QUEUED then
+    place_of_p, _, first = struct.unpack('>I4I8', packed, first)
+  elseif kind and kind <= IS_SILENT and kind > IS_QUEUED then
+    fence, place_of_p, _, size, first = struct.unpack('>I8I4I8I2', packed, first)
+    first = first + size
+  else
+    return nil
+  end
+  seq, enqueued, offset = struct.unpack('>I8I8', packed, first)
+  offset, c = cmsgpack.unpack_one(packed, offset)
+  c[SEQ], c[ENQUEUED] = seq, enqueued
+  if kind == IS_QUEUED then return c, string.sub(packed, offset + 1) end
+  local stamp = cmsgpack.unpack(string.sub(packed, first - size, first - 1))
+  c[STATE], c[VERSION], c[FENCE], c[DELIVERY] = 'running', c[VERSION] + 1, fence, c[DELIVERY] + 1
+  c[SESSION], c[WORKER], c[STARTED] = stamp[1], stamp[2], stamp[3]
+  c[FIRST] = c[FIRST] or stamp[3]
+  if kind == IS_CLAIMED then return c, string.sub(packed, offset + 1) end
+  c[STATE], c[VERSION], c[REASON], c[COMMITTED] = 'succeeded', c[VERSION] + 1, '', fence
+  c[SESSION], c[DUE], c[ENDED] = false, false, struct.unpack('>I8', packed, place_of_p)
+  c[RESULT] = kind == IS_SUCCEEDED and string.sub(packed, place_of_p + 8)
+  c[SIZE_OF_P] = 1
+  return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
+end
+
+-- @end
