@@ -25,6 +25,7 @@ _STORE_PAUSE_S = 0.1
 def wait_for_end(
     result: AsyncResult[Any],
     read: Callable[[], Record | None],
+    read_ended: Callable[[float], Record | None],
     timeout: float | None,
     tell: Callable[[Record], object] | None = None,
     on_interval: Callable[[], Any] | None = None,
@@ -34,6 +35,7 @@ def wait_for_end(
     Args:
         result: the handle on it.
         read: gives its present record.
+        read_ended: gives its record once it has ended, waiting for so many seconds.
         timeout: in seconds; None waits for ever.
         tell: called with the record at each progress report.
         on_interval: called after each wait of at most a second.
@@ -43,29 +45,45 @@ def wait_for_end(
         StoreUnavailable: the store could not be reached: at first, or later for a minute.
     """
     deadline = None if timeout is None else clock.monotonic() + timeout
-    told: int | None = None
-    record = read()  # a store that is away from the start is told at once
-
-    def look(wait_s: float) -> Record | None:
-        result.app.store.wait({result.id: result.version}, wait_s, ended=tell is None)
-        return read()
-
+    look = read_ended if tell is None else _listening(result, read, tell)
+    patience_s = 0.0  # a store that is away from the start is told at once
     while True:
-        if record is not None and record.state in FINAL_STATES:
-            return record
-        news = record is not None and record.progress_state is not None
-        if tell is not None and news and record and told != record.version:
-            told = record.version
-            tell(record)
         left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
-        if left <= 0:
-            raise ResultTimeoutError(f"message {result.id} had not ended after {timeout:g} s")
-        patient_until = clock.monotonic() + _STORE_AWAY_S
+        patient_until = clock.monotonic() + patience_s
         if deadline is not None:
             patient_until = min(patient_until, deadline)
-        record = _patiently(look, min(left, _LONGEST_WAIT_S), patient_until) or record
+        record = _patiently(look, max(0.0, min(left, _LONGEST_WAIT_S)), patient_until)
+        if record is not None and record.state in FINAL_STATES:
+            return record
+        if left <= 0:
+            raise ResultTimeoutError(f"message {result.id} had not ended after {timeout:g} s")
         if on_interval is not None:
             on_interval()
+        patience_s = _STORE_AWAY_S
+
+
+def _listening(
+    result: AsyncResult[Any],
+    read: Callable[[], Record | None],
+    tell: Callable[[Record], object],
+) -> Callable[[float], Record | None]:
+    """A look that waits for news, from the second one on, and tells of progress."""
+    looked = False
+    told: int | None = None
+
+    def look(wait_s: float) -> Record | None:
+        nonlocal looked, told
+        if looked:
+            result.app.store.wait({result.id: result.version}, wait_s)
+        record = read()
+        looked = True
+        news = record is not None and record.progress_state is not None
+        if news and record and record.state not in FINAL_STATES and told != record.version:
+            told = record.version
+            tell(record)
+        return record
+
+    return look
 
 
 def _patiently(

@@ -90,6 +90,12 @@ class AsyncResult(Generic[R]):
             self._final = record
         return record
 
+    def _read_ended(self, wait_s: float) -> Record | None:
+        """Its record once it has ended; None if it has not within at most a second."""
+        if self._final is None:
+            self._final = self.app.store.read_ended(self.id, wait_s)
+        return self._final
+
     @property
     def state(self) -> str:
         """PENDING (unknown ids too), STARTED, RETRY, SUCCESS, FAILURE, REVOKED or a custom one."""
@@ -244,7 +250,7 @@ class AsyncResult(Generic[R]):
         tell = None
         if on_message is not None:
             tell = lambda record: on_message(self._as_dict(record, self._value_of(record)))  # noqa: E731
-        record = wait_for_end(self, self._read, timeout, tell, on_interval)
+        record = wait_for_end(self, self._read, self._read_ended, timeout, tell, on_interval)
         value = self._value_of(record)
         if on_message is not None:
             on_message(self._as_dict(record, value))
@@ -339,7 +345,7 @@ class AsyncResult(Generic[R]):
         ids = lineage(self)
         reply = self.app.store.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")[0]
         if wait and reply.found == "running":
-            wait_for_end(self, self._read, timeout)
+            wait_for_end(self, self._read, self._read_ended, timeout)
         return reply.found
 
     def __str__(self) -> str:

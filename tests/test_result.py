@@ -192,15 +192,19 @@ def test_get_gives_up_after_its_timeout(desk: Desk) -> None:
 def test_pain_22_get_returns_although_no_notification_comes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever `wait` says or misses, the record is read again."""
+    """Whatever `read_ended` misses, it is asked again."""
     result = desk.call()
-    waits: Iterator[Callable[[], None]] = iter([lambda: None, lambda: desk.end(success(5))])
+    read_ended = desk.app.store.read_ended
+    misses: Iterator[Callable[[], None]] = iter([lambda: None, lambda: desk.end(success(5))])
 
-    def deaf(seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
-        next(waits)()
-        return False
+    def deaf(message_id: str, timeout: float) -> v.Record | None:
+        missed = next(misses, None)
+        if missed is None:
+            return read_ended(message_id, timeout)
+        missed()
+        return None
 
-    monkeypatch.setattr(desk.app.store, "wait", deaf)
+    monkeypatch.setattr(desk.app.store, "read_ended", deaf)
     assert result.get(timeout=5) == 5
 
 
@@ -208,16 +212,18 @@ def test_pain_22_get_goes_on_while_the_store_is_away(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = desk.call()
-    wait = desk.app.store.wait
-    fails = iter([True, True, False])
+    read_ended = desk.app.store.read_ended
+    there = iter([True, False, False])
 
-    def shaky(seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
-        if next(fails, False):
+    def shaky(message_id: str, _: float) -> v.Record | None:
+        is_there = next(there, None)
+        if is_there is False:
             raise StoreUnavailable("cut")
-        desk.end(success(5))
-        return wait(seen, timeout, ended=ended)
+        if is_there is None:
+            desk.end(success(5))
+        return read_ended(message_id, 0)
 
-    monkeypatch.setattr(desk.app.store, "wait", shaky)
+    monkeypatch.setattr(desk.app.store, "read_ended", shaky)
     assert result.get(timeout=10) == 5
 
 
@@ -225,16 +231,17 @@ def test_get_says_that_the_store_is_away_when_its_time_is_up(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = desk.call()
+    there = iter([True])
 
-    def away(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailable("gone")
+    def away(*_: Any) -> Any:
+        if not next(there, False):
+            raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(desk.app.store, "wait", away)
+    monkeypatch.setattr(desk.app.store, "read_ended", away)
     with pytest.raises(StoreUnavailable):
-        result.get(timeout=0.05)
-    monkeypatch.setattr(desk.app.store, "read", away)
+        result.get(timeout=0.2)
     with pytest.raises(StoreUnavailable):
-        result.get()
+        result.get()  # at once, as it is away from the start
 
 
 def test_progress_arrives_at_on_message_and_the_end_as_well(desk: Desk) -> None:

@@ -126,6 +126,15 @@ class Store(Protocol):
         """
         ...
 
+    def wait_then_claim(
+        self, session: str, want: Want, timeout: float, wake_fd: int = -1
+    ) -> Exchange:
+        """`wait_for_work`, and then `exchange` without commits, however the waiting ended.
+
+        Never repeated by itself, as `exchange` is not.
+        """
+        ...
+
     # Readers
 
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[Record | None, ...]:
@@ -139,6 +148,13 @@ class Store(Protocol):
 
         Returns True when something may have changed, False after `timeout` seconds (at most one
         is waited at a time). A hint: read again in both cases. Unknown messages have version -1.
+        """
+        ...
+
+    def read_ended(self, message_id: str, timeout: float) -> Record | None:
+        """Block until a message has ended, for at most `timeout` seconds (one at a time).
+
+        Returns its record; None where that time passed, or it may have ended without our knowing.
         """
         ...
 

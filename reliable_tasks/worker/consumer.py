@@ -194,6 +194,14 @@ class Consumer:
         return self._starved and free and not self._uncertain and self._wanted(now) > 0
 
     @property
+    def patience_s(self) -> float:
+        """For how long, at most, to let the store wait with an answer.
+
+        What it answers is believed from the question on, so that half of that time is left.
+        """
+        return self._trusted_s / 2
+
+    @property
     def waiting(self) -> int:
         """How many claims wait for a slot."""
         return len(self._waiting)

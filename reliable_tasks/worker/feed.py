@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.outcome import Outcome
     from reliable_tasks.store.base import Store
-    from reliable_tasks.store.values import Claim
+    from reliable_tasks.store.values import Claim, Exchange, Want
 
     from .consumer import Consumer
 
@@ -38,7 +38,6 @@ class Feed:
         consumer: decides what is exchanged.
         store: where it is exchanged.
         session: whose claims they are.
-        queues: to wait on for work.
         on_claims: called after claims have come in, for pools that are not blocked in `take`.
     """
 
@@ -47,13 +46,11 @@ class Feed:
         consumer: Consumer,
         store: Store,
         session: str,
-        queues: tuple[str, ...],
         on_claims: Callable[[], object] | None = None,
     ) -> None:
         self._consumer = consumer
         self._store = store
         self._session = session
-        self._queues = queues
         self._on_claims = on_claims
         self._changed = threading.Condition()
         self._wake_out, self._wake_in = os.pipe()
@@ -162,14 +159,21 @@ class Feed:
             return
         with self._changed:
             now = clock.monotonic()
-            request = consumer.request(now)
-            self._asleep = request is None and not consumer.finished
-            starved, overdue_at = consumer.starved(now), consumer.overdue_at()
+            request, waits = consumer.request(now), False
+            if request is None and consumer.starved(now):
+                consumer.woken()  # asked before there is work, to be answered when there is
+                request = consumer.request(now)
+                waits = request is not None and not request.commits
+            self._asleep = waits or (request is None and not consumer.finished)
+            overdue_at = consumer.overdue_at()
         if request is None:
             if not consumer.finished:
-                self._rest(starved, overdue_at)
+                self._rest(overdue_at)
             return
-        reply = self._store.exchange(self._session, request.commits, request.want)
+        if waits and request.want is not None:
+            reply = self._wait_then_claim(request.want)
+        else:
+            reply = self._store.exchange(self._session, request.commits, request.want)
         with self._changed:
             stale = consumer.replied(reply)
         for commit in stale:
@@ -177,22 +181,28 @@ class Feed:
         if reply.claims or reply.lost:
             self._tell_pool()
 
-    def _rest(self, starved: bool, overdue_at: float | None) -> None:
-        """Wait for work, or for a body to end, or for claims to become overdue."""
+    def _wait_then_claim(self, want: Want) -> Exchange:
+        """Wait for work, or for a body to end, and claim."""
+        timeout = min(_LONGEST_WAIT_S, self._consumer.patience_s)
+        try:
+            return self._store.wait_then_claim(self._session, want, timeout, self._wake_out)
+        finally:
+            self._awake()
+
+    def _rest(self, overdue_at: float | None) -> None:
+        """Wait for a body to end, or for claims to become overdue."""
         timeout = _LONGEST_WAIT_S
         if overdue_at is not None:
             timeout = max(0.0, min(timeout, overdue_at - clock.monotonic()))
         try:
-            if starved:
-                self._store.wait_for_work(self._queues, timeout, self._wake_out)
-            else:
-                select.select([self._wake_out], [], [], timeout)
+            select.select([self._wake_out], [], [], timeout)
         finally:
-            with self._changed:
-                self._asleep = False
-                if starved:
-                    self._consumer.woken()
-                self._drain_pipe()
+            self._awake()
+
+    def _awake(self) -> None:
+        with self._changed:
+            self._asleep = False
+            self._drain_pipe()
 
     def _drain_pipe(self) -> None:
         try:

@@ -5,25 +5,36 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
 from reliable_tasks import clock
-from reliable_tasks.outcome import Retry, Succeeded
+from reliable_tasks.outcome import Failed, Retry, Succeeded
 from reliable_tasks.store.base import Store
-from reliable_tasks.store.values import Batch, Commit, Entry, SessionInfo, Want
+from reliable_tasks.store.values import (
+    Batch,
+    Commit,
+    Entry,
+    Record,
+    SessionInfo,
+    Verdict,
+    Want,
+)
 from tests.store.driver import message
+
+T = TypeVar("T")
 
 LONG_S = 20.0
 SOON_S = 2.0  # far below LONG_S, and kind to a busy machine
 
 
 @contextmanager
-def waiting(wait: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+def waiting(wait: Callable[[], T]) -> Iterator[Callable[[], T]]:
     """Wait in a thread; the call gives the answer, and checks that it came soon."""
     begun = threading.Event()
 
-    def run() -> bool:
+    def run() -> T:
         begun.set()
         return wait()
 
@@ -111,6 +122,109 @@ def test_waiting_ends_when_its_descriptor_is_readable(store: Store, verb: str) -
     finally:
         os.close(reading)
         os.close(writing)
+
+
+# Waiting and claiming at once
+
+WANT = Want(queues=("celery",), limit=2)
+
+
+def test_who_waits_to_claim_gets_what_comes(store: Store) -> None:
+    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    with waiting(lambda: store.wait_then_claim("s", WANT, LONG_S)) as answer:
+        put(store, "a")
+        (claim,) = answer().claims
+    assert claim.id == "a"
+    assert [c.id for c in store.held("s")] == ["a"]
+    commit = Commit(id="a", fence=claim.fence, outcome=Succeeded(result=b"1"))
+    assert store.exchange("s", (commit,), None).verdicts == (Verdict.COMMITTED,)
+
+
+def test_who_waits_to_claim_gets_what_is_there_at_once(store: Store) -> None:
+    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    for name in ("a", "b", "c"):
+        put(store, name)
+    began = clock.monotonic()
+    assert [c.id for c in store.wait_then_claim("s", WANT, LONG_S).claims] == ["a", "b"]
+    assert clock.monotonic() - began < SOON_S
+
+
+def test_who_waits_to_claim_gets_what_becomes_due(store: Store) -> None:
+    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    put(store, "a", delay_ms=60)
+    claims = store.wait_then_claim("s", WANT, LONG_S).claims
+    assert [c.id for c in claims or store.wait_then_claim("s", WANT, LONG_S).claims] == ["a"]
+
+
+def test_who_waits_to_claim_gives_up_after_its_time(store: Store) -> None:
+    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    put(store, "a", queue="other")
+    began = clock.monotonic()
+    reply = store.wait_then_claim("s", WANT, 0.05)
+    assert 0.04 < clock.monotonic() - began < SOON_S
+    assert (reply.claims, reply.lost) == ((), False)
+
+
+def test_who_waits_to_claim_is_interrupted_and_told_of_a_lost_session(store: Store) -> None:
+    reading, writing = os.pipe()
+    try:
+        with waiting(lambda: store.wait_then_claim("nobody", WANT, LONG_S, reading)) as answer:
+            os.write(writing, b"x")
+            reply = answer()
+        put(store, "a")
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (reply.claims, reply.lost) == ((), True)
+    assert store.wait_for_work(["celery"], LONG_S), "nobody has claimed it"
+
+
+# Results
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_who_waits_for_an_end_gets_the_record(store: Store, size: int) -> None:
+    put(store, "a")
+    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    with waiting(lambda: _ended(store)) as answer:
+        (claim,) = store.exchange("s", (), WANT).claims
+        store.report("a", claim.fence, "BUSY", b"half")
+        assert store.read_ended("a", 0.05) is None
+        commit = Commit(id="a", fence=claim.fence, outcome=Succeeded(result=b"r" * size))
+        store.exchange("s", (commit,), None)
+        record = answer()
+    assert record.result == b"r" * size
+    assert (record,) == store.read(["a"])
+    assert store.read_ended("a", LONG_S) == record, "what has ended is not waited for"
+
+
+def test_who_waits_for_an_end_gets_a_failure_as_well(store: Store) -> None:
+    put(store, "a")
+    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    with waiting(lambda: _ended(store)) as answer:
+        (claim,) = store.exchange("s", (), WANT).claims
+        commit = Commit(id="a", fence=claim.fence, outcome=Failed(failure=b"why"))
+        store.exchange("s", (commit,), None)
+        record = answer()
+    assert (record,) == store.read(["a"])
+    assert record.failure == b"why"
+
+
+def _ended(store: Store) -> Record:
+    deadline = clock.monotonic() + LONG_S
+    while clock.monotonic() < deadline:
+        record = store.read_ended("a", LONG_S)
+        if record is not None:
+            return record
+    raise AssertionError("it did not end")
+
+
+def test_an_end_that_does_not_come_is_waited_for_no_longer_than_said(store: Store) -> None:
+    put(store, "a")
+    began = clock.monotonic()
+    assert store.read_ended("a", 0.05) is None
+    assert store.read_ended("nobody", 0.05) is None
+    assert 0.08 < clock.monotonic() - began < SOON_S
 
 
 def test_waiting_for_a_result_ends_when_the_message_changes(store: Store) -> None:

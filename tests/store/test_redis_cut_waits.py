@@ -48,7 +48,7 @@ def state(store: RedisStore, message_id: str) -> State | None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "lost"])
-@pytest.mark.parametrize("wait", ["work", "result"])
+@pytest.mark.parametrize("wait", ["work", "change"])
 def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
     store: RedisStore, proxy: Proxy, wait: str, fault: str
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
         except errors.StoreUnavailable as exc:
             told.append(exc)
 
-    name = {"work": "BLPOP", "result": "SUBSCRIBE"}[wait]
+    name = {"work": "BLPOP", "change": "SUBSCRIBE"}[wait]
     lost = proxy.lose_next_reply(name) if fault == "lost" else None
     thread = threading.Thread(target=waiter)
     thread.start()
@@ -100,12 +100,70 @@ def test_an_interruption_that_overtakes_the_wait_on_its_way_still_ends_it(
         os.close(writable)
 
 
+def test_a_claim_whose_waiting_is_cut_is_found(
+    store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply is lost: the claim is made, and taken in when the store is asked what is held."""
+    feed = Feed(Consumer(QUEUES), store, "s")
+    lost = proxy.lose_next_reply("BLPOP")
+    feed.start()
+    eventually(lambda: "BLPOP" in proxy.seen, "it waits")
+    put(store, "a")
+    claim = feed.take()
+    assert lost.happened.is_set()
+    assert claim is not None
+    assert claim.id == "a"
+    feed.done(claim, oc.Succeeded())
+    feed.drain()
+    feed.join()
+    assert state(store, "a") == State.SUCCEEDED
+
+
+def test_a_claim_waits_on_a_server_that_forgets_its_scripts(
+    store: RedisStore, proxy: Proxy
+) -> None:
+    told: list[v.Exchange] = []
+    want = v.Want(queues=QUEUES, limit=1)
+    waiter = threading.Thread(target=lambda: told.append(store.wait_then_claim("s", want, 5.0)))
+    waiter.start()
+    eventually(lambda: "BLPOP" in proxy.seen, "it waits")
+    store._command("SCRIPT", "FLUSH")
+    put(store, "a")
+    waiter.join(10)
+    assert [c.id for c in told[0].claims] == ["a"]
+
+
+def test_an_end_is_told_by_a_server_that_forgets_its_scripts(store: RedisStore) -> None:
+    put(store, "a")
+    store._command("SCRIPT", "FLUSH")
+    assert store.read_ended("a", 0.01) is None
+    store.revoke(["a"])
+    store._command("SCRIPT", "FLUSH")
+    record = store.read_ended("a", 1.0)
+    assert record is not None
+    assert record.state == State.REVOKED
+
+
+def test_who_listens_for_an_end_when_the_server_goes_asks_again(
+    store: RedisStore, proxy: Proxy
+) -> None:
+    """So that it is patient then: the server was there at first."""
+    put(store, "a")
+    told: list[v.Record | None] = []
+    waiter = threading.Thread(target=lambda: told.append(store.read_ended("a", 5.0)))
+    waiter.start()
+    eventually(lambda: bool(store._command("EXISTS", f"{store._key}awaited")), "it waits")
+    proxy.reset_all()
+    waiter.join(10)
+    assert told == [None]
+
+
 def test_claims_made_by_a_request_that_was_overtaken_are_found_and_run(
     store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "_RECONCILE_S", 0.2)
     monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 0.2)
-    feed = Feed(Consumer(QUEUES), store, "s", QUEUES)
+    feed = Feed(Consumer(QUEUES), store, "s")
     overtaken = proxy.hold_next_request("exchange")
     feed.start()
     overtaken.wait()

@@ -137,6 +137,7 @@ ACTS: dict[str, Act] = {
     "report": lambda w: w.store.report("running", w.running.fence, "BUSY", b"half"),
     "step": lambda w: w.store.step("running", w.running.fence, "new step", None),
     "read": lambda w: w.store.read(["queued", "unknown"], full=True),
+    "await": lambda w: w.store.read_ended("done", 1.0),
     "counts": lambda w: w.store.counts(),
     "sessions": lambda w: w.store.sessions(),
     "locks": lambda w: w.store.locks(),

@@ -55,7 +55,7 @@ def store() -> Iterator[Any]:
 
 
 def feed_of(store: Any, slots: int = 1, **options: Any) -> Feed:
-    feed = Feed(Consumer(QUEUES, slots, **options), store, "s", QUEUES)
+    feed = Feed(Consumer(QUEUES, slots, **options), store, "s")
     feed.start()
     return feed
 

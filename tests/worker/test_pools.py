@@ -51,7 +51,7 @@ class Running:
         self.pool: Pool = chosen(executor or Executor(app, "w@h"), app.store, self.board, slots)
         queues = ("celery",)
         consumer = Consumer(queues, slots)
-        self.pool.feed = Feed(consumer, app.store, "s", queues, self.pool.claims_came)
+        self.pool.feed = Feed(consumer, app.store, "s", self.pool.claims_came)
         self.pool.feed.start()
 
     def __enter__(self) -> Self:

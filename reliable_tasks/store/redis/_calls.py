@@ -72,6 +72,10 @@ class Calls:
         script = script_of(name)
         return self._repeat(again, self._durability.call, wanted, script, full)
 
+    def _line_of(self, name: str, *args: Any) -> tuple[Any, ...]:
+        """The command of a script, for who sends it himself."""
+        return ("EVALSHA", script_of(name).sha, 1, self._key, *args)
+
     def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
         return self._repeat(again, script_of(name), self._server, self._key, *args)
 

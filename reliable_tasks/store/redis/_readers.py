@@ -34,6 +34,16 @@ class Readers(Calls):
         with translated(self.location):
             return self._waiting.for_change(seen, timeout, ended=ended)
 
+    def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
+        """Block until a message has ended, and give its record, as it was when it ended.
+
+        It is asked for and listened to at once; what tells of the end has the record with it.
+        """
+        packed = self._repeat(True, self._waiting.for_end, message_id, timeout, self._line_of)
+        if packed is True:
+            return self.read([message_id])[0]
+        return _wire.parse_record(message_id, packed, None, full=False)
+
     def counts(self) -> v.Counts:
         """How many messages stand where."""
         return _wire.parse_counts(self._read("counts"))

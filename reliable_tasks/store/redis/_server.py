@@ -169,6 +169,11 @@ class Line:
         """Send a command."""
         self._connection.send_command(*args, check_health=False)
 
+    def send_both(self, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+        """Send two commands at once: the second is carried out when the first is over."""
+        packed = self._connection.pack_commands((first, second))
+        self._connection.send_packed_command(packed, check_health=False)
+
     def receive(self) -> Any:
         """Read one reply."""
         return self._connection.read_response()

@@ -11,7 +11,10 @@ state a message is, so that who waits for an ending sleeps on while the message 
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+
+from redis import exceptions as rx
 
 from reliable_tasks.clock import monotonic
 from reliable_tasks.ids import new_id
@@ -32,6 +35,20 @@ UNBLOCK_SECONDS: Final = 0.05
 _ENDED: Final = frozenset(state.encode() for state in FINAL_STATES)
 
 Run = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocking:
+    """A wait that has been noted; `comes_due`: it ends when something is due."""
+
+    waiter: str
+    lists: list[str]
+    timeout: float
+    comes_due: bool
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        return ("BLPOP", *self.lists, max(self.timeout, 0.001))
 
 
 class Waiting:
@@ -58,20 +75,59 @@ class Waiting:
 
     def for_work(self, queues: Sequence[str], timeout: float, wake_fd: int) -> bool:
         """Block until work may be there; False when the time passed."""
+        blocking = self._note(queues, timeout)
+        if blocking is None:
+            return True
+        with self._server.line(blocking.lists[0]) as line:
+            number = line.number
+            line.send(*blocking.command)
+            return self._block(line, number, blocking, wake_fd) or blocking.comes_due
+
+    def for_work_then(
+        self,
+        queues: Sequence[str],
+        timeout: float,
+        wake_fd: int,
+        then: Callable[[str], tuple[Any, ...]],
+    ) -> Any:
+        """Block until work may be there, with a command that is carried out when that is over.
+
+        Args:
+            queues: to wait for.
+            timeout: in seconds.
+            wake_fd: a descriptor that ends the waiting when it is readable.
+            then: the command, given who was noted as blocking.
+
+        Returns:
+            the command's reply; None where it was not carried out: there was no need to wait, or
+            the server does not know the script.
+        """
+        blocking = self._note(queues, timeout)
+        if blocking is None:
+            return None
+        with self._server.line(blocking.lists[0]) as line:
+            number = line.number
+            line.send_both(blocking.command, then(blocking.waiter))
+            self._block(line, number, blocking, wake_fd)
+            try:
+                reply = line.receive()
+            except rx.NoScriptError:
+                return None
+        self._noted.pop(blocking.waiter, None)
+        return reply
+
+    def _note(self, queues: Sequence[str], timeout: float) -> "_Blocking | None":
+        """Note that this thread will block; None where there is no need to."""
         waiter = f"{self._identity()}:{threading.get_ident()}"
         timeout = min(timeout, WORK_SECONDS)
         there, due_ms = self._run("idle", self._now(), waiter, _ms(timeout), *queues)
         if there:
-            return True
+            return None
         self._noted[waiter] = True
         comes_due = 0 <= due_ms <= timeout * 1000
-        if comes_due:
-            timeout = due_ms / 1000
         lists = [keys.wake(self._namespace, q) for q in queues]
         lists.append(keys.nudge(self._namespace, waiter))
-        with self._server.line(lists[0]) as line:
-            woken = self._block(line, lists, timeout, wake_fd)
-        return woken or comes_due
+        return _Blocking(waiter, lists, due_ms / 1000 if comes_due else timeout, comes_due)
 
     def _identity(self) -> str:
         """Of this process among all that block for work."""
@@ -80,12 +136,10 @@ class Waiting:
             self._made = pid, new_id()
         return self._made[1]
 
-    def _block(self, line: Line, lists: list[str], timeout: float, wake_fd: int) -> bool:
-        number = line.number
-        line.send("BLPOP", *lists, max(timeout, 0.001))
-        replied, interrupted = line.ready(timeout + GRACE_SECONDS, wake_fd)
+    def _block(self, line: Line, number: int, blocking: "_Blocking", wake_fd: int) -> bool:
+        replied, interrupted = line.ready(blocking.timeout + GRACE_SECONDS, wake_fd)
         if not replied and interrupted:
-            self._unblock(line, number, lists[0])
+            self._unblock(line, number, blocking.lists[0])
         return line.receive() is not None or interrupted
 
     def _unblock(self, line: Line, number: int, key: str) -> None:
@@ -120,6 +174,47 @@ class Waiting:
             return bool(self._run("watch", _ms(timeout + GRACE_SECONDS), *pairs))
 
         return self.on_channels(channels, changed, timeout, told=_ENDED if ended else None)
+
+    def for_end(
+        self, message_id: str, timeout: float, line_of: Callable[..., tuple[Any, ...]]
+    ) -> Any:
+        """Block until a message has ended: its record's string then.
+
+        True where it may have ended and is to be read; None where the time passed.
+        """
+        timeout = min(timeout, WAIT_SECONDS)
+        channel = keys.changed(self._namespace, message_id)
+        note = _ms(timeout + GRACE_SECONDS), message_id
+        listens = False
+        try:
+            with self._server.line(channel) as line:
+                # In this order, since one who listens may not ask. The server carries both out
+                # with nothing between them; should it ever not, we wait for a second in vain.
+                line.send_both(line_of("await", *note), ("SUBSCRIBE", channel))
+                try:
+                    packed = line.receive()
+                except rx.NoScriptError:
+                    packed = self._run("await", *note)
+                line.receive()
+                listens = True
+                if packed is None:
+                    packed = self._listen_for_end(line, timeout)
+                line.send("UNSUBSCRIBE")
+                line.unread = 1
+                return packed
+        except (rx.ConnectionError, OSError):
+            if not listens:
+                raise
+            return None  # the server was there: whether it still is, the next question tells
+
+    def _listen_for_end(self, line: Line, timeout: float) -> bytes | bool | None:
+        deadline = monotonic() + timeout
+        while (left := deadline - monotonic()) > 0 and line.ready(left)[0]:
+            kind, _, said = line.receive()
+            state, _, packed = said.partition(b" ") if kind == b"message" else (b"", b"", b"")
+            if state in _ENDED:
+                return packed or True
+        return None
 
     def on_channels(
         self,
@@ -156,7 +251,7 @@ class Waiting:
             replied, interrupted = line.ready(max(0.0, deadline - monotonic()), wake_fd)
             if replied:
                 kind, _, said = line.receive()
-                if kind == b"message" and (told is None or said in told):
+                if kind == b"message" and (told is None or said.partition(b" ")[0] in told):
                     return True
             if interrupted or monotonic() >= deadline:
                 return interrupted

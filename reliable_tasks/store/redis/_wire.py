@@ -34,6 +34,7 @@ __all__ = [
     "parse_claims",
     "parse_counts",
     "parse_enqueued",
+    "parse_exchange",
     "parse_info",
     "parse_locks",
     "parse_record",
@@ -41,6 +42,7 @@ __all__ = [
 
 PLACE_IN_QUEUE: Final = 2**44
 """A queue's score is priority times this, plus seq."""
+_APPLIED: Final = ord("1")
 _AT_ONCE: Final = 1000
 """How many plain messages go by one command."""
 
@@ -200,6 +202,19 @@ def _pointing_at(message_id: str, o: oc.Replaced) -> str:
     """The message whose ending is to become that of the replaced one; "" where none is."""
     edges = ((m.id, edge) for m in o.messages for edge in m.edges)
     return next((i for i, e in edges if e.on == On.MIRROR and e.child == message_id), "")
+
+
+def parse_exchange(reply: Sequence[Any]) -> v.Exchange:
+    """The reply of exchange.lua."""
+    verdicts, lost, due_ms = reply[:3]
+    return v.Exchange(
+        verdicts=tuple(
+            v.Verdict.COMMITTED if byte == _APPLIED else v.Verdict.STALE for byte in verdicts
+        ),
+        claims=parse_claims(reply, 3),
+        next_due_ms=due_ms or None,
+        lost=bool(lost),
+    )
 
 
 def parse_claims(reply: Sequence[Any], start: int = 0) -> tuple[v.Claim, ...]:

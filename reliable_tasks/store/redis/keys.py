@@ -33,10 +33,10 @@ the others as told here.
     wake:<queue>       list    markers for those who block; lapses in seconds
     watcher            string  who of them watches for what is due next; lapses
     nudge:<waiter>     list    a marker for that one; lapses in seconds
-    watched            string  there while somebody waits for a result; lapses in seconds
+    watched, awaited   string  there while somebody waits for a change, for an end; lapse in seconds
 
-Channels: `changed:<id>` tells the state of a message that has a new version, `entries` of a changed
-schedule.
+Channels: `changed:<id>` tells the state of a message that has a new version, and its record if it
+has ended and is not large; `entries` of a changed schedule.
 """
 
 from typing import Final

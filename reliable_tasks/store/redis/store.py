@@ -15,7 +15,6 @@ from ._readers import Readers
 
 __all__ = ["RedisStore"]
 
-APPLIED: Final = ord("1")
 STAGE_GONE: Final = [-1]
 
 
@@ -113,23 +112,38 @@ class RedisStore(Readers):
         self, session: str, commits: Sequence[v.Commit], want: v.Want | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work, in one round trip; never repeated by itself."""
-        reply = self._do(
-            "exchange",
-            session,
-            _wire.pack_commits(commits) if commits else b"",
-            "" if want is None else want.limit,
-            "" if want is None else self._waiting.back(),
-            *(() if want is None else want.queues),
-            again=False,
-        )
-        return v.Exchange(
-            verdicts=tuple(
-                v.Verdict.COMMITTED if byte == APPLIED else v.Verdict.STALE for byte in reply[0]
-            ),
-            claims=_wire.parse_claims(reply, 3),
-            next_due_ms=reply[2] or None,
-            lost=bool(reply[1]),
-        )
+        packed = _wire.pack_commits(commits) if commits else b""
+        waited = "" if want is None else self._waiting.back()
+        args = self._exchange_args(session, packed, want, waited)
+        return _wire.parse_exchange(self._do("exchange", *args, again=False))
+
+    @staticmethod
+    def _exchange_args(session: str, packed: bytes, want: v.Want | None, waited: str) -> list[Any]:
+        limit, queues = ("", ()) if want is None else (want.limit, want.queues)
+        return [session, packed, limit, waited, *queues]
+
+    def wait_then_claim(
+        self, session: str, want: v.Want, timeout: float, wake_fd: int = -1
+    ) -> v.Exchange:
+        """Block until work may be there, and claim it.
+
+        The claim is sent along with the wait, and so is made by what ends that: a lone message is
+        on its way to a worker before its producer knows that it is stored.
+        """
+
+        def claim(waiter: str) -> tuple[Any, ...]:
+            args = self._exchange_args(session, b"", want, waiter)
+            return self._line_of("exchange", self._now(), self.options.audit, *args)
+
+        reply = None
+        # A test's clock stands still in a command that waits; and what is to be durable is waited
+        # for after the claim.
+        if self._clock is None and self.options.durable in {None, "memory"}:
+            with translated(self.location):
+                reply = self._waiting.for_work_then(want.queues, timeout, wake_fd, claim)
+        else:
+            self.wait_for_work(want.queues, timeout, wake_fd)
+        return self.exchange(session, (), want) if reply is None else _wire.parse_exchange(reply)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds, for a worker whose reply was lost."""

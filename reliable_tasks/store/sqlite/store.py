@@ -264,6 +264,13 @@ class SqliteStore:
 
         return wait_until(look, timeout, wake_fd)
 
+    def wait_then_claim(
+        self, session: str, want: v.Want, timeout: float, wake_fd: int = -1
+    ) -> v.Exchange:
+        """Block until work may be there, and claim it."""
+        self.wait_for_work(want.queues, timeout, wake_fd)
+        return self.exchange(session, (), want)
+
     def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
         """Block until one of these messages has another version than the one seen, or has ended."""
 
@@ -275,6 +282,19 @@ class SqliteStore:
             return any(found.get(i, -1) != version for i, version in seen.items())
 
         return wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S))
+
+    def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
+        """Block until a message has ended, and read it."""
+        found: v.Record | None = None
+
+        def look() -> bool:
+            nonlocal found
+            (record,) = self.read([message_id])
+            found = record if record is not None and record.state in FINAL_STATES else None
+            return found is not None
+
+        wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S))
+        return found
 
     def wait_for_entries(self, timeout: float, wake_fd: int = -1) -> bool:
         """Block until an entry may have been changed by someone."""

@@ -1,7 +1,7 @@
--- Note that somebody waits for changes of messages, unless one has changed already.
+-- Note that somebody waits for messages to change or to end, unless one has already.
 -- KEYS[1] '{ns}:'
--- ARGV    how long the note lasts (ms), id, version seen (-1 = unknown; '' = any, its end is waited
---         for), ...
+-- ARGV    how long the note lasts (ms), id, version seen (-1 = unknown; '' = all of them are waited
+--         for to end), ...
 -- Returns 1 where one has another version than the one seen, or has ended; else 0.
 -- @include reading.lua
 
@@ -13,5 +13,6 @@ for index = 2, #ARGV, 2 do
   local seen = tonumber(ARGV[index + 1])
   if seen and c[2] ~= seen or not seen and FINAL[c[1]] then return 1 end
 end
-redis.call('SET', KEYS[1] .. 'watched', '1', 'PX', ARGV[1])
+local note = KEYS[1] .. (ARGV[3] == '' and 'awaited' or 'watched')
+redis.call('SET', note, '1', 'PX', ARGV[1])
 return 0

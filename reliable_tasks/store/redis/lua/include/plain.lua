@@ -10,6 +10,7 @@ local function keys_of(ids, first, last)
   return keys
 end
 
+-- Tell those who wait that the messages have changed, but not ended.
 local function tell(ids, state)
   if not is_watched() then return end
   for _, id in ipairs(ids) do publish(id, state) end

@@ -76,11 +76,11 @@ local function succeed(ids, fences, results, passing, first, last, verdicts, str
       size = size + 2
       local group = by_stamp[stamp]
       if not group then
-        group = { {}, {} }
+        group = { {}, {}, {} }
         by_stamp[stamp] = group
       end
       local number = #group[1]
-      group[1][number + 1] = id
+      group[1][number + 1], group[3][number + 1] = id, packed
       group[2][2 * number + 1], group[2][2 * number + 2] = ttl > 0 and now + ttl or '+inf', id
       verdicts[index], strings[index] = '1', packed
     end
@@ -96,6 +96,8 @@ local function write_succeeded(changes)
     redis.call('ZREM', prefix .. 'claims:' .. session, unpack(group[1]))
     redis.call('ZADD', prefix .. 'ended:succeeded', unpack(group[2]))
     count_in('running', queue, -#group[1])
-    tell(group[1], 'succeeded')
+    if is_awaited() then
+      for index, id in ipairs(group[1]) do publish(id, 'succeeded', group[3][index]) end
+    end
   end
 end

@@ -2,6 +2,7 @@
 -- @include call.lua
 
 local WAKE_MS = 5000 -- how long a marker lies on a list that nobody blocks on
+local TOLD = 8192
 local BY_ONE_CALL = 2000 -- values in one command; Lua's stack holds some 8000
 
 -- Change how many messages of a queue are in a state.
@@ -26,11 +27,18 @@ local function wake(queue, new)
   redis.call('PEXPIRE', list, WAKE_MS)
 end
 
--- Whether anybody waits for any message to change.
+-- Whether anybody waits for any message to change; or to end, which some wait for alone.
 local function is_watched() return redis.call('EXISTS', prefix .. 'watched') == 1 end
+local function is_awaited()
+  return redis.call('EXISTS', prefix .. 'watched', prefix .. 'awaited') > 0
+end
 
--- Tell those who wait for the message.
-local function publish(id, state) redis.call('PUBLISH', prefix .. 'changed:' .. id, state) end
+-- Tell those who wait for the message its state; and of one that has ended its string, if that is
+-- not long: in a cluster all nodes get it.
+local function publish(id, state, ended)
+  if ended and #ended <= TOLD then state = state .. ' ' .. ended end
+  redis.call('PUBLISH', prefix .. 'changed:' .. id, state)
+end
 
 -- The earliest instant at which something scheduled is due; false = nothing is.
 local function next_due()

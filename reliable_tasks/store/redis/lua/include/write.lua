@@ -144,8 +144,16 @@ local function flush()
   write_moves()
   if next(lock_table) or next(parking) then flush_locks() end
   for queue, new in pairs(moves.queued) do wake(queue, new) end
-  if list[1] and is_watched() then
-    for _, r in ipairs(list) do publish(r.id, r.c[STATE]) end
+  if list[1] then tell_all(list) end
+end
+
+-- Tell those who wait for these messages.
+local function tell_all(list)
+  local watched = is_watched()
+  if not watched and not is_awaited() then return end
+  for _, r in ipairs(list) do
+    local state = r.c[STATE]
+    if watched or FINAL[state] then publish(r.id, state, FINAL[state] and not r.deleted and r.packed) end
   end
 end
 
