@@ -23,7 +23,8 @@ class Item(Generic[T]):
         return home
 
     def __get__(self, sig: dict[str, Any], owner: object = None) -> T:
-        return self._home(sig).get(self._key)  # type: ignore[return-value]
+        home = self._home(sig) if self._path else sig
+        return home.get(self._key)  # type: ignore[return-value]
 
     def __set__(self, sig: dict[str, Any], value: T) -> None:
         self._home(sig)[self._key] = value

@@ -33,6 +33,7 @@ class Packer:
     def __init__(self, app: App, results: list[Any]) -> None:
         self._app = app
         self._results = results
+        self._size = app.settings.max_batch
         self._held: _Held = []
         self._publish = dict[str, Any]()
         self._sent: tuple[_Held, Future[Enqueued]] | None = None
@@ -55,7 +56,7 @@ class Packer:
         self._results.append(None)
         if publish:
             self._publish.update(publish)
-        if len(self._held) == self._app.settings.max_batch:
+        if len(self._held) == self._size:
             self._send()
 
     def flush(self) -> None:

@@ -95,8 +95,11 @@ def plan_of(
     Raises:
         ConfigError: a chain is empty, a chord has no body, or it is too large or nested too deep.
     """
-    given = _given(args, kwargs or {}, options or {}) if args or kwargs or options else _NOTHING
-    return _Planner().plan(sig, given)
+    if args or kwargs or options:
+        return _Planner().plan(sig, _given(args, kwargs or {}, options or {}))
+    if not sig.subtask_type and not sig.options:  # just a call, as most are: nothing to plan
+        return Call(ids.new_id(), False, sig.task, sig.args, sig.kwargs, {}, sig.immutable)
+    return _Planner().plan(sig, _NOTHING)
 
 
 def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> _Given:

@@ -50,7 +50,7 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
         trusted_s=settings.session_lease / 2,
     )
     pool = chosen(executor, store, board, slots, options.max_memory_per_child_kib)
-    pool.feed = Feed(consumer, store, session, pool.claims_came)
+    pool.feed = Feed(consumer, store, session, pool.claims_came, led=pool.leads)
     # TERM comes from the supervisor; Ctrl-C reaches the whole group, and is the supervisor's to
     # interpret. Draining takes a lock that the main thread may hold, so a thread does it.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=pool.feed.drain).start())

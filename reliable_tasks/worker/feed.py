@@ -1,7 +1,9 @@
 """The feed: carries a consumer's exchanges to the store, beside the running bodies.
 
 The consumer decides; this is the thread, the lock and the waiting around it. Bodies run in other
-threads (or on a loop), which take claims and hand back outcomes here.
+threads (or on a loop), which take claims and hand back outcomes here. Where one thread runs all
+bodies, it makes the exchanges itself while it has no body to run: a lone message then passes from
+the store to its body, and its outcome to the store, without a turn of another thread.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reliable_tasks import clock, events
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.base import Store
     from reliable_tasks.store.values import Claim, Exchange, Want
 
-    from .consumer import Consumer
+    from .consumer import Consumer, Request
 
 __all__ = ["Feed"]
 
@@ -29,6 +32,48 @@ _LONGEST_WAIT_S = 5.0
 _FIRST_BACKOFF_S = 0.05
 _LAST_BACKOFF_S = 2.0
 _RECONCILE_S = 15.0  # how long a claim may go unnoticed that nobody told us of
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to ask of the store: an exchange, perhaps after waiting for work; None: what is held."""
+
+    request: Request | None
+    waits: bool = False
+
+
+class _Bell:
+    """A thread's sleep, and the way to end it; all under the feed's lock but the sleep itself."""
+
+    def __init__(self) -> None:
+        self.wake_fd, self._ring_fd = os.pipe()
+        os.set_blocking(self.wake_fd, False)
+        os.set_blocking(self._ring_fd, False)
+        self._asleep = False
+
+    def set(self) -> None:
+        """From now on `ring` is to be heard."""
+        self._asleep = True
+
+    def ring(self) -> None:
+        """End the sleep, if there is one."""
+        if self._asleep:
+            self._asleep = False
+            os.write(self._ring_fd, b"!")
+
+    def clear(self) -> None:
+        """It is over, whoever ended it."""
+        self._asleep = False
+        try:
+            while os.read(self.wake_fd, 512):
+                pass
+        except BlockingIOError:
+            return  # empty, which is what it is read for
+
+    def close(self) -> None:
+        """Nobody will sleep any more."""
+        os.close(self.wake_fd)
+        os.close(self._ring_fd)
 
 
 class Feed:
@@ -39,6 +84,8 @@ class Feed:
         store: where it is exchanged.
         session: whose claims they are.
         on_claims: called after claims have come in, for pools that are not blocked in `take`.
+        led: whether the thread that runs the bodies, the only one then, makes exchanges itself
+            while it waits in `take`.
     """
 
     def __init__(
@@ -47,16 +94,19 @@ class Feed:
         store: Store,
         session: str,
         on_claims: Callable[[], object] | None = None,
+        *,
+        led: bool = False,
     ) -> None:
         self._consumer = consumer
         self._store = store
         self._session = session
         self._on_claims = on_claims
-        self._changed = threading.Condition()
-        self._wake_out, self._wake_in = os.pipe()
-        os.set_blocking(self._wake_out, False)
-        os.set_blocking(self._wake_in, False)
-        self._asleep = False
+        self._led = led
+        self._changed = threading.Condition(threading.Lock())
+        self._bells = self._my_bell, self._bodies_bell = _Bell(), _Bell()
+        self._takers = 0  # threads that wait for a claim
+        self._asking = False  # whether a thread waits for an answer of the store
+        self._trouble: StoreError | None = None  # what came instead of one, to a thread of bodies
         self._reconciled_at = clock.monotonic()
         self._thread = threading.Thread(target=self._pump, name="consumer", daemon=True)
 
@@ -67,8 +117,8 @@ class Feed:
     def join(self) -> None:
         """Wait until all is committed, once the consumer drains."""
         self._thread.join()
-        os.close(self._wake_out)
-        os.close(self._wake_in)
+        for bell in self._bells:
+            bell.close()
 
     # For the pool --------------------------------------------------------------------------------
 
@@ -81,15 +131,45 @@ class Feed:
         """`done`, and then `take`."""
         with self._changed:
             self._consumer.ended(claim, outcome, clock.monotonic())
-            self._poke()
-            return self._wait_for_next()
+            taken = self._next()
+            if taken is None and self._led:
+                return self._wait_for_next()
+            self._ring()
+            return self._wait_for_next() if taken is None else taken
 
     def _wait_for_next(self) -> Claim | None:
-        while (claim := self._next()) is None:
-            if self._consumer.draining and not self._consumer.waiting:
-                return None
-            self._changed.wait()
-        return claim
+        self._takers += 1
+        try:
+            while (claim := self._next()) is None:
+                if self.over:
+                    return None
+                if not self._led or self._asking or self._ails or not self._lead():
+                    self._changed.wait()
+            return claim
+        finally:
+            self._takers -= 1
+            if self.over:
+                self._my_bell.ring()  # what is left to be committed is that thread's to do
+
+    def _lead(self) -> bool:
+        """Make an exchange in the thread of the bodies; returns whether there was one to make."""
+        job = self._next_job(self._bodies_bell)
+        if job is None:
+            return False
+        self._asking = True
+        self._changed.release()
+        trouble = None
+        try:
+            self._ask(job, self._bodies_bell)
+        except StoreError as exc:
+            trouble = exc
+        finally:
+            self._changed.acquire()
+            self._asking = False
+            if trouble is not None:
+                self._trouble = trouble
+                self._my_bell.ring()
+        return True
 
     def try_take(self) -> Claim | None:
         """The next claim to run, if there is one now."""
@@ -99,14 +179,14 @@ class Feed:
     def _next(self) -> Claim | None:
         claim = self._consumer.next_claim(clock.monotonic())
         if claim is not None and self._consumer.waiting:
-            self._poke()  # from now on it counts how long the others wait
+            self._ring()  # from now on it counts how long the others wait
         return claim
 
     def done(self, claim: Claim, outcome: Outcome) -> None:
         """An attempt has come to an outcome; it is committed as soon as the store listens."""
         with self._changed:
             self._consumer.ended(claim, outcome, clock.monotonic())
-            self._poke()
+            self._ring()
 
     @property
     def over(self) -> bool:
@@ -118,13 +198,17 @@ class Feed:
         with self._changed:
             self._consumer.drain()
             self._changed.notify_all()
-            self._poke()
+            self._ring()
 
-    def _poke(self) -> None:
-        """Wake the consumer's thread if it waits. Called under the lock."""
-        if self._asleep:
-            self._asleep = False
-            os.write(self._wake_in, b"!")
+    def _ring(self) -> None:
+        """Wake who waits for the store or for something to ask it. Called under the lock."""
+        for bell in self._bells:
+            bell.ring()
+
+    @property
+    def _ails(self) -> bool:
+        """Whether the store failed us last: the consumer's thread sees to that, with patience."""
+        return self._trouble is not None or self._consumer.uncertain
 
     # The consumer's thread -----------------------------------------------------------------------
 
@@ -139,6 +223,7 @@ class Feed:
             except StoreError as exc:
                 # Whatever ails the store, outcomes are kept and said again until it listens.
                 with self._changed:
+                    self._trouble = None
                     self._consumer.failed()
                 if not backoff_s:
                     events.emit("store.unavailable", store=self._store.location, error=str(exc))
@@ -147,69 +232,85 @@ class Feed:
         self._tell_pool()
 
     def _turn(self) -> None:
-        consumer = self._consumer
-        if consumer.uncertain or clock.monotonic() - self._reconciled_at >= _RECONCILE_S:
-            # The second, because a request that was given up for lost may reach the store after we
-            # have asked what it did, and make claims then.
+        """Ask the store for what is next, or sleep until there is something to ask."""
+        with self._changed:
+            if self._trouble is not None:
+                raise self._trouble
+            others = self._asking or (self._led and self._takers and not self._ails)
+            job = None if others else self._next_job(self._my_bell)
+            if job is not None:
+                self._asking = True
+            elif self._consumer.finished:
+                return
+            else:
+                self._my_bell.set()
+                rest_s = self._rest_s()
+        if job is None:
+            select.select([self._my_bell.wake_fd], [], [], rest_s)
+            with self._changed:
+                self._my_bell.clear()
+            return
+        try:
+            self._ask(job, self._my_bell)
+        finally:
+            with self._changed:
+                self._asking = False
+                if self._led:
+                    self._changed.notify_all()
+
+    def _rest_s(self) -> float:
+        """How long there will be nothing to ask, if no body ends and nobody rings."""
+        overdue_at = self._consumer.overdue_at()
+        if overdue_at is None:
+            return _LONGEST_WAIT_S
+        return max(0.0, min(_LONGEST_WAIT_S, overdue_at - clock.monotonic()))
+
+    # In whichever thread -------------------------------------------------------------------------
+
+    def _next_job(self, bell: _Bell) -> _Job | None:
+        """What to ask of the store now; None for nothing. Called under the lock."""
+        consumer, now = self._consumer, clock.monotonic()
+        if consumer.uncertain or now - self._reconciled_at >= _RECONCILE_S:
+            return _Job(None)
+        request, waits = consumer.request(now), False
+        if request is None and consumer.starved(now):
+            consumer.woken()  # asked before there is work, to be answered when there is
+            request = consumer.request(now)
+            waits = request is not None and not request.commits
+        if waits:
+            bell.set()
+        return None if request is None else _Job(request, waits)
+
+    def _ask(self, job: _Job, bell: _Bell) -> None:
+        request = job.request
+        if request is None:
+            # Not just once, because a request that was given up for lost may reach the store after
+            # we have asked what it did, and make claims then.
             held = self._store.held(self._session)
             self._reconciled_at = clock.monotonic()
             with self._changed:
-                consumer.reconcile(held)
+                self._consumer.reconcile(held)
             self._tell_pool()
             return
-        with self._changed:
-            now = clock.monotonic()
-            request, waits = consumer.request(now), False
-            if request is None and consumer.starved(now):
-                consumer.woken()  # asked before there is work, to be answered when there is
-                request = consumer.request(now)
-                waits = request is not None and not request.commits
-            self._asleep = waits or (request is None and not consumer.finished)
-            overdue_at = consumer.overdue_at()
-        if request is None:
-            if not consumer.finished:
-                self._rest(overdue_at)
-            return
-        if waits and request.want is not None:
-            reply = self._wait_then_claim(request.want)
+        if job.waits and request.want is not None:
+            reply = self._wait_then_claim(request.want, bell)
         else:
             reply = self._store.exchange(self._session, request.commits, request.want)
         with self._changed:
-            stale = consumer.replied(reply)
+            stale = self._consumer.replied(reply)
         for commit in stale:
             events.emit("attempt.stale", id=commit.id, fence=commit.fence)
         if reply.claims or reply.lost:
             self._tell_pool()
 
-    def _wait_then_claim(self, want: Want) -> Exchange:
-        """Wait for work, or for a body to end, and claim."""
+    def _wait_then_claim(self, want: Want, bell: _Bell) -> Exchange:
+        """Wait for work, or for the bell, and claim."""
         timeout = min(_LONGEST_WAIT_S, self._consumer.patience_s)
         try:
-            return self._store.wait_then_claim(self._session, want, timeout, self._wake_out)
+            return self._store.wait_then_claim(self._session, want, timeout, bell.wake_fd)
         finally:
-            self._awake()
-
-    def _rest(self, overdue_at: float | None) -> None:
-        """Wait for a body to end, or for claims to become overdue."""
-        timeout = _LONGEST_WAIT_S
-        if overdue_at is not None:
-            timeout = max(0.0, min(timeout, overdue_at - clock.monotonic()))
-        try:
-            select.select([self._wake_out], [], [], timeout)
-        finally:
-            self._awake()
-
-    def _awake(self) -> None:
-        with self._changed:
-            self._asleep = False
-            self._drain_pipe()
-
-    def _drain_pipe(self) -> None:
-        try:
-            while os.read(self._wake_out, 512):
-                pass
-        except BlockingIOError:
-            return  # empty, which is what it is read for
+            with self._changed:
+                bell.clear()
 
     def _tell_pool(self) -> None:
         with self._changed:

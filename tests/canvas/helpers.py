@@ -28,7 +28,7 @@ class Stuck(AssertionError):
 
 
 class DrivenStore:
-    """A store whose `wait` lets the bench's worker work."""
+    """A store whose waits let the bench's worker work."""
 
     def __init__(self, inner: Any, work: Callable[[], bool]) -> None:
         self.inner = inner
@@ -51,6 +51,13 @@ class DrivenStore:
         if not self._work():
             raise Stuck(f"{list(seen)} never end")
         return True
+
+    def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
+        (record,) = self.inner.read([message_id])
+        if record is not None and record.state in FINAL_STATES:
+            return cast("v.Record", record)
+        self.wait({message_id: -1}, timeout)
+        return None
 
 
 class Bench:

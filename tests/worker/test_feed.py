@@ -46,6 +46,13 @@ class Flaky:
         return reply
 
 
+@pytest.fixture(params=[False, True], ids=["beside", "led"])
+def led(request: pytest.FixtureRequest) -> bool:
+    """Whether the thread that takes makes exchanges itself."""
+    is_led: bool = request.param
+    return is_led
+
+
 @pytest.fixture
 def store() -> Iterator[Any]:
     opened = SqliteStore(None, v.StoreOptions())
@@ -54,8 +61,8 @@ def store() -> Iterator[Any]:
     opened.close()
 
 
-def feed_of(store: Any, slots: int = 1, **options: Any) -> Feed:
-    feed = Feed(Consumer(QUEUES, slots, **options), store, "s")
+def feed_of(store: Any, led: bool, **options: Any) -> Feed:
+    feed = Feed(Consumer(QUEUES, **options), store, "s", led=led)
     feed.start()
     return feed
 
@@ -70,8 +77,8 @@ def state(store: Any, message_id: str) -> State:
     return found
 
 
-def test_it_brings_claims_and_commits_outcomes(store: Any) -> None:
-    feed = feed_of(store)
+def test_it_brings_claims_and_commits_outcomes(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
     put(store, "a", "b")
     for expected in ("a", "b"):
         claim = feed.take()
@@ -83,8 +90,8 @@ def test_it_brings_claims_and_commits_outcomes(store: Any) -> None:
     assert [state(store, i) for i in "ab"] == [State.SUCCEEDED] * 2
 
 
-def test_what_comes_later_wakes_it(store: Any) -> None:
-    feed = feed_of(store)
+def test_what_comes_later_wakes_it(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
     taken: list[Any] = []
     taker = threading.Thread(target=lambda: taken.append(feed.take()))
     taker.start()
@@ -96,8 +103,8 @@ def test_what_comes_later_wakes_it(store: Any) -> None:
     feed.join()
 
 
-def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any) -> None:
-    feed = feed_of(store)
+def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
     taken: list[Any] = []
     taker = threading.Thread(target=lambda: taken.append(feed.take()))
     taker.start()
@@ -108,8 +115,8 @@ def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any) -> 
     feed.join()
 
 
-def test_draining_gives_back_what_waits(store: Any) -> None:
-    feed = feed_of(store, ahead_s=1.0)
+def test_draining_gives_back_what_waits(store: Any, led: bool) -> None:
+    feed = feed_of(store, led, ahead_s=1.0)
     put(store, "first")
     first = feed.take()
     assert first is not None
@@ -124,14 +131,18 @@ def test_draining_gives_back_what_waits(store: Any) -> None:
     assert state(store, running.id) == State.SUCCEEDED
 
 
-def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(store: Any) -> None:
-    feed = feed_of(store, ahead_s=0.05)
+def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(
+    store: Any, led: bool
+) -> None:
+    feed = feed_of(store, led, ahead_s=0.05)
     put(store, "first")
     first = feed.take()
     assert first is not None
     feed.done(first, DONE)
     put(store, "a", "b", "c")
-    eventually(lambda: state(store, "c") == State.RUNNING and feed._asleep, "all are claimed")
+    eventually(
+        lambda: state(store, "c") == State.RUNNING and feed._my_bell._asleep, "all are claimed"
+    )
     began, running = time.monotonic(), feed.try_take()
     assert running is not None
     eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
@@ -141,14 +152,14 @@ def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(st
     feed.join()
 
 
-def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any) -> None:
+def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bool) -> None:
     told: list[str] = []
     end = events.subscribe(
         lambda event, _: told.append(event), "store.unavailable", "store.recovered"
     )
     names = [str(n) for n in range(20)]
     put(store, *names)
-    feed = feed_of(store)
+    feed = feed_of(store, led)
     ran = []
     for n in range(20):
         if n % 5 == 0:
@@ -166,8 +177,8 @@ def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any) -> None
     assert "store.recovered" in told
 
 
-def test_a_session_that_has_lapsed_ends_the_feed(store: Any) -> None:
-    feed = feed_of(store)
+def test_a_session_that_has_lapsed_ends_the_feed(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
     store.close_session("s")
     put(store, "a")
     assert feed.take() is None

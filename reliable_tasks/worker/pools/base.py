@@ -61,6 +61,9 @@ class Pool:
     many_processes: ClassVar[bool] = True
     """Whether concurrency means processes; otherwise it means slots in one process."""
 
+    leads: ClassVar[bool] = False
+    """Whether one thread runs all bodies and, while there is none, talks to the store itself."""
+
     feed: Feed
 
     def __init__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import resource
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import clock
 from reliable_tasks.errors import SoftTimeLimitExceeded
@@ -38,6 +38,8 @@ async def limited(started: Started) -> Any:
 
 class PreforkPool(Pool):
     """Runs bodies in the main thread."""
+
+    leads: ClassVar[bool] = True
 
     _runner: asyncio.Runner | None = None
     _soft_at = 0.0  # when the soft limit of the body that runs right now passes; 0.0 for none
