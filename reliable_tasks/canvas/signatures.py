@@ -80,7 +80,7 @@ class Signature(dict[str, Any]):
             task=name,
             args=calls.call_args(args),
             kwargs=dict(kwargs or {}),
-            options=_clean({**(options or {}), **ex} if ex else options or {}),
+            options=_clean({**(options or {}), **ex}) if options or ex else {},
             subtask_type=subtask_type,
             immutable=bool(immutable),
         )
@@ -345,8 +345,6 @@ class Signature(dict[str, Any]):
 
 def _clean(options: Mapping[str, Any], app: App | None = None) -> dict[str, Any]:
     """Options without those that are not given, callbacks as lists of signatures."""
-    if not options:
-        return {}
     clean = {name: value for name, value in options.items() if value is not None}
     for name in ("link", "link_error"):
         if name in clean:

@@ -127,6 +127,7 @@ def test_a_claim_waits_on_a_server_that_forgets_its_scripts(
     waiter = threading.Thread(target=lambda: told.append(store.wait_then_claim("s", want, 5.0)))
     waiter.start()
     eventually(lambda: "BLPOP" in proxy.seen, "it waits")
+    assert "exchange" in proxy.seen, "and has asked already"
     store._command("SCRIPT", "FLUSH")
     put(store, "a")
     waiter.join(10)
@@ -142,6 +143,23 @@ def test_an_end_is_told_by_a_server_that_forgets_its_scripts(store: RedisStore) 
     record = store.read_ended("a", 1.0)
     assert record is not None
     assert record.state == State.REVOKED
+
+
+def test_an_end_is_told_at_once(store: RedisStore) -> None:
+    put(store, "a")
+    (claim,) = store.exchange("s", (), v.Want(queues=QUEUES, limit=1)).claims
+    told: list[v.Record | None] = []
+    waiter = threading.Thread(target=lambda: told.append(store.read_ended("a", 5.0)))
+    waiter.start()
+    eventually(lambda: bool(store._command("EXISTS", f"{store._key}awaited")), "it waits")
+    begun = time.monotonic()
+    done = v.Commit(id="a", fence=claim.fence, outcome=oc.Succeeded(result=b"1"))
+    store.exchange("s", (done,), None)
+    waiter.join(10)
+    assert time.monotonic() - begun < 0.5
+    (record,) = told
+    assert record is not None
+    assert record.result == b"1"
 
 
 def test_who_listens_for_an_end_when_the_server_goes_asks_again(

@@ -55,7 +55,7 @@ def led(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def store() -> Iterator[Any]:
-    opened = SqliteStore(None, v.StoreOptions())
+    opened = SqliteStore(None, v.StoreOptions(audit="all"))
     opened.open_session(v.SessionInfo(id="s", worker="w@h", queues=QUEUES), 60_000)
     yield Flaky(opened)
     opened.close()
@@ -184,3 +184,19 @@ def test_a_session_that_has_lapsed_ends_the_feed(store: Any, led: bool) -> None:
     assert feed.take() is None
     feed.join()
     assert state(store, "a") == State.QUEUED
+
+
+def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, led: bool) -> None:
+    """An answer is believed from the question on, so none is waited for until it is too old."""
+    feed = feed_of(store, led, trusted_s=0.4)
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker.start()
+    taker.join(1.0)
+    put(store, "late")
+    taker.join(10)
+    feed.done(taken[0], DONE)
+    feed.drain()
+    feed.join()
+    told = [row.event for row in store.audit(v.AuditQuery(id="late"))]
+    assert told == ["enqueued", "started", "succeeded"]

@@ -27,9 +27,12 @@ local function store_plain(ids, heads, rests, groups, belongs)
   for number, group in ipairs(groups) do
     redis.call('ZADD', prefix .. 'q:' .. group[1], unpack(scores[number]))
     count_in('queued', group[1], #stored[number])
-    wake(group[1], #stored[number])
+    -- Mostly nobody listens, which one question tells.
+    if redis.call('EXISTS', prefix .. 'idle:' .. group[1], prefix .. 'watched') > 0 then
+      wake(group[1], #stored[number])
+      tell(stored[number], 'queued')
+    end
   end
-  tell(ids, 'queued')
   if audit_all then audit_stored(ids, strings) end
   return true
 end
