@@ -12,7 +12,7 @@ from property_tests.agreement import machine_of
 from tests.store.factories import FACTORIES
 
 PROFILES = {
-    "ci": settings(max_examples=100, stateful_step_count=30),
+    "ci": settings(max_examples=60, stateful_step_count=30),
     "long": settings(max_examples=5000, stateful_step_count=50),
 }
 PROFILE = settings(

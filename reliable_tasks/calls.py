@@ -185,13 +185,13 @@ _COMPARABLE = frozenset({str, int})
 _MOST_COMMONS = 1000
 
 
-def _common(app: App, name: str, options: dict[str, Any]) -> Common:
+def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) -> Common:
     """What is common to calls with these options: found again where they are what they last were.
 
     Only text and whole numbers are compared: what is equal may still be of another type (1, True),
     and a dictionary may be changed by its owner between two calls.
     """
-    settings, lasting = app.settings, all(type(x) in _COMPARABLE for x in options.values())
+    lasting = all(type(x) in _COMPARABLE for x in options.values())
     known = app.commons.get(name)
     if lasting and known is not None and known.holds(settings, options):
         return known
@@ -256,12 +256,13 @@ def build_message(
     """
     if options:
         _check_options(options)
+    settings = app.settings
     merged = dict(task.call_defaults) if task else {}
-    if app.settings.task_routes:
+    if settings.task_routes:
         merged.update(app.route(name))
     merged.update({k: x for k, x in options.items() if x is not None})
     own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
-    common = _common(app, name, merged)
+    common = _common(app, settings, name, merged)
     once, packed = None, common.packed
     if keyed and task is not None and task.once_options is not None:
         once = once_lock(task, args, kwargs, own.get("once"))

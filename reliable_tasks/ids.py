@@ -25,7 +25,7 @@ _os.register_at_fork(after_in_child=_reseed)
 def new_id() -> str:
     """A new id for a message, a session or a group."""
     # `uuid.UUID` would give the same text in several times the time.
-    digits = f"{_generator.getrandbits(128) & _FREE | _VERSION_4:032x}"
+    digits = (_generator.getrandbits(128) & _FREE | _VERSION_4).to_bytes(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

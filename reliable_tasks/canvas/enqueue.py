@@ -62,7 +62,7 @@ def _planned(
     kwargs: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> tuple[Plan, dict[str, Any]]:
-    if not options and not sig.options:
+    if not options and not sig["options"]:
         return plan_of(sig, args, kwargs), {}
     from .signatures import _clean  # noqa: PLC0415 - which imports this module in turn
 

@@ -97,8 +97,9 @@ def plan_of(
     """
     if args or kwargs or options:
         return _Planner().plan(sig, _given(args, kwargs or {}, options or {}))
-    if not sig.subtask_type and not sig.options:  # just a call, as most are: nothing to plan
-        return Call(ids.new_id(), False, sig.task, sig.args, sig.kwargs, {}, sig.immutable)
+    if not sig["subtask_type"] and not sig["options"]:  # just a call, as most are
+        call = sig["task"], sig["args"], sig["kwargs"]
+        return Call(ids.new_id(), False, *call, {}, sig["immutable"])
     return _Planner().plan(sig, _NOTHING)
 
 
