@@ -10,7 +10,7 @@ from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery, Batch, ReceiptKind, StoreOptions
 from tests.fakes import FakeClock
 from tests.store.conftest import Opener
-from tests.store.driver import Driver, message
+from tests.store.driver import Driver, message, once
 from tests.store.factories import Factory
 
 
@@ -162,3 +162,16 @@ def test_the_store_tells_its_clock_and_options(factory: Factory) -> None:
         assert store.options.max_batch == 7
         assert store.location
         assert store.guarantees()
+
+
+def test_an_id_that_is_refused_and_then_stored_in_one_batch_is_there(drive: Driver) -> None:
+    """The first takes the place of one that has ended, before it is refused."""
+    drive.put_one("again")
+    drive.run(oc.Succeeded(result=b"1"))
+    drive.put_one("holder", once=once())
+    refused, stored = drive.put(
+        message("again", once=once(), token="new"), message("again", token="newer")
+    )
+    assert (refused.kind, stored.kind) == (ReceiptKind.DUPLICATE, ReceiptKind.CREATED)
+    assert drive.record("again").state == State.QUEUED
+    assert [c.id for c in drive.claim(9)] == ["holder", "again"]

@@ -7,6 +7,18 @@ local MESSAGES_BY_ONE_CALL = 1000
 -- longer than the queued one, but for the stamp
 local GOES_ON, BEFORE_STAMP, LONGER = 14, 23, 10
 
+-- The string of a message that is queued, once it is claimed.
+local function claimed_string(packed, fence, stamp)
+  local place_of_p, ttl = struct.unpack('>I4I8', packed, 2)
+  local head = struct.pack('>BI8I4I8I2', IS_CLAIMED, fence, place_of_p + LONGER + #stamp, ttl, #stamp)
+  return head .. stamp .. string.sub(packed, GOES_ON)
+end
+
+-- The string of one that is claimed, once it has succeeded; `result` is false where it is not kept.
+local function succeeded_string(packed, place_of_p, ended, result)
+  return (result and '\3' or '\4') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
+end
+
 -- Claim at most `limit` messages of a queue for a session. Adds to `reply` what a worker gets: id,
 -- string, payload if it lies apart, inputs if there are any; and to `others` the records of those
 -- that are not plain, by where their string belongs in `reply`. Returns how many it claimed.
@@ -26,9 +38,7 @@ local function claim_from(queue, session, limit, reply, others)
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
       if packed and string.byte(packed) == IS_QUEUED then
-        local place_of_p, ttl = struct.unpack('>I4I8', packed, 2)
-        packed = struct.pack('>BI8I4I8I2', IS_CLAIMED, fence, place_of_p + LONGER + #stamp, ttl, #stamp)
-          .. stamp .. string.sub(packed, GOES_ON)
+        packed = claimed_string(packed, fence, stamp)
         plain[number + 1] = id
         strings[2 * number + 1], strings[2 * number + 2] = keys[index], packed
         scores[2 * number + 1], scores[2 * number + 2] = fence, id
@@ -70,8 +80,7 @@ local function succeed(ids, fences, results, passing, first, last, verdicts, str
     if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence then
       local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
       local stamp = string.sub(packed, BEFORE_STAMP + 1, BEFORE_STAMP + length)
-      packed = (keep and '\3' or '\4')
-        .. string.sub(packed, 2, place_of_p - 1) .. ended .. (keep and results[index] or '')
+      packed = succeeded_string(packed, place_of_p, ended, keep and results[index])
       changed[size + 1], changed[size + 2] = keys[offset], packed
       size = size + 2
       local group = by_stamp[stamp]

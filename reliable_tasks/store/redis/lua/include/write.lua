@@ -117,10 +117,11 @@ local function write_records(list)
       end
     end
   end
+  -- These first: one that went may have been stored anew in the same batch.
+  for _, key in ipairs(gone) do redis.call('DEL', key) end
   for first = 1, #pairs_, BY_ONE_CALL do
     redis.call('MSET', unpack(pairs_, first, math.min(first + BY_ONE_CALL - 1, #pairs_)))
   end
-  for _, key in ipairs(gone) do redis.call('DEL', key) end
 end
 
 local function write_moves()
