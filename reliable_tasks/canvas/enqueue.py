@@ -91,8 +91,6 @@ def _lone_message(call: Call, app: App) -> Message:
 
 
 def _options_of(call: Call) -> dict[str, Any]:
-    if not call.options and not call.given_id:
-        return {}
     options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
     return {**options, "task_id": call.id} if call.given_id else options
 

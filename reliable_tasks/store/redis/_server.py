@@ -169,9 +169,9 @@ class Line:
         """Send a command."""
         self._connection.send_command(*args, check_health=False)
 
-    def send_both(self, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
-        """Send two commands at once: the second is carried out when the first is over."""
-        packed = self._connection.pack_commands((first, second))
+    def send_all(self, *commands: tuple[Any, ...]) -> None:
+        """Send commands at once: each is carried out when the one before it is over."""
+        packed = self._connection.pack_commands(commands)
         self._connection.send_packed_command(packed, check_health=False)
 
     def receive(self) -> Any:

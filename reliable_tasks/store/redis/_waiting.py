@@ -79,9 +79,7 @@ class Waiting:
         if blocking is None:
             return True
         with self._server.line(blocking.lists[0]) as line:
-            number = line.number
-            line.send(*blocking.command)
-            return self._block(line, number, blocking, wake_fd) or blocking.comes_due
+            return self._block(line, blocking, wake_fd) or blocking.comes_due
 
     def for_work_then(
         self,
@@ -106,9 +104,7 @@ class Waiting:
         if blocking is None:
             return None
         with self._server.line(blocking.lists[0]) as line:
-            number = line.number
-            line.send_both(blocking.command, then(blocking.waiter))
-            self._block(line, number, blocking, wake_fd)
+            self._block(line, blocking, wake_fd, then(blocking.waiter))
             try:
                 reply = line.receive()
             except rx.NoScriptError:
@@ -136,7 +132,11 @@ class Waiting:
             self._made = pid, new_id()
         return self._made[1]
 
-    def _block(self, line: Line, number: int, blocking: "_Blocking", wake_fd: int) -> bool:
+    def _block(
+        self, line: Line, blocking: "_Blocking", wake_fd: int, *then: tuple[Any, ...]
+    ) -> bool:
+        number = line.number  # asked for before: who is blocked answers nothing
+        line.send_all(blocking.command, *then)
         replied, interrupted = line.ready(blocking.timeout + GRACE_SECONDS, wake_fd)
         if not replied and interrupted:
             self._unblock(line, number, blocking.lists[0])
@@ -190,7 +190,7 @@ class Waiting:
             with self._server.line(channel) as line:
                 # In this order, since one who listens may not ask. The server carries both out
                 # with nothing between them; should it ever not, we wait for a second in vain.
-                line.send_both(line_of("await", *note), ("SUBSCRIBE", channel))
+                line.send_all(line_of("await", *note), ("SUBSCRIBE", channel))
                 try:
                     packed = line.receive()
                 except rx.NoScriptError:
@@ -198,7 +198,8 @@ class Waiting:
                 line.receive()
                 listens = True
                 if packed is None:
-                    packed = self._listen_for_end(line, timeout)
+                    said, _ = self._listen(line, timeout, -1, _ENDED)
+                    packed = said and (said.partition(b" ")[2] or True)
                 line.send("UNSUBSCRIBE")
                 line.unread = 1
                 return packed
@@ -206,15 +207,6 @@ class Waiting:
             if not listens:
                 raise
             return None  # the server was there: whether it still is, the next question tells
-
-    def _listen_for_end(self, line: Line, timeout: float) -> bytes | bool | None:
-        deadline = monotonic() + timeout
-        while (left := deadline - monotonic()) > 0 and line.ready(left)[0]:
-            kind, _, said = line.receive()
-            state, _, packed = said.partition(b" ") if kind == b"message" else (b"", b"", b"")
-            if state in _ENDED:
-                return packed or True
-        return None
 
     def on_channels(
         self,
@@ -239,22 +231,25 @@ class Waiting:
             line.send("SUBSCRIBE", *channels)
             for _ in channels:
                 line.receive()
-            there = changed() or self._listen(line, timeout, wake_fd, told)
+            there = changed() or self._listen(line, timeout, wake_fd, told) != (None, False)
             line.send("UNSUBSCRIBE")
             line.unread = len(channels)
             return there
 
     @staticmethod
-    def _listen(line: Line, timeout: float, wake_fd: int, told: frozenset[bytes] | None) -> bool:
+    def _listen(
+        line: Line, timeout: float, wake_fd: int, told: frozenset[bytes] | None
+    ) -> tuple[bytes | None, bool]:
+        """Wait for what is to be told: what was said, and whether `wake_fd` ended the waiting."""
         deadline = monotonic() + timeout
         while True:
             replied, interrupted = line.ready(max(0.0, deadline - monotonic()), wake_fd)
             if replied:
                 kind, _, said = line.receive()
                 if kind == b"message" and (told is None or said.partition(b" ")[0] in told):
-                    return True
+                    return said, False
             if interrupted or monotonic() >= deadline:
-                return interrupted
+                return None, interrupted
 
 
 def _ms(seconds: float) -> int:

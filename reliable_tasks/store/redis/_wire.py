@@ -40,9 +40,9 @@ __all__ = [
     "parse_record",
 ]
 
-PLACE_IN_QUEUE: Final = 2**44
-"""A queue's score is priority times this, plus seq."""
 _APPLIED: Final = ord("1")
+_LONGEST_HEAD: Final = 5
+"""Of a string in msgpack."""
 _AT_ONCE: Final = 1000
 """How many plain messages go by one command."""
 
@@ -59,21 +59,23 @@ def pack_plain(messages: Sequence[Message]) -> bytes | None:
     """As `store_plain` in lua/include/plain_storing.lua takes them; None where one is not plain."""
     if not 0 < len({m.id for m in messages}) == len(messages) <= _AT_ONCE:
         return None
+    if not all(map(_is_plain, messages)):
+        return None
     groups: dict[tuple[str, int], int] = {}
     heads: list[Any] = []
     rests: list[Any] = []
     belongs: list[int] = []
     for m in messages:
-        payload = bytes(text(m.payload))
-        if not _starts_at_once(m) or m.edges or len(payload) > INLINE:
-            return None
-        head, rest = plain_record(m.queue, m.result_ttl_ms, _static(m), payload)
+        head, rest = plain_record(m.queue, m.result_ttl_ms, _static(m), bytes(text(m.payload)))
         heads.append(text(head))
         rests.append(text(rest))
         belongs.append(groups.setdefault((m.queue, m.priority), len(groups) + 1))
-    named = [(queue, priority * PLACE_IN_QUEUE) for queue, priority in groups]
     ids = [m.id for m in messages]
-    return pack((ids, heads, rests, named, len(named) > 1 and belongs))
+    return pack((ids, heads, rests, list(groups), len(groups) > 1 and belongs))
+
+
+def _is_plain(m: Message) -> bool:
+    return _starts_at_once(m) and not m.edges and len(m.payload) + _LONGEST_HEAD <= INLINE
 
 
 def _starts_at_once(m: Message) -> bool:
@@ -218,7 +220,7 @@ def parse_exchange(reply: Sequence[Any]) -> v.Exchange:
 
 
 def parse_claims(reply: Sequence[Any], start: int = 0) -> tuple[v.Claim, ...]:
-    """Claims as reply_claim in lua/include/claims.lua gives them."""
+    """Claims as fill_in in lua/include/claims.lua gives them."""
     return tuple(_claim(*row) for row in by(reply, 4, start))
 
 

@@ -4,8 +4,6 @@
 -- Returns the record; nothing where there is none or it has not ended.
 -- @include reading.lua
 
-local FINAL = { succeeded = true, failed = true, revoked = true }
-
 local packed = read_records({ ARGV[2] })[1]
 if packed and FINAL[unfold(packed)[1]] then return packed end
 redis.call('SET', KEYS[1] .. 'awaited', '1', 'PX', ARGV[1])

@@ -3,7 +3,7 @@
 -- ARGV    now, audit mode, rows (msgpack, see `store` in storing.lua; '' = all are plain),
 --         stage ('' = none), seal ('1'), the stage's deadline in ms from now, limit of the opening,
 --         a message that is in the stage ('' = none is known),
---         plain messages (msgpack, see `store_plain` in plain.lua)
+--         plain messages (msgpack, see `store_plain` in plain_storing.lua)
 -- Returns {-1} where that one is gone, else {held, then index, kind, holder, countdown_ms for each message not simply created}.
 -- @include telling.lua
 -- @include layout.lua
@@ -18,8 +18,7 @@ local function rows_of(ids, heads, rests, groups, belongs)
     local group = groups[belongs and belongs[index] or 1]
     local c, rest = unfold(heads[index] .. struct.pack('>I8I8', 0, 0) .. rests[index])
     local m, p = string.sub(rest, 1, -c[SIZE_OF_P] - 1), string.sub(rest, -c[SIZE_OF_P])
-    local priority = group[2] / PLACE_IN_QUEUE
-    rows[index] = { id, m, p, false, group[1], priority, c[RESULT_TTL], true }
+    rows[index] = { id, m, p, false, group[1], group[2], c[RESULT_TTL], true }
   end
   return rows
 end

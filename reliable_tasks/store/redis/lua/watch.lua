@@ -5,8 +5,6 @@
 -- Returns 1 where one has another version than the one seen, or has ended; else 0.
 -- @include reading.lua
 
-local FINAL = { succeeded = true, failed = true, revoked = true }
-
 for index = 2, #ARGV, 2 do
   local packed = read_records({ ARGV[index] })[1]
   local c = packed and unfold(packed) or { 'unknown', -1 }

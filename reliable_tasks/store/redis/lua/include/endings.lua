@@ -16,7 +16,7 @@ local function queue_at(r, due, keep_place)
     set_state(r, 'scheduled')
     return
   end
-  if not keep_place or r.c[SEQ] == 0 then r.c[SEQ] = next_number('seq') end
+  if not keep_place or r.c[SEQ] == 0 then r.c[SEQ] = next_seq() end
   set_state(r, 'queued')
 end
 

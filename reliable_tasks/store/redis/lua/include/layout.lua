@@ -22,3 +22,5 @@ local DUE, EXPIRES, FIRST, STARTED, ENDED, QUEUE, RESULT_TTL = 13, 14, 15, 16, 1
 local EXTRAS, RESULT, SIZE_OF_P = 20, 21, 22
 -- first bytes
 local IS_QUEUED, IS_CLAIMED, IS_SUCCEEDED, IS_SILENT, IS_ARRAY = 1, 2, 3, 4, 147
+
+local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq

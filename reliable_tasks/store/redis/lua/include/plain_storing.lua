@@ -7,7 +7,7 @@ local function audit_stored(ids, strings)
 end
 
 -- Store messages: ids, heads, rests, each message as \1 head seq enqueued, of which seq and enqueued
--- are put in here, and \147 c m p; groups {queue, what its scores start from}, and in which of them
+-- are put in here, and \147 c m p; groups {queue, priority}, and in which of them
 -- each is (false = all in the first). Returns whether nothing was at the keys of all of them; where
 -- something was, nothing is stored.
 local function store_plain(ids, heads, rests, groups, belongs)
@@ -20,7 +20,7 @@ local function store_plain(ids, heads, rests, groups, belongs)
     local of_group, size = scores[number], #stored[number]
     strings[2 * index - 1] = start .. id
     strings[2 * index] = heads[index] .. struct.pack('>I8', seq + index) .. enqueued .. rests[index]
-    of_group[2 * size + 1], of_group[2 * size + 2] = groups[number][2] + seq + index, id
+    of_group[2 * size + 1], of_group[2 * size + 2] = groups[number][2] * PLACE_IN_QUEUE + seq + index, id
     stored[number][size + 1] = id
   end
   if redis.call('MSETNX', unpack(strings)) == 0 then return false end

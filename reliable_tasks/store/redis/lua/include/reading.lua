@@ -1,11 +1,6 @@
 -- Records as they lie there, for scripts that change nothing.
 -- @include unfolding.lua
 
-local function is_record(packed)
-  local kind = string.byte(packed) or 0
-  return kind == IS_ARRAY or kind >= IS_QUEUED and kind <= IS_SILENT
-end
-
 -- The strings of some records; false where there is none, or somebody else's value.
 local function read_records(ids)
   local found = {}

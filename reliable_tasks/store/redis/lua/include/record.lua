@@ -22,9 +22,6 @@ local CHILD, ON, SLOT = 1, 2, 3
 -- A message that is just one call, as most are, has no x: all that costs time hangs on it.
 local NO_EXTRAS = {}
 
-local FINAL = { succeeded = true, failed = true, revoked = true }
-local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq
-
 local APART = '\195'
 local INLINE = 1024
 
@@ -32,20 +29,18 @@ local records = {} -- id -> record; false = there is none
 local foreign = {} -- ids whose key is taken by something that is no record
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
-local reserve = 1 -- how many numbers of a counter are likely to be needed
-local last_number, numbers_left = {}, {}
+local reserve = 1 -- how many numbers are likely to be needed
+local last_seq, seqs_left = 0, 0
 
 local function put_off(...) later[#later + 1] = { ... } end
 
--- The next number of the counter {ns}:<name>. Those that are reserved and not used are left out.
-local function next_number(name)
-  local left = numbers_left[name] or 0
-  if left == 0 then
-    left = reserve
-    last_number[name] = redis.call('INCRBY', prefix .. name, left)
+-- The next number of the counter {ns}:seq. Those that are reserved and not used are left out.
+local function next_seq()
+  if seqs_left == 0 then
+    last_seq, seqs_left = redis.call('INCRBY', prefix .. 'seq', reserve), reserve
   end
-  numbers_left[name] = left - 1
-  return last_number[name] - left + 1
+  seqs_left = seqs_left - 1
+  return last_seq - seqs_left
 end
 
 -- The unpacked m of a record.

@@ -75,7 +75,7 @@ end
 local function extras(m, edges, stage)
   local x = {}
   if m[WAITS] > 0 then x.waits = m[WAITS] end
-  if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_number('seq') end
+  if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_seq() end
   x.once, x.edges, x.stage = m[ONCE] or nil, edges or nil, stage
   return next(x) and x or NO_EXTRAS
 end

@@ -1,12 +1,20 @@
 -- What a record's string says.
 -- @include layout.lua
 
+local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
+
+-- Whether a string is one of those that layout.lua tells of.
+local function is_record(packed)
+  local kind = string.byte(packed) or 0
+  return kind == IS_ARRAY or kind >= IS_QUEUED and kind <= IS_SILENT
+end
 
 -- @rare
 
 -- Of a record's string c, and m and p as they lie there; nothing where it is no record's.
 local function unfold(packed)
+  if not is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
   if kind == IS_ARRAY then
@@ -14,11 +22,9 @@ local function unfold(packed)
     return c, string.sub(packed, offset + 1)
   elseif kind == IS_QUEUED then
     place_of_p, _, first = struct.unpack('>I4I8', packed, first)
-  elseif kind and kind <= IS_SILENT and kind > IS_QUEUED then
+  else
     fence, place_of_p, _, size, first = struct.unpack('>I8I4I8I2', packed, first)
     first = first + size
-  else
-    return nil
   end
   seq, enqueued, offset = struct.unpack('>I8I8', packed, first)
   offset, c = cmsgpack.unpack_one(packed, offset)
