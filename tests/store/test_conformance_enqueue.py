@@ -175,3 +175,11 @@ def test_an_id_that_is_refused_and_then_stored_in_one_batch_is_there(drive: Driv
     assert (refused.kind, stored.kind) == (ReceiptKind.DUPLICATE, ReceiptKind.CREATED)
     assert drive.record("again").state == State.QUEUED
     assert [c.id for c in drive.claim(9)] == ["holder", "again"]
+
+
+def test_a_batch_larger_than_any_one_command_is_stored(open_driver: Opener) -> None:
+    drive = open_driver(max_batch=5000)
+    receipts = drive.put(*(message(f"m{n}") for n in range(4500)))
+    assert {r.kind for r in receipts} == {ReceiptKind.CREATED}
+    assert drive.store.counts().queues == {"celery": {"queued": 4500}}
+    assert [c.id for c in drive.claim(2)] == ["m0", "m1"]

@@ -171,9 +171,12 @@ def test_who_listens_for_an_end_when_the_server_goes_asks_again(
     waiter = threading.Thread(target=lambda: told.append(store.read_ended("a", 5.0)))
     waiter.start()
     eventually(lambda: bool(store._command("EXISTS", f"{store._key}awaited")), "it waits")
+    proxy.refuse()
     proxy.reset_all()
     waiter.join(10)
     assert told == [None]
+    with pytest.raises(errors.StoreUnavailable):
+        store.read_ended("a", 5.0)
 
 
 def test_claims_made_by_a_request_that_was_overtaken_are_found_and_run(

@@ -34,8 +34,13 @@ class Flaky:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.losses = 0
+        self.away = threading.Event()
+        self.refused = 0
 
     def __getattr__(self, name: str) -> Any:
+        if self.away.is_set() and name in {"held", "wait_then_claim"}:
+            self.refused += 1
+            raise StoreUnavailable("nobody there")
         return getattr(self._store, name)
 
     def exchange(self, *args: Any) -> v.Exchange:
@@ -200,3 +205,23 @@ def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, led:
     feed.join()
     told = [row.event for row in store.audit(v.AuditQuery(id="late"))]
     assert told == ["enqueued", "started", "succeeded"]
+
+
+def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    put(store, "first")
+    first = feed.take()
+    assert first is not None
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.done_then_take(first, DONE)))
+    store.away.set()
+    taker.start()
+    eventually(lambda: store.refused >= 4, "it is asked again")
+    assert store.refused < 10
+    store.away.clear()
+    put(store, "second")
+    taker.join(10)
+    assert [c.id for c in taken] == ["second"]
+    feed.done(taken[0], DONE)
+    feed.drain()
+    feed.join()
