@@ -14,6 +14,7 @@ from reliable_tasks.message import State
 from reliable_tasks.outcome import Succeeded
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.worker import feed as feeds
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.feed import Feed
 from tests.locks.waiting import eventually
@@ -225,3 +226,66 @@ def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, led: bool
     feed.done(taken[0], DONE)
     feed.drain()
     feed.join()
+
+
+def test_the_last_outcome_is_committed_at_once(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    put(store, "last")
+    last = feed.take()
+    assert last is not None
+    feed.drain()
+    eventually(lambda: feed._my_bell._asleep, "the consumer's thread has nothing to do")
+    began = time.monotonic()
+    assert feed.done_then_take(last, DONE) is None
+    feed.join()
+    assert time.monotonic() - began < 2
+    assert state(store, "last") == State.SUCCEEDED
+
+
+class Alone:
+    """A store that notices when two threads ask it at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked = threading.Lock()
+        self.met = False
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+        if name not in {"exchange", "held", "wait_then_claim"}:
+            return verb
+
+        def asked(*args: Any) -> Any:
+            if not self._asked.acquire(blocking=False):
+                self.met = True
+                return verb(*args)
+            try:
+                return verb(*args)
+            finally:
+                self._asked.release()
+
+        return asked
+
+
+def test_what_is_held_is_not_asked_for_beside_an_exchange(
+    store: Any, led: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer would be older than the claims that the exchange brings, and let go of them."""
+    monkeypatch.setattr(feeds, "_RECONCILE_S", 0.02)
+    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 0.05)
+    alone = Alone(store)
+    feed = feed_of(alone, led)
+    put(store, "0")
+    claim = feed.take()
+    assert claim is not None
+    for n in range(1, 12):
+        late = threading.Timer(0.2, put, (store, str(n)))
+        late.start()
+        claim = feed.done_then_take(claim, DONE)
+        assert claim is not None
+        assert claim.id == str(n)
+        late.join()
+    feed.drain()
+    feed.done(claim, DONE)
+    feed.join()
+    assert not alone.met

@@ -6,8 +6,9 @@
 -- INLINE bytes lies apart, in {ns}:p:<id>, so that it is not copied at each step; p is true then,
 -- and false once the payload is not needed.
 --
--- On the way of a plain message (one call, nothing hangs on it: no extras, no expiry, a payload that
--- lies within) not even c is touched. What happens to it is put before the array, or at its end:
+-- On the way of a plain message (one call, nothing hangs on it: no extras, of which one that expires
+-- has `born`, and a payload that lies within) not even c is touched. What happens to it is put
+-- before the array, or at its end:
 --   \1 head seq enqueued \147 c m p                        queued
 --   \2 fence head size stamp seq enqueued \147 c m p       claimed
 --   \3 fence head size stamp seq enqueued \147 c m ended result    succeeded; \4: no result is kept
