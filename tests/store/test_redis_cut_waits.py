@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from reliable_tasks import errors
@@ -16,6 +17,7 @@ from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.worker import feed as feeds
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.feed import Feed
+from tests.fakes import FakeClock
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of
 from tests.locks.waiting import eventually
@@ -132,6 +134,28 @@ def test_a_claim_waits_on_a_server_that_forgets_its_scripts(
     put(store, "a")
     waiter.join(10)
     assert [c.id for c in told[0].claims] == ["a"]
+
+
+@pytest.mark.parametrize("durable", [None, "fsync"])
+def test_a_claim_is_not_sent_along_where_it_could_not_be_timed_or_made_durable(
+    proxy: Proxy, durable: str | None
+) -> None:
+    clock = None if durable else FakeClock()
+    options = v.StoreOptions()
+    with contextlib.closing(RedisStore(proxy.url, options, clock)) as store:
+        store.options = msgspec.structs.replace(options, durable=durable)
+        want = v.Want(queues=QUEUES, limit=1)
+        waiter = threading.Thread(target=_claims_or_fails, args=(store, want))
+        waiter.start()
+        eventually(lambda: "BLPOP" in proxy.seen, "it waits")
+        assert "exchange" not in proxy.seen
+        waiter.join(10)
+    assert durable or "exchange" in proxy.seen
+
+
+def _claims_or_fails(store: RedisStore, want: v.Want) -> None:
+    with contextlib.suppress(errors.StoreError):  # no append-only file here
+        store.wait_then_claim("s", want, 0.5)
 
 
 def test_an_end_is_told_by_a_server_that_forgets_its_scripts(store: RedisStore) -> None:
