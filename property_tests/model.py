@@ -12,7 +12,7 @@ import msgspec
 
 from property_tests.model_core import BURIAL_TRIES, Core
 from property_tests.model_moves import HELD_UNTIL
-from property_tests.model_tables import Ev, Rec
+from property_tests.model_tables import Ev, Rec, is_dead
 from reliable_tasks.message import FINAL_STATES, On, State
 from reliable_tasks.store import values as v
 
@@ -122,7 +122,7 @@ class Model(Core):
         r = self.recs.get(message_id)
         if r is None:
             return v.Replayed(id=message_id, done="unknown")
-        if not _is_dead(r):
+        if not is_dead(r):
             return v.Replayed(id=message_id, done="not dead")
         if r.once and r.once.scope in HELD_UNTIL:
             if not self._take(r.once.key, r, r.once.timeout_ms):
@@ -156,7 +156,7 @@ class Model(Core):
         final = [self.recs[i] for i in dict.fromkeys(ids) if i in self.recs]
         final = [r for r in final if r.state in FINAL_STATES]
         for r in final:
-            if _is_dead(r):
+            if is_dead(r):
                 self._audit(Ev.DROPPED, r)
             self._delete(r)
         return len(final)
@@ -224,7 +224,7 @@ class Model(Core):
             if r.state not in FINAL_STATES:
                 at = queues.setdefault(r.m.queue, {})
                 at[r.state] = at.get(r.state, 0) + 1
-        dead = sum(_is_dead(r) for r in self.recs.values())
+        dead = sum(is_dead(r) for r in self.recs.values())
         return v.Counts(queues=queues, states=states, dead=dead)
 
     def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
@@ -286,6 +286,7 @@ class Model(Core):
         old = self.entry_table.get(entry.name)
         if old is None or old.paused or old.version != entry.version or old.next_ms != expected_ms:
             return None
+        done = self.enqueue(batch)
         self.entry_table[entry.name] = msgspec.structs.replace(
             old,
             next_ms=entry.next_ms,
@@ -294,7 +295,6 @@ class Model(Core):
             runs=entry.runs,
             missed=entry.missed,
         )
-        done = self.enqueue(batch)
         for m in batch.messages:
             self._audit_id(Ev.FIRED, m.id, m.task)
         return done
@@ -378,17 +378,12 @@ class Model(Core):
             self._free(r.once.key, r.m.id)
 
 
-def _is_dead(r: Rec) -> bool:
-    """A dead letter: it failed by itself, and can be replayed."""
-    return r.state == State.FAILED and r.reason not in {"parent", "mirror"}
-
-
 def _matches(r: Rec, query: v.MessageQuery) -> bool:
     return (
         query.state in {None, r.state}
         and query.queue in {None, r.m.queue}
         and query.task in {None, r.m.task}
-        and (not query.dead or _is_dead(r))
+        and (not query.dead or is_dead(r))
         and query.root_id in {None, r.m.root_id}
         and query.session in {None, r.session}
     )

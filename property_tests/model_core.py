@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from property_tests.model_moves import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Moves
-from property_tests.model_tables import Ev, Rec, Stage
+from property_tests.model_tables import Ev, Rec, Stage, is_dead
 from reliable_tasks import errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.message import FINAL_STATES, Message, State
@@ -53,12 +53,15 @@ class Core(Moves):
                 return v.Receipt(
                     id=m.id, kind=v.ReceiptKind.DUPLICATE, holder=m.id, countdown_ms=self._left(old)
                 )
-            del self.recs[m.id]
         r = Rec(m, m.once, list(m.edges), m.waits, self.clock(), payload=m.payload, stage=stage)
         r.expires = m.expires_ms
         refused = self._refuse(r)
         if refused is not None:
             return refused
+        if old is not None:
+            if is_dead(old):
+                self._audit(Ev.DROPPED, old, b'{"reason":"enqueued again"}')
+            del self.recs[m.id]
         self.recs[m.id] = r
         self._audit(Ev.ENQUEUED, r)
         if stage is not None:

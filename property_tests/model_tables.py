@@ -75,6 +75,11 @@ class Stage:
     sealed: bool = False
 
 
+def is_dead(r: Rec) -> bool:
+    """A dead letter: it failed by itself, and can be replayed."""
+    return r.state == State.FAILED and r.reason not in {"parent", "mirror"}
+
+
 class Tables:
     """What the model remembers."""
 

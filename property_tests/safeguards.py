@@ -242,6 +242,12 @@ _OF_SQLITE = (
         "an id and token are stored once", "_enqueue:store_message", "old.token == m.token", "False"
     ),
     _sqlite("the audit row of a claim", "_exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
+    _sqlite(
+        "a refused message leaves what has its id alone",
+        "_enqueue:store_message",
+        "return refused",
+        "return refused if old is None else work.delete(old) or refused",
+    ),
 )
 
 
@@ -267,6 +273,11 @@ _OF_REDIS = (
     _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
     _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
     _redis("the audit row of a claim", "audit('started', r)"),
+    _redis(
+        "a refused message leaves what has its id alone",
+        "refuse(id, m, row[3])\n  if refused then",
+        "refuse(id, m, row[3])\n  if refused then if old then forget(old) end",
+    ),
     _redis(
         "the audit row of a plain claim",
         "if audit_all then general().audit_packed('started', id, packed) end",

@@ -164,8 +164,31 @@ def test_the_store_tells_its_clock_and_options(factory: Factory) -> None:
         assert store.guarantees()
 
 
+@pytest.mark.parametrize("policy", ["raise", "return", "replace", "rerun"])
+@pytest.mark.parametrize(
+    "ending", [oc.Failed(failure=b"f"), oc.Succeeded(result=b"r"), oc.Ignored()], ids=repr
+)
+def test_a_refused_message_leaves_what_has_its_id_alone(
+    drive: Driver, policy: str, ending: oc.Outcome
+) -> None:
+    drive.put_one("a", token="t", payload=b"old")
+    drive.run(ending)
+    drive.put_one("holder", once=once(on_conflict=policy))
+    before, told = drive.record("a", full=True), drive.events("a")
+    receipt = drive.put_one("a", token="other", once=once(on_conflict=policy))
+    assert receipt.holder == "holder"
+    assert (drive.record("a", full=True), drive.events("a")) == (before, told)
+    assert drive.put_one("a", token="t").kind == ReceiptKind.CREATED  # the same call, repeated
+
+
+def test_a_dead_letter_that_gives_way_to_a_new_message_is_told_of(drive: Driver) -> None:
+    drive.put_one("a", token="t")
+    drive.run(oc.Failed())
+    drive.put_one("a", token="other")
+    assert drive.events("a") == ["enqueued", "started", "failed", "dropped", "enqueued"]
+
+
 def test_an_id_that_is_refused_and_then_stored_in_one_batch_is_there(drive: Driver) -> None:
-    """The first takes the place of one that has ended, before it is refused."""
     drive.put_one("again")
     drive.run(oc.Succeeded(result=b"1"))
     drive.put_one("holder", once=once())

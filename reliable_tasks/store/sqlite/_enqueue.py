@@ -8,7 +8,7 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.base import STAGE_DROPPED
 
 from ._moves import HELD_UNTIL, Moves
-from ._record import FIRST_FINAL, RUNNING, Rec, new_rec, once_of
+from ._record import DEAD, FIRST_FINAL, RUNNING, Rec, new_rec, once_of
 from ._statements import load
 
 __all__ = ["check", "enqueue", "open_stage", "store_message"]
@@ -21,6 +21,8 @@ STAGE_MEMBERS: Final = load("stage_members")
 STAGE_MEMBERS_DELETE: Final = load("stage_members_delete")
 STAGE_MEMBERS_COUNT: Final = load("stage_members_count")
 PARKED_FIRST: Final = load("parked_first")
+
+AGAIN: Final = b'{"reason":"enqueued again"}'
 
 Ev = v.AuditEvent
 Kind = v.ReceiptKind
@@ -73,11 +75,12 @@ def store_message(work: Moves, m: Message, stage: int | None) -> v.Receipt:
         if old.state < FIRST_FINAL:
             work.audit(Ev.DUPLICATE, old)
             return v.Receipt(id=m.id, kind=Kind.DUPLICATE, holder=m.id, countdown_ms=work.left(old))
-        work.delete(old)
     if m.once is not None:
         refused = _refuse(work, m)
         if refused is not None:
             return refused
+    if old is not None:
+        _give_way(work, old)
     r = new_rec(m, work.next_seq(), work.now, stage)
     work.add(r)
     work.audit(Ev.ENQUEUED, r)
@@ -117,6 +120,13 @@ def _overwrite(work: Moves, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receip
     r.version += 1
     work.audit(Ev.REPLACED if kind == Kind.REPLACED else Ev.RERUN, r)
     return v.Receipt(id=m.id, kind=kind, holder=r.id)
+
+
+def _give_way(work: Moves, old: Rec) -> None:
+    """A record that has ended makes room for a new message with its id."""
+    if old.state == DEAD:
+        work.audit(Ev.DROPPED, old, AGAIN)
+    work.delete(old)
 
 
 def _receipt_again(r: Rec) -> v.Receipt:

@@ -53,6 +53,7 @@ end
 
 -- Take the place of a record that has ended.
 local function succeed(r, old)
+  if is_dead(old.c[STATE], old.c[REASON]) then audit('dropped', old, '{"reason":"enqueued again"}') end
   forget_inputs(old)
   forget_steps(old)
   forget_payload(old)
@@ -109,10 +110,7 @@ local function store(row, stage)
     return nil
   end
   local refused = m and m[ONCE] and refuse(id, m, row[3])
-  if refused then
-    if old then forget(old) end
-    return refused
-  end
+  if refused then return refused end
   local r = new_record(row, m, stage)
   if old then succeed(r, old) end
   if #row[3] > INLINE then set_payload(r, row[3]) end
