@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from . import _config_values as kinds
-from ._config_url import masked
+from ._config_masks import masked
 from ._config_values import Kind
 from .errors import ConfigError
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from ._config_masks import shown
 from ._config_names import known_names, resolve
 from ._config_settings import described
-from ._config_url import shown
 from .errors import ConfigError, suggest
 
 __all__ = ["candidates", "import_object", "items", "one_spelling", "pairs"]

@@ -1,52 +1,55 @@
 """The URL of the store: what is accepted, what it means, and how it is shown."""
 
-import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from ._config_masks import mask_url
 from .errors import ConfigError, suggest
 
-__all__ = [
-    "SUPPORTED",
-    "StoreUrl",
-    "check_backend",
-    "mask_url",
-    "masked",
-    "parse_store_url",
-    "shown",
-]
+__all__ = ["SCHEMES", "SUPPORTED", "StoreUrl", "parse_store_url", "wrong_url"]
 
 SUPPORTED = (
     "sqlite:///file.db, sqlite:// (in memory), redis://host:port/db, rediss:// (TLS), "
     "unix:///socket (also redis+socket), sentinel://host:port;sentinel://host:port (also "
-    "redis+sentinel), valkey:// and valkeys://"
+    "redis+sentinel), redis+cluster://host:port (also redis://…?cluster=yes), and valkey in the "
+    "place of redis"
 )
 
-_SCHEMES: dict[str, str] = {
-    "sqlite": "sqlite",
-    "redis": "redis",
-    "rediss": "rediss",
-    "valkey": "redis",
-    "valkeys": "rediss",
-    "redis+valkey": "redis",
-    "unix": "unix",
-    "redis+socket": "unix",
-    "valkey+socket": "unix",
-    "sentinel": "sentinel",
-    "redis+sentinel": "sentinel",
-    "redis-sentinel": "sentinel",
-    "valkey+sentinel": "sentinel",
+Scheme = Literal["sqlite", "redis", "rediss", "unix", "sentinel", "cluster"]
+
+SCHEMES: dict[str, tuple[Scheme, bool]] = {
+    "sqlite": ("sqlite", False),
+    "redis": ("redis", False),
+    "rediss": ("rediss", True),
+    "valkey": ("redis", False),
+    "valkeys": ("rediss", True),
+    "redis+valkey": ("redis", False),
+    "unix": ("unix", False),
+    "redis+socket": ("unix", False),
+    "valkey+socket": ("unix", False),
+    "redis+unix": ("unix", False),
+    "valkey+unix": ("unix", False),
+    "sentinel": ("sentinel", False),
+    "redis+sentinel": ("sentinel", False),
+    "redis-sentinel": ("sentinel", False),
+    "valkey+sentinel": ("sentinel", False),
+    "rediss+sentinel": ("sentinel", True),
+    "valkeys+sentinel": ("sentinel", True),
+    "redis+cluster": ("cluster", False),
+    "valkey+cluster": ("cluster", False),
+    "rediss+cluster": ("cluster", True),
+    "valkeys+cluster": ("cluster", True),
 }
+"""Every scheme that is understood, for settings and stores alike: its meaning, and whether TLS."""
 _PORT = 6379
 _SENTINEL_PORT = 26379
 _LAST_PORT = 65535
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"", "0", "false", "no", "off"})
 _SQLITE_OPTIONS = ("busy_timeout", "synchronous")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_SECRET = re.compile(r"(?i)pass(word|wd)?$|secret|token")
-_SECRET_OPTION = re.compile(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +57,11 @@ class StoreUrl:
     """What a store's URL says. Its `repr` covers the password.
 
     Attributes:
-        scheme: "sqlite", "redis", "rediss" (TLS), "unix" (a socket) or "sentinel".
-        url: the URL in the spelling that redis-py reads (for Sentinel, as it was given).
+        scheme: "sqlite", "redis", "rediss" (TLS), "unix" (a socket), "sentinel" or "cluster".
+        url: the URL in its plainest spelling (for Sentinel, as it was given).
         path: the database file or the socket; None for a store in memory and for hosts.
-        hosts: host and port of the server, or of each Sentinel.
+        hosts: host and port of the server, or of each Sentinel or node that is named.
+        tls: whether connections are encrypted.
         db: number of the Redis database.
         service: name of the master that Sentinels are asked for.
         username: name to log in with.
@@ -67,10 +71,11 @@ class StoreUrl:
         options: Redis: the further options of the query, as they were given.
     """
 
-    scheme: Literal["sqlite", "redis", "rediss", "unix", "sentinel"]
+    scheme: Scheme
     url: str = field(repr=False)
     path: str | None = None
     hosts: tuple[tuple[str, int], ...] = ()
+    tls: bool = False
     db: int = 0
     service: str | None = None
     username: str | None = None
@@ -89,44 +94,29 @@ class StoreUrl:
         """Whether it names a SQLite store that lives in this process only."""
         return self.scheme == "sqlite" and self.path is None
 
+    @property
+    def location(self) -> str:
+        """Where a server is, for messages: nothing of a login, and no options."""
+        if self.path is not None:
+            return f"unix://{self.path}?db={self.db}"
+        hosts = ",".join(_place(host, port) for host, port in self.hosts)
+        secure = "rediss" if self.tls else "redis"
+        if self.scheme == "sentinel":
+            return f"{secure}+sentinel://{hosts}/{self.service or ''}/{self.db}"
+        if self.scheme == "cluster":
+            return f"{secure}+cluster://{hosts}"
+        return f"{secure}://{hosts}/{self.db}"
 
-def mask_url(url: str) -> str:
-    """Return `url` with passwords covered by `***`.
 
-    What is not a URL is covered on the safe side: everything that might be a password goes.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url
-    login, at, place = rest.rpartition("@")
-    if at and ":" in login:
-        rest = f"{login.partition(':')[0]}:***@{place}"
-    return _SECRET_OPTION.sub(r"\1***", f"{scheme}{separator}{rest}")
-
-
-def masked(value: object, key: str = "") -> object:
-    """Return `value` as it may be shown: with the secrets in URLs and mappings covered."""
-    if isinstance(value, str):
-        if value and _SECRET.search(key):
-            return "***"
-        return mask_url(value) if "@" in value or "://" in value else value
-    if isinstance(value, Mapping):
-        return {k: masked(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return (
-            type(value)([masked(v, key) for v in value]) if type(value) in {list, tuple} else value
+def wrong_url(name: str, url: str, remedy: str) -> ConfigError:
+    """The error for a URL that is not valid, which tells nothing of its login."""
+    if "@" in url.partition("?")[2]:
+        # It may be the one behind a password: then no part of the URL is what it seems, and what
+        # the remedy would quote may be a part of the secret.
+        remedy = (
+            "percent-encode what is special in the user and password before the @: ? is %3F, "
+            "/ is %2F, # is %23, @ is %40, : is %3A (urllib.parse.quote(…, safe='') does it)"
         )
-    return value
-
-
-def shown(value: object, key: str = "") -> str:
-    """Return the `repr` of `value` for a message, with secrets covered and of a bounded length."""
-    text = repr(masked(value, key))
-    limit = 200
-    return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-def _wrong(name: str, url: str, remedy: str) -> ConfigError:
     return ConfigError(f"{name}={mask_url(url)!r}: {remedy}")
 
 
@@ -149,22 +139,28 @@ def parse_store_url(
         ConfigError: another kind of URL, or a part of it is not valid.
     """
     given, separator, rest = url.partition("://")
-    scheme = _SCHEMES.get(given.lower())
+    scheme, tls = SCHEMES.get(given.lower(), (None, False))
     if not separator or scheme is None:
-        near = suggest(given.lower(), _SCHEMES)
-        raise _wrong(
+        near = suggest(given.lower(), SCHEMES)
+        raise wrong_url(
             name, url, f"this kind of store is not supported{near}; supported: {SUPPORTED}"
         )
     body, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
+    if any("@" in option for option in options):
+        raise wrong_url(name, url, "")
     if scheme == "sqlite":
         return _sqlite(name, url, body, options)
     if scheme == "unix":
         return _socket(name, url, body, options)
+    if scheme in {"redis", "rediss"} and _says_cluster(name, url, options):
+        scheme = "cluster"
+    if scheme == "cluster":
+        return _cluster(name, url, body, options, tls)
     if scheme == "sentinel":
-        found = _sentinel(name, url, body, options, service)
+        found = _sentinel(name, url, body, options, service, tls)
         if need_service and found.service is None:
-            raise _wrong(
+            raise wrong_url(
                 name,
                 url,
                 "name the master: sentinel://host:port/NAME/0, or "
@@ -172,7 +168,11 @@ def parse_store_url(
             )
         return found
     if ";" in body or "," in body.rpartition("@")[2]:
-        raise _wrong(name, url, "several servers are understood for Sentinel only; give one")
+        raise wrong_url(
+            name,
+            url,
+            "several servers are understood for Sentinel only, and for a cluster; give one",
+        )
     return _server(name, url, "rediss" if scheme == "rediss" else "redis", body, options)
 
 
@@ -183,13 +183,13 @@ def _sqlite(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl
     for option in options:
         if option not in _SQLITE_OPTIONS:
             near = suggest(option, _SQLITE_OPTIONS)
-            raise _wrong(name, url, f"{option!r} is not an option of a SQLite store{near}")
+            raise wrong_url(name, url, f"{option!r} is not an option of a SQLite store{near}")
     busy = options.get("busy_timeout")
     if busy is not None and not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", busy):
-        raise _wrong(name, url, "busy_timeout is a number of seconds")
+        raise wrong_url(name, url, "busy_timeout is a number of seconds")
     synchronous = options.get("synchronous", "FULL").upper()
     if synchronous not in {"FULL", "NORMAL"}:
-        raise _wrong(name, url, "synchronous is FULL or NORMAL")
+        raise wrong_url(name, url, "synchronous is FULL or NORMAL")
     return StoreUrl(
         scheme="sqlite",
         url=url,
@@ -206,10 +206,10 @@ def _file(name: str, url: str, body: str) -> str | None:
         remedy = (
             f"write sqlite:///{body} for a file in the working directory, sqlite:////… for another"
         )
-        raise _wrong(name, url, remedy)
+        raise wrong_url(name, url, remedy)
     path = unquote(body[1:])
     if not path or path.endswith("/") or "\0" in path:
-        raise _wrong(name, url, "name a file: sqlite:///file.db; sqlite:// is a store in memory")
+        raise wrong_url(name, url, "name a file: sqlite:///file.db; sqlite:// is a store in memory")
     return path
 
 
@@ -225,17 +225,19 @@ def _login(body: str) -> tuple[str | None, str | None, str]:
 
 def _database(name: str, url: str, text: str) -> int:
     if not re.fullmatch(r"\d{0,5}", text):
-        raise _wrong(name, url, f"the database is a number, not {text!r}")
+        raise wrong_url(name, url, f"the database is a number, not {text!r}")
     return int(text or 0)
 
 
 def _host(name: str, url: str, place: str, port: int) -> tuple[str, int]:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{0,5}))?", place)
     if match is None:
-        raise _wrong(name, url, f"{place!r} is not a host and port, write host:{port}")
+        # What follows the colon may be a password whose @ is missing.
+        remedy = f"{place.partition(':')[0]}:*** is not a host and port, write host:{port}"
+        raise wrong_url(name, url, remedy)
     number = int(match[2] or port)
     if not 0 < number <= _LAST_PORT:
-        raise _wrong(name, url, f"port {number} is not between 1 and {_LAST_PORT}")
+        raise wrong_url(name, url, f"port {number} is not between 1 and {_LAST_PORT}")
     return match[1].strip("[]") or "localhost", number
 
 
@@ -255,13 +257,47 @@ def _server(
     host, port = _host(name, url, where, _PORT)
     db = _database(name, url, path.strip("/") or options.pop("db", ""))
     options = _checked(options)
-    shown_host = f"[{host}]" if ":" in host else host
     query = f"?{urlencode(options)}" if options else ""
+    place = _place(host, port)
     return StoreUrl(
         scheme=scheme,
-        url=f"{scheme}://{_credentials(user, password)}{shown_host}:{port}/{db}{query}",
+        url=f"{scheme}://{_credentials(user, password)}{place}/{db}{query}",
         hosts=((host, port),),
+        tls=scheme == "rediss",
         db=db,
+        username=user,
+        password=password,
+        options=options,
+    )
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _says_cluster(name: str, url: str, options: dict[str, str]) -> bool:
+    word = options.pop("cluster", "").lower()
+    if word not in _YES | _NO:
+        raise wrong_url(name, url, "cluster is yes or no")
+    return word in _YES
+
+
+def _cluster(name: str, url: str, body: str, options: dict[str, str], tls: bool) -> StoreUrl:
+    """Read `redis+cluster://h:p,h:p`: some of the nodes, which tell of the others."""
+    user, password, place = _login(body)
+    where, _, path = place.partition("/")
+    hosts = tuple(dict.fromkeys(_host(name, url, host, _PORT) for host in where.split(",")))
+    if _database(name, url, path.strip("/") or options.pop("db", "")):
+        raise wrong_url(name, url, "a cluster has the database 0 only; leave the number out")
+    options = _checked(options)
+    nodes = ",".join(_place(host, port) for host, port in hosts)
+    scheme = "rediss+cluster" if tls else "redis+cluster"
+    query = f"?{urlencode(options)}" if options else ""
+    return StoreUrl(
+        scheme="cluster",
+        url=f"{scheme}://{_credentials(user, password)}{nodes}{query}",
+        hosts=hosts,
+        tls=tls,
         username=user,
         password=password,
         options=options,
@@ -279,7 +315,7 @@ def _socket(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl
     user, password, path = _login(body)
     path = unquote(path)
     if not path.startswith("/") or path.endswith("/"):
-        raise _wrong(name, url, "name the socket by its absolute path: unix:///run/redis.sock")
+        raise wrong_url(name, url, "name the socket by its absolute path: unix:///run/redis.sock")
     db = _database(name, url, options.pop("virtual_host", options.pop("db", "")).strip("/"))
     query = urlencode({"db": db} | options)
     return StoreUrl(
@@ -294,7 +330,7 @@ def _socket(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl
 
 
 def _sentinel(
-    name: str, url: str, body: str, options: dict[str, str], service: str | None
+    name: str, url: str, body: str, options: dict[str, str], service: str | None, tls: bool
 ) -> StoreUrl:
     """Read `sentinel://h:p;sentinel://h:p/db` (Celery's) or `redis+sentinel://h:p,h:p/name/db`."""
     hosts: list[tuple[str, int]] = []
@@ -310,56 +346,16 @@ def _sentinel(
     named, _, db = path.rpartition("/")
     if not named and not db.isdigit():
         named, db = db, ""
-    service = named or options.pop("master_name", options.pop("service_name", "")) or service
+    spelled = [options.pop(word, "") for word in ("master_name", "service_name", "service")]
+    service = named or next(filter(None, spelled), None) or service
     return StoreUrl(
         scheme="sentinel",
         url=url,
         hosts=tuple(dict.fromkeys(hosts)),
+        tls=tls,
         db=_database(name, url, db or options.pop("db", "")),
         service=service or None,
         username=user,
         password=password,
         options=_checked(options),
-    )
-
-
-# Results ------------------------------------------------------------------------------------------
-
-
-def _servers(url: StoreUrl) -> frozenset[tuple[str, int]]:
-    """Where it lives, so that two spellings of one place are equal."""
-    if url.path is not None:
-        return frozenset({(posixpath.normpath(url.path), 0)})
-    if url.in_memory:
-        return frozenset({(":memory:", 0)})
-    return frozenset(
-        ("localhost" if host in _LOOPBACK else host.lower(), port) for host, port in url.hosts
-    )
-
-
-def check_backend(broker_url: str, result_backend: str | None) -> str | None:
-    """Check that results can live where the messages do, and return a note for the log.
-
-    Raises:
-        ConfigError: the backend is another server or another kind of store.
-    """
-    if not result_backend:
-        return None
-    if result_backend in {"disabled", "disabled://"}:
-        return "result_backend='disabled' is not needed: task_ignore_result=True keeps no results"
-    backend = f"{result_backend}://" if result_backend in {"redis", "rediss"} else result_backend
-    remedy = (
-        "results live with the messages, so that a commit is one atomic step: leave "
-        f"result_backend out, or name the server of broker_url={mask_url(broker_url)!r}"
-    )
-    if _SCHEMES.get(backend.partition("://")[0].lower()) is None:
-        raise _wrong("result_backend", backend, f"{remedy}; supported: {SUPPORTED}")
-    there = parse_store_url(backend, name="result_backend", need_service=False)
-    here = parse_store_url(broker_url, need_service=False)
-    sentinels = "sentinel" in {here.scheme, there.scheme} and here.scheme != there.scheme
-    if here.kind != there.kind or sentinels or _servers(here).isdisjoint(_servers(there)):
-        raise _wrong("result_backend", backend, f"{remedy}; supported: {SUPPORTED}")
-    return (
-        f"result_backend={mask_url(backend)!r} is on the server of broker_url: results are kept "
-        "with the messages, so that a commit is one atomic step"
     )

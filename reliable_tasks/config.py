@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ._config_backend import check_backend
+from ._config_masks import mask_url, masked, shown
 from ._config_names import (
     BUILT_IN_SCHEDULERS,
     NOTED,
@@ -20,7 +22,7 @@ from ._config_names import (
 from ._config_page import settings_table
 from ._config_settings import Settings, described
 from ._config_sources import candidates, import_object, items, one_spelling, pairs
-from ._config_url import StoreUrl, check_backend, mask_url, masked, parse_store_url, shown
+from ._config_url import StoreUrl, parse_store_url
 from ._config_values import UNSAFE_CODECS
 from .errors import ConfigError, suggest
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reliable_tasks import __version__
-from reliable_tasks._config_url import masked as covered
+from reliable_tasks._config_masks import masked as covered
 from reliable_tasks.config import Settings, mask_url, store_url
 from reliable_tasks.errors import StoreError
 

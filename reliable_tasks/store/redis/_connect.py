@@ -1,21 +1,24 @@
-"""How a server is found: URLs in all their forms, and the transport options."""
+"""How a server is reached: a client of redis-py for a URL and the transport options."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from reliable_tasks import __version__
+from reliable_tasks._config_masks import shown
+from reliable_tasks._config_url import StoreUrl, parse_store_url
 from reliable_tasks.errors import ConfigError, suggest
 
 from ._server import Server
 
-__all__ = ["connect"]
+__all__ = ["client_options", "connect"]
 
 DEFAULTS: Final = {
     "socket_timeout": 10.0,
@@ -23,21 +26,52 @@ DEFAULTS: Final = {
     "socket_keepalive": True,
     "health_check_interval": 30,
 }
-OPTIONS: Final = frozenset(DEFAULTS) | {
-    "client_name",
-    "db",
-    "max_connections",
-    "password",
-    "socket_keepalive_options",
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_cert_reqs",
-    "ssl_certfile",
-    "ssl_check_hostname",
-    "ssl_keyfile",
-    "ssl_keyfile_password",
-    "username",
+
+
+def _yes_or_no(value: Any) -> bool:
+    word = str(value).lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError("give yes or no")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("give text")
+    return value
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _as_given(value: Any) -> Any:
+    return value
+
+
+OPTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "client_name": _text,
+    "db": int,
+    "health_check_interval": int,
+    "max_connections": int,
+    "password": _text,
+    "socket_connect_timeout": _seconds,
+    "socket_keepalive": _yes_or_no,
+    "socket_keepalive_options": _as_given,
+    "socket_timeout": _seconds,
+    "ssl_ca_certs": _text,
+    "ssl_ca_path": _text,
+    "ssl_cert_reqs": _as_given,
+    "ssl_certfile": _text,
+    "ssl_check_hostname": _yes_or_no,
+    "ssl_keyfile": _text,
+    "ssl_keyfile_password": _text,
+    "username": _text,
 }
+"""Options of a connection, in the URL or in `broker_transport_options`, and how each is read."""
+
 CELERYS: Final = frozenset(
     {
         "fanout_patterns",
@@ -54,130 +88,48 @@ CELERYS: Final = frozenset(
 )
 """Options of Celery's Redis transport that have no meaning here; a program may still give them."""
 SENTINELS: Final = frozenset({"master_name", "sentinel_kwargs"})
-_SCHEMES: Final = {
-    "redis": "redis",
-    "valkey": "redis",
-    "rediss": "rediss",
-    "valkeys": "rediss",
-    "unix": "unix",
-    "redis+socket": "unix",
-    "valkey+socket": "unix",
-    "redis+unix": "unix",
-    "redis+sentinel": "sentinel",
-    "valkey+sentinel": "sentinel",
-    "sentinel": "sentinel",
-    "redis+cluster": "cluster",
-    "valkey+cluster": "cluster",
-    "rediss+cluster": "cluster",
-    "valkeys+cluster": "cluster",
-}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a URL says.
-
-    Attributes:
-        kind: "redis", "rediss", "unix", "sentinel" or "cluster".
-        location: the URL without password and query.
-        url: as redis-py takes it (not for "sentinel").
-        hosts: of the sentinels.
-        service: the sentinels' name of the master.
-        options: keyword arguments of the client.
-    """
-
-    kind: str
-    location: str
-    url: str
-    hosts: tuple[tuple[str, int], ...]
-    service: str
-    options: dict[str, Any]
-
-
-def parse(url: str, transport_options: Mapping[str, Any]) -> Target:
-    """Read a URL and the transport options.
+def client_options(url: StoreUrl, transport_options: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of a client: defaults, the program's options, and what the URL says.
 
     Raises:
-        ConfigError: one of them is not known or not complete.
+        ConfigError: an option is not known, or its value is not possible.
     """
-    parts = urlsplit(url)
-    kind = _SCHEMES.get(parts.scheme)
-    if kind is None:
+    options: dict[str, Any] = dict(DEFAULTS)
+    options |= _read("broker_transport_options", transport_options, OPTIONS.keys() | SENTINELS)
+    options |= _read("broker_url", url.options, OPTIONS.keys())
+    options["db"] = url.db or options.get("db", 0)
+    for name in ("username", "password"):
+        value = getattr(url, name)
+        if value is not None:
+            options[name] = value
+    of_tls = sorted(name for name in options if name.startswith("ssl_"))
+    if of_tls and not url.tls:
         raise ConfigError(
-            f"{parts.scheme}:// is not a Redis URL{suggest(parts.scheme, _SCHEMES)}; "
-            f"known are {', '.join(sorted(_SCHEMES))}"
+            f"{of_tls[0]} is about TLS, and {url.location} is spoken to without: write "
+            "rediss:// (or rediss+sentinel://, rediss+cluster://)"
         )
-    query = dict(parse_qsl(parts.query))
-    if query.pop("cluster", "").lower() in {"1", "true", "yes"}:
-        kind = "cluster"
-    options = _options(transport_options)
-    service = str(transport_options.get("master_name", ""))
-    if kind == "sentinel":
-        return _sentinel(parts, query, options, service)
-    if kind == "unix" and "virtual_host" in query:
-        query["db"] = query.pop("virtual_host")
-    scheme = kind
-    if kind == "cluster":
-        scheme = "rediss" if parts.scheme.startswith(("rediss", "valkeys")) else "redis"
-    clean = f"{scheme}://{parts.netloc}{parts.path}"
-    return Target(
-        kind=kind,
-        location=_location(parts),
-        url=clean + (f"?{urlencode(query)}" if query else ""),
-        hosts=(),
-        service="",
-        options=options,
-    )
+    if "ssl_keyfile_password" in options:
+        options["ssl_password"] = options.pop("ssl_keyfile_password")
+    return options
 
 
-def _location(parts: SplitResult) -> str:
-    """The URL without what may be secret."""
-    user, _, hosts = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return f"{parts.scheme}://{name + '@' if name else ''}{hosts}{parts.path}"
-
-
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    known = OPTIONS | CELERYS | SENTINELS
-    for name in given:
-        if name not in known:
+def _read(where: str, given: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
+    read = {}
+    for name, value in given.items():
+        if name in CELERYS or name in SENTINELS & known:
+            continue
+        if name not in OPTIONS:
+            raise ConfigError(f"{where} has no option {name!r}{suggest(name, known)}")
+        try:
+            read[name] = OPTIONS[name](value)
+        except (TypeError, ValueError):
+            kind = OPTIONS[name].__name__.strip("_").replace("_", " ")
             raise ConfigError(
-                f"broker_transport_options has no option {name!r}{suggest(name, known)}"
-            )
-    return DEFAULTS | {name: value for name, value in given.items() if name in OPTIONS}
-
-
-def _sentinel(
-    parts: SplitResult, query: dict[str, str], options: dict[str, Any], service: str
-) -> Target:
-    user, _, hosts = parts.netloc.rpartition("@")
-    path_service, _, db = parts.path.strip("/").partition("/")
-    service = path_service or query.get("service", "") or service
-    if not service:
-        raise ConfigError(
-            f"{_location(parts)} names no service; write redis+sentinel://host1,host2/service"
-        )
-    name, _, password = user.partition(":")
-    if name:
-        options["username"] = unquote(name)
-    if password:
-        options["password"] = unquote(password)
-    options["db"] = int(query.get("db") or db or options.get("db", 0))
-    return Target(
-        kind="sentinel",
-        location=_location(parts),
-        url="",
-        hosts=tuple(_host(host) for host in hosts.split(",")),
-        service=service,
-        options=options,
-    )
-
-
-def _host(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        return text.strip("[]"), 26379
-    return host.strip("[]"), int(port)
+                f"{where} has {name}={shown(value, name)}, which is not of its kind ({kind})"
+            ) from None
+    return read
 
 
 def _introduction() -> dict[str, Any]:
@@ -188,30 +140,47 @@ def _introduction() -> dict[str, Any]:
 
 
 def connect(url: str, transport_options: Mapping[str, Any]) -> Server:
-    """A server by its URL; nothing is sent yet (a cluster is asked for its nodes).
+    """A server by its URL; nothing is sent before the first use.
 
     Raises:
         ConfigError: the URL or an option is not valid.
     """
-    target = parse(url, transport_options)
+    service = transport_options.get("master_name")
+    place = parse_store_url(url, service=None if service is None else str(service))
+    if place.kind != "redis":
+        raise ConfigError(f"{place.scheme}:// is not the URL of a Redis or Valkey server")
+    options = client_options(place, transport_options)
+    make = functools.partial(
+        _client, place, options, dict(transport_options.get("sentinel_kwargs") or {})
+    )
+    return Server(
+        make,
+        place.location,
+        float(options["socket_timeout"] or DEFAULTS["socket_timeout"]),
+        options.get("max_connections"),
+        is_cluster=place.scheme == "cluster",
+    )
+
+
+def _client(place: StoreUrl, options: dict[str, Any], of_sentinels: dict[str, Any]) -> Any:
     # A call is never repeated down there: whether it may be is known by the verb alone.
-    options = target.options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
-    client: Any
-    if target.kind != "cluster":
-        options |= _introduction()
-    if target.kind == "sentinel":
+    options = options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
+    if place.tls:
+        options["ssl"] = True
+    if place.scheme == "cluster":
+        options.pop("db")
+        nodes = [ClusterNode(host, port) for host, port in place.hosts]  # type: ignore[no-untyped-call]
+        return redis.RedisCluster(startup_nodes=nodes, **options)
+    options |= _introduction()
+    if place.scheme == "sentinel":
+        inherited = ("socket_timeout", "socket_connect_timeout")
+        kept = {n: o for n, o in options.items() if n in inherited or n.startswith("ssl")}
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-            list(target.hosts),
-            sentinel_kwargs=transport_options.get("sentinel_kwargs")
-            or {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")},
+            list(place.hosts), sentinel_kwargs=kept | of_sentinels
         )
-        client = sentinel.master_for(target.service, **options)
-    elif target.kind == "cluster":
-        options.pop("db", None)
-        client = redis.RedisCluster.from_url(target.url, **options)
-    else:
-        if target.kind == "unix":
-            options = {n: o for n, o in options.items() if not n.startswith("socket_keepalive")}
-        client = redis.Redis.from_url(target.url, **options)
-    call_seconds = float(options["socket_timeout"] or DEFAULTS["socket_timeout"])
-    return Server(client, target.location, call_seconds, options.get("max_connections"))
+        return sentinel.master_for(place.service, **options)
+    if place.scheme == "unix":
+        options = {n: o for n, o in options.items() if not n.startswith("socket_keepalive")}
+        return redis.Redis(unix_socket_path=place.path, **options)
+    host, port = place.hosts[0]
+    return redis.Redis(host=host, port=port, **options)

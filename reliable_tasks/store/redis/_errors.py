@@ -14,15 +14,26 @@ from reliable_tasks import errors
 __all__ = ["DRIVERS_OWN", "store_error", "translated"]
 
 _CODE = re.compile(r"^(?:ERR )?(?:-)?([A-Z]{3,})\b")
-_AWAY = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "UNBLOCKED"})
+_AWAY = frozenset(
+    {"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "UNBLOCKED", "MOVED", "ASK"}
+)
 _READ_ONLY = frozenset({"READONLY"})
 _FULL = frozenset({"OOM", "MISCONF"})
 _TOO_FEW = frozenset({"NOREPLICAS"})
 _REFUSED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 
 
-DRIVERS_OWN = (rx.RedisError, OSError)
+DRIVERS_OWN = (rx.RedisError, rx.RedisClusterException, OSError)
 """What redis-py raises."""
+
+
+_CANNOT_BE_REACHED = (
+    rx.ConnectionError,
+    rx.TimeoutError,
+    rx.ClusterDownError,
+    rx.RedisClusterException,  # no node answers, or nobody has some of the slots
+    OSError,
+)
 
 
 @contextlib.contextmanager
@@ -42,7 +53,7 @@ def store_error(location: str, e: Exception) -> errors.StoreError:
     """The store's error that one of `DRIVERS_OWN` stands for."""
     if isinstance(e, rx.AuthenticationError | rx.AuthorizationError | rx.NoPermissionError):
         return _refused(location, e)
-    if isinstance(e, rx.ConnectionError | rx.TimeoutError | rx.ClusterDownError | OSError):
+    if isinstance(e, _CANNOT_BE_REACHED):
         return errors.StoreUnavailable(f"{location} cannot be reached: {e}")
     return _from_reply(location, e)
 

@@ -7,10 +7,11 @@ of a key may change.
 """
 
 import collections
+import functools
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -26,23 +27,41 @@ KEPT: Final = 64
 class Server:
     """A client for what is seldom asked, and connections that one user at a time has for itself.
 
+    Args:
+        make_client: makes redis-py's client, when it is first needed.
+
     Attributes:
-        client: of redis-py; safe between threads and across a fork.
         location: where it is, without secrets.
         call_seconds: how long a call may take.
+        is_cluster: whether it is a cluster's node that has a key.
     """
 
     def __init__(
-        self, client: Any, location: str, call_seconds: float, max_calls: int | None = None
+        self,
+        make_client: Callable[[], Any],
+        location: str,
+        call_seconds: float,
+        max_calls: int | None = None,
+        *,
+        is_cluster: bool = False,
     ) -> None:
-        self.client = client
+        self._make_client = make_client
         self.location = location
         self.call_seconds = call_seconds
-        self.is_cluster = isinstance(client, redis.RedisCluster)
+        self.is_cluster = is_cluster
         self._max_calls = max_calls
         # Single operations on both are atomic: no lock that a fork could copy while it is held.
         self._spare: collections.deque[Line] = collections.deque()
         self._calling: set[tuple[int, int]] = set()  # process and thread
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """Of redis-py; safe between threads and across a fork. A cluster is asked for its nodes.
+
+        Raises:
+            RedisError, OSError: no node of a cluster can be reached.
+        """
+        return self._make_client()
 
     def node(self, key: str) -> redis.Redis:
         """The client of the node that has the key."""
@@ -133,7 +152,8 @@ class Server:
     def close(self) -> None:
         """Close all connections; the next call opens them again."""
         self.close_spare()
-        self.client.close()
+        if "client" in vars(self):
+            self.client.close()
 
 
 class Line:
