@@ -13,20 +13,14 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import Bundle, initialize, multiple, rule
 
 from property_tests import strategies as some
+from property_tests.invariants import Invariants
 from property_tests.model import Model
 from reliable_tasks import outcome as oc
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import FINAL_STATES, Message, State
+from reliable_tasks.message import Message, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock, Store
 from tests.store.factories import FACTORIES
@@ -36,7 +30,7 @@ BOGUS_FENCE = 1 << 40
 LEASE_MS = 20_000
 
 
-class Agreement(RuleBasedStateMachine):
+class Agreement(Invariants):
     """A store and the model, side by side."""
 
     opener: ClassVar[Opener]
@@ -209,9 +203,6 @@ class Agreement(RuleBasedStateMachine):
     def _mapped_reply(self, reply: v.Exchange) -> v.Exchange:
         return msgspec.structs.replace(reply, claims=self._mapped_claims(reply.claims))
 
-    def _mapped_claims(self, claims: tuple[v.Claim, ...]) -> tuple[v.Claim, ...]:
-        return tuple(msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in claims)
-
     @rule(taken=claims, bogus=st.booleans(), meta=st.sampled_from((b"", b"\xff")))
     def report(self, taken: tuple[str, int], bogus: bool, meta: bytes) -> None:
         message_id, fence = taken[0], BOGUS_FENCE if bogus else taken[1]
@@ -228,6 +219,19 @@ class Agreement(RuleBasedStateMachine):
         message_id, fence = taken[0], BOGUS_FENCE if bogus else taken[1]
         reply = self.store.step(message_id, self.fences[fence], name, value)
         assert reply == self.model.step(message_id, fence, name, value)
+
+    @rule(taken=claims, session=st.sampled_from(some.SESSIONS[:2]))
+    def fail_with_a_step(self, taken: tuple[str, int], session: str) -> None:
+        """It fails with something recorded, is replayed, and asks for that."""
+        message_id, fence = taken
+        self.step(taken, False, "one", b"done")
+        failed = v.Commit(id=message_id, fence=fence, outcome=oc.Failed())
+        self._exchange(session, (failed,), None)
+        self.replay([message_id])
+        self._exchange(session, (), v.Want(queues=some.QUEUES, limit=9))
+        again = self.model.recs.get(message_id)
+        if again is not None and again.fence in self.fences:
+            self.step((message_id, again.fence), False, "one", None)
 
     @rule(dead=st.lists(st.sampled_from(some.SESSIONS), max_size=1))
     def reap(self, dead: list[str]) -> None:
@@ -305,93 +309,6 @@ class Agreement(RuleBasedStateMachine):
         self.reap([])
         for session in some.SESSIONS[:2]:
             self.open_session(session)
-
-    # What can be read is the same
-
-    @invariant()
-    def records_agree(self) -> None:
-        ours = self.model.read(some.IDS, full=True)
-        theirs = self.store.read(some.IDS, full=True)
-        for message_id, a, b in zip(some.IDS, ours, theirs, strict=True):
-            if a is None or b is None:
-                assert a is b, message_id
-                self.versions.pop(message_id, None)
-                continue
-            self._versions_move_together(a, b)
-            fence = self.fences.get(a.fence, -1)
-            assert b == msgspec.structs.replace(a, fence=fence, version=b.version)
-
-    def _versions_move_together(self, a: v.Record, b: v.Record) -> None:
-        before = self.versions.get(a.id, (-1, -1))
-        assert (a.version != before[0]) <= (b.version != before[1]), a.id
-        self.versions[a.id] = a.version, b.version
-
-    @invariant()
-    def readers_agree(self) -> None:
-        assert self.store.counts() == self.model.counts()
-        assert self.store.sessions() == self.model.sessions()
-        assert self.store.entries() == self.model.entries()
-        without = [msgspec.structs.replace(lock, fence=0) for lock in self.store.locks()]
-        assert without == [msgspec.structs.replace(lock, fence=0) for lock in self.model.locks()]
-        for session in some.SESSIONS:
-            assert self.store.held(session) == self._mapped_claims(self.model.held(session))
-
-    @invariant()
-    def trails_agree(self) -> None:
-        ours, theirs = self.model.trail, self.store.audit(v.AuditQuery(limit=10_000))
-        assert [self._bare(row, self.fences) for row in ours] == [self._bare(row) for row in theirs]
-        assert len({row.seq for row in theirs}) == len(theirs)
-
-    @staticmethod
-    def _bare(row: v.AuditRow, fences: dict[int, int] | None = None) -> v.AuditRow:
-        fence = row.fence if fences is None else fences.get(row.fence, -1)
-        return msgspec.structs.replace(row, seq="", fence=fence)
-
-    @rule(
-        state=st.sampled_from((None, *State)),
-        queue=st.sampled_from((None, "q1")),
-        dead=st.booleans(),
-        session=st.sampled_from((None, "s1")),
-    )
-    def find_agrees(
-        self, state: State | None, queue: str | None, dead: bool, session: str | None
-    ) -> None:
-        query = v.MessageQuery(state=state, queue=queue, dead=dead, session=session)
-        ours = sorted(r.id for r in self.model.find(query))
-        assert sorted(r.id for r in self.store.find(query)) == ours
-
-    # What must never happen, whatever the model says
-
-    @invariant()
-    def ended_stays_ended(self) -> None:
-        ended = {
-            r.id: (r.state, r.reason, r.result, r.failure, r.ended_ms)
-            for r in self.store.read(some.IDS)
-            if r is not None and r.state in FINAL_STATES
-        }
-        if not self.may_revive:
-            for message_id, before in self.finals.items():
-                assert ended.get(message_id, before) == before
-        self.finals, self.may_revive = ended, False
-
-    @invariant()
-    def one_live_claim_each(self) -> None:
-        records = [r for r in self.store.read(some.IDS) if r is not None]
-        running = [r for r in records if r.state == State.RUNNING]
-        assert all(r.session for r in running)
-        assert not any(r.session for r in records if r.state != State.RUNNING)
-        assert len({r.fence for r in running}) == len(running)
-
-    @invariant()
-    def no_lock_without_its_message(self) -> None:
-        for r in self.model.recs.values():
-            if r.once is not None and r.once.scope == "until_expired":
-                self.outlasting.add(r.m.id)
-        for lock in self.store.locks():
-            if lock.owner not in self.outlasting:
-                (owner,) = self.store.read([lock.owner])
-                assert owner is not None, lock
-                assert owner.state not in FINAL_STATES, lock
 
 
 def machine_of(name: str) -> type[Agreement]:

@@ -97,6 +97,7 @@ class Core(Moves):
 
     def _overwrite(self, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receipt:
         r.payload = m.payload
+        r.steps.clear()  # they were those of another call
         r.m = msgspec.structs.replace(r.m, headers=m.headers)
         self._changed(r)
         self._audit(Ev.REPLACED if kind == v.ReceiptKind.REPLACED else Ev.RERUN, r)

@@ -126,10 +126,10 @@ class Moves(Tables):
         r.result = result if keep else None
         r.failure = failure
         r.doom = None
-        r.steps.clear()
         if state != State.FAILED:  # a dead letter keeps what it takes to run again
             r.payload = None
             r.inputs.clear()
+            r.steps.clear()
         ttl = r.m.failure_ttl_ms if state == State.FAILED else r.m.result_ttl_ms
         r.delete_at = r.ended + ttl if ttl else None
         self._set(r, state)

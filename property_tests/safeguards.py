@@ -111,6 +111,12 @@ _OF_MESSAGES = (
     _simulated("nothing after it has expired", f"{_CORE}._claim", "r.expires <= now", "False"),
     _simulated("a step is recorded once", f"{_MODEL}.step", "if known is not None:", "if False:"),
     _simulated(
+        "a dead letter keeps its steps",
+        f"{_MOVES}._end_one",
+        "if state != State.FAILED:",
+        "r.steps.clear()\n    if state != State.FAILED:",
+    ),
+    _simulated(
         "a step begun by the dead is not done again",
         f"{_MODEL}.step",
         "begun_by not in {0, fence}",
@@ -243,6 +249,12 @@ _OF_SQLITE = (
     ),
     _sqlite("the audit row of a claim", "_exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
     _sqlite(
+        "a dead letter keeps its steps",
+        "_moves:Moves._end_one",
+        "if not failed:",
+        "self.drop_parts(r, PART_STEPS)\n    if not failed:",
+    ),
+    _sqlite(
         "a refused message leaves what has its id alone",
         "_enqueue:store_message",
         "return refused",
@@ -273,6 +285,11 @@ _OF_REDIS = (
     _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
     _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
     _redis("the audit row of a claim", "audit('started', r)"),
+    _redis(
+        "a dead letter keeps its steps",
+        "if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",
+        "forget_steps(r)\n  if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",
+    ),
     _redis(
         "a refused message leaves what has its id alone",
         "refuse(id, m, row[3])\n  if refused then",

@@ -166,10 +166,14 @@ class World:
             raise PoisonError("killed after the charge")
 
     def charged(self, message_id: str) -> None:
-        """A step is recorded, and its body goes on; the process may die."""
+        """A step is recorded, and its body goes on; the process may die, or the body fail."""
         self.recorded.add(message_id)
-        if self.troubled and self.rng.random() < 0.2:
+        dice = self.rng.random() if self.troubled else 1.0
+        if dice < 0.2:
             raise PoisonError("killed after the record of the charge")
+        if dice < 0.4:
+            self.failed_effects.add(message_id)
+            raise ArithmeticError("of no use after the charge")
 
     def unknown(self, message_id: str) -> None:
         """A body has to find out whether its step was done: not once that was recorded."""
@@ -289,7 +293,6 @@ class World:
             done = self.real.replay([chosen])[0].done
             if done == "replayed":
                 self.replays[chosen] += 1
-                self.recorded.discard(chosen)  # a replay is a new life
                 self.flagged.pop(chosen, None)
             self.store.calls += 1
             self.tell("user", f"replays {chosen}: {done}")

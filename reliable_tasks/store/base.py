@@ -107,7 +107,11 @@ class Store(Protocol):
         ...
 
     def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> StepReply:
-        """Begin a step (`value` None) or record its outcome; steps live as long as the message."""
+        """Begin a step (`value` None) or record its outcome.
+
+        Steps live as long as the message can run again: a dead letter keeps them for its replay.
+        They go when it has ended otherwise, or when its arguments are replaced by another call's.
+        """
         ...
 
     def reap(self, dead: Sequence[str] = (), limit: int = 500) -> Reaped:

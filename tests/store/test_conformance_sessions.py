@@ -1,9 +1,11 @@
 """Sessions: leases, heartbeats, death, and what a running body tells."""
 
+import pytest
+
 from reliable_tasks import outcome as oc
 from reliable_tasks.message import State
-from reliable_tasks.store.values import Buried, Command, SessionInfo, Verdict
-from tests.store.driver import LEASE_MS, SESSION, Driver, message
+from reliable_tasks.store.values import Buried, Command, SessionInfo, StepReply, Verdict
+from tests.store.driver import LEASE_MS, SESSION, Driver, message, once
 
 
 def test_a_session_is_listed_as_it_was_opened(drive: Driver) -> None:
@@ -230,11 +232,46 @@ def test_only_the_latest_claim_may_record_a_step(drive: Driver) -> None:
     assert drive.store.step("a", new.fence, "pay", None).known == "new"
 
 
-def test_steps_end_with_the_message(drive: Driver) -> None:
+@pytest.mark.parametrize(
+    "ending",
+    [oc.Failed(), oc.Rejected(), oc.Failed(reason="time limit"), None],
+    ids=["failed", "rejected", "killed", "delivery limit"],
+)
+def test_a_replayed_dead_letter_knows_its_steps(drive: Driver, ending: oc.Outcome | None) -> None:
+    drive.put_one("a", max_deliveries=1)
+    claim = drive.claim_one()
+    drive.store.step("a", claim.fence, "pay", b"1")
+    drive.store.step("a", claim.fence, "ship", None)
+    if ending is not None:
+        drive.commit(claim, ending)
+    while drive.state("a") != State.FAILED:
+        drive.lapse()
+        drive.claim()
+    drive.store.replay(["a"])
+    fence = drive.claim_one().fence
+    assert drive.store.step("a", fence, "pay", None) == StepReply(known="done", value=b"1")
+    assert drive.store.step("a", fence, "ship", None).known == "begun"
+
+
+@pytest.mark.parametrize("ending", [oc.Succeeded(), oc.Failed(), oc.Ignored()], ids=repr)
+def test_a_new_message_of_the_same_id_knows_no_steps(drive: Driver, ending: oc.Outcome) -> None:
     drive.put_one("a", token="1")
     claim = drive.claim_one()
     drive.store.step("a", claim.fence, "pay", b"1")
-    drive.commit(claim, oc.Failed())
-    drive.store.replay(["a"])
+    drive.commit(claim, ending)
+    drive.put_one("a", token="2")
     claim = drive.claim_one()
+    assert drive.store.step("a", claim.fence, "pay", None).known == "new"
+
+
+@pytest.mark.parametrize("policy", ["replace", "rerun"])
+def test_other_arguments_know_no_steps(drive: Driver, policy: str) -> None:
+    drive.put_one("a", once=once(on_conflict=policy))
+    claim = drive.claim_one()
+    drive.store.step("a", claim.fence, "pay", b"1")
+    drive.commit(claim, oc.Retry(delay_ms=10))
+    assert drive.put_one("b", once=once(on_conflict=policy), payload=b"2").holder == "a"
+    drive.clock.advance(10)
+    claim = drive.claim_one()
+    assert claim.payload == b"2"
     assert drive.store.step("a", claim.fence, "pay", None).known == "new"

@@ -8,7 +8,7 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.base import STAGE_DROPPED
 
 from ._moves import HELD_UNTIL, Moves
-from ._record import DEAD, FIRST_FINAL, RUNNING, Rec, new_rec, once_of
+from ._record import DEAD, FIRST_FINAL, PART_STEPS, RUNNING, Rec, new_rec, once_of
 from ._statements import load
 
 __all__ = ["check", "enqueue", "open_stage", "store_message"]
@@ -117,6 +117,7 @@ def _refuse(work: Moves, m: Message) -> v.Receipt | None:
 
 def _overwrite(work: Moves, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receipt:
     r.payload, r.headers = m.payload, m.headers
+    work.drop_parts(r, PART_STEPS)  # they were those of another call
     r.version += 1
     work.audit(Ev.REPLACED if kind == Kind.REPLACED else Ev.RERUN, r)
     return v.Receipt(id=m.id, kind=kind, holder=r.id)

@@ -197,9 +197,7 @@ class Moves(Work):
         r.result = result if keep else None
         r.failure = failure
         r.doom = None
-        if failed:  # a dead letter keeps what it takes to run again
-            self.drop_parts(r, PART_STEPS)
-        else:
+        if not failed:  # a dead letter keeps what it takes to run again
             r.payload = None
             self.drop_parts(r, PART_STEPS | PART_INPUTS)
         ttl = r.failure_ttl if failed else r.result_ttl

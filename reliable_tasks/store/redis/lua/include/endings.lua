@@ -78,8 +78,10 @@ local function end_extras(r, was, failure, result, keep)
   local x, once = r.x, r.x.once
   if failure or x.failure then set_extra(r, 'failure', failure or nil) end
   if x.doom then set_extra(r, 'doom', nil) end
-  forget_steps(r)
-  if r.c[STATE] ~= 'failed' then forget_inputs(r) end
+  if r.c[STATE] ~= 'failed' then
+    forget_inputs(r)
+    forget_steps(r)
+  end
   if r.x.parked then unpark(r) end
   if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
     free(once[KEY], r.id)

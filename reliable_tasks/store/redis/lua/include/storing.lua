@@ -25,6 +25,7 @@ local function overwrite(r, id, packed, headers, kind)
   m[HEADERS] = headers
   r.rest = cmsgpack.pack(m) .. string.sub(r.rest, -r.c[SIZE_OF_P])
   set_payload(r, packed)
+  forget_steps(r) -- they were those of another call
   changed(r)
   audit(kind, r)
   return receipt(id, kind, r.id)
