@@ -229,3 +229,20 @@ def test_a_renewing_client_is_made_for_every_kind_of_asyncio_client(
         AsyncRedisBackend(sentinel.master_for("x"), "locks").blocking(),
     ):
         pytest.fail("no blocking client can follow an asyncio Sentinel")
+
+
+def test_what_is_held_is_renewed_on_a_server_without_room() -> None:
+    with RedisServer() as server, server.client() as client:
+        held = [
+            Lock("a", client, auto_renew=False).acquire(),
+            Semaphore("b", client, limit=2, auto_renew=False).acquire(),
+        ]
+        client.config_set("maxmemory", 1)
+        with pytest.raises(LockStoreError, match="OutOfMemory"):
+            Lock("c", client).acquire()
+        for lease in held:
+            lease.renew()
+            assert lease.valid
+        client.config_set("maxmemory", 0)
+        for lease in held:
+            lease.release()

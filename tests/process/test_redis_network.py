@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reliable_tasks.errors import StoreFull
 from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery
 from tests.faults.proxy import Proxy
@@ -140,10 +141,6 @@ def master(client: redis.Redis) -> None:
 
 TROUBLES: dict[str, Trouble] = {
     "a failover made it a replica": (replica, master),
-    "its memory is full": (
-        lambda client: client.config_set("maxmemory", 1),
-        lambda client: client.config_set("maxmemory", 0),
-    ),
     "it has lost its replicas": (
         lambda client: client.config_set("min-replicas-to-write", 1),
         lambda client: client.config_set("min-replicas-to-write", 0),
@@ -177,6 +174,27 @@ def test_a_worker_outlives_a_server_that_takes_no_writes(
     assert place.call("add", 1, 1).get(timeout=15) == 2
     assert len(place.effects("waits")) == 1
     assert "child.died" not in worker.log
+
+
+def test_a_worker_works_on_at_a_server_whose_memory_is_full(
+    place: Place, server: RedisServer, proxy: Proxy
+) -> None:
+    worker = place.start_worker("--concurrency", "1", settings=SHORT_LEASE)
+    running, waiting = place.call("wait_for", "go"), place.call("add", 1, 1)
+    place.wait_effect("waits")
+    server.client().config_set("maxmemory", 1)
+    with pytest.raises(StoreFull, match="maxmemory"):
+        place.call("add", 2, 2)
+    before = Counter(proxy.seen)
+    wait_until(partial(has_seen, proxy, "heartbeat", before["heartbeat"] + 4), "it is heard of")
+    place.write("go", "")
+    assert running.get(timeout=15) == "go"
+    assert waiting.get(timeout=15) == 2
+    assert len(place.effects("waits")) == 1
+    for word in ("store.unavailable", "child.died", "session.lost"):
+        assert word not in worker.log
+    server.client().config_set("maxmemory", 0)
+    assert place.call("add", 3, 3).get(timeout=15) == 6
 
 
 @pytest.mark.parametrize(

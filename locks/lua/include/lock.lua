@@ -38,8 +38,9 @@ local function lock_extend(prefix, name, owner, now, ttl_ms)
   if not held or held.owner ~= owner then return nil end
   local key = prefix .. 'lock:' .. name
   local until_ms = ttl_ms > 0 and now + ttl_ms or 0
-  redis.call('HSET', key, 'until', until_ms)
+  -- This first: a server at its maxmemory refuses what may need memory as a script's first write.
   if ttl_ms > 0 then redis.call('PEXPIRE', key, ttl_ms) else redis.call('PERSIST', key) end
+  redis.call('HSET', key, 'until', until_ms)
   return until_ms
 end
 

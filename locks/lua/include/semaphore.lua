@@ -70,6 +70,8 @@ end
 -- Hold the place for `ttl_ms` from now. Returns the new `until`, or nil where `owner` has none.
 local function semaphore_extend(prefix, name, owner, now, ttl_ms)
   if not semaphore_lease(prefix, name, owner, now) then return nil end
+  -- This first: a server at its maxmemory refuses what may need memory as a script's first write.
+  redis.call('PERSIST', prefix .. 'sem:' .. name)
   redis.call('ZADD', prefix .. 'sem:' .. name, ttl_ms > 0 and now + ttl_ms or '+inf', owner)
   semaphore_expire(prefix, name, now)
   return ttl_ms > 0 and now + ttl_ms or 0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.base import Clock
 from reliable_tasks.store.values import StoreOptions
 
@@ -11,6 +11,7 @@ from . import keys
 from ._connect import connect
 from ._durability import Durability
 from ._errors import DRIVERS_OWN, store_error, translated
+from ._scripts import relief
 from ._scripts import script as script_of
 from ._waiting import Waiting
 
@@ -69,7 +70,12 @@ class Calls:
         wanted = durable or self.options.durable
         if wanted is None or wanted == "memory":
             return self._run(name, full, again=again)
-        script = script_of(name)
+        try:
+            return self._repeat(again, self._durability.call, wanted, script_of(name), full)
+        except StoreFull:
+            script = relief(name, full)
+            if script is None:
+                raise
         return self._repeat(again, self._durability.call, wanted, script, full)
 
     def _line_of(self, name: str, *args: Any) -> tuple[Any, ...]:
@@ -77,7 +83,13 @@ class Calls:
         return ("EVALSHA", script_of(name).sha, 1, self._key, *args)
 
     def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
-        return self._repeat(again, script_of(name), self._server, self._key, *args)
+        try:
+            return self._repeat(again, script_of(name), self._server, self._key, *args)
+        except StoreFull:
+            script = relief(name, args)
+            if script is None:
+                raise
+        return self._repeat(again, script, self._server, self._key, *args)
 
     def _repeat(self, again: bool, call: Callable[..., Any], *args: Any) -> Any:
         """Call; once more if the connection was lost and the verb may be repeated."""

@@ -11,14 +11,13 @@ from redis import exceptions as rx
 
 from reliable_tasks import errors
 
-__all__ = ["DRIVERS_OWN", "store_error", "translated"]
+__all__ = ["DRIVERS_OWN", "is_out_of_memory", "store_error", "translated"]
 
 _CODE = re.compile(r"^(?:ERR )?(?:-)?([A-Z]{3,})\b")
 _AWAY = frozenset(
     {"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "UNBLOCKED", "MOVED", "ASK"}
 )
 _READ_ONLY = frozenset({"READONLY"})
-_FULL = frozenset({"OOM", "MISCONF"})
 _TOO_FEW = frozenset({"NOREPLICAS"})
 _REFUSED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 
@@ -74,10 +73,8 @@ def _from_reply(location: str, e: Exception) -> errors.StoreError:
         return errors.StoreUnavailable(
             f"{location} is a replica, or was made one by a failover: {text}"
         )
-    if code in _FULL or isinstance(e, rx.OutOfMemoryError):
-        return errors.StoreFull(
-            f"{location} takes no writes: {text}; give it memory (maxmemory) or room on its disk"
-        )
+    if is_out_of_memory(e) or code == "MISCONF":
+        return _full(location, e)
     if code in _REFUSED or "ACL failure" in text or "no permissions" in text:
         return _refused(location, e)
     if code in {"FOREIGN", "WRONGTYPE"}:
@@ -86,6 +83,22 @@ def _from_reply(location: str, e: Exception) -> errors.StoreError:
             "choose another namespace"
         )
     return errors.StoreError(f"{location}: {text}")
+
+
+def _full(location: str, e: Exception) -> errors.StoreError:
+    if is_out_of_memory(e):
+        return errors.StoreFull(
+            f"{location} is at its maxmemory and takes nothing new: {e}; raise maxmemory, or "
+            "make room (`reliable-tasks purge`, `dead drop`, a shorter result_expires)"
+        )
+    return errors.StoreFull(f"{location} takes no writes: {e}; give it room on its disk")
+
+
+def is_out_of_memory(e: Exception) -> bool:
+    """Whether the server refused a write, or a script before its first one, at its `maxmemory`."""
+    if isinstance(e, rx.OutOfMemoryError):
+        return True
+    return isinstance(e, rx.ResponseError) and _code_of(str(e)) == "OOM"
 
 
 def _code_of(text: str) -> str:

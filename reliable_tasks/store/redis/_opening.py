@@ -15,6 +15,7 @@ __all__ = ["acl_rules", "guarantees", "warnings"]
 
 OLDEST: Final = (6, 2)
 CLOCKS_APART_MS: Final = 5_000
+NEARLY_FULL: Final = 0.9
 COMMANDS: Final = (
     *("eval", "evalsha", "time", "exists", "del", "get", "set", "mget", "mset", "msetnx", "incr"),
     *("incrby", "pexpire", "pttl", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys"),
@@ -59,6 +60,7 @@ def warnings(server: Server, key: str) -> tuple[str, ...]:
         found = ["this user may not call INFO: version, persistence and role cannot be checked"]
     else:
         found = [*_version(info), *_persistence(info, setting(server, "save", key)), *_role(info)]
+        found += _memory(info)
     return (*found, *_eviction(server, key), *_clock(server, key))
 
 
@@ -88,6 +90,18 @@ def _persistence(info: dict[str, Any], save: str | None) -> list[str]:
         unsure = "" if save == "" else " (whether it keeps snapshots cannot be checked)"
         kept = f"the server keeps no append-only file{unsure}: all is lost when it stops"
     return [f"{kept}; set `appendonly yes`"]
+
+
+def _memory(info: dict[str, Any]) -> list[str]:
+    limit, used = int(info.get("maxmemory") or 0), int(info.get("used_memory") or 0)
+    if not limit or used < NEARLY_FULL * limit:
+        return []
+    return [
+        (
+            f"{used / limit:.0%} of maxmemory ({limit} bytes) are used: at 100% nothing new is "
+            "taken (StoreFull); raise it, or make room"
+        )
+    ]
 
 
 def _role(info: dict[str, Any]) -> list[str]:

@@ -16,11 +16,12 @@ costs nothing, so that a script whose common path is short pays for no more than
 
 import functools
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from locks.scripts import Script, load_script
 
-__all__ = ["script"]
+__all__ = ["relief", "script"]
 
 _PACKAGE: Final = "reliable_tasks.store.redis"
 _NUMBERS: Final = re.compile(
@@ -31,6 +32,9 @@ _CALL: Final = re.compile(r"(?<![\w.:])(\w+)\(")
 _CAPITALS: Final = re.compile(r"\b[A-Z][A-Z_]*\b")
 _RARE: Final = re.compile(r"^-- @rare\n(.*?)^-- @end\n", re.MULTILINE | re.DOTALL)
 _GENERAL: Final = re.compile(r"^-- @general\n(.*?)^-- @end general\n", re.MULTILINE | re.DOTALL)
+_GROWING: Final = frozenset({"enqueue", "fire", "put_entry", "replay", "report", "step"})
+"""Verbs that a server at its `maxmemory` refuses: what they bring would stay."""
+_SMALL: Final = 65_536
 _COMMENT: Final = re.compile(r"^\s*--(?! @).*\n|[ \t]+--\s.*$", re.MULTILINE)
 
 
@@ -49,6 +53,26 @@ def script(name: str) -> Script:
     body = f"if made then return made end\n{_gather(general[1])}made = F\nreturn F\n"
     function = f"local made\nlocal function general()\n{body}end\n"
     return Script(loaded.name, text[: general.start()] + function + text[general.end() :])
+
+
+def relief(name: str, args: Sequence[Any]) -> Script | None:
+    """The same script for a server at its `maxmemory`; None where that is right to refuse it.
+
+    Without it nothing would ever become less: leases lapse, what has expired stays, the queue is
+    not worked off. The server refuses what may need memory only as the first write of a script. So
+    this one begins with a write that needs none.
+
+    Args:
+        name: of a script that was refused, and so has written nothing.
+        args: its ARGV; what is large, such as the results of a commit, waits until there is room.
+    """
+    size = sum(len(arg) for arg in args if isinstance(arg, bytes))
+    return None if name in _GROWING or size > _SMALL else _relieved(name)
+
+
+@functools.cache
+def _relieved(name: str) -> Script:
+    return Script(name, f"redis.call('DEL', KEYS[1] .. 'room')\n{script(name).script}")
 
 
 def _inline(text: str) -> str:

@@ -21,6 +21,7 @@ from reliable_tasks.ids import new_id
 from reliable_tasks.message import FINAL_STATES
 
 from . import keys
+from ._errors import is_out_of_memory
 from ._server import Line, Server
 
 __all__ = ["WAIT_SECONDS", "Waiting"]
@@ -98,7 +99,7 @@ class Waiting:
 
         Returns:
             the command's reply; None where it was not carried out: there was no need to wait, or
-            the server does not know the script.
+            the server does not know the script or is out of memory.
         """
         blocking = self._note(queues, timeout)
         if blocking is None:
@@ -107,8 +108,10 @@ class Waiting:
             self._block(line, blocking, wake_fd, then(blocking.waiter))
             try:
                 reply = line.receive()
-            except rx.NoScriptError:
-                return None
+            except rx.ResponseError as e:
+                if isinstance(e, rx.NoScriptError) or is_out_of_memory(e):
+                    return None
+                raise
         self._noted.pop(blocking.waiter, None)
         return reply
 
@@ -193,7 +196,9 @@ class Waiting:
                 line.send_all(line_of("await", *note), ("SUBSCRIBE", channel))
                 try:
                     packed = line.receive()
-                except rx.NoScriptError:
+                except rx.ResponseError as e:
+                    if not (isinstance(e, rx.NoScriptError) or is_out_of_memory(e)):
+                        raise
                     packed = self._run("await", *note)
                 line.receive()
                 listens = True
