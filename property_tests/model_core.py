@@ -215,10 +215,13 @@ class Core(Moves):
                 self._again(r, o.at_ms if o.at_ms is not None else self.clock() + o.delay_ms)
             case oc.Released():
                 self._uncount(r)
-                r.bounces += o.bounce
+                r.bounces += o.bounce or o.begun
                 self._audit(Ev.UNKNOWN if o.bounce else Ev.RELEASED, r, o.detail)
                 due = self.clock() + o.delay_ms if o.delay_ms else None
                 self._again(r, due, keep_place=True)
+            case oc.Doomed() if r.doom is not None or r.delivery > r.m.max_deliveries:
+                failure = o.failure if r.doom is None else r.doom
+                self._end(r, State.FAILED, "time limit", failure=failure, detail=o.detail)
             case oc.Doomed():
                 r.doom = o.failure
                 self._audit(Ev.DOOMED, r, o.detail)

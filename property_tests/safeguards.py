@@ -151,6 +151,18 @@ _OF_CLAIMS = (
         "case oc.Released():\n            self._uncount(r)",
         "case oc.Released():",
     ),
+    _simulated(
+        "a start is counted although its body had ended",
+        f"{_SUPERVISOR}._notice_deaths",
+        "self._hands.begun(pid)",
+        "frozenset(p.fence for p in self._hands.running(pid))",
+    ),
+    _simulated(
+        "a start is counted whatever its process died of",
+        "reliable_tasks.worker.supervisor:_Burial.fate",
+        "claim.fence not in self.begun",
+        "True",
+    ),
     _simulated("a retry is an attempt", f"{_CORE}._apply", "r.attempt += 1", "pass"),
     _simulated(
         "the store buries what nobody could",

@@ -122,7 +122,12 @@ def outcomes(now: int, message_id: str) -> st.SearchStrategy[oc.Outcome]:
             queue=st.sampled_from((None, *QUEUES)),
             detail=detail,
         ),
-        st.builds(oc.Released, delay_ms=st.sampled_from(SPANS), bounce=st.booleans()),
+        st.builds(
+            oc.Released,
+            delay_ms=st.sampled_from(SPANS),
+            bounce=st.booleans(),
+            begun=st.booleans(),
+        ),
         st.builds(oc.Doomed, failure=some),
         st.builds(oc.Ignored, detail=detail),
         st.builds(oc.Rejected, requeue=st.booleans(), failure=some),

@@ -62,19 +62,23 @@ class Replaced(_Outcome, frozen=True, kw_only=True):
 
 
 class Released(_Outcome, frozen=True, kw_only=True):
-    """Given back unrun, at its old place in the queue; not counted as a delivery.
+    """Given back, at its old place in the queue; not counted as a delivery.
 
-    `bounce` counts it against the limit for messages whose task no worker knows.
+    `bounce` counts it against the limit for messages whose task no worker knows. `begun` says that
+    its body had begun, and that its worker was told to stop: that is counted in `bounces` as well,
+    so that it can be bounded.
     """
 
     delay_ms: int = 0
     bounce: bool = False
+    begun: bool = False
 
 
 class Doomed(_Outcome, frozen=True, kw_only=True):
     """Its process was killed at a limit: it goes back to be buried, which runs its hooks.
 
-    The next claim carries `failure`, and the executor that gets it does not run the body.
+    The next claim carries `failure`, and the executor that gets it does not run the body. One whose
+    hooks are killed at a limit as well is dead-lettered at once, without them.
     """
 
     failure: bytes = b""

@@ -106,6 +106,7 @@ def violations(world: World) -> list[str]:
         *_enqueued_once(world, by_id, rows),
         *_times(world, rows),
         *_bodies(world, by_id),
+        *_counted(world, by_id, rows),
         *_steps(world),
         *_slots(world, by_id, rows),
         *_workflows(world, by_id),
@@ -206,6 +207,27 @@ def _bodies(world: World, records: Records) -> list[str]:
         attempts = [run.attempt for run in sorted(runs, key=lambda run: run.fence)]
         if attempts != sorted(attempts) and not world.replays[record.id]:
             found.append(f"{record.id}: a later claim ran an earlier attempt")
+    return found
+
+
+def _counted(world: World, records: Records, rows: Rows) -> list[str]:
+    """Every start of a body is counted, and the starts of an attempt are bounded."""
+    ran = {(i, run.fence) for i, runs in world.effects.items() for run in runs}
+    found = []
+    stops: Counter[str] = Counter()
+    for row in rows:
+        if row.event == Ev.RELEASED and detail_of(row).get("reason") == "stopped":
+            stops[row.id] += 1
+        elif row.event in {Ev.RELEASED, Ev.UNKNOWN} and (row.id, row.fence) in ran:
+            found.append(f"{row.id} ran by fence {row.fence} and was given back uncounted")
+    for record in records.values():
+        attempts = Counter(run.attempt for run in world.effects.get(record.id, []))
+        most = record.max_deliveries * (1 + world.replays[record.id]) + stops[record.id]
+        found += [
+            f"{record.id} was started {times} times in attempt {attempt}, of at most {most}"
+            for attempt, times in attempts.items()
+            if times > most
+        ]
     return found
 
 

@@ -64,13 +64,14 @@ def shortest(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
     steps: Sequence[Step] = schedule.steps
     size = max(1, len(steps) // 2)
     while True:
-        at = 0
+        at, before = 0, len(steps)
         while at < len(steps):
             fewer = (*steps[:at], *steps[at + size :])
             if fails(Schedule(schedule.seed, fewer)):
                 steps = fewer
             else:
                 at += size
-        if size == 1:
+        if size > 1:
+            size //= 2
+        elif len(steps) == before:  # to leave out a later step may have made an earlier one useless
             return Schedule(schedule.seed, tuple(steps))
-        size //= 2

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SimChild", "SimWorker"]
 
+_DEATHS = ("SIGSEGV", "")  # C's exit(0) is a death like any other
+
 
 @dataclass
 class _Body:
@@ -60,6 +62,7 @@ class SimChild:
         self.executor = Executor(self.app, "sim@host", timer=self.world.monotonic)
         self.body: _Body | None = None
         self.exit: str | None = None
+        self.begun: set[int] = set()
         self.reconciled_at = self.world.monotonic()
 
     @property
@@ -124,6 +127,7 @@ class SimChild:
         claim = self.consumer.next_claim(self.world.monotonic())
         if claim is None:
             return
+        self.begun.add(claim.fence)
         context = contextvars.copy_context()
         port = StorePort(self.world.store, claim)
         started = context.run(self.executor.begin, claim, port)
@@ -154,7 +158,7 @@ class SimChild:
                 raise raises  # noqa: TRY301 - in the place of the body
             value = body.context.run(started.run, *started.args, **started.kwargs)
         except PoisonError:
-            self.die("SIGSEGV")
+            self.die(self.world.rng.choice(_DEATHS))
             return
         except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
             outcome = body.context.run(self.executor.raised, started, exc)
@@ -218,6 +222,9 @@ class SimWorker:
 
     def running(self, pid: int) -> tuple[Posted, ...]:
         return self.processes[pid].running() if pid in self.processes else ()
+
+    def begun(self, pid: int) -> frozenset[int]:
+        return frozenset(self.processes[pid].begun) if pid in self.processes else frozenset()
 
     def forget(self, pid: int) -> None:
         del self.processes[pid]

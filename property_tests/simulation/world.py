@@ -243,7 +243,7 @@ class World:
         worker = self.rng.choice(living)
         children = worker.living()
         if children and self.rng.random() < 0.7:
-            self.rng.choice(children).die("SIGKILL by the world")
+            self.rng.choice(children).die(self.rng.choice(("SIGKILL by the world", "")))
         else:
             worker.die()
             self._start_worker(old=worker.old)

@@ -159,7 +159,7 @@ class Claim(_Value, frozen=True, kw_only=True):
         fence: grows with every claim in the namespace; the claim's token.
         attempt: 1 for the first run, one more for each retry.
         delivery: how many claims since the last retry, this one included.
-        bounces: how often it was given back because no worker knew its task.
+        bounces: how often this attempt was given back: task unknown, or stopped in its body.
         inputs: what its parents left, by slot.
         first_started_ms: when the first attempt was claimed.
         started_ms: when this one was claimed.

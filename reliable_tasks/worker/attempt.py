@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks._log_lines import as_json
 from reliable_tasks.retry import Attempt
 from reliable_tasks.task import Task
 
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Claim
 
 __all__ = [
+    "MAX_TEXT",
     "ExceptionInfo",
     "Runner",
     "Started",
     "einfo_of",
     "encode_detail",
+    "shown",
     "text_of",
     "traceback_of",
 ]
 
+MAX_TEXT = 1000  # of a text in an outcome's detail
 _HOOKS = ("before_start", "on_success", "on_retry", "on_failure", "after_return")
 
 
@@ -44,7 +48,7 @@ class ExceptionInfo:
         return self.traceback
 
     def __repr__(self) -> str:
-        return f"<ExceptionInfo: {self.exception!r}>"
+        return f"<ExceptionInfo: {shown(self.exception)}>"
 
 
 class Runner:
@@ -124,22 +128,37 @@ class Started(msgspec.Struct):
         return self.runner.is_async
 
 
+# What a user's values say of themselves: any of their methods may raise anything, an exit included,
+# and an attempt ends in words all the same.
+
+
 def encode_detail(fields: Mapping[str, Any]) -> bytes:
-    """The fields of an outcome's `detail`."""
-    return msgspec.json.encode(fields)
+    """The fields of an outcome's `detail`, whatever their values are."""
+    try:
+        return msgspec.json.encode(fields)
+    except Exception:  # noqa: BLE001 - such as a lone surrogate: shown as text instead
+        return as_json(dict(fields)).encode()
 
 
 def text_of(exc: BaseException) -> str:
     """What `str()` says of an exception, bounded."""
+    return shown(exc, str)[:MAX_TEXT]
+
+
+def shown(value: object, how: Callable[[Any], str] = repr) -> str:
+    """What `repr()` (or `str()`) says of a value, or that it does not."""
     try:
-        return str(exc)[:1000]
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"<{type(exc).__name__} whose __str__ raised {type(broken).__name__}>"
+        return str.__str__(how(value))
+    except BaseException as broken:  # noqa: BLE001 - see above
+        return f"<{type(value).__name__} whose __{how.__name__}__ raised {type(broken).__name__}>"
 
 
 def traceback_of(exc: BaseException) -> str:
     """The traceback as text."""
-    return "".join(traceback.format_exception(exc))
+    try:
+        return "".join(traceback.format_exception(exc))
+    except BaseException as broken:  # noqa: BLE001 - see above
+        return f"{type(exc).__name__} (its traceback: {type(broken).__name__})\n"
 
 
 def einfo_of(exc: BaseException) -> ExceptionInfo:

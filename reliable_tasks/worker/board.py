@@ -1,7 +1,7 @@
 """What a child is running, for its supervisor to see: a page of memory that both share.
 
 The child writes when a body starts and ends; no system call, no message. The supervisor reads it to
-enforce time limits, and after a death to know which claim was running and which only waited.
+enforce time limits, and after a death to know which claims had begun and which only waited.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ __all__ = ["Board", "Posted"]
 _BODY = struct.Struct("=ddd72s")  # began, soft and hard deadline, message id
 _ID_SIZE = 72
 _WORDS = 1 + _BODY.size // 8  # in a slot: a fence, and that
+# The latest starts are remembered when their bodies have ended, too: an outcome on its way to the
+# store may be lost with the process. A consumer keeps no more than two exchanges of them.
+_LATEST = 2048
 _TRIES = 100
 
 
@@ -38,14 +41,18 @@ class Board:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._memory = mmap.mmap(-1, _WORDS * 8 * slots)
+        self._latest = _LATEST + slots
+        self._starts = slots * _WORDS  # where their number is told; the fences come after it
+        self._memory = mmap.mmap(-1, (self._starts + 1 + self._latest) * 8)
         self._bytes = memoryview(self._memory)
         self._words = self._bytes.cast("Q")
         self._floats = self._bytes.cast("d")
 
     def post(self, slot: int, posted: Posted) -> None:
-        """A body starts in this slot."""
+        """A body starts in this slot; said again, its limits change."""
         at, floats = slot * _WORDS, self._floats
+        if self._words[at] != posted.fence:
+            self._begin(posted.fence)
         # Without a fence while the rest is written: nothing runs yet, and a reader that finds
         # another fence after it has read than before reads again.
         self._words[at] = 0
@@ -56,9 +63,19 @@ class Board:
         self._bytes[(at + 4) * 8 : (at + _WORDS) * 8] = message_id
         self._words[at] = posted.fence
 
+    def _begin(self, fence: int) -> None:
+        number = self._words[self._starts]
+        self._words[self._starts + 1 + number % self._latest] = fence
+        self._words[self._starts] = number + 1
+
     def clear(self, slot: int) -> None:
         """The body in this slot has ended."""
         self._words[slot * _WORDS] = 0
+
+    def begun(self) -> frozenset[int]:
+        """The fences of the claims whose attempts have begun, ended or not: the latest of them."""
+        number = min(self._words[self._starts], self._latest)
+        return frozenset(self._words[self._starts + 1 : self._starts + 1 + number])
 
     def running(self) -> tuple[Posted, ...]:
         """What runs now."""

@@ -116,6 +116,10 @@ class _Processes:
         board = self._boards.get(pid)
         return board.running() if board else ()
 
+    def begun(self, pid: int) -> frozenset[int]:
+        board = self._boards.get(pid)
+        return board.begun() if board else frozenset()
+
     def forget(self, pid: int) -> None:
         self._boards.pop(pid).close()
 

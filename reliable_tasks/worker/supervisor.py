@@ -18,10 +18,9 @@ from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Commit, SessionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reliable_tasks.outcome import Outcome
     from reliable_tasks.store.base import Store
+    from reliable_tasks.store.values import Claim
 
     from .board import Posted
 
@@ -32,6 +31,8 @@ _MAX_BACKOFF_S = 5.0
 _MIN_CHILD_LIFE_S = 1.0  # a child that dies younger is replaced with growing delays
 _LAST_WORDS_S = 5.0  # after a cold stop, how long to try to tell the store; leases do the rest
 _REAP_ROUNDS = 20  # bounded rounds of housekeeping in one step
+_PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
+_STOPPED = b'{"reason":"stopped"}'
 
 
 class Stopping(Enum):
@@ -71,6 +72,10 @@ class Hands(Protocol):
         """What a child, alive or dead, has on its board."""
         ...
 
+    def begun(self, pid: int) -> frozenset[int]:
+        """The fences of the claims that a child, alive or dead, has begun to run."""
+        ...
+
     def forget(self, pid: int) -> None:
         """Give back what belongs to a dead child."""
         ...
@@ -99,13 +104,22 @@ class SupervisorOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Child(msgspec.Struct):
-    """A child process and its session."""
+    """A child process and its session.
+
+    Attributes:
+        killed: by the supervisor, for a reason of its own.
+        sentence: what becomes of the condemned claim, once the child is dead for sure.
+        stopped: it was killed since the worker is going down.
+        retiring: it is to claim no more, and another takes its place.
+    """
 
     pid: int
     session: str
     born: float
-    sentence: Callable[[Posted], Outcome] | None = None
-    condemned: frozenset[int] = frozenset()
+    killed: bool = False
+    condemned: int = 0
+    sentence: Outcome | None = None
+    stopped: bool = False
     retiring: bool = False
     soft_told: int = 0
 
@@ -114,8 +128,21 @@ class _Burial(msgspec.Struct):
     """A dead child whose claims the store has yet to be told of."""
 
     child: Child
-    posted: tuple[Posted, ...]
-    how: str
+    begun: frozenset[int]
+
+    def fate(self, claim: Claim) -> Outcome | None:
+        """What a claim that it held comes to; None: it counts as a delivery, and is taken back.
+
+        Whatever the exit code: a claim is innocent only where its body is known not to have begun.
+        """
+        child = self.child
+        if child.sentence is not None and claim.fence == child.condemned:
+            return child.sentence
+        if claim.fence not in self.begun:
+            return Released()
+        if child.stopped and claim.bounces < _PLANNED_RELEASES:
+            return Released(begun=True, detail=_STOPPED)
+        return None
 
 
 class _Backoff(msgspec.Struct):
@@ -216,8 +243,9 @@ class Supervisor:
             self.stopping = how
             self._stop_by = now + _LAST_WORDS_S
             for child in self._children.values():
-                if child.sentence is None:
-                    self._condemn(child, (), lambda _: Released())
+                if not child.killed:
+                    child.stopped = True
+                    self._kill(child)
 
     # Children ------------------------------------------------------------------------------------
 
@@ -232,13 +260,15 @@ class Supervisor:
             events.emit("child.started", pid=pid, session=session)
 
     def _notice_deaths(self, now: float) -> None:
-        for pid, how in self._hands.dead():
+        for pid, ended in self._hands.dead():
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            self._burials.append(_Burial(child, self._hands.running(pid), how))
+            midway = not ended and self._hands.running(pid)
+            how = "exit code 0 in the middle of a body" if midway else ended
+            self._burials.append(_Burial(child, self._hands.begun(pid)))
             self._hands.forget(pid)
-            if child.sentence is None and how:
+            if not child.killed and how:
                 events.emit("child.died", pid=pid, session=child.session, how=how)
                 if now - child.born < _MIN_CHILD_LIFE_S:
                     self._due.spawn.fail(now)
@@ -249,35 +279,27 @@ class Supervisor:
         """Tell the store what became of dead children's claims: each step may be repeated."""
         while self._burials:
             burial = self._burials[0]
-            child, guilty = burial.child, {p.fence for p in burial.posted}
-            commits = []
-            if child.sentence is not None:
-                commits = [
-                    Commit(id=p.id, fence=p.fence, outcome=child.sentence(p))
-                    for p in burial.posted
-                    if not child.condemned or p.fence in child.condemned
-                ]
-            elif burial.how:
-                # Claims that only waited are innocent of the death: not counted against them.
-                held = self._store.held(child.session)
-                commits = [
-                    Commit(id=c.id, fence=c.fence, outcome=Released())
-                    for c in held
-                    if c.fence not in guilty
-                ]
+            session = burial.child.session
+            held = self._store.held(session)
+            fates = [(claim, burial.fate(claim)) for claim in held]
+            commits = [
+                Commit(id=claim.id, fence=claim.fence, outcome=fate)
+                for claim, fate in fates
+                if fate is not None
+            ]
             if commits:
-                self._store.exchange(child.session, commits, None)
-            if child.sentence is None and burial.how:
-                self._reap(dead=(child.session,))
+                self._store.exchange(session, commits, None)
+            if len(commits) < len(held):
+                self._reap(dead=(session,))
             else:
-                self._store.close_session(child.session)
+                self._store.close_session(session)
             self._burials.pop(0)
 
     # Limits --------------------------------------------------------------------------------------
 
     def _watch_limits(self, now: float) -> None:
         for child in self._children.values():
-            if child.sentence is not None:
+            if child.killed:
                 continue
             for posted in self._hands.running(child.pid):
                 if 0 < posted.hard_deadline <= now:
@@ -294,15 +316,16 @@ class Supervisor:
         )
         failure = encode_failure(exc)
         detail = msgspec.json.encode({"exception": "TimeLimitExceeded", "message": str(exc)})
-        self._condemn(child, (posted.fence,), lambda _: Doomed(failure=failure, detail=detail))
+        self._condemn(child, posted.fence, Doomed(failure=failure, detail=detail))
         events.emit("limit.hard", id=posted.id, fence=posted.fence, limit=limit_s)
 
-    def _condemn(
-        self, child: Child, fences: tuple[int, ...], sentence: Callable[[Posted], Outcome]
-    ) -> None:
-        """Kill a child; once it is dead for sure, its claim gets this outcome."""
-        child.sentence = sentence
-        child.condemned = frozenset(fences)
+    def _condemn(self, child: Child, fence: int, sentence: Outcome) -> None:
+        """Kill a child; once it is dead for sure, this claim of its gets this outcome."""
+        child.condemned, child.sentence = fence, sentence
+        self._kill(child)
+
+    def _kill(self, child: Child) -> None:
+        child.killed = True
         self._hands.kill(child.pid)
 
     # The store -----------------------------------------------------------------------------------
@@ -322,8 +345,8 @@ class Supervisor:
         for command in reply.commands:
             child = by_session[command.session]
             running = {p.fence for p in self._hands.running(child.pid)}
-            if child.sentence is None and command.fence in running:
-                self._condemn(child, (command.fence,), lambda _: Revoked())
+            if not child.killed and command.fence in running:
+                self._condemn(child, command.fence, Revoked())
         self._due.heartbeat = now + self._options.heartbeat_s
 
     def _housekeep(self) -> None:

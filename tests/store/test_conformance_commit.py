@@ -181,6 +181,16 @@ def test_a_bounce_is_counted_as_a_bounce_and_comes_back_later(drive: Driver) -> 
     assert "unknown task" in drive.events("a")
 
 
+def test_one_that_was_stopped_while_it_ran_is_counted_as_given_back(drive: Driver) -> None:
+    drive.put_one("a")
+    drive.run(oc.Released(begun=True))
+    claim = drive.claim_one()
+    assert (claim.bounces, claim.delivery) == (1, 1)
+    assert "unknown task" not in drive.events("a")
+    drive.commit(claim, oc.Retry())
+    assert drive.claim_one().bounces == 0, "an attempt has its own count"
+
+
 def test_the_doomed_come_back_with_their_failure(drive: Driver) -> None:
     drive.put(message("a"), message("b"))
     drive.run(oc.Doomed(failure=b"killed"))
@@ -189,6 +199,24 @@ def test_the_doomed_come_back_with_their_failure(drive: Driver) -> None:
     drive.commit(claim, oc.Failed(failure=b"killed", reason="time limit"))
     assert drive.record("a").reason == "time limit"
     assert drive.events("a") == ["enqueued", "started", "doomed", "started", "failed"]
+
+
+def test_the_doomed_whose_hooks_were_killed_as_well_are_buried_without_them(drive: Driver) -> None:
+    drive.put_one("a")
+    drive.run(oc.Doomed(failure=b"first"))
+    drive.run(oc.Doomed(failure=b"second"))
+    record = drive.record("a")
+    assert (record.state, record.reason, record.failure) == (State.FAILED, "time limit", b"first")
+    assert record.delivery == 2, "not after all the deliveries that are left"
+
+
+def test_hooks_of_one_that_killed_its_workers_have_one_chance(drive: Driver) -> None:
+    drive.put_one("a", max_deliveries=1)
+    drive.claim_one()
+    drive.lapse()
+    drive.run(oc.Doomed(failure=b"killed"))
+    record = drive.record("a")
+    assert (record.state, record.reason, record.failure) == (State.FAILED, "time limit", b"killed")
 
 
 def test_an_ignored_one_ends_without_result(drive: Driver) -> None:

@@ -66,6 +66,7 @@ class FakeHands:
 
     born: dict[int, str] = field(default_factory=dict)
     posted: dict[int, tuple[Posted, ...]] = field(default_factory=dict)
+    ended: dict[int, frozenset[int]] = field(default_factory=dict)
     deaths: list[tuple[int, str]] = field(default_factory=list)
     drained: list[int] = field(default_factory=list)
     killed: list[int] = field(default_factory=list)
@@ -93,6 +94,9 @@ class FakeHands:
 
     def running(self, pid: int) -> tuple[Posted, ...]:
         return self.posted.get(pid, ())
+
+    def begun(self, pid: int) -> frozenset[int]:
+        return self.ended.get(pid, frozenset()) | {p.fence for p in self.running(pid)}
 
     def forget(self, pid: int) -> None:
         self.posted.pop(pid, None)

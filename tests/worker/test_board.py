@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 
+import msgspec
 import pytest
 
 from reliable_tasks.worker.board import Board, Posted
@@ -34,6 +35,19 @@ def test_a_long_id_of_the_users_own_is_cut_and_the_fence_still_tells(board: Boar
     assert seen.id == "ü" * 36
 
 
+def test_it_remembers_which_claims_had_begun_when_their_bodies_have_ended(board: Board) -> None:
+    assert board.begun() == frozenset()
+    board.post(1, HERE)
+    board.post(1, msgspec.structs.replace(HERE, hard_deadline=9.0))
+    board.clear(1)
+    board.post(1, msgspec.structs.replace(HERE, fence=43))
+    assert board.begun() == {42, 43}
+    for fence in range(100, 5000):
+        board.post(0, msgspec.structs.replace(HERE, fence=fence))
+        board.clear(0)
+    assert board.begun() >= set(range(3000, 5000)), "more than a consumer keeps of them"
+
+
 def test_what_a_process_that_died_had_posted_is_still_there(board: Board) -> None:
     pid = os.fork()
     if pid == 0:
@@ -41,6 +55,7 @@ def test_what_a_process_that_died_had_posted_is_still_there(board: Board) -> Non
         os._exit(0)
     os.waitpid(pid, 0)
     assert board.running() == (HERE,)
+    assert board.begun() == {HERE.fence}
 
 
 def test_a_reader_never_sees_half_of_a_change() -> None:

@@ -185,7 +185,7 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
             at_ms, queue = false_of(o.at_ms), false_of(o.queue)
             return "retry", detail, o.delay_ms, at_ms, text(o.failure), payload, queue
         case oc.Released():
-            return "released", detail, o.delay_ms, o.bounce
+            return "released", detail, o.delay_ms, o.bounce, o.begun
         case oc.Doomed():
             return "doomed", detail, text(o.failure)
         case oc.Rejected():

@@ -174,9 +174,7 @@ def _continue(
     elif isinstance(o, oc.Released):
         _release(work, r, o)
     elif isinstance(o, oc.Doomed):
-        r.doom = o.failure
-        work.audit(Ev.DOOMED, r, o.detail)
-        work.again(r, None, keep_place=True)
+        _doom(work, r, o)
     elif isinstance(o, oc.Keyed):
         work.uncount(r)
         set_once(r, o.once)
@@ -219,9 +217,19 @@ def _retry(work: Moves, r: Rec, o: oc.Retry) -> None:
     work.again(r, o.at_ms if o.at_ms is not None else work.now + o.delay_ms)
 
 
+def _doom(work: Moves, r: Rec, o: oc.Doomed) -> None:
+    if r.doom is not None or r.delivery > r.max_deliveries:  # its hooks had their chance
+        failure = o.failure if r.doom is None else r.doom
+        work.end(r, DEAD, "time limit", failure=failure, detail=o.detail)
+        return
+    r.doom = o.failure
+    work.audit(Ev.DOOMED, r, o.detail)
+    work.again(r, None, keep_place=True)
+
+
 def _release(work: Moves, r: Rec, o: oc.Released) -> None:
     work.uncount(r)
-    r.bounces += o.bounce
+    r.bounces += o.bounce or o.begun
     work.audit(Ev.UNKNOWN if o.bounce else Ev.RELEASED, r, o.detail)
     due = work.now + o.delay_ms if o.delay_ms else None
     work.again(r, due, keep_place=True)

@@ -39,14 +39,19 @@ local function outcomes()
     again(r, at_ms or now + delay_ms)
   end
 
-  function apply.released(r, detail, delay_ms, bounce)
+  function apply.released(r, detail, delay_ms, bounce, begun)
     uncount(r)
-    if bounce then r.c[BOUNCES] = r.c[BOUNCES] + 1 end
+    if bounce or begun then r.c[BOUNCES] = r.c[BOUNCES] + 1 end
     audit(bounce and 'unknown task' or 'released', r, detail)
     again(r, delay_ms > 0 and now + delay_ms, true)
   end
 
   function apply.doomed(r, detail, failure)
+    local doom = r.x.doom
+    if doom or r.c[DELIVERY] > static(r)[MAX_DELIVERIES] then -- its hooks had their chance
+      finish(r, 'failed', 'time limit', '', false, doom or failure, detail)
+      return
+    end
     set_extra(r, 'doom', failure)
     audit('doomed', r, detail)
     again(r, false, true)
