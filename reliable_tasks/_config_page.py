@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from ._config_names import NOTED, OLD_NAMES, REFUSED
-from ._config_settings import Settings, described
+from ._config_settings import READ_AT_OPENING, Settings, described
 
 __all__ = ["settings_table"]
 
@@ -18,6 +18,10 @@ earlier one. Durations take a number of seconds or a `timedelta`.
 
 Celery's old upper-case names (`BROKER_URL`, `CELERY_TIMEZONE`, …) are other spellings of the same
 settings, and so are the present names in upper case behind `CELERY_`.
+
+Settings marked with ¹ are read when the store is opened, at the app's first call: to change one
+afterwards is a `ConfigError` at that line. All others are read where they are used; those of a
+worker and of beat when these start.
 
 This page is written by `settings_table()` of `reliable_tasks.config`.
 """
@@ -41,7 +45,8 @@ def _settings() -> Iterator[str]:
             formerly = f" Formerly {', '.join(old)}." if old else ""
             plain = not about.unit or about.kind.words.startswith("seconds")
             value = about.kind.words + ("" if plain else f" ({about.unit})")
-            yield f"| `{name}` | {shown} | {value} | {about.doc}{formerly} |"
+            mark = " ¹" if name in READ_AT_OPENING else ""
+            yield f"| `{name}` | {shown} | {value} | {about.doc}{formerly}{mark} |"
         yield ""
 
 

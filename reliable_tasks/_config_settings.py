@@ -10,7 +10,7 @@ from ._config_masks import masked
 from ._config_values import Kind
 from .errors import ConfigError
 
-__all__ = ["Described", "Settings", "described"]
+__all__ = ["READ_AT_OPENING", "Described", "Settings", "described"]
 
 _DAY = 86_400.0
 _MIB = 1_048_576
@@ -238,3 +238,23 @@ def _check_together(settings: Settings) -> None:
 
 described: Mapping[str, Described] = dict(zip(Settings.__struct_fields__, _about, strict=True))
 """What is known of each setting, by name, in the order of the reference."""
+
+READ_AT_OPENING = frozenset(
+    {
+        "audit",
+        "audit_expires",
+        "broker_transport_options",
+        "broker_url",
+        "durable",
+        "max_batch",
+        "max_message_bytes",
+        "max_query_rows",
+        "stage_expires",
+        "store_busy_timeout",
+        "store_namespace",
+    }
+)
+"""Settings that the store reads when it is opened, at an app's first call: later is too late.
+
+All others are read where they are used; those of the worker and of beat when these start.
+"""

@@ -263,11 +263,13 @@ class App:
         if self._store is None:
             settings = self.settings
             self._store = open_store(store_url(settings), settings)
+            self.conf.opened(settings)
         return self._store
 
     @store.setter
     def store(self, store: Store) -> None:
         self._store = store
+        self.conf.opened(None)
 
     def close(self) -> None:
         """Give back the store's connections; the next call opens them again."""
@@ -297,8 +299,7 @@ class App:
         task = self.tasks.get(name)
         call, named = calls.call_args(args), dict(kwargs or {})
         if options.get("link") or options.get("link_error"):
-            sig = self.signature(name, call, named)
-            linked: AsyncResult[Any] = sig.apply_async(**options)
+            linked: AsyncResult[Any] = self.signature(name, call, named).apply_async(**options)
             return linked
         options.pop("link", None)
         options.pop("link_error", None)
@@ -326,11 +327,9 @@ class App:
 
     def handle_of(self, receipt: Receipt, task_name: str | None = None) -> AsyncResult[Any]:
         """The handle that a receipt stands for: on the message there already for a duplicate."""
-        result: AsyncResult[Any]
-        if receipt.holder and receipt.kind != ReceiptKind.JOINED:
-            result = AsyncResult(receipt.holder, app=self)
-        else:
-            result = AsyncResult(receipt.id, task_name=task_name, app=self)
+        there = receipt.holder if receipt.kind != ReceiptKind.JOINED else None
+        name = None if there else task_name
+        result: AsyncResult[Any] = AsyncResult(there or receipt.id, task_name=name, app=self)
         result.receipt = receipt
         return result
 

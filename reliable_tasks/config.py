@@ -5,25 +5,18 @@ A program writes to a `Conf` (it is `app.conf`); everything else reads the froze
 passwords covered) and the remedy.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from ._config_backend import check_backend
+from ._config_checks import checked, copied, invalid, is_lent, note, parsed
 from ._config_masks import mask_url, masked, shown
-from ._config_names import (
-    BUILT_IN_SCHEDULERS,
-    NOTED,
-    NOTED_VALUES,
-    REFUSED,
-    known_names,
-    resolve,
-)
+from ._config_names import NOTED_VALUES, known_names, resolve
 from ._config_page import settings_table
-from ._config_settings import Settings, described
+from ._config_settings import READ_AT_OPENING, Settings, described
 from ._config_sources import candidates, import_object, items, one_spelling, pairs
 from ._config_url import StoreUrl, parse_store_url
-from ._config_values import UNSAFE_CODECS
 from .errors import ConfigError, suggest
 
 __all__ = [
@@ -99,6 +92,7 @@ class Conf(Mapping[str, Any]):
         self._lent: set[str] = set()
         self._seen: dict[str, Any] = {}
         self._snapshot: Settings | None = None
+        self._opened: Settings | None = None
         if values is not None:
             self.update(values)
 
@@ -152,9 +146,18 @@ class Conf(Mapping[str, Any]):
             return snapshot
         given = {name for name in (*self._values, *self._environment) if name in described}
         snapshot = Settings(**{name: self._frozen(name) for name in given})
+        self._refuse_late({name: getattr(snapshot, name) for name in READ_AT_OPENING})
         self._snapshot = snapshot
-        self._seen = {name: _copied(self._raw(name)) for name in self._lent}
+        self._seen = {name: copied(self._raw(name)) for name in self._lent}
         return snapshot
+
+    def opened(self, settings: Settings | None) -> None:
+        """Note that a store was opened with these settings: some cannot be changed any more.
+
+        Args:
+            settings: those that it read; None where there is no such store any more.
+        """
+        self._opened = settings
 
     # Changing
 
@@ -171,7 +174,7 @@ class Conf(Mapping[str, Any]):
         """Set several settings at once: all of them, or on an error none."""
         self._load_pending()
         spelled = one_spelling([*items(sources), *values.items()])
-        self._keep(spelled)
+        self._keep(spelled, over=spelled)
         for name in spelled:
             self._environment.pop(name, None)
 
@@ -247,11 +250,11 @@ class Conf(Mapping[str, Any]):
         for variable in sorted(ours):
             known = resolve(variable.removeprefix(ENV_PREFIX).lower())
             if known is not None and known in described:
-                spelled[known] = (variable, _parsed(known, variable, environ[variable]))
+                spelled[known] = (variable, parsed(known, variable, environ[variable]))
             else:
                 near = suggest(variable, [f"{ENV_PREFIX}{name.upper()}" for name in described])
                 self._notes[variable] = f"{variable}: no setting has this name{near}"
-        self._environment.update(_checked(spelled))
+        self._environment.update(checked(spelled))
         for name, (_, value) in spelled.items():
             self._add_notes(name, value)
         self._snapshot = None
@@ -268,12 +271,12 @@ class Conf(Mapping[str, Any]):
     def _read(self, name: str) -> Any:
         self._load_pending()
         value = self._raw(name)
-        if _is_lent(name):
+        if is_lent(name):
             # Its reader may change it in place: let it be ours, and compare before each use.
             if name not in self._values and name not in self._environment:
                 value = self._values[name] = dict(value)
             self._lent.add(name)
-            self._seen.setdefault(name, _copied(value))
+            self._seen.setdefault(name, copied(value))
         return value
 
     def _frozen(self, name: str) -> Any:
@@ -281,20 +284,38 @@ class Conf(Mapping[str, Any]):
         try:
             return described[name].kind.freeze(value)
         except ValueError as error:
-            raise _invalid(name, value, error) from None
+            raise invalid(name, value, error) from None
 
-    def _keep(self, spelled: Mapping[str, tuple[str, Any]]) -> None:
-        taken = _checked(spelled)
+    def _refuse_late(self, values: Mapping[str, Any]) -> None:
+        """Refuse another value of what an open store has read."""
+        if self._opened is None:
+            return
+        for name in READ_AT_OPENING & values.keys():
+            was = getattr(self._opened, name)
+            if described[name].kind.freeze(values[name]) != was:
+                raise ConfigError(
+                    f"{name}={shown(values[name], name)} comes too late: the store was opened with "
+                    f"{name}={shown(was, name)}; set it before the first call, or make another App"
+                )
+
+    def _keep(
+        self, spelled: Mapping[str, tuple[str, Any]], over: Container[str] = frozenset()
+    ) -> None:
+        """Keep what is valid; `over`: which names count more than the environment."""
+        taken = checked(spelled)
+        self._refuse_late(
+            {n: x for n, x in taken.items() if n in over or n not in self._environment}
+        )
         self._values.update(taken)
-        self._lent.update(name for name in taken if _is_lent(name))
+        self._lent.update(name for name in taken if is_lent(name))
         for name in taken:
             self._add_notes(name, spelled[name][1])
         self._snapshot = None
 
     def _add_notes(self, name: str, value: Any) -> None:
-        note = _note(name, value)
-        if note is not None:
-            self._notes[name] = note
+        said = note(name, value)
+        if said is not None:
+            self._notes[name] = said
 
     def _load_pending(self) -> None:
         while self._pending:
@@ -331,65 +352,3 @@ class Conf(Mapping[str, Any]):
         near = difflib.get_close_matches(name, described, n=1, cutoff=_LIKELY_A_TYPO)
         if near:
             self._notes[name] = f"{name}: no setting has this name; did you mean {near[0]!r}?"
-
-
-# Checking ---------------------------------------------------------------------------------------
-
-
-def _checked(spelled: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """Return the values as they are kept, without those refused names that ask for nothing."""
-    taken: dict[str, Any] = {}
-    for name, (spelling, value) in spelled.items():
-        if name in REFUSED:
-            if value and not (name == "beat_scheduler" and str(value) in BUILT_IN_SCHEDULERS):
-                raise _invalid(spelling, value, ValueError(REFUSED[name]), name)
-        elif name in NOTED:
-            taken[name] = value
-        else:
-            try:
-                taken[name] = described[name].kind.check(value)
-            except ValueError as error:
-                raise _invalid(spelling, value, error) from None
-    return taken
-
-
-def _parsed(name: str, variable: str, text: str) -> Any:
-    kind = described[name].kind
-    try:
-        return kind.parse(text)
-    except ValueError as error:
-        # The text of a dict is not shown: where its secrets stand cannot be known.
-        raise _invalid(variable, "…" if kind.lends else text, error, name) from None
-
-
-def _invalid(spelling: str, value: object, error: ValueError, name: str = "") -> ConfigError:
-    return ConfigError(f"{spelling}={shown(value, name)}: {error}")
-
-
-def _copied(value: Any) -> Any:
-    """A copy two dicts deep, to find changes by: what is the same object is compared for free."""
-    if not isinstance(value, dict):
-        return value
-    return {key: dict(x) if isinstance(x, dict) else x for key, x in value.items()}
-
-
-def _is_lent(name: str) -> bool:
-    return name in described and described[name].kind.lends
-
-
-def _note(name: str, value: Any) -> str | None:
-    """Return what there is to say about a name that was set to `value`."""
-    if name in NOTED:
-        return f"{name}: {NOTED[name]}"
-    if name == "broker_transport_options" and "visibility_timeout" in value:
-        return (
-            "broker_transport_options: visibility_timeout is not needed: a worker's heartbeat "
-            "keeps its messages, however long they run"
-        )
-    if name in {"accept_content", "result_accept_content"} and value is not None:
-        unsafe = sorted(UNSAFE_CODECS.intersection(value))
-        if unsafe:
-            return (
-                f"{name}: {', '.join(unsafe)} would let who writes to the store run code; left out"
-            )
-    return None
