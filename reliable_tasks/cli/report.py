@@ -34,7 +34,7 @@ def command(chosen: Chosen, acl: bool) -> None:
     """Show versions, the store and settings, with secrets covered."""
     app = chosen.find_app() if chosen.names_app else chosen.open_app()
     if acl:
-        click.echo(_acl(app.settings))
+        click.echo(_acl(app))
         return
     app.import_modules()
     click.echo(f"reliable-tasks {__version__}")
@@ -88,14 +88,23 @@ def _changed(settings: Settings) -> list[tuple[str, object]]:
     ]
 
 
-def _acl(settings: Settings) -> str:
-    """The rules as `ACL SETUSER name` takes them.
+def _acl(app: App) -> str:
+    """The rules as `ACL SETUSER name` of the server takes them.
 
     Raises:
         click.UsageError: the store is not Redis.
     """
-    if store_url(settings).kind != "redis":
+    if store_url(app.settings).kind != "redis":
         raise click.UsageError("--acl is about Redis; the store is SQLite, which has no users")
-    from reliable_tasks.store.redis import acl_rules  # noqa: PLC0415 - only for Redis
+    from reliable_tasks.store.redis import RedisStore, acl_rules  # noqa: PLC0415 - only for Redis
 
-    return acl_rules(settings.store_namespace)
+    try:
+        store = app.store
+        if isinstance(store, RedisStore):
+            return store.acl_rules()
+    except StoreError as error:
+        click.echo(
+            f"rules for any server from 6.2 on, since this one was not asked: {error}", err=True
+        )
+    cluster = store_url(app.settings).scheme == "cluster"
+    return acl_rules(app.settings.store_namespace, is_cluster=cluster)

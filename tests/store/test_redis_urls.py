@@ -145,9 +145,11 @@ def test_no_error_of_a_url_tells_the_password(url: str) -> None:
 
 def test_rules_name_the_namespace_alone() -> None:
     rules = acl_rules("a*b").split()
-    assert rules[:3] == [r"~{a\*b}:*", r"&{a\*b}:*", "-@all"]
-    assert "+client|unblock" in rules
+    assert rules[:4] == [r"~{a\*b}:*", "resetchannels", r"&{a\*b}:*", "-@all"]
+    assert "+client" in rules, "what the oldest server takes"
+    assert "+client|unblock" in acl_rules("a", (7, 0)).split()
     assert "+waitaof" not in acl_rules("a", (7, 0)).split()
+    assert "+waitaof" in acl_rules("a", (7, 2)).split()
 
 
 LUA = Path(_scripts.__file__).parent / "lua"

@@ -11,7 +11,7 @@ from reliable_tasks.clock import now_ms
 from ._durability import setting
 from ._server import Server
 
-__all__ = ["acl_rules", "guarantees", "warnings"]
+__all__ = ["acl_rules", "guarantees", "version_of", "warnings"]
 
 OLDEST: Final = (6, 2)
 CLOCKS_APART_MS: Final = 5_000
@@ -36,21 +36,30 @@ COMMANDS: Final = (
     *("publish", "subscribe", "unsubscribe", "ping", "info", "wait", "waitaof", "select"),
     *("client|id", "client|unblock", "client|setinfo", "client|setname", "config|get"),
 )
+OF_A_CLUSTER: Final = ("cluster|slots", "cluster|myid", "command", "asking")
 SINCE: Final = {"client|setinfo": (7, 2), "waitaof": (7, 2)}
 
 
-def acl_rules(namespace: str, version: tuple[int, ...] = (7, 2)) -> str:
+def acl_rules(
+    namespace: str, version: tuple[int, ...] = OLDEST, *, is_cluster: bool = False
+) -> str:
     """The least that a user needs for a namespace, as `ACL SETUSER <name>` takes it.
 
     Args:
         namespace: of the store.
-        version: of the server, since older ones refuse the names of commands they do not know.
+        version: of the server, since older ones refuse what they do not know. Rules for the oldest
+            are taken by all.
+        is_cluster: whether the server is one of a cluster.
     """
-    known = [word for word in COMMANDS if version >= SINCE.get(word, (0,))]
+    words = (*COMMANDS, *OF_A_CLUSTER) if is_cluster else COMMANDS
+    known = [word for word in words if version >= SINCE.get(word, (0,))]
     own = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix(namespace))
     if version < (7, 0):  # their rules know no subcommands of commands that are not listed whole
         known = list(dict.fromkeys(word.partition("|")[0] for word in known))
-    return " ".join([f"~{own}*", f"&{own}*", "-@all", *(f"+{word}" for word in known)])
+    # Redis 6.2 gives a new user all channels, and takes none besides.
+    return " ".join(
+        [f"~{own}*", "resetchannels", f"&{own}*", "-@all", *(f"+{word}" for word in known)]
+    )
 
 
 def warnings(server: Server, key: str) -> tuple[str, ...]:
@@ -59,8 +68,7 @@ def warnings(server: Server, key: str) -> tuple[str, ...]:
     if info is None:
         found = ["this user may not call INFO: version, persistence and role cannot be checked"]
     else:
-        found = [*_version(info), *_persistence(info, setting(server, "save", key)), *_role(info)]
-        found += _memory(info)
+        found = [*_version(info), *_persistence(server, key, info), *_role(info), *_memory(info)]
     return (*found, *_eviction(server, key), *_clock(server, key))
 
 
@@ -71,25 +79,45 @@ def _info(server: Server, key: str) -> dict[str, Any] | None:
         return None
 
 
-def server_version(info: dict[str, Any]) -> tuple[int, ...]:
+def version_of(server: Server, key: str) -> tuple[int, ...]:
+    """The version of a server; the oldest that is supported where it does not tell."""
+    info = _info(server, key)
+    return OLDEST if info is None else _server_version(info)
+
+
+def _server_version(info: dict[str, Any]) -> tuple[int, ...]:
     """The version of Redis that the server is, or says it is compatible with."""
     return tuple(int(part) for part in re.findall(r"\d+", str(info.get("redis_version", "0"))))
 
 
 def _version(info: dict[str, Any]) -> list[str]:
-    if server_version(info) >= OLDEST:
+    if _server_version(info) >= OLDEST:
         return []
     return [f"the server is Redis {info.get('redis_version')}: 6.2 or newer is needed"]
 
 
-def _persistence(info: dict[str, Any], save: str | None) -> list[str]:
+def _persistence(server: Server, key: str, info: dict[str, Any]) -> list[str]:
     if int(info.get("aof_enabled", 0)):
-        return []
+        return _written_late(setting(server, "appendfsync", key))
+    save = setting(server, "save", key)
     kept = "the server keeps snapshots only: what came after the last one is lost when it dies"
     if not save:
         unsure = "" if save == "" else " (whether it keeps snapshots cannot be checked)"
         kept = f"the server keeps no append-only file{unsure}: all is lost when it stops"
     return [f"{kept}; set `appendonly yes`"]
+
+
+def _written_late(policy: str | None) -> list[str]:
+    if policy in {"always", "everysec"}:
+        return []
+    if policy is None:
+        return ["this user may not call CONFIG GET: what a crash loses (appendfsync) is not known"]
+    return [
+        (
+            f"appendfsync is {policy}: the append-only file reaches the disk as the system likes, "
+            "and what did not is lost when the machine stops; set it to everysec or always"
+        )
+    ]
 
 
 def _memory(info: dict[str, Any]) -> list[str]:
@@ -134,23 +162,23 @@ def _clock(server: Server, key: str) -> list[str]:
 
 
 def guarantees(server: Server, key: str, durable: str | None) -> tuple[str, ...]:
-    """What holds, for the start banner."""
+    """What holds, for the start banner; what is not known is among the warnings."""
     info = _info(server, key) or {}
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version") or "of unknown version"
     return (
         f"{name} {version}: every step is atomic, every commit is fenced",
-        _kept(server, key, info),
+        *_kept(server, key, info),
         *([f"calls return when durable={durable!r} is confirmed"] if durable else []),
     )
 
 
-def _kept(server: Server, key: str, info: dict[str, Any]) -> str:
+def _kept(server: Server, key: str, info: dict[str, Any]) -> list[str]:
     if not int(info.get("aof_enabled", 0)):
-        return "no append-only file: see the warnings"
+        return []
     policy = setting(server, "appendfsync", key)
     if policy == "always":
-        return "what was acknowledged survives a crash of the server (appendfsync always)"
+        return ["what was acknowledged survives a crash of the server (appendfsync always)"]
     if policy == "everysec":
-        return "a crash of the server loses at most about a second (appendfsync everysec)"
-    return f"the append-only file reaches the disk as the system likes (appendfsync {policy})"
+        return ["a crash of the server loses at most about a second (appendfsync everysec)"]
+    return []

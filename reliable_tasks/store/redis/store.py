@@ -261,6 +261,13 @@ class RedisStore(Readers):
         with translated(self.location):
             return _opening.guarantees(self._server, self._key, self.options.durable)
 
+    def acl_rules(self) -> str:
+        """The least that a user of this server needs, as `ACL SETUSER <name>` takes it."""
+        with translated(self.location):
+            version = _opening.version_of(self._server, self._key)
+        namespace, is_cluster = self.options.namespace, self._server.is_cluster
+        return _opening.acl_rules(namespace, version, is_cluster=is_cluster)
+
     def now_ms(self) -> int:
         """The store's clock."""
         if self._clock is not None:
