@@ -25,6 +25,8 @@ from typing import Any, Self
 import pytest
 import redis
 
+from tests.patience import PATIENCE_S
+
 __all__ = [
     "RedisServer",
     "ServerBinary",
@@ -34,7 +36,7 @@ __all__ = [
     "redis_server",
 ]
 
-START_SECONDS = 20.0
+START_SECONDS = PATIENCE_S
 CHOICE = "RELIABLE_TASKS_TEST_SERVER"
 
 # Ends the server and its directory when the test process has gone; ends itself with the server.

@@ -4,6 +4,8 @@ import resource
 import subprocess
 import sys
 
+from tests.patience import PATIENCE_S
+
 HEAVY = ("apsw", "asyncio", "click", "cronsim", "redis", "sqlite3", "structlog", "tenacity")
 PROGRAM = """
 import sys
@@ -51,7 +53,7 @@ def test_a_worker_loads_nothing_that_it_does_not_need() -> None:
 def test_help_comes_at_once() -> None:
     command = [sys.executable, "-m", "reliable_tasks", "--help"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert "worker" in done.stdout

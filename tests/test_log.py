@@ -17,6 +17,7 @@ from reliable_tasks import _state, events, log, signals
 from reliable_tasks._log_output import LineHandler, StreamTarget
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.utils.log import get_task_logger
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -387,7 +388,7 @@ def test_prints_of_threads_are_kept_apart(configure: Any) -> None:
 
     def say(word: str) -> None:
         sys.stdout.write(word)
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=PATIENCE_S)
         sys.stdout.write(f"-{word}\n")
 
     threads = [threading.Thread(target=say, args=(word,)) for word in ("a", "b")]

@@ -24,6 +24,7 @@ from reliable_tasks.message import State
 from reliable_tasks.result import state_of
 from reliable_tasks.serialization import dumps, encode_failure
 from reliable_tasks.store import values as v
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,7 +206,7 @@ def test_pain_22_get_returns_although_no_notification_comes(
         return None
 
     monkeypatch.setattr(desk.app.store, "read_ended", deaf)
-    assert result.get(timeout=5) == 5
+    assert result.get(timeout=PATIENCE_S) == 5
 
 
 def test_pain_22_get_goes_on_while_the_store_is_away(
@@ -224,7 +225,7 @@ def test_pain_22_get_goes_on_while_the_store_is_away(
         return read_ended(message_id, 0)
 
     monkeypatch.setattr(desk.app.store, "read_ended", shaky)
-    assert result.get(timeout=10) == 5
+    assert result.get(timeout=PATIENCE_S) == 5
 
 
 def test_get_says_that_the_store_is_away_when_its_time_is_up(
@@ -312,7 +313,7 @@ def test_then_calls_back_once_it_has_ended(desk: Desk) -> None:
         result.then(lambda r: note("good", r), on_error=lambda r: note("bad", r))
     desk.end(success(1))
     desk.end(failure(KeyError("k")))
-    assert all_told.wait(10)
+    assert all_told.wait(PATIENCE_S)
     assert sorted(done) == [("bad", bad.id), ("good", good.id)]
 
 
@@ -387,7 +388,7 @@ def test_pain_23_a_final_answer_never_changes(desk: Desk) -> None:
 def test_collect_yields_what_it_waited_for(desk: Desk) -> None:
     result = desk.call()
     desk.end(success(5))
-    assert list(result.collect(timeout=5)) == [(result, 5)]
+    assert list(result.collect(timeout=PATIENCE_S)) == [(result, 5)]
 
 
 def test_the_receipt_tells_of_a_duplicate(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.canvas.helpers import Bench
+from tests.patience import PATIENCE_S
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -47,7 +48,7 @@ def tasks(bench: Bench, stored: dict[str, Any]) -> Any:
         @staticmethod
         @app.task()
         def fetch_page(url: str) -> str:
-            with urllib.request.urlopen(url, timeout=10) as reply:
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
                 return str(reply.read().decode())
 
         @staticmethod

@@ -11,6 +11,7 @@ import pytest
 from reliable_tasks.app import App
 from reliable_tasks.cli import _demo_run as demo
 from reliable_tasks.cli._demo_tasks import app as demo_app
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def leftovers(tmp_path: Path) -> list[Path]:
 
 def test_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     process = start(tmp_path, "--limit", "60")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, out + err
     assert "All holds: 60 files" in out
     table = {
@@ -64,7 +65,7 @@ def test_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_demo_holds_on_redis_and_stays_in_its_namespace(tmp_path: Path) -> None:
     with RedisServer() as server, server.client() as client:
         process = start(tmp_path, "--limit", "30", "-b", server.url)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, out + err
         assert "All holds: 30 files" in out
         keys = list(client.scan_iter())
@@ -83,7 +84,7 @@ def test_stopping_the_demo_stops_its_worker(tmp_path: Path, number: signal.Signa
         os.killpg(process.pid, number)  # a terminal sends it to all
     else:
         process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
@@ -93,7 +94,7 @@ def test_stopping_the_demo_stops_its_worker(tmp_path: Path, number: signal.Signa
 def test_a_folder_without_files_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     process = start(tmp_path, "--folder", str(tmp_path / "empty"))
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "there is no readable file" in err
     assert err.count("\n") == 1

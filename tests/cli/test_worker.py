@@ -16,6 +16,7 @@ from reliable_tasks import worker as worker_package
 from reliable_tasks.cli._pidfile import pidfile_of
 from reliable_tasks.worker import WorkerOptions
 from tests.cli.support import ENVIRONMENT
+from tests.patience import PATIENCE_S
 
 Run = Callable[..., Result]
 Mistake = Callable[..., str]
@@ -141,7 +142,7 @@ def test_a_beat_stops_when_told(tasks: str, tmp_path: Path) -> None:
     assert beat.stderr is not None
     assert json.loads(beat.stderr.readline())["event"] == "beat.started"
     beat.send_signal(signal.SIGTERM)
-    told, log = beat.communicate(timeout=60)
+    told, log = beat.communicate(timeout=PATIENCE_S)
     assert beat.returncode == 0
     assert str(tmp_path / "shop.db") in told
     assert json.loads(log.splitlines()[-1])["event"] == "beat.stopped"
@@ -154,11 +155,11 @@ def test_a_worker_runs_a_call_and_stops_when_told(tasks: str, tmp_path: Path) ->
             *("-A", tasks, "call", "shop.add", "-a", "[1, 2]", "--wait", "--timeout", "30"),
             cwd=tmp_path,
         )
-        answer, complaint = call.communicate(timeout=60)
+        answer, complaint = call.communicate(timeout=PATIENCE_S)
         assert (answer, complaint) == ("3\n", "")
     finally:
         worker.send_signal(signal.SIGTERM)
-        banner, log = worker.communicate(timeout=60)
+        banner, log = worker.communicate(timeout=PATIENCE_S)
     assert worker.returncode == 0
     assert str(tmp_path / "shop.db") in banner
     lines = [json.loads(line) for line in log.splitlines()]

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.patience import PATIENCE_S
+
 __all__ = ["Fault", "Proxy", "command_name", "first_command"]
 
 CHUNK = 1 << 16
@@ -77,11 +79,11 @@ class Fault:
     released: threading.Event = field(default_factory=threading.Event)
     delivered: threading.Event = field(default_factory=threading.Event)
 
-    def wait(self, seconds: float = 10.0) -> None:
+    def wait(self, seconds: float = PATIENCE_S) -> None:
         """Until it has happened."""
         assert self.happened.wait(seconds), f"no {self.kind.name} of {self.name} in {seconds:g} s"
 
-    def deliver(self, seconds: float = 10.0) -> None:
+    def deliver(self, seconds: float = PATIENCE_S) -> None:
         """Let the held request reach the server, long after its sender has given up."""
         self.released.set()
         assert self.delivered.wait(seconds), f"the held {self.name} was not delivered"
@@ -294,7 +296,7 @@ class Link(threading.Thread):
         if self._proxy.swallows:
             self.spoiled = True
             return True
-        self._server = socket.create_connection(self._proxy.target, timeout=5.0)
+        self._server = socket.create_connection(self._proxy.target, timeout=PATIENCE_S)
         for end in (self._client, self._server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(self._server, selectors.EVENT_READ)

@@ -18,6 +18,7 @@ from locks import (
 )
 from locks._backend import Client
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 
 Store = Client | Path
 
@@ -52,7 +53,7 @@ def test_fences_grow_across_releases_expiry_and_objects(store: Store, name: str)
             fences.append(lease.fence)
     lost = Lock(name, store, ttl=0.02, auto_renew=False).acquire()
     fences.append(lost.fence)
-    fences.append(Lock(name, store).acquire(timeout=5).fence)
+    fences.append(Lock(name, store).acquire(timeout=PATIENCE_S).fence)
     assert fences == sorted(set(fences))
 
 
@@ -108,7 +109,7 @@ def test_waiters_get_the_lock_soon_after_its_release(store: Store, name: str) ->
 
 def test_pain_5_a_dead_holders_lock_is_free_after_its_time(store: Store, name: str) -> None:
     dead = Lock(name, store, ttl=0.1, auto_renew=False).acquire()
-    lease = Lock(name, store).acquire(timeout=5)
+    lease = Lock(name, store).acquire(timeout=PATIENCE_S)
     assert lease.fence > dead.fence
     assert not dead.valid
     lease.release()
@@ -123,7 +124,7 @@ def test_pain_6_a_lock_outlives_its_time_to_live_while_it_is_held(store: Store, 
 
 def test_pain_8_nobody_frees_or_renews_anothers_lock(store: Store, name: str) -> None:
     late = Lock(name, store, ttl=0.05, auto_renew=False).acquire()
-    owner = Lock(name, store).acquire(timeout=5)
+    owner = Lock(name, store).acquire(timeout=PATIENCE_S)
     with pytest.raises(LeaseLost, match=f"fence {late.fence}"):
         late.renew()
     with pytest.raises(LeaseLost):

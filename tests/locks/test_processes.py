@@ -10,6 +10,7 @@ from pathlib import Path
 
 from locks import Lock
 from locks._backend import Client
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 Store = Client | Path
@@ -43,7 +44,7 @@ def test_processes_exclude_each_other(address: str, name: str, tmp_path: Path) -
     number.write_text("0")
     words = ["count", address, name, str(number), "15"]
     with program(*words) as a, program(*words) as b, program(*words) as c:
-        outputs = [process.communicate(timeout=60)[0] for process in (a, b, c)]
+        outputs = [process.communicate(timeout=PATIENCE_S)[0] for process in (a, b, c)]
         assert [process.returncode for process in (a, b, c)] == [0, 0, 0]
     assert number.read_text() == "45"
     steps = [tuple(map(int, line.split())) for out in outputs for line in out.splitlines()]
@@ -60,7 +61,7 @@ def test_pain_5_the_lock_of_a_killed_process_is_free_after_its_time(
         assert lock.try_acquire() is None
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-        lease = lock.acquire(timeout=5)
+        lease = lock.acquire(timeout=PATIENCE_S)
         assert lease.fence > fence
         lease.release()
 
@@ -94,5 +95,5 @@ def test_a_holder_that_was_paused_hears_of_its_loss_and_its_number_is_refused(
             holder.stdin.flush()
             assert read_line(holder) == "lost"
             assert not resource.write(paused_fence)
-            holder.communicate(timeout=10)
+            holder.communicate(timeout=PATIENCE_S)
             assert lease.valid

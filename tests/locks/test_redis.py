@@ -14,6 +14,7 @@ from locks._ops import Subject
 from locks.redis_async import AsyncRedisBackend
 from locks.redis_backend import RedisBackend
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 NAMED_WITHOUT_EXPIRY = {keys.fence("locks").encode()}
@@ -47,7 +48,8 @@ def test_a_waiter_that_died_of_its_wake_up_does_not_block_the_others(
     popped.start()
     eventually(lambda: client.info("clients")["blocked_clients"] == 1, "the first waiter")
     leases: list[locks.Lease] = []
-    thread = threading.Thread(target=lambda: leases.append(Lock(name, client).acquire(timeout=10)))
+    lock = Lock(name, client)
+    thread = threading.Thread(target=lambda: leases.append(lock.acquire(timeout=PATIENCE_S)))
     thread.start()
     eventually(lambda: locks.inspect(client, name)[0].waiters == 1, "the second waiter")
     held.release()

@@ -9,6 +9,7 @@ import locks
 from locks import Lease, LeaseLost, Lock, LockStoreError
 from locks._backend import Client
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 
 Store = Client | Path
 
@@ -36,14 +37,14 @@ def test_pain_40_a_hung_holder_is_not_renewed_for_ever(store: Store, name: str) 
     told: list[Lease] = []
     lock = Lock(name, store, ttl=0.9, max_hold=1.2, on_lost=told.append)
     lease = lock.acquire()
-    assert lease.lost.wait(5)
+    assert lease.lost.wait(PATIENCE_S)
     eventually(lambda: told, "the call of on_lost")
     assert told == [lease]
     held = time.monotonic() - lease._holding.started
     assert 1.19 < held < 4
     with pytest.raises(LeaseLost, match="max_hold, 1200 ms"):
         lease.check()
-    other = Lock(name, store).acquire(timeout=2)
+    other = Lock(name, store).acquire(timeout=PATIENCE_S)
     with pytest.raises(LeaseLost, match="max_hold"):
         lease.release()
     assert other.valid
@@ -63,7 +64,7 @@ def test_max_hold_bounds_the_first_ttl_and_explicit_renewals(store: Store, name:
 def test_the_body_hears_of_a_loss_while_it_runs(store: Store, name: str) -> None:
     lease = Lock(name, store, ttl=0.9).acquire()
     locks.free(store, name, lease.token)
-    assert lease.lost.wait(5), "nobody told the body"
+    assert lease.lost.wait(PATIENCE_S), "nobody told the body"
     with pytest.raises(LeaseLost, match="no such lease"):
         lease.check()
 
@@ -78,7 +79,7 @@ def test_a_store_that_cannot_be_asked_costs_the_lease_at_its_end_and_not_before(
         raise LockStoreError("no answer")
 
     monkeypatch.setattr(lock._backend, "renew", fails)
-    assert lease.lost.wait(5)
+    assert lease.lost.wait(PATIENCE_S)
     assert time.monotonic() >= lease._holding.deadline
     with pytest.raises(LeaseLost, match="could not be renewed in time: no answer"):
         lease.check()
@@ -92,12 +93,12 @@ def test_a_renewal_that_hangs_does_not_keep_the_loss_from_the_body(
     go_on = threading.Event()
 
     def hangs(*args: object, **options: object) -> int | None:
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
         return None
 
     monkeypatch.setattr(lock._backend, "renew", hangs)
     try:
-        assert lease.lost.wait(5)
+        assert lease.lost.wait(PATIENCE_S)
         with pytest.raises(LeaseLost, match="no answer"):
             lease.check()
     finally:
@@ -128,7 +129,7 @@ def test_a_callback_that_fails_leaves_the_loss_told(store: Store, name: str) -> 
         raise ZeroDivisionError
 
     lease = Lock(name, store, ttl=0.1, max_hold=0.1, on_lost=fails).acquire()
-    assert lease.lost.wait(5)
+    assert lease.lost.wait(PATIENCE_S)
 
 
 def test_no_thread_is_left_after_a_release(store: Store, name: str) -> None:

@@ -7,6 +7,7 @@ import locks
 from locks import LeaseLost, LockError, LockTimeout, Semaphore
 from locks._backend import Client
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 
 Store = Client | Path
 
@@ -28,7 +29,7 @@ def test_each_lease_ends_by_itself(store: Store, name: str) -> None:
     semaphore = Semaphore(name, store, 2, ttl=0.1, auto_renew=False)
     dead, alive = semaphore.acquire(), semaphore.acquire()
     alive.renew(ttl=30)
-    later = Semaphore(name, store, 2).acquire(timeout=5)
+    later = Semaphore(name, store, 2).acquire(timeout=PATIENCE_S)
     assert later.fence > alive.fence
     with pytest.raises(LeaseLost):
         dead.release()
@@ -69,7 +70,7 @@ def test_every_free_place_wakes_a_waiter(store: Store, name: str) -> None:
 
     def wait() -> None:
         with semaphore:
-            both_in.wait(10)
+            both_in.wait(PATIENCE_S)
 
     threads = [threading.Thread(target=wait) for _ in range(2)]
     for thread in threads:

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from tests.patience import PATIENCE_S
+
 __all__ = ["eventually", "eventually_async"]
 
 
-def eventually(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
     """Return once `condition` holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -16,7 +18,7 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = 10.0
 
 
 async def eventually_async(
-    condition: Callable[[], object], what: str, seconds: float = 10.0
+    condition: Callable[[], object], what: str, seconds: float = PATIENCE_S
 ) -> None:
     """As `eventually`, and the event loop goes on meanwhile."""
     deadline = time.monotonic() + seconds

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
+from tests.patience import PATIENCE_S
 from tests.process.tasks import make_app
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = 15.0) -> T:
+def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE_S) -> T:
     """Return the first true value of `condition`; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -131,7 +132,7 @@ class Worker:
         """To the supervisor and its children."""
         os.killpg(self.pid, number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = PATIENCE_S) -> int:
         """Its exit code."""
         return self.process.wait(seconds)
 
@@ -180,7 +181,7 @@ class Place:
         path.write_text(source, encoding="utf-8")
         return path
 
-    def python(self, *words: str, timeout: float = 60.0) -> str:
+    def python(self, *words: str, timeout: float = PATIENCE_S) -> str:
         """Run a program to its end; returns what it printed. It must exit with 0."""
         done = subprocess.run(
             [sys.executable, *words],
@@ -254,7 +255,7 @@ class Place:
         all_of_them = [Effect(**json.loads(line)) for line in lines]
         return [e for e in all_of_them if e.kind == kind and message_id in {None, e.id}]
 
-    def wait_effect(self, kind: str, count: int = 1, seconds: float = 15.0) -> Effect:
+    def wait_effect(self, kind: str, count: int = 1, seconds: float = PATIENCE_S) -> Effect:
         """The `count`-th effect of a kind, once it is there."""
         found = wait_until(
             lambda: found if len(found := self.effects(kind)) >= count else [],

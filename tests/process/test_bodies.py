@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reliable_tasks.errors import RemoteError
+from tests.patience import PATIENCE_S
 from tests.process.tasks import Spoiled
 
 if TYPE_CHECKING:
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 def test_one_worker_does_all_that_a_program_asks_of_it(place: Place) -> None:
     place.start_worker("--concurrency", "1")
-    assert place.call("add", 2, 3).get(timeout=10) == 5
-    assert place.call("flaky", 2).get(timeout=10) == 2
-    assert place.call("who").get(timeout=10) != os.getpid()
-    assert [place.call("add", n, n).get(timeout=10) for n in range(5)] == [0, 2, 4, 6, 8]
+    assert place.call("add", 2, 3).get(timeout=PATIENCE_S) == 5
+    assert place.call("flaky", 2).get(timeout=PATIENCE_S) == 2
+    assert place.call("who").get(timeout=PATIENCE_S) != os.getpid()
+    assert [place.call("add", n, n).get(timeout=PATIENCE_S) for n in range(5)] == [0, 2, 4, 6, 8]
 
 
 def test_many_children_run_each_message_once(place: Place) -> None:
     place.start_worker("--concurrency", "4")
     results = [place.call("nap", 0.002) for _ in range(200)]
-    pids = {r.get(timeout=30) for r in results}
+    pids = {r.get(timeout=PATIENCE_S) for r in results}
     assert len(pids) > 1, "more than one child worked"
     starts = Counter(e.id for e in place.effects("nap"))
     assert starts == Counter(r.id for r in results)
@@ -36,10 +37,10 @@ def test_many_children_run_each_message_once(place: Place) -> None:
 def test_an_exception_comes_back_as_its_own_class_if_it_is_registered(place: Place) -> None:
     place.start_worker("--concurrency", "1")
     with pytest.raises(Spoiled, match="gone off"):
-        place.call("spoil", True).get(timeout=10)
+        place.call("spoil", True).get(timeout=PATIENCE_S)
     result = place.call("spoil", False)
     with pytest.raises(RemoteError) as caught:
-        result.get(timeout=10)
+        result.get(timeout=PATIENCE_S)
     assert type(caught.value).__name__ == "Stranger"
     assert caught.value.remote_type == "tests.process.tasks.Stranger"
     assert caught.value.message == "who knows"
@@ -49,8 +50,8 @@ def test_an_exception_comes_back_as_its_own_class_if_it_is_registered(place: Pla
 
 def test_pain_42_a_coroutine_runs_in_prefork_on_one_loop_that_is_kept(place: Place) -> None:
     place.start_worker("--concurrency", "1")
-    assert place.call("async_add", 2, 3).get(timeout=10) == 5
-    first, second = (place.call("loop_id").get(timeout=10) for _ in range(2))
+    assert place.call("async_add", 2, 3).get(timeout=PATIENCE_S) == 5
+    first, second = (place.call("loop_id").get(timeout=PATIENCE_S) for _ in range(2))
     assert first == second, "the same process and the same loop"
 
 
@@ -58,7 +59,7 @@ def test_pain_42_a_coroutine_that_blocks_its_loop_keeps_its_lease(place: Place) 
     place.start_worker("--concurrency", "1", settings={"session_lease": 1})
     place.start_worker("--concurrency", "1", settings={"session_lease": 1})
     result = place.call("async_block", 2.5)
-    assert result.get(timeout=15) == "kept"
+    assert result.get(timeout=PATIENCE_S) == "kept"
     assert len(place.effects("nap")) == 1, "nobody took it for dead"
 
 
@@ -66,7 +67,7 @@ def test_pain_42_a_coroutine_that_blocks_its_loop_keeps_its_lease(place: Place) 
 def test_a_pool_of_one_process_runs_many_bodies_at_once(place: Place, pool: str, task: str) -> None:
     place.start_worker("--pool", pool, "--concurrency", "8", module="tests.process.unlimited")
     results = [place.call(task, 0.4) for _ in range(8)]
-    assert len({r.get(timeout=15) for r in results}) == 1, "one process"
+    assert len({r.get(timeout=PATIENCE_S) for r in results}) == 1, "one process"
     last_start = max(e.at for e in place.effects("nap"))
     first_end = min(e.at for e in place.effects("woke"))
     assert last_start < first_end, "all had begun before the first ended"
@@ -77,15 +78,15 @@ def test_every_pool_runs_functions_and_coroutines_and_stops_when_told(
     place: Place, pool: str
 ) -> None:
     worker = place.start_worker("--pool", pool, "-c", "2", module="tests.process.unlimited")
-    assert place.call("add", 2, 3).get(timeout=10) == 5
-    assert place.call("async_add", 2, 3).get(timeout=10) == 5
+    assert place.call("add", 2, 3).get(timeout=PATIENCE_S) == 5
+    assert place.call("async_add", 2, 3).get(timeout=PATIENCE_S) == 5
     assert worker.stop() == 0
 
 
 def test_pain_21_fifty_threads_wait_for_results_at_once(place: Place) -> None:
     place.start_worker("--concurrency", "2")
     with ThreadPoolExecutor(50) as threads:
-        sums = threads.map(lambda n: place.call("add", n, n).get(timeout=30), range(100))
+        sums = threads.map(lambda n: place.call("add", n, n).get(timeout=PATIENCE_S), range(100))
         assert list(sums) == [n * 2 for n in range(100)]
 
 
@@ -95,7 +96,7 @@ def test_pain_27_short_messages_do_not_wait_behind_a_long_one(place: Place) -> N
     place.wait_effect("waits")
     short = [place.call("nap", 0.001) for _ in range(50)]
     for result in short:
-        result.get(timeout=15)
+        result.get(timeout=PATIENCE_S)
     assert not long.ready()
     place.write("go", "")
-    assert long.get(timeout=10) == "go"
+    assert long.get(timeout=PATIENCE_S) == "go"

@@ -8,6 +8,7 @@ import pytest
 
 from reliable_tasks.errors import RemoteError
 from reliable_tasks.store.values import AuditQuery
+from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 
 if TYPE_CHECKING:
@@ -43,5 +44,5 @@ def test_a_task_that_no_worker_knows_is_a_dead_letter_after_a_bound(place: Place
     place.start_worker("--concurrency", "1", module="old", settings=settings)
     result = place.call("add", 2, 3)
     with pytest.raises((RemoteError, KeyError), match="no worker knew the task 'add'"):
-        result.get(timeout=15)
+        result.get(timeout=PATIENCE_S)
     assert place.store.counts().dead == 1

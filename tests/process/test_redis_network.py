@@ -14,6 +14,7 @@ from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of
+from tests.patience import PATIENCE_S
 from tests.process.harness import Place, wait_until
 from tests.redis_server import RedisServer
 
@@ -68,9 +69,9 @@ def test_pain_3_replies_that_are_lost_all_the_time_lose_nothing_and_repeat_nothi
             faults.append(proxy.lose_next_reply("reap"))
         results += [place.call("nap", 0.001) for _ in range(10)]
         for fault in faults:
-            fault.wait(15)
+            fault.wait()
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=PATIENCE_S)
     assert succeeded(place) == Counter(r.id for r in results), "each was committed once"
     runs = Counter(e.id for e in place.effects("nap"))
     assert set(runs.values()) == {1}, "no body ran twice, since no worker died"
@@ -95,7 +96,7 @@ def test_pain_4_a_worker_in_a_blackhole_for_longer_than_its_lease_goes_on_by_its
     assert not running.ready()
     proxy.restore()
     for result in (running, *waiting):
-        result.get(timeout=20)
+        result.get(timeout=PATIENCE_S)
     wait_until(lambda: before.isdisjoint(s.id for s in place.store.sessions()), "new sessions")
     assert "session.lost" in worker.log
     assert "store.recovered" in worker.log
@@ -115,7 +116,7 @@ def test_pain_2_a_worker_that_was_cut_off_commits_nothing_of_what_another_took_o
     second = place.wait_effect("waits", 2)
     place.write("go", "")
     place.wait_effect("goes on", 2)
-    result.get(timeout=15)
+    result.get(timeout=PATIENCE_S)
     proxy.restore()
     stale = wait_until(
         lambda: place.store.audit(AuditQuery(id=result.id, event="stale")), "a row of the stale one"
@@ -170,8 +171,8 @@ def test_a_worker_outlives_a_server_that_takes_no_writes(
     assert worker.running
     assert not running.ready()
     end(server.client())
-    assert running.get(timeout=15) == "go", "the outcome was kept, and said again"
-    assert place.call("add", 1, 1).get(timeout=15) == 2
+    assert running.get(timeout=PATIENCE_S) == "go", "the outcome was kept, and said again"
+    assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2
     assert len(place.effects("waits")) == 1
     assert "child.died" not in worker.log
 
@@ -206,8 +207,8 @@ def test_a_worker_waits_for_a_server_that_is_not_ready(
     worker = place.start_worker("--concurrency", "1", settings={"heartbeat_interval": 0.2})
     faults = [proxy.answer_next(reply) for _ in range(12)]
     result = place.call("add", 1, 1)
-    faults[-1].wait(15)
-    assert result.get(timeout=15) == 2
+    faults[-1].wait()
+    assert result.get(timeout=PATIENCE_S) == 2
     wait_until(lambda: "store.recovered" in worker.log, "it says so")
 
 
@@ -218,5 +219,5 @@ def test_scripts_are_sent_again_whenever_they_are_flushed(
     client = server.client()
     for n in range(20):
         client.script_flush()
-        assert place.call("add", n, n).get(timeout=15) == 2 * n
+        assert place.call("add", n, n).get(timeout=PATIENCE_S) == 2 * n
     assert "store.unavailable" not in worker.log

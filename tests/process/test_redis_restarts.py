@@ -11,6 +11,7 @@ import pytest
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery
+from tests.patience import PATIENCE_S
 from tests.process.harness import Place, wait_until
 from tests.redis_server import RedisServer
 
@@ -34,7 +35,7 @@ def test_a_server_that_forgot_everything_gets_new_sessions_and_new_work(tmp_path
         server.restart()
         wait_until(lambda: len(place.store.sessions()) == 2, "it opens new sessions")
         assert before.isdisjoint(s.id for s in place.store.sessions())
-        assert place.call("add", 1, 1).get(timeout=20) == 2
+        assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2
         assert worker.running
         counts = place.store.counts()
         assert counts.states == {State.SUCCEEDED: 1}, "a stale commit brings nothing back"
@@ -51,7 +52,7 @@ def test_an_enqueue_is_tried_again_until_the_server_is_back(tmp_path: Path) -> N
         server.restart()
         result = place.call("add", 1, 1, retry_policy=PATIENT)
         place.start_worker("--concurrency", "1")
-        assert result.get(timeout=15) == 2
+        assert result.get(timeout=PATIENCE_S) == 2
 
 
 @pytest.mark.xdist_group("timing")
@@ -72,7 +73,7 @@ def test_two_thousand_messages_outlive_a_worker_and_two_deaths_of_redis(tmp_path
             assert place.store.counts().queues, "it died in the middle of the work"
             results += _enqueue(place, 500)
         for result in results:
-            result.get(timeout=60)
+            result.get(timeout=PATIENCE_S)
         counts = place.store.counts()
         assert counts.states == {State.SUCCEEDED: 2000}
         assert counts.dead == 0
@@ -89,5 +90,4 @@ def _until_succeeded(place: Place, count: int) -> None:
     wait_until(
         lambda: place.store.counts().states.get(State.SUCCEEDED, 0) >= count,
         f"{count} messages have succeeded",
-        seconds=30,
     )

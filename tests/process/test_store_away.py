@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from reliable_tasks.message import State
+from tests.patience import PATIENCE_S
 from tests.process.harness import Place, wait_until
 from tests.redis_server import RedisServer
 
@@ -44,9 +45,9 @@ def test_pain_46_a_worker_goes_on_after_its_database_was_locked(tmp_path: Path) 
             place.wait_effect("goes on")
             wait_until(lambda: "store.unavailable" in worker.log, "it says so")
             assert not running.ready()
-        assert running.get(timeout=15) == "go", "the outcome was kept, and said again"
+        assert running.get(timeout=PATIENCE_S) == "go", "the outcome was kept, and said again"
         for result in waiting:
-            result.get(timeout=15)
+            result.get(timeout=PATIENCE_S)
         wait_until(lambda: "store.recovered" in worker.log, "it says that as well")
         assert len(place.effects("waits")) == 1
 
@@ -70,9 +71,10 @@ def test_pain_4_workers_consume_again_after_each_restart_of_redis(
             place.write(f"go-{n}", "")
             place.wait_effect("goes on", n + 1)
             durable_server.restart()
-            assert running.get(timeout=20) == f"go-{n}"
-            assert scheduled.get(timeout=20) == n + 1, "pain 16: what was delayed is still there"
-            assert place.call("add", n, n).get(timeout=20) == 2 * n
+            assert running.get(timeout=PATIENCE_S) == f"go-{n}"
+            kept = scheduled.get(timeout=PATIENCE_S)
+            assert kept == n + 1, "pain 16: what was delayed is still there"
+            assert place.call("add", n, n).get(timeout=PATIENCE_S) == 2 * n
         wait_until(lambda: "store.recovered" in worker.log, "it says so")
         assert len(place.effects("waits")) == 3, "no body ran twice"
 
@@ -92,11 +94,11 @@ def test_pain_22_get_outlives_a_restart_of_redis(
 
         waiter = threading.Thread(target=wait)
         waiter.start()
-        assert waits.wait(10)
+        assert waits.wait(PATIENCE_S)
         durable_server.kill9()
         durable_server.restart()
         place.write("go", "")
-        waiter.join(30)
+        waiter.join(PATIENCE_S)
         assert got == ["go"]
 
 
@@ -109,7 +111,7 @@ def test_a_worker_that_starts_while_its_store_is_away_waits_for_it(
         wait_until(lambda: "store.unavailable" in worker.log, "it says so")
         assert "waiting for it" in worker.log, "the banner does, too"
         durable_server.restart()
-        assert place.call("add", 1, 1).get(timeout=20) == 2
+        assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2
         assert worker.stop() == 0
 
 
@@ -128,6 +130,6 @@ def test_two_workers_share_a_store_and_take_over_what_another_machine_left(place
     place.wait_effect("nap")
     place.freeze(gone)  # alive for all that this machine can see, and silent
     place.start_worker("--concurrency", "1")
-    assert result.get(timeout=15) == place.effects("woke")[-1].pid
+    assert result.get(timeout=PATIENCE_S) == place.effects("woke")[-1].pid
     assert place.record(result).state == State.SUCCEEDED
     assert place.record(result).delivery == 2

@@ -15,6 +15,7 @@ from reliable_tasks.errors import AlreadyQueued, WorkerLostError
 from reliable_tasks.message import State
 from reliable_tasks.serialization import decode_failure
 from reliable_tasks.store.values import AuditQuery, MessageQuery
+from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 
 if TYPE_CHECKING:
@@ -35,21 +36,21 @@ def test_pain_3_and_16_nothing_is_lost_when_the_whole_worker_is_killed_four_time
     results = [place.call("once_nap", n) for n in range(400)]
     worker = place.start_worker("--concurrency", "2", settings=settings)
     for death in range(1, 5):
-        place.wait_effect("woke", death * 60, seconds=30)
+        place.wait_effect("woke", death * 60)
         worker.kill_tree()
         begun = len(place.effects("nap"))
         restarted = time.monotonic()
         worker = place.start_worker("--concurrency", "2", settings=settings)
         first = place.wait_effect("nap", begun + 1)
         assert first.at - restarted < 3.0, "the first new attempt begins within 3 s"
-    assert [r.get(timeout=60) for r in results] == list(range(400))
+    assert [r.get(timeout=PATIENCE_S) for r in results] == list(range(400))
     counts = place.store.counts()
     assert counts.states == {State.SUCCEEDED: 400}
     assert counts.dead == 0
     succeeded = Counter(row.id for row in place.store.audit(AuditQuery(event="succeeded")))
     assert succeeded == Counter(r.id for r in results), "each was committed once"
     assert place.store.locks() == (), "every once-key is free"
-    place.call("once_nap", 1).get(timeout=10)
+    place.call("once_nap", 1).get(timeout=PATIENCE_S)
 
 
 def test_pain_14_a_poison_message_stops_at_the_delivery_limit_as_a_dead_letter(
@@ -59,7 +60,7 @@ def test_pain_14_a_poison_message_stops_at_the_delivery_limit_as_a_dead_letter(
     place.app.conf.max_deliveries = 3
     result = place.call("poison_unless", "cure")
     with pytest.raises(WorkerLostError, match="died in each of the 3 deliveries"):
-        result.get(timeout=30)
+        result.get(timeout=PATIENCE_S)
     assert len(place.effects("poison")) == 3
     record = place.record(result)
     assert (record.state, record.reason) == (State.FAILED, "delivery limit")
@@ -70,7 +71,7 @@ def test_pain_14_a_poison_message_stops_at_the_delivery_limit_as_a_dead_letter(
     place.write("cure", "")
     (replayed,) = place.store.replay([result.id])
     assert replayed.done == "replayed"
-    assert place.app.AsyncResult(result.id).get(timeout=15) == "cured"
+    assert place.app.AsyncResult(result.id).get(timeout=PATIENCE_S) == "cured"
 
 
 def test_pain_29_hooks_of_a_message_that_killed_its_workers_are_run(place: Place) -> None:
@@ -91,7 +92,7 @@ def test_pain_2_a_worker_stopped_beyond_its_lease_commits_nothing_when_it_goes_o
     place.freeze(stopped)
     place.start_worker("--concurrency", "1", settings=settings)
     second = place.wait_effect("nap", 2)
-    value = result.get(timeout=15)
+    value = result.get(timeout=PATIENCE_S)
     version = place.record(result).version
     stopped.signal_tree(signal.SIGCONT)
     stale = wait_until(
@@ -102,7 +103,7 @@ def test_pain_2_a_worker_stopped_beyond_its_lease_commits_nothing_when_it_goes_o
     assert value == second.pid
     record = place.record(result)
     assert (record.state, record.version) == (State.SUCCEEDED, version), "one result"
-    done = place.call("who").get(timeout=10)
+    done = place.call("who").get(timeout=PATIENCE_S)
     assert done, "and both workers go on"
 
 
@@ -113,7 +114,7 @@ def test_children_die_at_once_with_their_supervisor(place: Place) -> None:
     )
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    wait_until(lambda: not worker.children, f"{children} are gone", seconds=2)
+    wait_until(lambda: not worker.children, f"{children} are gone")
 
 
 @timing
@@ -128,7 +129,7 @@ def test_pain_15_a_message_whose_child_is_killed_begins_again_within_a_second(
     second = place.wait_effect("waits", 2)
     assert second.at - killed < 1.0
     place.write("go", "")
-    assert result.get(timeout=10) == "go"
+    assert result.get(timeout=PATIENCE_S) == "go"
     assert events_of(place, result.id) == ["reaped"]
     assert "child.died" in worker.log
     assert "SIGKILL" in worker.log
@@ -143,7 +144,7 @@ def test_messages_that_only_waited_are_not_blamed_for_the_death_of_their_child(
     place.call("poison")
     innocent += [place.call("nap", 0.001) for _ in range(30)]
     for result in innocent:
-        result.get(timeout=30)
+        result.get(timeout=PATIENCE_S)
     assert {place.record(r).delivery for r in innocent} == {1}
 
 
@@ -174,7 +175,7 @@ def test_pain_24_a_retry_is_one_change_of_the_same_record_whenever_the_worker_di
         place.wait_effect("flaky", attempt)
         worker.kill_tree()
         worker = start()
-    assert result.get(timeout=20) == 4
+    assert result.get(timeout=PATIENCE_S) == 4
     rows = place.store.audit(AuditQuery(id=result.id, event="retry"))
     assert [row.attempt for row in rows] == [1, 2, 3, 4], "each retry was committed once"
     detail = msgspec.json.decode(rows[0].detail)

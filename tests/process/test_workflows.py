@@ -15,6 +15,7 @@ import pytest
 from reliable_tasks import chord, signature
 from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery
+from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 from tests.tutorial.programs import write_program
 
@@ -45,11 +46,11 @@ SIGNATURES = """
 from cele import add
 print(add.signature((2, 2), countdown=10))
 print(add.s(2, 2))
-print(add.s(2, 2).delay().get(timeout=30))
-print(add.s(2, 2).apply_async().get(timeout=30))
+print(add.s(2, 2).delay().get(timeout=PATIENCE_S))
+print(add.s(2, 2).apply_async().get(timeout=PATIENCE_S))
 partial_s = add.s(1)
 print(partial_s(2))
-print(partial_s.delay(3).get(timeout=30))
+print(partial_s.delay(3).get(timeout=PATIENCE_S))
 """
 
 CANVAS = """
@@ -77,7 +78,7 @@ from celery import Celery
 app = Celery('pages', broker='amqp://guest@localhost//')
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
         return reply.read().decode()
 
 def parse_document(page):
@@ -256,7 +257,7 @@ def test_pain_17_a_chord_whose_workers_are_killed_commits_its_body_once(place: P
     add, gather = (signature(name, app=place.app) for name in ("add", "gather"))
     body = chord([add.clone((i, 1)) for i in range(size)], gather, app=place.app)()
     kill_while_it_runs(place, size)
-    assert body.get(timeout=60) == size * (size + 1) // 2
+    assert body.get(timeout=PATIENCE_S) == size * (size + 1) // 2
     members = [leaf.id for leaf in body.parent.leaves()]
     records = read_all(place, [*members, body.id])
     assert Counter(r.state for r in records) == {State.SUCCEEDED: size + 1}, "every handle is final"

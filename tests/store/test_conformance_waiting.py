@@ -12,6 +12,8 @@ import pytest
 from reliable_tasks import clock
 from reliable_tasks.outcome import Failed, Retry, Succeeded
 from reliable_tasks.store.base import Store
+from reliable_tasks.store.redis import _waiting
+from reliable_tasks.store.sqlite import store as sqlite_store
 from reliable_tasks.store.values import (
     Batch,
     Commit,
@@ -21,12 +23,21 @@ from reliable_tasks.store.values import (
     Verdict,
     Want,
 )
+from tests.patience import PATIENCE_S
 from tests.store.driver import message
 
 T = TypeVar("T")
 
-LONG_S = 20.0
-SOON_S = 2.0  # far below LONG_S, and kind to a busy machine
+LONG_S = 4 * PATIENCE_S
+SOON_S = PATIENCE_S
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not told waits for longer than we do."""
+    monkeypatch.setattr(_waiting, "WORK_SECONDS", LONG_S)
+    monkeypatch.setattr(_waiting, "WAIT_SECONDS", LONG_S)
+    monkeypatch.setattr(sqlite_store, "LONGEST_WAIT_S", LONG_S)
 
 
 @contextmanager
@@ -93,14 +104,14 @@ def test_work_on_other_queues_is_none_of_its_business(store: Store) -> None:
 def test_waiting_for_work_ends_when_something_becomes_due(store: Store) -> None:
     put(store, "a", delay_ms=60)
     assert store.wait_for_work(["celery"], LONG_S)
-    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     claims = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
     assert [c.id for c in claims] == ["a"]
 
 
 def test_waiting_for_work_ends_when_a_retry_is_scheduled_and_due(store: Store) -> None:
     put(store, "a")
-    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
     with waiting(lambda: store.wait_for_work(["celery"], LONG_S)) as answer:
         commit = Commit(id="a", fence=claim.fence, outcome=Retry(delay_ms=20))
@@ -130,7 +141,7 @@ WANT = Want(queues=("celery",), limit=2)
 
 
 def test_who_waits_to_claim_gets_what_comes(store: Store) -> None:
-    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     with waiting(lambda: store.wait_then_claim("s", WANT, LONG_S)) as answer:
         put(store, "a")
         (claim,) = answer().claims
@@ -141,7 +152,7 @@ def test_who_waits_to_claim_gets_what_comes(store: Store) -> None:
 
 
 def test_who_waits_to_claim_gets_what_is_there_at_once(store: Store) -> None:
-    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     for name in ("a", "b", "c"):
         put(store, name)
     began = clock.monotonic()
@@ -150,14 +161,14 @@ def test_who_waits_to_claim_gets_what_is_there_at_once(store: Store) -> None:
 
 
 def test_who_waits_to_claim_gets_what_becomes_due(store: Store) -> None:
-    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     put(store, "a", delay_ms=60)
     claims = store.wait_then_claim("s", WANT, LONG_S).claims
     assert [c.id for c in claims or store.wait_then_claim("s", WANT, LONG_S).claims] == ["a"]
 
 
 def test_who_waits_to_claim_gives_up_after_its_time(store: Store) -> None:
-    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     put(store, "a", queue="other")
     began = clock.monotonic()
     reply = store.wait_then_claim("s", WANT, 0.05)
@@ -185,7 +196,7 @@ def test_who_waits_to_claim_is_interrupted_and_told_of_a_lost_session(store: Sto
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_who_waits_for_an_end_gets_the_record(store: Store, size: int) -> None:
     put(store, "a")
-    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     with waiting(lambda: _ended(store)) as answer:
         (claim,) = store.exchange("s", (), WANT).claims
         store.report("a", claim.fence, "BUSY", b"half")
@@ -200,7 +211,7 @@ def test_who_waits_for_an_end_gets_the_record(store: Store, size: int) -> None:
 
 def test_who_waits_for_an_end_gets_a_failure_as_well(store: Store) -> None:
     put(store, "a")
-    store.open_session(SessionInfo(id="s", worker="w"), 60_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     with waiting(lambda: _ended(store)) as answer:
         (claim,) = store.exchange("s", (), WANT).claims
         commit = Commit(id="a", fence=claim.fence, outcome=Failed(failure=b"why"))
@@ -229,7 +240,7 @@ def test_an_end_that_does_not_come_is_waited_for_no_longer_than_said(store: Stor
 
 def test_waiting_for_a_result_ends_when_the_message_changes(store: Store) -> None:
     put(store, "a")
-    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
     (record,) = store.read(["a"])
     assert record is not None
@@ -248,7 +259,7 @@ def test_waiting_for_a_result_ends_when_an_unknown_message_appears(store: Store)
 
 def test_waiting_for_an_end_sleeps_on_while_the_message_is_claimed(store: Store) -> None:
     put(store, "a")
-    store.open_session(SessionInfo(id="s", worker="w"), 10_000)
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     with waiting(lambda: store.wait({"a": -1, "nobody": -1}, LONG_S, ended=True)) as answer:
         (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
         store.report("a", claim.fence, "BUSY", b"half")

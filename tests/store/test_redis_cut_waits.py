@@ -13,7 +13,7 @@ from reliable_tasks import errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.message import State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis import RedisStore, _waiting
 from reliable_tasks.worker import feed as feeds
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.feed import Feed
@@ -21,10 +21,12 @@ from tests.fakes import FakeClock
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.store.driver import message
 
 QUEUES = ("celery",)
+LATE_S = 4 * PATIENCE_S  # what comes by itself, and not because it was told
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture
 def store(proxy: Proxy) -> Iterator[RedisStore]:
     with contextlib.closing(RedisStore(proxy.url, v.StoreOptions())) as opened:
-        opened.open_session(v.SessionInfo(id="s", worker="w"), 60_000)
+        opened.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
         yield opened
 
 
@@ -77,7 +79,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
         put(store, "work", queue="other")
     elif lost is None:
         proxy.reset_all()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert isinstance(told[0], errors.StoreUnavailable) or told == [True]
     put(store, "more work", queue="other")
@@ -87,16 +89,17 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
 
 
 def test_an_interruption_that_overtakes_the_wait_on_its_way_still_ends_it(
-    store: RedisStore, proxy: Proxy
+    store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_waiting, "WORK_SECONDS", LATE_S)
     readable, writable = os.pipe()
     try:
         os.write(writable, b"x")
         store.wait_for_work(QUEUES, 0.01)
         proxy.delay_next_request("BLPOP", 0.2)
         begun = time.monotonic()
-        assert store.wait_for_work(QUEUES, 5.0, readable)
-        assert time.monotonic() - begun < 1.0
+        assert store.wait_for_work(QUEUES, LATE_S, readable)
+        assert time.monotonic() - begun < LATE_S
     finally:
         os.close(readable)
         os.close(writable)
@@ -132,7 +135,7 @@ def test_a_claim_waits_on_a_server_that_forgets_its_scripts(
     assert "exchange" in proxy.seen, "and has asked already"
     store._command("SCRIPT", "FLUSH")
     put(store, "a")
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     assert [c.id for c in told[0].claims] == ["a"]
 
 
@@ -149,7 +152,7 @@ def test_a_claim_is_not_sent_along_where_it_could_not_be_timed_or_made_durable(
         waiter.start()
         eventually(lambda: "BLPOP" in proxy.seen, "it waits")
         assert "exchange" not in proxy.seen
-        waiter.join(10)
+        waiter.join(PATIENCE_S)
     assert durable or "exchange" in proxy.seen
 
 
@@ -169,18 +172,17 @@ def test_an_end_is_told_by_a_server_that_forgets_its_scripts(store: RedisStore) 
     assert record.state == State.REVOKED
 
 
-def test_an_end_is_told_at_once(store: RedisStore) -> None:
+def test_an_end_is_told_at_once(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_waiting, "WAIT_SECONDS", LATE_S)
     put(store, "a")
     (claim,) = store.exchange("s", (), v.Want(queues=QUEUES, limit=1)).claims
     told: list[v.Record | None] = []
-    waiter = threading.Thread(target=lambda: told.append(store.read_ended("a", 5.0)))
+    waiter = threading.Thread(target=lambda: told.append(store.read_ended("a", LATE_S)))
     waiter.start()
     eventually(lambda: bool(store._command("EXISTS", f"{store._key}awaited")), "it waits")
-    begun = time.monotonic()
     done = v.Commit(id="a", fence=claim.fence, outcome=oc.Succeeded(result=b"1"))
     store.exchange("s", (done,), None)
-    waiter.join(10)
-    assert time.monotonic() - begun < 0.5
+    waiter.join(PATIENCE_S)
     (record,) = told
     assert record is not None
     assert record.result == b"1"
@@ -197,7 +199,7 @@ def test_who_listens_for_an_end_when_the_server_goes_asks_again(
     eventually(lambda: bool(store._command("EXISTS", f"{store._key}awaited")), "it waits")
     proxy.refuse()
     proxy.reset_all()
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     assert told == [None]
     with pytest.raises(errors.StoreUnavailable):
         store.read_ended("a", 5.0)

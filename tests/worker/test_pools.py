@@ -23,6 +23,7 @@ from reliable_tasks.worker.feed import Feed
 from reliable_tasks.worker.pools import pool_class
 from reliable_tasks.worker.pools.base import StorePort
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", defau
 @pytest.fixture
 def app() -> Iterator[App]:
     with App("pooling", broker="sqlite://", set_as_current=False) as made:
-        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
+        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 600_000)
         yield made
 
 
@@ -61,7 +62,7 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self.pool.feed.drain()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         self.pool.feed.join()
         assert self.board.running() == ()
@@ -82,9 +83,10 @@ def test_functions_and_coroutines_come_to_their_outcomes(app: App, name: str) ->
 
     with Running(app, name):
         results = [task.delay(n, n) for n in range(10) for task in (add, async_add)]
-        assert [r.get(timeout=20) for r in results] == [n * 2 for n in range(10) for _ in "ab"]
+        sums = [r.get(timeout=PATIENCE_S) for r in results]
+        assert sums == [n * 2 for n in range(10) for _ in "ab"]
         with pytest.raises(KeyError):
-            app.tasks["fail"].delay().get(timeout=20)
+            app.tasks["fail"].delay().get(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("name", ["threads", "asyncio"])
@@ -93,7 +95,7 @@ def test_no_more_bodies_run_than_slots_and_the_board_shows_them(app: App, name: 
 
     @app.task(name="wait")
     def wait() -> None:
-        gate.wait(20)
+        gate.wait(PATIENCE_S)
 
     with Running(app, name) as running:
         results = [wait.delay() for _ in range(SLOTS + 2)]
@@ -101,7 +103,7 @@ def test_no_more_bodies_run_than_slots_and_the_board_shows_them(app: App, name: 
         assert {p.id for p in running.board.running()} == {r.id for r in results[:SLOTS]}
         gate.set()
         for result in results:
-            result.get(timeout=20)
+            result.get(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -120,8 +122,8 @@ def test_each_body_sees_its_own_request_and_leaves_no_context_behind(app: App, n
     with Running(app, name):
         plain = [who.delay() for _ in range(20)]
         coroutines = [app.tasks["async_who"].delay() for _ in range(20)]
-        assert [r.get(timeout=20) for r in plain] == [r.id for r in plain]
-        seen = [tuple(r.get(timeout=20)) for r in coroutines]
+        assert [r.get(timeout=PATIENCE_S) for r in plain] == [r.id for r in plain]
+        seen = [tuple(r.get(timeout=PATIENCE_S)) for r in coroutines]
         assert seen == [(r.id, "untouched") for r in coroutines]
 
 
@@ -140,7 +142,7 @@ def test_a_fault_of_the_workers_own_fails_the_message_instead_of_losing_it(
         with Running(app, name, Broken(app, "w@h")):
             result = add.delay()
             with pytest.raises(RuntimeError, match="a bug of ours"):
-                result.get(timeout=20)
+                result.get(timeout=PATIENCE_S)
     finally:
         end()
     assert told == [result.id]
@@ -151,7 +153,7 @@ def test_a_soft_limit_meant_for_a_body_that_has_ended_hits_no_other(app: App) ->
     running.pool.soft_limit()  # nothing runs: nothing is raised
     add = app.task(name="add")(lambda: 1)
     with running:
-        assert add.delay().get(timeout=20) == 1
+        assert add.delay().get(timeout=PATIENCE_S) == 1
 
 
 def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
@@ -182,7 +184,7 @@ def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
     supervisor.join()
     running.pool.feed.join()
     with pytest.raises(SoftTimeLimitExceeded):
-        result.get(timeout=5)
+        result.get(timeout=PATIENCE_S)
 
 
 def test_a_body_whose_claim_was_taken_away_cannot_report(app: App) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import Batch, Entry, SessionInfo, StoreOptions
+from tests.patience import PATIENCE_S
 from tests.store.driver import message
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, drain, put, raw
 
@@ -55,7 +56,7 @@ def test_processes_claim_each_message_once(store: SqliteStore, path: Path) -> No
         "print(*drain(store, sys.argv[2]))\n"
     )
     programs = [_program(body, str(path), name) for name in "abc"]
-    said = [program.communicate(timeout=60)[0] for program in programs]
+    said = [program.communicate(timeout=PATIENCE_S)[0] for program in programs]
     assert sorted(i for line in said for i in line.split()) == sorted(ids)
     assert store.counts().states == {"succeeded": 1000}
 
@@ -63,7 +64,7 @@ def test_processes_claim_each_message_once(store: SqliteStore, path: Path) -> No
 def test_processes_may_open_a_new_file_at_the_same_time(store: SqliteStore, path: Path) -> None:
     body = "store.enqueue(Batch(messages=(message(sys.argv[2]),)))\n"
     programs = [_program(body, str(path), name) for name in "abc"]
-    assert [program.wait(60) for program in programs] == [0, 0, 0]
+    assert [program.wait(PATIENCE_S) for program in programs] == [0, 0, 0]
     for program in programs:
         program.communicate()
     assert count(store) == 3
