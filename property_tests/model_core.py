@@ -210,8 +210,10 @@ class Core(Moves):
                 r.delivery = r.bounces = 0
                 r.failure = o.failure
                 r.payload = r.payload if o.payload is None else o.payload
-                if o.queue is not None:
-                    r.m = msgspec.structs.replace(r.m, queue=o.queue)
+                changes = {name: getattr(o, name) for name in ("queue", "headers", "priority")}
+                changes = {name: x for name, x in changes.items() if x is not None}
+                r.m = msgspec.structs.replace(r.m, **changes)
+                r.expires = r.expires if o.expires_ms is None else o.expires_ms
                 self._again(r, o.at_ms if o.at_ms is not None else self.clock() + o.delay_ms)
             case oc.Released():
                 self._uncount(r)

@@ -120,6 +120,9 @@ def outcomes(now: int, message_id: str) -> st.SearchStrategy[oc.Outcome]:
             failure=some,
             payload=st.sampled_from((None, b"new")),
             queue=st.sampled_from((None, *QUEUES)),
+            headers=st.sampled_from((None, b"other")),
+            priority=st.sampled_from((None, 0, 9)),
+            expires_ms=_instants(now),
             detail=detail,
         ),
         st.builds(

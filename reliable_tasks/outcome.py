@@ -44,8 +44,8 @@ class Failed(_Outcome, frozen=True, kw_only=True):
 class Retry(_Outcome, frozen=True, kw_only=True):
     """The same message again, later: a new attempt, with its count of deliveries back at 0.
 
-    `at_ms` is an instant; otherwise `delay_ms` counts from the commit. `payload` and `queue`
-    replace the message's own where given.
+    `at_ms` is an instant; otherwise `delay_ms` counts from the commit. `payload`, `headers`,
+    `queue`, `priority` and `expires_ms` replace the message's own where given.
     """
 
     delay_ms: int = 0
@@ -53,6 +53,9 @@ class Retry(_Outcome, frozen=True, kw_only=True):
     failure: bytes = b""
     payload: bytes | None = None
     queue: str | None = None
+    headers: bytes | None = None
+    priority: int | None = None
+    expires_ms: int | None = None
 
 
 class Replaced(_Outcome, frozen=True, kw_only=True):

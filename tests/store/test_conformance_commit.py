@@ -156,6 +156,33 @@ def test_a_retry_may_name_an_instant_a_payload_and_a_queue(drive: Driver) -> Non
     assert claim.payload == b"new"
 
 
+@pytest.mark.parametrize("size", [0, 5_000])
+def test_a_retry_may_name_headers_a_priority_and_when_it_expires(drive: Driver, size: int) -> None:
+    until = drive.clock.now + 1_000
+    drive.put(message("a", payload=b"p" * size, headers=b"old"), message("b", priority=3))
+    drive.run(oc.Retry(headers=b"new", priority=7, expires_ms=until))
+    record = drive.record("a", full=True)
+    assert (record.headers, record.priority, record.expires_ms) == (b"new", 7, until)
+    first, second = drive.claim(2)
+    assert (first.id, second.id) == ("b", "a"), "the priority it has now counts"
+    assert (second.headers, second.priority, second.expires_ms) == (b"new", 7, until)
+    assert second.payload == b"p" * size
+    drive.commit(second, oc.Retry(delay_ms=5, queue="other"))
+    record = drive.record("a", full=True)
+    assert (record.headers, record.priority, record.expires_ms) == (b"new", 7, until), "and stay"
+    drive.clock.advance(1_000)
+    assert drive.claim(1, ("other",)) == ()
+    assert drive.state("a") == State.REVOKED
+
+
+def test_a_retry_may_be_more_urgent_than_its_message_was(drive: Driver) -> None:
+    drive.put_one("a", priority=9)
+    claim = drive.claim_one()
+    drive.put(message("b", priority=5))
+    drive.commit(claim, oc.Retry(priority=0))
+    assert [c.id for c in drive.claim(2)] == ["a", "b"]
+
+
 def test_a_retry_at_once_goes_to_the_end_of_the_queue(drive: Driver) -> None:
     drive.put(message("a"), message("b"))
     drive.run(oc.Retry())

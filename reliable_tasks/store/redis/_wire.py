@@ -182,8 +182,10 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
             return "failed", detail, o.reason, text(o.failure)
         case oc.Retry():
             payload = False if o.payload is None else text(o.payload)
-            at_ms, queue = false_of(o.at_ms), false_of(o.queue)
-            return "retry", detail, o.delay_ms, at_ms, text(o.failure), payload, queue
+            headers = False if o.headers is None else text(o.headers)
+            when = o.delay_ms, false_of(o.at_ms)
+            others = map(false_of, (o.queue, o.priority, o.expires_ms))
+            return "retry", detail, *when, text(o.failure), payload, headers, *others
         case oc.Released():
             return "released", detail, o.delay_ms, o.bounce, o.begun
         case oc.Doomed():

@@ -31,6 +31,7 @@ SESSION_READ: Final = load("session_read")
 QUEUED_PAGE: Final = load("queued_page")
 DUE: Final = load("due")
 NEXT_DUE: Final = load("next_due")
+RECORD_PRIORITY: Final = load("record_priority")
 
 Ev = v.AuditEvent
 
@@ -214,6 +215,13 @@ def _retry(work: Moves, r: Rec, o: oc.Retry) -> None:
         r.payload = o.payload
     if o.queue is not None:
         r.queue = o.queue
+    if o.headers is not None:
+        r.headers = o.headers
+    if o.expires_ms is not None:
+        r.expires = o.expires_ms
+    if o.priority is not None:
+        r.priority = o.priority
+        work.execute(RECORD_PRIORITY, (r.n, o.priority))
     work.again(r, o.at_ms if o.at_ms is not None else work.now + o.delay_ms)
 
 

@@ -29,13 +29,15 @@ local function outcomes()
     end
   end
 
-  function apply.retry(r, detail, delay_ms, at_ms, failure, payload, queue)
+  function apply.retry(r, detail, delay_ms, at_ms, failure, payload, headers, queue, priority, expires)
     local c = r.c
     audit('retry', r, detail)
     c[ATTEMPT], c[DELIVERY], c[BOUNCES] = c[ATTEMPT] + 1, 0, 0
     set_extra(r, 'failure', failure)
     if payload then set_payload(r, cmsgpack.pack(payload)) end
+    if headers or priority then set_static(r, headers, priority) end
     if queue then c[QUEUE] = queue end
+    if expires then c[EXPIRES] = expires end
     again(r, at_ms or now + delay_ms)
   end
 

@@ -20,10 +20,16 @@ local function receipt_again(r)
   if r.x.parked and once and once[POLICY] == 'rerun' then return receipt(r.id, 'rerun') end
 end
 
-local function overwrite(r, id, packed, headers, kind)
+-- Other headers and another priority, where they are given; the payload behind them stays.
+local function set_static(r, headers, priority)
   local m = static(r)
-  m[HEADERS] = headers
+  if headers then m[HEADERS] = headers end
+  if priority then m[PRIORITY], r.priority = priority, priority end
   r.rest = cmsgpack.pack(m) .. string.sub(r.rest, -r.c[SIZE_OF_P])
+end
+
+local function overwrite(r, id, packed, headers, kind)
+  set_static(r, headers)
   set_payload(r, packed)
   forget_steps(r) -- they were those of another call
   changed(r)
