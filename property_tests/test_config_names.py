@@ -16,7 +16,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "imports": st.lists(st.from_regex(r"[a-z]{1,5}", fullmatch=True)).map(tuple),
     "max_deliveries": st.integers(1, 1000),
     "result_extended": st.booleans(),
-    "task_default_queue": st.text(min_size=1),
+    "task_default_queue": st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60
+    ),
     "task_publish_retry": st.booleans(),
     "timezone": st.sampled_from(["UTC", "Europe/Paris", "Asia/Shanghai"]),
     "unknown_task_delay": st.floats(0, 1e6),

@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Where messages, results, locks, schedules and audit live.")
     result_backend: str | None = _set(_STORE, None, kinds.optional(kinds.url),
         "Accepted if it is on the server of `broker_url`: results live with the messages.")
-    store_namespace: str = _set(_STORE, "reliable_tasks", kinds.text,
+    store_namespace: str = _set(_STORE, "reliable_tasks", kinds.name,
         "Begins every key, so that several installations can share a server.")
     broker_transport_options: Mapping[str, Any] = _set(_STORE, {}, kinds.mapping,
         "Options for connections to Redis; `master_name` names the master to ask Sentinels for.")
@@ -84,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Modules that a worker imports at start.")
     imports: tuple[str, ...] = _set(_TASKS, (), kinds.names,
         "Modules that a worker imports at start, before those of `include`.")
-    task_default_queue: str = _set(_TASKS, "celery", kinds.text,
+    task_default_queue: str = _set(_TASKS, "celery", kinds.name,
         "The queue of tasks that name none.")
     task_default_priority: int = _set(_TASKS, 0, kinds.whole(0, 9),
         "The priority of tasks that name none: 0 is first, 9 last.")

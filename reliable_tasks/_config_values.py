@@ -9,16 +9,22 @@ name of the setting. Nothing here knows a setting by name.
 import datetime as dt
 import json
 import logging
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from .errors import suggest
+from . import _call_options
+from . import _checks as checks
+from .errors import ConfigError, suggest
 
 __all__ = ["CODECS", "PUBLISH_RETRY", "UNSAFE_CODECS", "Kind"]
+
+PUBLISH_RETRY = _call_options.PUBLISH_RETRY
+
+
+_LONGEST_TEXT = 65_536
+_LARGEST = 2**53 - 1  # what every store, Lua's numbers included, holds exactly
 
 
 def _same(value: Any) -> Any:
@@ -58,7 +64,18 @@ def copied(value: Any) -> Any:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("give a text that is not empty")
+    trouble = checks.trouble_with_text(value, _LONGEST_TEXT)
+    if trouble:
+        raise ValueError(f"it {trouble}")
     return value
+
+
+def _name(value: object) -> str:
+    plain = str.__str__(_text(value))
+    trouble = checks.trouble_with_text(plain)
+    if trouble:
+        raise ValueError(f"it {trouble}")
+    return plain
 
 
 def _flag(value: object) -> bool:
@@ -111,8 +128,8 @@ def whole(low: int, high: int | None = None) -> Kind:
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"give a whole number {upto}")
-        if value < low or (high is not None and value > high):
-            raise ValueError(f"give a number {upto}")
+        if value < low or value > (_LARGEST if high is None else high):
+            raise ValueError(f"give a number {upto}" + (f" to {_LARGEST}" if high is None else ""))
         return value
 
     return Kind(f"whole number {upto}", check, _integer)
@@ -122,13 +139,13 @@ def seconds(*, zero: bool = False) -> Kind:
     """Durations: a number of seconds or a timedelta, above zero unless `zero` is allowed."""
 
     def check(value: object) -> float:
-        if isinstance(value, dt.timedelta):
-            value = value.total_seconds()
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float | dt.timedelta):
             raise ValueError("give seconds as a number, or a timedelta")
-        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-            raise ValueError("give a finite duration " + ("from 0" if zero else "above 0"))
-        return float(value)
+        found = checks.as_seconds(value)
+        if found is None or found < 0 or (found == 0 and not zero):
+            least = "from 0" if zero else "above 0"
+            raise ValueError(f"give a finite duration {least}, of a hundred years at most")
+        return found
 
     return Kind("seconds or timedelta", check, _number)
 
@@ -169,10 +186,10 @@ def choice(*options: str, other_names: Mapping[str, str] | None = None) -> Kind:
 
 def _names(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        return (_text(value),)
+        return (_name(value),)
     if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
         raise ValueError("give a list or tuple of names")
-    return tuple(_text(item) for item in value)
+    return tuple(_name(item) for item in value)
 
 
 def _queues(value: object) -> tuple[str, ...]:
@@ -231,7 +248,7 @@ _ROUTE_OF_BROKERS = frozenset({"exchange", "exchange_type", "routing_key", "deli
 
 def _route(pattern: str, value: object) -> dict[str, Any]:
     if isinstance(value, str):
-        return {"queue": _text(value)}
+        return {"queue": _name(value)}
     if not isinstance(value, Mapping):
         raise ValueError(f"route {pattern!r}: give the name of a queue or {{'queue': name}}")
     for key in value:
@@ -241,9 +258,10 @@ def _route(pattern: str, value: object) -> dict[str, Any]:
     if "queue" not in value and not _ROUTE_OF_BROKERS.isdisjoint(value):
         raise ValueError(f"route {pattern!r}: there are no exchanges here, name a 'queue'")
     route = {key: copied(value[key]) for key in value if key in _ROUTE_OPTIONS}
-    if "queue" in route:
-        route["queue"] = _text(getattr(route["queue"], "name", route["queue"]))
-    return route
+    try:
+        return _call_options.checked(route)
+    except ConfigError as error:
+        raise ValueError(f"route {pattern!r}: {error}") from None
 
 
 def _routes(value: object) -> dict[str, dict[str, Any]]:
@@ -280,22 +298,6 @@ def _schedule(value: object) -> dict[str, Any]:
         if missing:
             raise ValueError(f"entry {name!r}: add {' and '.join(map(repr, missing))}")
     return frozen
-
-
-PUBLISH_RETRY = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1}
-"""How enqueueing is retried where `task_publish_retry_policy` does not say otherwise."""
-
-
-def _publish_retry(value: object) -> dict[str, Any]:
-    given = _frozen_mapping(value)
-    for key, number in given.items():
-        if key not in PUBLISH_RETRY:
-            raise ValueError(f"{key!r} is not part of the policy{suggest(key, PUBLISH_RETRY)}")
-        if number is None and key == "max_retries":
-            continue
-        if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
-            raise ValueError(f"{key!r} is a number from 0, not {number!r}")
-    return PUBLISH_RETRY | given
 
 
 def _exceptions(value: object) -> tuple[type[BaseException] | str, ...]:
@@ -336,12 +338,6 @@ def _codecs(value: object) -> tuple[str, ...]:
     return kept
 
 
-def _durability(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"memory|fsync|replicas:[1-9]\d{0,3}", value):
-        return value
-    raise ValueError("give 'memory', 'fsync' or 'replicas:N' with N from 1")
-
-
 def _zone(value: object) -> str:
     """Take a zone's name, or an object that knows its name as zoneinfo's and pytz's do."""
     name = getattr(value, "key", None) or getattr(value, "zone", None) or value
@@ -369,17 +365,18 @@ def _url(value: object) -> str:
 
 
 text = Kind("text", _text, str.strip)
+name = Kind("text", _name, str.strip)
 flag = Kind("True or False", _flag, _parse_flag)
 names = Kind("tuple of names", _names, _split)
 queues = Kind("tuple of names", _queues, _split)
 mapping = _mapping_kind("dict", _frozen_mapping)
 routes = _mapping_kind("dict of name or glob to queue", _routes)
 schedule = _mapping_kind("dict of name to entry", _schedule)
-publish_retry = _mapping_kind("dict", _publish_retry)
+publish_retry = _mapping_kind("dict", _call_options.publish_retry)
 exceptions = Kind("tuple of exception classes or dotted names", _exceptions, _split)
 codec = choice(*CODECS, other_names=_CODEC_NAMES)
 codecs = Kind("tuple of `'json'`, `'msgpack'`", _codecs, _split)
-durability = Kind("`'memory'`, `'fsync'` or `'replicas:N'`", _durability, str.strip)
+durability = Kind("`'memory'`, `'fsync'` or `'replicas:N'`", _call_options.durability, str.strip)
 zone = Kind("name of a time zone", _zone, str.strip)
 level = Kind("name of a log level", _level, str.strip)
 url = Kind("URL", _url, str.strip)

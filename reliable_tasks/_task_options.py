@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, ReliableTasksError
+from . import _call_options
+from . import _checks as checks
+from .errors import ConfigError
 from .retry import RetryPolicy
 from .store.values import ReceiptKind
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "check_arguments",
     "check_task_options",
-    "classes_of",
     "duplicate_is_error",
     "positional_range",
     "signature_of",
@@ -78,22 +80,45 @@ def check_arguments(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping
         raise TypeError(f"{task.name}(): {exc}") from None
 
 
-def classes_of(classes: Any) -> tuple[type[BaseException], ...]:
-    """One exception class, or several, as a tuple."""
-    return tuple(classes) if isinstance(classes, list | tuple) else (classes,)
+_OF_CALLS = ("queue", "priority", "serializer", "ignore_result", "time_limit", "soft_time_limit")
+_FLAGS = ("bind", "typing")
+_CLASSES = ("throws", "autoretry_for", "dont_autoretry_for")
 
 
 def check_task_options(task: Task[Any, Any], where: str) -> None:
-    """Raise ConfigError for an option that is not possible."""
+    """Check the options that a task was declared with, and keep them as they are meant.
+
+    Raises:
+        ConfigError: one is not possible.
+    """
+    try:
+        checks.text("name", task.name)
+        for name in (*_OF_CALLS, *_FLAGS, *_CLASSES, "expires", "default_retry_delay"):
+            value = getattr(task, name)
+            if value is not None:
+                kept = _kept(name, value)
+                if kept is not value:
+                    setattr(task, name, kept)
+        checks.retries("max_retries", task.max_retries)
+        checks.limits_fit(task.soft_time_limit, task.time_limit)
+    except ConfigError as exc:
+        raise ConfigError(f"{where}: {exc}") from None
     if task.rate_limit is not None:
         raise ConfigError(
             f"{where}: rate_limit={task.rate_limit!r} is not supported; give the task a queue of "
             "its own and a worker with as much concurrency as you allow it"
         )
-    soft, hard = task.soft_time_limit, task.time_limit
-    if soft and hard and soft > hard:
-        raise ConfigError(f"{where}: soft_time_limit {soft:g} s is above time_limit {hard:g} s")
     if task.retry_policy is not None and not isinstance(task.retry_policy, RetryPolicy):
         raise ConfigError(f"{where}: retry_policy must be a RetryPolicy, not {task.retry_policy!r}")
-    if not task.name:
-        raise ReliableTasksError("a task needs a name")
+
+
+def _kept(name: str, value: Any) -> Any:
+    if name in _FLAGS:
+        return checks.flag(name, value)
+    if name in _CLASSES:
+        return checks.exception_classes(name, value)
+    if name == "default_retry_delay":
+        return max(0.0, checks.span(name, value)) if value else value
+    if name == "expires" and not isinstance(value, dt.datetime | str):
+        return checks.span(name, value, above_zero=True)
+    return _call_options.one(name, value)

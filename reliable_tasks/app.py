@@ -25,6 +25,7 @@ from .task import Task
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from uuid import UUID
 
     from .canvas import Signature
     from .message import Message
@@ -297,12 +298,12 @@ class App:
         from the first worker that claims it.
         """
         task = self.tasks.get(name)
-        call, named = calls.call_args(args), dict(kwargs or {})
-        if options.get("link") or options.get("link_error"):
-            linked: AsyncResult[Any] = self.signature(name, call, named).apply_async(**options)
+        call, named = calls.call_args(args), calls.call_kwargs(kwargs)
+        links = {key: options.pop(key) for key in ("link", "link_error") if key in options}
+        if any(links.values()):
+            sig = self.signature(name, call, named)
+            linked: AsyncResult[Any] = sig.apply_async(**options, **links)
             return linked
-        options.pop("link", None)
-        options.pop("link_error", None)
         message = calls.build_message(self, name, call, named, options, task)
         return self.send_message(message, options)
 
@@ -361,7 +362,7 @@ class App:
 
     def AsyncResult(  # noqa: N802 - Celery's name
         self,
-        id: str | None = None,  # noqa: A002 - Celery's name
+        id: str | UUID | None = None,  # noqa: A002 - Celery's name
         **kwargs: Any,
     ) -> AsyncResult[Any]:
         """A handle on the message with this id."""

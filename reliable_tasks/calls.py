@@ -6,77 +6,37 @@ import datetime as dt
 import numbers
 import os
 import socket
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from . import _checks as checks
 from . import ids
+from ._call_options import CALL_OPTIONS, checked
 from ._state import current_attempt
-from .errors import ConfigError, suggest
-from .message import Headers, Message, OnceLock, encode_headers
+from .errors import ConfigError
+from .message import Headers, Message, OnceLock, decode_headers, encode_headers
 from .once import once_key, once_label
-from .serialization import canonical_serializer, dumps_call
+from .serialization import dumps_call, loads_call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from .app import App
     from .config import Settings
     from .request import Running
     from .task import Task
 
-__all__ = ["CALL_OPTIONS", "build_message", "call_args", "once_lock"]
-
-CALL_OPTIONS = frozenset(
-    {
-        "chain",
-        "chord",
-        "countdown",
-        "durable",
-        "eta",
-        "expires",
-        "group_id",
-        "headers",
-        "ignore_result",
-        "once",
-        "parent_id",
-        "priority",
-        "queue",
-        "root_id",
-        "routing_key",
-        "serializer",
-        "shadow",
-        "soft_time_limit",
-        "task_id",
-        "time_limit",
-    }
-)
-"""What `apply_async` understands."""
-
-_MEANINGLESS = frozenset(
-    {
-        "add_to_parent",
-        "argsrepr",
-        "compression",
-        "connection",
-        "delivery_mode",
-        "exchange",
-        "expiration",
-        "group_index",
-        "kwargsrepr",
-        "mandatory",
-        "producer",
-        "publisher",
-        "replaced_task_nesting",
-        "reply_to",
-        "retries",
-        "retry",
-        "retry_policy",
-    }
-)
-"""Celery's options that are taken and need nothing here (those of the publish are the app's)."""
-
-_KNOWN = CALL_OPTIONS | _MEANINGLESS
+__all__ = [
+    "CALL_OPTIONS",
+    "as_received",
+    "build_message",
+    "call_args",
+    "call_kwargs",
+    "checked",
+    "once_lock",
+]
 
 
 def call_args(args: Any) -> tuple[Any, ...]:
@@ -91,7 +51,24 @@ def call_args(args: Any) -> tuple[Any, ...]:
         return tuple(args)
     if isinstance(args, str | bytes | numbers.Number):
         return (args,)
-    raise ConfigError(f"args must be a list or a tuple, not {args!r}; write args=({args!r},)")
+    said = checks.shown(args)
+    raise ConfigError(f"args must be a list or a tuple, not {said}; write args=({said},)")
+
+
+def call_kwargs(kwargs: Any) -> dict[str, Any]:
+    """Keyword arguments as a dictionary of the call's own.
+
+    Raises:
+        ConfigError: it is no dictionary, or a key is no text.
+    """
+    if not kwargs:
+        return {}
+    if not isinstance(kwargs, Mapping):
+        raise ConfigError(f"kwargs must be a dict, not {checks.shown(kwargs)}")
+    for name in kwargs:
+        if not isinstance(name, str):
+            raise ConfigError(f"the keys of kwargs must be strings, not {checks.shown(name)}")
+    return dict(kwargs)
 
 
 def once_lock(
@@ -109,46 +86,6 @@ def once_lock(
         on_conflict=options.on_conflict,
         timeout_ms=0 if options.timeout_s is None else max(1, round(options.timeout_s * 1000)),
     )
-
-
-def instant_ms(name: str, value: Any, tz: dt.tzinfo) -> int:
-    """An instant given as a datetime (a naive one is in the app's time zone) or ISO text."""
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError as exc:
-            raise ConfigError(f"{name}={value!r} is not a date and time in ISO 8601") from exc
-    if not isinstance(value, dt.datetime):
-        raise ConfigError(f"{name} must be a datetime, not {value!r}")
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=tz)
-    return int(value.timestamp() * 1000 + 0.5)
-
-
-def span_ms(name: str, value: Any) -> int:
-    """A span given as seconds or a timedelta."""
-    if isinstance(value, dt.timedelta):
-        return round(value.total_seconds() * 1000)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name} must be a number of seconds or a timedelta, not {value!r}")
-    return round(value * 1000)
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    if not options.keys() <= _KNOWN:
-        name = next(name for name in options if name not in _KNOWN)
-        raise ConfigError(f"unknown option {name!r}{suggest(name, CALL_OPTIONS)}")
-    if options.get("eta") is not None and options.get("countdown") is not None:
-        raise ConfigError("give either countdown or eta, not both")
-    soft, hard = options.get("soft_time_limit"), options.get("time_limit")
-    if soft and hard and soft > hard:
-        raise ConfigError(f"soft_time_limit {soft:g} s is above time_limit {hard:g} s")
-
-
-def _priority(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value <= 9:  # noqa: PLR2004 - Celery's range
-        raise ConfigError(f"priority must be a whole number from 0 (first) to 9, not {value!r}")
-    return value
 
 
 _HOST = socket.gethostname()
@@ -195,14 +132,15 @@ def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) ->
     known = app.commons.get(name)
     if lasting and known is not None and known.holds(settings, options):
         return known
-    serializer = canonical_serializer(options.get("serializer") or settings.task_serializer)
+    serializer = options.get("serializer") or settings.task_serializer
+    given = options.get("headers")
     headers = Headers(
         serializer=serializer,
         time_limit=options.get("time_limit"),
         soft_time_limit=options.get("soft_time_limit"),
         ignore_result=options.get("ignore_result"),
         shadow=options.get("shadow"),
-        user=options.get("headers"),
+        user=None if given is None else checks.user_headers("headers", given),
         group=options.get("group_id"),
         chord=options.get("chord"),
         chain=options.get("chain"),
@@ -211,7 +149,7 @@ def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) ->
     fields = {
         "task": name,
         "queue": options.get("queue") or options.get("routing_key") or settings.task_default_queue,
-        "priority": _priority(options.get("priority", settings.task_default_priority)),
+        "priority": options.get("priority", settings.task_default_priority),
         "max_deliveries": settings.max_deliveries,
         "result_ttl_ms": app.result_ttl_ms,
         "failure_ttl_ms": app.failure_ttl_ms,
@@ -255,12 +193,14 @@ def build_message(
         MessageTooLarge: the encoded arguments are larger than `max_message_bytes`.
     """
     if options:
-        _check_options(options)
+        options = checked(options)
+    if task is None:
+        name = checks.text("the name of a task", name)
     settings = app.settings
     merged = dict(task.call_defaults) if task else {}
     if settings.task_routes:
         merged.update(app.route(name))
-    merged.update({k: x for k, x in options.items() if x is not None})
+    merged.update(options)
     own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
     common = _common(app, settings, name, merged)
     once, packed = None, common.packed
@@ -268,11 +208,17 @@ def build_message(
         once = once_lock(task, args, kwargs, own.get("once"))
         label = once_label(name, task.signature_of_call, args, kwargs, task.once_options.keys)
         packed = encode_headers(msgspec.structs.replace(common.headers, once_label=label))
+    payload = dumps_call(args, kwargs, common.serializer)
+    size = len(payload) + len(packed)
+    if size > settings.max_message_bytes:
+        checks.check_size(
+            f"a message of {name}", size, settings.max_message_bytes, "max_message_bytes"
+        )
     running, given_id = current_attempt.get(), own.get("task_id")
     parent = running.request if running else None
     return Message(
         id=given_id or made_id or ids.new_id(),
-        payload=dumps_call(args, kwargs, common.serializer),
+        payload=payload,
         headers=packed,
         once=once,
         root_id=own.get("root_id") or (parent.root_id or "" if parent else ""),
@@ -280,6 +226,15 @@ def build_message(
         token=_token(running) if given_id else "",
         **common.fields,
     )
+
+
+def as_received(
+    task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as a worker would get them, for eager mode. Raises as a call does."""
+    message = build_message(task.app, task.name, args, kwargs, options, task)
+    serializer = decode_headers(message.headers).serializer
+    return loads_call(message.payload, serializer, (serializer,))
 
 
 def _token(running: Running | None) -> str:
@@ -293,12 +248,12 @@ def _token(running: Running | None) -> str:
 def _timing(app: App, merged: Mapping[str, Any]) -> dict[str, Any]:
     timing: dict[str, Any] = {}
     if merged.get("eta") is not None:
-        timing["eta_ms"] = instant_ms("eta", merged["eta"], app.timezone)
+        timing["eta_ms"] = checks.instant_ms("eta", merged["eta"], app.timezone)
     elif merged.get("countdown") is not None:
-        timing["delay_ms"] = max(0, span_ms("countdown", merged["countdown"]))
+        timing["delay_ms"] = max(0, checks.span_ms("countdown", merged["countdown"]))
     expires = merged.get("expires")
     if isinstance(expires, dt.datetime | str):
-        timing["expires_ms"] = instant_ms("expires", expires, app.timezone)
+        timing["expires_ms"] = checks.instant_ms("expires", expires, app.timezone)
     elif expires is not None:
-        timing["expires_in_ms"] = span_ms("expires", expires)
+        timing["expires_in_ms"] = max(0, checks.span_ms("expires", expires))
     return timing

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ._checks import message_id
 from .errors import UnknownResult
 from .message import State, decode_headers
 from .serialization import loads_call
 from .store.values import MessageQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .app import App
     from .store.values import Record
 
@@ -44,7 +44,8 @@ class Control:
             terminate: stop those that run.
             signal: taken for Celery's sake; a body is stopped by killing its process.
         """
-        wanted = [task_id] if isinstance(task_id, str) else list(task_id)
+        lone = isinstance(task_id, str | bytes) or not isinstance(task_id, Iterable)
+        wanted = [message_id("task_id", each) for each in ([task_id] if lone else task_id)]
         replies = self._app.store.revoke(wanted, terminate=terminate, signal=signal)
         return {reply.id: reply.found for reply in replies}
 

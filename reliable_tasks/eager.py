@@ -6,6 +6,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _state, ids
+from ._call_options import checked
 from .errors import Ignore, Reject, Retry
 from .request import Request, Running
 from .result import PROPAGATED, AsyncResult
@@ -13,6 +14,7 @@ from .retry import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from .app import App
     from .task import Task
@@ -107,7 +109,7 @@ def apply_eagerly(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     *,
-    task_id: str | None = None,
+    task_id: str | UUID | None = None,
     throw: bool | None = None,
     link: Any = None,
     link_error: Any = None,
@@ -118,7 +120,12 @@ def apply_eagerly(
     Raises:
         Exception: what the body raised, where `throw` (or `task_eager_propagates`) says so.
     """
-    message_id = task_id or ids.new_id()
+    from .canvas import maybe_signature  # noqa: PLC0415 - canvas builds on tasks
+
+    given = checked({**(options or {}), "task_id": task_id})
+    links = [maybe_signature(each, task.app) for each in _listed(link)]
+    errbacks = [maybe_signature(each, task.app) for each in _listed(link_error)]
+    message_id = given.get("task_id") or ids.new_id()
     request = Request(
         id=message_id,
         task=task.name,
@@ -129,7 +136,7 @@ def apply_eagerly(
         called_directly=False,
         is_eager=True,
         delivery_info={"is_eager": True, "exchange": "", "routing_key": None},
-        **{k: v for k, v in (options or {}).items() if k in {"headers", "group", "chord"}},
+        **{k: v for k, v in given.items() if k in {"headers", "group", "chord"}},
     )
     state, value = _attempts(task, request)
     result: EagerResult[Any] = EagerResult(
@@ -140,7 +147,7 @@ def apply_eagerly(
         name=task.name,
         app=task.app,
     )
-    for callback in _listed(link if state == "SUCCESS" else link_error):
+    for callback in links if state == "SUCCESS" else errbacks:
         extra = (value,) if state == "SUCCESS" else (message_id,)
         callback.apply(extra, throw=throw)
     propagates = task.app.settings.task_eager_propagates if throw is None else throw

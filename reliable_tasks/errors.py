@@ -125,7 +125,8 @@ class Retry(ReliableTasksError):
         eta: the instant of the next attempt.
         max_retries: the limit that was in force.
         call: other arguments for the next attempt, if it gets other ones.
-        queue: another queue for it.
+        queue, priority, expires: others for the message from now on.
+        payload, headers: what is stored of its arguments and options, where that changes.
     """
 
     def __init__(
@@ -137,17 +138,27 @@ class Retry(ReliableTasksError):
         super().__init__(message or "")
         self.message = message
         self.exc = exc
-        self.when = when
+        self.when = None if when is None else _seconds_to_wait(when)
         self.eta: dt.datetime | None = None
         self.max_retries: int | None = None
         self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.queue: str | None = None
+        self.priority: int | None = None
+        self.expires: float | dt.timedelta | dt.datetime | str | None = None
+        self.payload: bytes | None = None
+        self.headers: bytes | None = None
 
     def __str__(self) -> str:
         if self.message:
             return self.message
         after = "" if self.when is None else f" in {self.when:g} s"
         return f"Retry{after}" + (f": {self.exc!r}" if self.exc else "")
+
+
+def _seconds_to_wait(when: float) -> float:
+    from ._checks import span  # noqa: PLC0415 - which is made of these errors
+
+    return max(0.0, span("when", when))
 
 
 class Ignore(ReliableTasksError):

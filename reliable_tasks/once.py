@@ -4,10 +4,8 @@ The key is computed once, by whoever enqueues, and travels with the message; the
 frees it together with the message's own state.
 """
 
-import datetime as dt
 import hashlib
 import inspect
-import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +14,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ._checks import as_seconds, shown
 from .errors import CodecError, ConfigError, suggest
 from .tags import TAG, is_plain, tagged
 
-__all__ = ["OnConflict", "OnceOptions", "Scope", "check_keys", "once_key", "once_label"]
+__all__ = [
+    "OnConflict",
+    "OnceOptions",
+    "Scope",
+    "check_keys",
+    "check_once",
+    "once_key",
+    "once_label",
+]
 
 
 class Scope(StrEnum):
@@ -115,7 +122,7 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 def _merge(base: OnceOptions, mapping: Mapping[str, Any], where: str) -> OnceOptions:
-    _check_names(mapping, where)
+    check_once(where, mapping)
     changes: dict[str, Any] = {}
     if "keys" in mapping:
         changes["keys"] = _read_keys(mapping["keys"], where)
@@ -162,15 +169,21 @@ def _pick(
     return chosen or (off if present is on else present)
 
 
-def _check_names(mapping: object, where: str) -> None:
+def check_once(where: str, mapping: Any) -> Mapping[str, Any]:
+    """Check the names of `once=`, before it is known which task's options it goes on top of.
+
+    Raises:
+        ConfigError: it is no dict, or there is no option of such a name.
+    """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where}: {mapping!r} is not a dict such as {{'keys': ['a']}}")
+        raise ConfigError(f"{where}: {shown(mapping)} is not a dict such as {{'keys': ['a']}}")
     for name in mapping:
         if name not in _OPTIONS:
             raise ConfigError(
                 f"{where}: there is no option {name!r}; known are {', '.join(_OPTIONS)}"
                 + suggest(str(name), _OPTIONS)
             )
+    return mapping
 
 
 def _read_enum(kind: type[_E], value: Any, where: str) -> _E:
@@ -192,12 +205,15 @@ def _read_keys(value: object, where: str) -> tuple[str, ...] | None:
 
 
 def _read_timeout(value: Any, where: str) -> float | None:
-    seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-    if seconds is None:
+    if value is None:
         return None
-    if type(seconds) in {int, float} and 0 < seconds < math.inf:
-        return float(seconds)
-    raise ConfigError(f"{where}: timeout={value!r}: pass seconds over 0, a timedelta, or None")
+    seconds = as_seconds(value)
+    if seconds is not None and seconds > 0:
+        return seconds
+    raise ConfigError(
+        f"{where}: timeout={shown(value)}: pass seconds over 0 (a hundred years at most), a "
+        "timedelta, or None"
+    )
 
 
 # Keys --------------------------------------------------------------------------------------------

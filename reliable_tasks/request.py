@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from .tags import untag
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -93,16 +95,22 @@ class Running:
         port: how the body reaches the store; None for eager runs.
         retry: the `Retry` that `self.retry(throw=False)` made.
         progress: state and meta of the last `update_state`.
+        headers: of its message; None for eager runs.
     """
 
-    __slots__ = ("_request", "port", "progress", "retry", "task")
+    __slots__ = ("_request", "headers", "port", "progress", "retry", "task")
 
     def __init__(
-        self, task: Task[Any, Any], request: Request | Callable[[], Request], port: Port | None
+        self,
+        task: Task[Any, Any],
+        request: Request | Callable[[], Request],
+        port: Port | None,
+        headers: Headers | None = None,
     ) -> None:
         self.task = task
         self._request = request
         self.port = port
+        self.headers = headers
         self.retry: Retry | None = None
         self.progress: tuple[str, Any] | None = None
 
@@ -164,7 +172,7 @@ def request_of_claim(
         origin=headers.origin,
         called_directly=False,
         timelimit=limits,
-        headers=headers.user,
+        headers=None if headers.user is None else {k: untag(x) for k, x in headers.user.items()},
         ignore_result=ignore_result,
         shadow=headers.shadow,
         correlation_id=claim.id,

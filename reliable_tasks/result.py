@@ -7,6 +7,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _state
+from ._checks import message_id
 from ._states import PROPAGATED, exception_of, state_of
 from ._then import watcher
 from ._wait import wait_for_end
@@ -17,6 +18,7 @@ from .serialization import decode_failure, loads, loads_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from uuid import UUID
 
     from .app import App
     from .store.values import Receipt, Record
@@ -50,7 +52,7 @@ class AsyncResult(Generic[R]):
 
     def __init__(
         self,
-        id: str | None = None,  # noqa: A002 - Celery's name
+        id: str | UUID | None = None,  # noqa: A002 - Celery's name
         backend: object = None,  # noqa: ARG002 - Celery's position
         task_name: str | None = None,
         app: App | None = None,
@@ -60,7 +62,8 @@ class AsyncResult(Generic[R]):
     ) -> None:
         if id is None and task_id is None:
             raise ReliableTasksError("a result needs an id: AsyncResult('…')")
-        self.id: str = id or task_id or ""
+        # Any other text may be asked for; that nothing is there is the answer.
+        self.id: str = id if type(id) is str else message_id("id", task_id if id is None else id)
         self.app = app or _state.get_current_app()
         self.parent: Any = parent
         self.children: list[Any] | None = None

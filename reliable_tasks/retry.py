@@ -6,7 +6,6 @@ if the worker was restarted in between. This is the only module that imports ten
 """
 
 import datetime as dt
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import EllipsisType
@@ -19,6 +18,7 @@ from tenacity.stop import stop_all, stop_any, stop_base
 from tenacity.wait import wait_base, wait_chain, wait_combine
 
 from . import errors, ids
+from ._checks import MAX_SPAN_S, as_seconds, exception_classes, retries, shown
 from .errors import ConfigError, suggest
 
 __all__ = [
@@ -38,7 +38,6 @@ DEFAULT_RETRY_DELAY_S = 180.0
 MIN_JITTERED_DELAY_S = 1.0
 """Jitter never makes a delay shorter than this, unless the delay itself is shorter."""
 
-_MAX_DELAY_S = 100 * 365 * 86_400.0  # keeps instants within what stores and datetimes can hold
 _PASS_THROUGH = (errors.Ignore, errors.Reject, errors.Retry)
 _RETRY_ANY_EXCEPTION = tenacity.retry_if_exception_type()
 _EXAMPLES = {
@@ -130,7 +129,7 @@ class RetryPolicy:
         limit = self.max_retries
         if isinstance(limit, EllipsisType):
             limit = DEFAULT_MAX_RETRIES if self.stop is None else None
-        object.__setattr__(self, "max_retries", _check_max_retries("max_retries", limit))
+        object.__setattr__(self, "max_retries", retries("max_retries", limit))
         watches = self.retry is not None and _watches_results(self.retry)
         object.__setattr__(self, "watches_results", watches)
         object.__setattr__(self, "description", describe(self))
@@ -256,8 +255,8 @@ def policy_from_options(
         ConfigError: an option has a wrong type or value.
     """
     extra = _check_retry_kwargs(retry_kwargs)
-    retried = _check_types("autoretry_for", autoretry_for)
-    spared = _check_types("dont_autoretry_for", dont_autoretry_for)
+    retried = exception_classes("autoretry_for", autoretry_for)
+    spared = exception_classes("dont_autoretry_for", dont_autoretry_for)
     retry: retry_base = tenacity.retry_if_exception_type(retried)
     if spared:
         retry = retry & tenacity.retry_if_not_exception_type(spared)
@@ -270,7 +269,7 @@ def policy_from_options(
     return RetryPolicy(
         wait=wait_backoff(base_s, max_s, jitter=jitter) if base_s else tenacity.wait_fixed(fixed_s),
         retry=retry if retried else tenacity.retry_never,
-        max_retries=_check_max_retries("max_retries", extra.get("max_retries", max_retries)),
+        max_retries=retries("max_retries", extra.get("max_retries", max_retries)),
         name=name,
     )
 
@@ -354,32 +353,19 @@ def _check_strategy(option: str, value: object) -> None:
     )
 
 
-def _check_max_retries(option: str, value: Any) -> int | None:
-    if value is None or (type(value) is int and value >= 0):
-        return value
-    raise ConfigError(f"{option}={value!r}: pass a number of retries, 0 or more, or None for ever")
-
-
 def _check_seconds(option: str, value: Any) -> float:
-    seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-    if type(seconds) in {int, float} and 0 <= seconds < math.inf:
-        return float(seconds)
-    raise ConfigError(f"{option}={value!r}: pass seconds, 0 or more, or a timedelta")
+    seconds = as_seconds(value)
+    if seconds is not None and seconds >= 0:
+        return seconds
+    raise ConfigError(
+        f"{option}={shown(value)}: pass seconds, 0 or more, or a timedelta, a hundred years at most"
+    )
 
 
 def _check_flag(option: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise ConfigError(f"{option}={value!r}: pass True or False")
-
-
-def _check_types(option: str, value: object) -> tuple[type[BaseException], ...]:
-    types = (value,) if isinstance(value, type) else value
-    if isinstance(types, Iterable) and not isinstance(types, str):
-        found = tuple(types)
-        if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in found):
-            return found
-    raise ConfigError(f"{option}={value!r}: pass a tuple of exception classes, such as (OSError,)")
 
 
 def _check_retry_kwargs(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -398,4 +384,4 @@ def _check_retry_kwargs(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _checked_delay(delay_s: float) -> float:
     if not delay_s >= 0:  # also true of a NaN
         raise ValueError(f"the wait gave {delay_s!r} seconds")
-    return min(float(delay_s), _MAX_DELAY_S)
+    return min(float(delay_s), MAX_SPAN_S)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
-from . import _state, _task_options, calls
-from .errors import AlreadyQueued, ConfigError, MaxRetriesExceededError, Retry
+from . import _asking, _state, _task_options, calls
+from .errors import AlreadyQueued, MaxRetriesExceededError
 from .once import OnceOptions, check_keys, once_key
 from .request import Request
 from .retry import RetryPolicy, policy_from_options
-from .serialization import dumps
 from .steps import run_step
 
 if TYPE_CHECKING:
     import datetime as dt
     import inspect
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
     from .app import App
     from .canvas import Signature
     from .eager import EagerResult
+    from .errors import Retry
     from .result import AsyncResult
 
 __all__ = ["OnceTask", "QueueOnce", "Task"]
@@ -140,7 +141,7 @@ class Task(Generic[P, R]):
         self,
         args: Any = None,
         kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
+        task_id: str | UUID | None = None,
         producer: object = None,  # noqa: ARG002 - Celery's position
         link: Any = None,
         link_error: Any = None,
@@ -168,13 +169,14 @@ class Task(Generic[P, R]):
             AlreadyQueued: a once-task's message with the same key is there already.
             StoreError: the store refused, or could not be reached.
         """
-        call, named = calls.call_args(args), dict(kwargs or {})
+        call, named = calls.call_args(args), calls.call_kwargs(kwargs)
         if self.typing:
             self.check_arguments(call, named)
         own = {"task_id": task_id, "shadow": shadow}
         options |= {name: value for name, value in own.items() if value is not None}
         if self.app.settings.task_always_eager:
-            return self.apply(call, named, task_id=task_id, link=link, link_error=link_error)
+            call, named = calls.as_received(self, call, named, options)
+            return self.apply(call, named, link=link, link_error=link_error, **options)
         if link or link_error:
             sig = self.signature(call, named, link=link, link_error=link_error)
             linked: AsyncResult[R] = sig.apply_async(**options)
@@ -192,7 +194,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         link: Any = None,
         link_error: Any = None,
-        task_id: str | None = None,
+        task_id: str | UUID | None = None,
         throw: bool | None = None,
         **options: Any,
     ) -> EagerResult[R]:
@@ -212,7 +214,7 @@ class Task(Generic[P, R]):
         return apply_eagerly(
             self,
             calls.call_args(args),
-            dict(kwargs or {}),
+            calls.call_kwargs(kwargs),
             task_id=task_id,
             throw=throw,
             link=link,
@@ -252,39 +254,18 @@ class Task(Generic[P, R]):
             countdown: after how many seconds; by default as the task's `retry_policy` says, or
                 `default_retry_delay`.
             max_retries: instead of the task's, for this call.
-            **options: `queue`, to move it there.
+            **options: what changes of the message from now on: `queue`, `priority`, `expires`,
+                `time_limit`, `soft_time_limit`, `ignore_result`, `headers`, `shadow`, `serializer`.
 
         Raises:
             Retry: to end this attempt.
             MaxRetriesExceededError: no retry is left and no `exc` was given.
+            ConfigError: an option is not possible, or none that a retry can change.
+            TypeError: the arguments do not fit the function.
+            MessageTooLarge, CodecError: they are too large, or cannot be encoded.
         """
-        running = _state.current_attempt.get()
-        if running is None or running.task is not self:
-            raise exc or Retry("a task called directly is not retried: there is no message")
-        limit = self.max_retries if max_retries is None else max_retries
-        request = running.request
-        if limit is not None and request.retries >= limit:
-            if exc is not None:
-                raise exc
-            raise MaxRetriesExceededError(
-                f"Can't retry {self.name}[{request.id}] args: {request.args} "
-                f"kwargs: {request.kwargs}"
-            )
-        unknown = set(options) - {"queue", *calls.CALL_OPTIONS}
-        if unknown:
-            raise ConfigError(f"retry() knows no option {min(unknown)!r}")
-        if countdown is None and eta is None and self.retry_policy is None:
-            countdown = self.default_retry_delay
-        ret = Retry(exc=exc, when=None if countdown is None else float(countdown))
-        ret.eta = eta
-        ret.max_retries = limit
-        ret.queue = options.get("queue")
-        if args is not None or kwargs is not None:
-            ret.call = (
-                request.args if args is None else calls.call_args(args),
-                request.kwargs if kwargs is None else dict(kwargs),
-            )
-        running.retry = ret
+        timing = {"eta": eta, "countdown": countdown}
+        ret = _asking.ask_retry(self, (args, kwargs), exc, timing, max_retries, options)
         if throw:
             raise ret
         return ret
@@ -296,15 +277,12 @@ class Task(Generic[P, R]):
 
         Raises:
             StaleClaim: the claim was taken away from this worker.
-            ConfigError: it is not called from the body of the message that `task_id` names.
+            ConfigError: it is not called from the body of the message that `task_id` names, or
+                the state is no name.
+            CodecError: `meta` cannot be encoded.
+            MessageTooLarge: it is larger than a result may be.
         """
-        running = _state.current_attempt.get()
-        if running is None or (task_id is not None and task_id != running.request.id):
-            raise ConfigError("update_state() works from inside the body of the message itself")
-        state = state or "STARTED"
-        running.progress = (state, meta)
-        if running.port is not None:
-            running.port.report(state, dumps(meta, self.app.settings.result_serializer))
+        _asking.publish_state(self, task_id, state, meta)
 
     def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` once in the life of this message, and replay what it returned.
@@ -408,7 +386,7 @@ class Task(Generic[P, R]):
         names = ("queue", "priority", "serializer", "expires")
         values = {name: getattr(self, name) for name in names}
         self.call_defaults = {k: x for k, x in values.items() if x is not None}
-        for cls in (*self.throws, *_task_options.classes_of(self.autoretry_for)):
+        for cls in (*self.throws, *self.autoretry_for):
             app.exceptions.register(cls)
 
 

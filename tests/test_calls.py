@@ -117,7 +117,7 @@ def test_options_that_are_not_possible_are_refused_with_the_remedy(
 
 
 @pytest.mark.parametrize(
-    "option", ["compression", "exchange", "retry", "producer", "delivery_mode"]
+    "option", ["compression", "exchange", "mandatory", "producer", "delivery_mode"]
 )
 def test_options_of_celerys_that_mean_nothing_here_are_taken(app: App, option: str) -> None:
     assert build(app, **{option: "x"}).task == "add"

@@ -23,10 +23,8 @@ MAX_FUNCTION = 50
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
     "reliable_tasks/app.py": 416,
-    "reliable_tasks/canvas/signatures.py": 402,
-    "reliable_tasks/retry.py": 402,
     "reliable_tasks/store/values.py": 478,
-    "reliable_tasks/task.py": 439,
+    "reliable_tasks/task.py": 417,
     "tests/beat/test_entries.py": 422,
     "tests/test_config.py": 659,
     "tests/test_steps.py": 439,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import msgspec
 
 from reliable_tasks import _state
-from reliable_tasks.calls import call_args, instant_ms, span_ms
+from reliable_tasks._checks import instant_ms, span_ms
+from reliable_tasks.calls import call_args
 from reliable_tasks.canvas import Signature, compile_plan, messages_of, plan_of, signature
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
 from reliable_tasks.message import decode_headers

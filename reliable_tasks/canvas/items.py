@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Item"]
+__all__ = ["Item", "listed"]
 
 T = TypeVar("T")
+
+
+def listed(value: Any) -> list[Any]:
+    """Several values as a list; one alone as a list of it."""
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 class Item(Generic[T]):

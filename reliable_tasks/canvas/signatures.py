@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 from reliable_tasks import _state, calls
 from reliable_tasks.errors import ConfigError, suggest
 
-from .items import Item
+from .items import Item, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from reliable_tasks.app import App
     from reliable_tasks.task import Task
@@ -344,16 +344,13 @@ class Signature(dict[str, Any]):
 
 
 def _clean(options: Mapping[str, Any], app: App | None = None) -> dict[str, Any]:
-    """Options without those that are not given, callbacks as lists of signatures."""
-    clean = {name: value for name, value in options.items() if value is not None}
-    for name in ("link", "link_error"):
-        if name in clean:
-            clean[name] = [maybe_signature(each, app) for each in _listed(clean[name])]
+    """Options without those that are not given, checked; callbacks as lists of signatures."""
+    links = {name: options.get(name) for name in ("link", "link_error")}
+    clean = calls.checked({name: value for name, value in options.items() if name not in links})
+    for name, value in links.items():
+        if value is not None:
+            clean[name] = [maybe_signature(each, app) for each in listed(value)]
     return clean
-
-
-def _listed(value: Any) -> Iterable[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _copied(value: Any) -> Any:

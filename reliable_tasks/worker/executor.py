@@ -138,7 +138,7 @@ class Executor:
                 ignore_result=not keep,
             )
 
-        running = Running(runner.task, request, port)
+        running = Running(runner.task, request, port, headers)
         tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(True))
         if signals.task_prerun.has_listeners:
             signals.task_prerun.send(

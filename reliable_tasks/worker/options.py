@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from reliable_tasks import _checks as checks
 from reliable_tasks.errors import ConfigError
 
 from .pools import pool_class
@@ -69,9 +70,14 @@ def check_options(app: App, options: WorkerOptions) -> None:
             raise ConfigError(f"{name} must be at least 1, not {value}")
     if not options.queues:
         raise ConfigError("a worker needs at least one queue: --queues celery")
+    for name in ("soft_time_limit", "time_limit", "shutdown_timeout"):
+        value = getattr(options, name)
+        if value is not None:
+            checks.limit(name, value)
+    for queue in options.queues:
+        checks.queue("queue", queue)
     soft, hard = options.soft_time_limit, options.time_limit
-    if soft and hard and soft > hard:
-        raise ConfigError(f"soft_time_limit {soft:g} s is above time_limit {hard:g} s")
+    checks.limits_fit(soft, hard)
     pool = pool_class(options.pool)
     if pool.enforces_limits:
         return

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks import _checks as checks
 from reliable_tasks import outcome
-from reliable_tasks.canvas import complete_call
+from reliable_tasks._asking import limit_of
 from reliable_tasks.errors import MaxRetriesExceededError
-from reliable_tasks.serialization import dumps_call, encode_failure
+from reliable_tasks.retry import Decision
+from reliable_tasks.serialization import encode_failure
 
 from .attempt import encode_detail, text_of, traceback_of
 
 if TYPE_CHECKING:
     from reliable_tasks.errors import Retry
-    from reliable_tasks.retry import Decision
 
     from .attempt import Started
 
@@ -34,16 +37,25 @@ def failed(exc: BaseException, decision: Decision | None = None) -> outcome.Fail
 def retry_asked(started: Started, asked: Retry, now: float) -> outcome.Retry | outcome.Failed:
     """`self.retry()`: after its own delay, or as the policy says where it gave none."""
     cause = asked.exc or asked
+    limit = asked.max_retries
+    if limit is None:  # a `Retry` that the body has made itself does not say
+        limit = limit_of(started.runner.task)
+    if limit is not None and started.claim.attempt > limit:
+        decision = Decision(False, 0.0, f"stopped: max_retries={limit}", "self.retry()")
+        return failed(asked.exc or MaxRetriesExceededError(decision.reason), decision)
     if asked.when is None and asked.eta is None:
         about = started.for_policy(now, exception=cause, asked=True)
-        decision = started.runner.policy.decide(about)
+        policy = started.runner.policy
+        if limit != policy.max_retries and started.runner.task.retry_policy is not None:
+            policy = replace(policy, max_retries=limit)  # the body's own word for this message
+        decision = policy.decide(about)
         if not decision.retry:
             gave_up = asked.exc or MaxRetriesExceededError(decision.reason)
             return failed(gave_up, decision)
         return retry_decided(started, cause, decision, now, asked)
-    limit = "" if asked.max_retries is None else f" of {asked.max_retries}"
-    reason = f"the body asked for it: retry {started.claim.attempt}{limit}"
-    said = {"policy": "self.retry()", "reason": reason, "max_retries": asked.max_retries}
+    of_limit = "" if limit is None else f" of {limit}"
+    reason = f"the body asked for it: retry {started.claim.attempt}{of_limit}"
+    said = {"policy": "self.retry()", "reason": reason, "max_retries": limit}
     return _record(started, cause, asked, asked.when or 0.0, said, now)
 
 
@@ -56,6 +68,8 @@ def retry_decided(
 ) -> outcome.Retry:
     """A retry that the task's policy has decided on."""
     limit = started.runner.policy.max_retries
+    if asked is not None and asked.max_retries is not None:
+        limit = asked.max_retries
     said = {
         "policy": decision.policy,
         "reason": decision.reason,
@@ -75,7 +89,7 @@ def _record(
     now_ms = started.now_ms(now)
     at_ms = None
     if asked is not None and asked.eta is not None:
-        at_ms = round(asked.eta.timestamp() * 1000)
+        at_ms = checks.instant_ms("eta", asked.eta, started.runner.task.app.timezone)
         delay_s = max(0.0, (at_ms - now_ms) / 1000)
     detail = {
         "exception": type(exc).__name__,
@@ -87,16 +101,26 @@ def _record(
         "once_key": started.claim.once_key,
         "queue": started.claim.queue,
     }
-    call = asked.call if asked else None
     return outcome.Retry(
         delay_ms=max(0, round(delay_s * 1000)),
         at_ms=at_ms,
         failure=encode_failure(exc, traceback_of(exc)),
-        payload=None if call is None else _encoded(started, call),
-        queue=asked.queue if asked else None,
         detail=encode_detail(detail),
+        **({} if asked is None else _changes(started, asked, now_ms)),
     )
 
 
-def _encoded(started: Started, call: tuple[tuple[Any, ...], dict[str, Any]]) -> bytes:
-    return dumps_call(*complete_call(started.headers, *call), started.headers.serializer)
+def _changes(started: Started, asked: Retry, now_ms: int) -> dict[str, Any]:
+    """What `self.retry()` changes of the message; it has checked and encoded it."""
+    expires, expires_ms = asked.expires, None
+    if isinstance(expires, dt.datetime | str):
+        expires_ms = checks.instant_ms("expires", expires, started.runner.task.app.timezone)
+    elif expires is not None:
+        expires_ms = now_ms + max(0, checks.span_ms("expires", expires))
+    return {
+        "payload": asked.payload,
+        "headers": asked.headers,
+        "queue": asked.queue,
+        "priority": asked.priority,
+        "expires_ms": expires_ms,
+    }
