@@ -53,6 +53,8 @@ def store_error(location: str, e: Exception) -> errors.StoreError:
     if isinstance(e, rx.AuthenticationError | rx.AuthorizationError | rx.NoPermissionError):
         return _refused(location, e)
     if isinstance(e, _CANNOT_BE_REACHED):
+        if "[SSL" in str(e):
+            return _without_trust(location, e)
         return errors.StoreUnavailable(f"{location} cannot be reached: {e}")
     return _from_reply(location, e)
 
@@ -62,6 +64,18 @@ def _refused(location: str, e: Exception) -> errors.StoreError:
         f"{location} refuses: {e}; give the URL a user and password that may do this "
         "(`reliable-tasks report --acl` prints the rules it needs)"
     )
+
+
+def _without_trust(location: str, e: Exception) -> errors.StoreError:
+    """TLS was not agreed on. To try again is of no use before somebody mends that."""
+    text = str(e)
+    remedy = "see its log for why it refused; a client certificate is ssl_certfile and ssl_keyfile"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        remedy = (
+            "give the certificate of the authority that signed the server's as ssl_ca_certs=FILE, "
+            "and name the host as that certificate does"
+        )
+    return errors.StoreError(f"{location} cannot be trusted: {text}; {remedy}")
 
 
 def _from_reply(location: str, e: Exception) -> errors.StoreError:
