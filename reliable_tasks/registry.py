@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from . import _functions as functions
 from . import _state
+from ._checks import shown
 from .errors import ConfigError, NotRegistered, suggest
 from .task import Task
 
@@ -23,13 +24,15 @@ R = TypeVar("R")
 class TaskRegistry(dict[str, Task[Any, Any]]):
     """The tasks of an app by name; a missing one raises `NotRegistered` with the nearest name."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.modules: dict[str, functions.Modules] = {}
+
     def __missing__(self, name: str) -> Task[Any, Any]:
         raise NotRegistered(f"no task is registered as {name!r}{suggest(name, self)}")
 
 
-def task_of_function(
-    app: App, function: Callable[..., Any], options: dict[str, Any]
-) -> Task[Any, Any]:
+def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[Any, Any]:
     """Make a task of a function and register it with an app.
 
     Raises:
@@ -39,42 +42,57 @@ def task_of_function(
     base = options.pop("base", None) or app.Task
     if not (isinstance(base, type) and issubclass(base, Task)):
         raise ConfigError(f"base must be a subclass of Task, not {base!r}")
-    name = options.pop("name", None) or app.gen_task_name(function)
+    name = options.pop("name", None)
+    _check_callable(function, named=bool(name))
+    name = name or app.gen_task_name(function)
     known = {n for n in dir(Task) if not n.startswith("_")} | set(dir(base))
     for option in options:
         if option not in known or option.startswith("_"):
             raise ConfigError(f"task {name}: unknown option {option!r}{suggest(option, known)}")
-    taken = app.tasks.get(name)
-    if taken is not None:
-        if _same_function(taken.__wrapped__, function):
+    taken, modules = app.tasks.get(name), functions.modules_of(function)
+    before = app.tasks.modules.get(name, {})
+    if taken is not None and not functions.was_loaded_again(before, modules):
+        if functions.same_function(taken.__wrapped__, function):
             return taken
         raise ConfigError(
             f"task {name!r} is registered already, with the function at "
-            f"{_place(taken.__wrapped__)}; give {_place(function)} another name="
+            f"{functions.place(taken.__wrapped__)}; give {functions.place(function)} another "
+            "name=, or, if a decorator made both, let it use functools.wraps"
         )
     attributes = {
         "typing": app.strict_typing,
         **options,
         "name": name,
         "abstract": False,
-        "run": function if options.get("bind") else staticmethod(function),
+        "run": functions.body_of(function, bool(options.get("bind"))),
         "__wrapped__": staticmethod(function),
-        "__doc__": function.__doc__,
-        "__module__": function.__module__,
+        "__doc__": functions.doc_of(function),
+        "__module__": getattr(function, "__module__", None) or __name__,
     }
-    return app.register_task(type(function.__name__, (base,), attributes)())
+    made = type(functions.name_of(function) or str(name), (base,), attributes)()
+    task = _register(app, made, taken)
+    app.tasks.modules[task.name] = modules
+    return task
 
 
-def _place(function: Any) -> str:
-    code = getattr(function, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+def _check_callable(function: Any, *, named: bool) -> None:
+    said = shown(function)
+    if not callable(function):
+        raise ConfigError(f"a task is made of a function or another callable, not {said}")
+    if not named and functions.name_of(function) is None:
+        raise ConfigError(f"{said} has no name of its own: write app.task(name='…')({said})")
 
 
-def _same_function(one: Any, other: Any) -> bool:
-    """Whether two functions are one that was imported twice (as a module and as `__main__`)."""
-    if one is other:
-        return True
-    return inspect.isfunction(one) and inspect.isfunction(other) and _place(one) == _place(other)
+def _register(app: App, task: Task[Any, Any], taken: Task[Any, Any] | None) -> Task[Any, Any]:
+    """Register a task, in the place of one whose module has been loaded again."""
+    if taken is not None:
+        del app.tasks[taken.name]
+    try:
+        return app.register_task(task)
+    except BaseException:
+        if taken is not None:
+            app.tasks[taken.name] = taken
+        raise
 
 
 @overload
