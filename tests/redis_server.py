@@ -263,13 +263,19 @@ class RedisServer:
     ) -> None:
         self.stop()
 
-    def _spawn(self) -> None:
+    def _command(self) -> list[str]:
         command = [str(self.binary.path), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--unixsocket", str(self.socket_path), "--dir", str(self.dir)]
-        command += ["--daemonize", "no", "--loglevel", "notice", *self._options]
+        return [*command, "--daemonize", "no", "--loglevel", "notice", *self._options]
+
+    def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         watch = ["sh", "-c", WATCH, "watch", str(os.getpid()), str(self.pid), str(self.dir)]
         self._watcher = subprocess.Popen(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from reliable_tasks import errors
+from reliable_tasks import App, errors
 from reliable_tasks import outcome as oc
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore, _waiting
@@ -265,22 +265,6 @@ def test_a_server_that_is_away_is_unavailable_and_comes_back() -> None:
         store.close()
 
 
-def test_a_full_server_refuses_whole_verbs() -> None:
-    with RedisServer(maxmemory="3mb") as server:
-        store = RedisStore(server.unix_url, v.StoreOptions())
-
-        def fill() -> None:
-            for n in range(100):
-                put(store, f"m{n}", payload=b"x" * 100_000)
-
-        with pytest.raises(errors.StoreFull, match="maxmemory"):
-            fill()
-        stored = store.counts().queues["celery"]["queued"]
-        records = store.read([f"m{n}" for n in range(100)])
-        assert sum(r is not None for r in records) == stored
-        store.close()
-
-
 def test_a_wrong_password_is_told_with_the_remedy() -> None:
     with RedisServer(requirepass="right") as server:
         url = f"redis://:wrong@127.0.0.1:{server.port}/0"
@@ -303,10 +287,13 @@ def test_a_user_without_rights_is_told_which(server: RedisServer) -> None:
 # Cluster, durability, warnings
 
 
-def test_a_cluster_runs_a_message_to_its_end() -> None:
+@pytest.mark.parametrize("form", ["redis+cluster://{}", "redis://{}?cluster=yes"])
+def test_a_cluster_runs_a_message_to_its_end(form: str) -> None:
     with RedisServer(cluster=True) as server:
-        url = f"redis+cluster://127.0.0.1:{server.port}"
-        store = RedisStore(url, v.StoreOptions(namespace="in a cluster"))
+        url = form.format(f"127.0.0.1:{server.port}")
+        store = App(broker=url, store_namespace="in a cluster", set_as_current=False).store
+        assert isinstance(store, RedisStore)
+        assert store.location == f"redis+cluster://127.0.0.1:{server.port}"
         store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
         assert not store.wait_for_work(QUEUES, 0.05)
         put(store, "a")

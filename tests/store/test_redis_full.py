@@ -121,3 +121,19 @@ def test_what_brings_more_is_refused_as_a_whole(full: Full) -> None:
 
 def test_it_is_told_beforehand(full: Full) -> None:
     assert any("of maxmemory" in warning for warning in full.store.warnings())
+
+
+def test_a_full_server_refuses_whole_verbs() -> None:
+    with RedisServer(maxmemory="3mb") as server:
+        store = RedisStore(server.unix_url, v.StoreOptions())
+
+        def fill() -> None:
+            for n in range(100):
+                store.enqueue(v.Batch(messages=(message(f"m{n}", payload=b"x" * LARGE),)))
+
+        with pytest.raises(errors.StoreFull, match="maxmemory"):
+            fill()
+        stored = store.counts().queues["celery"]["queued"]
+        records = store.read([f"m{n}" for n in range(100)])
+        assert sum(r is not None for r in records) == stored
+        store.close()

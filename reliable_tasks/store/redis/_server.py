@@ -51,6 +51,7 @@ class Server:
         self.is_cluster = is_cluster
         self._max_calls = max_calls
         # Single operations on both are atomic: no lock that a fork could copy while it is held.
+        self._has_moved = False
         self._spare: collections.deque[Line] = collections.deque()
         self._calling: set[tuple[int, int]] = set()  # process and thread
 
@@ -67,6 +68,9 @@ class Server:
         """The client of the node that has the key."""
         if not self.is_cluster:
             return cast("redis.Redis", self.client)
+        if self._has_moved:
+            self.client.nodes_manager.initialize()
+            self._has_moved = False
         node = self.client.get_node_from_key(key)
         return cast("redis.Redis", self.client.get_redis_connection(node))
 
@@ -111,11 +115,16 @@ class Server:
     @contextmanager
     def line(self, key: str) -> Iterator["Line"]:
         """A connection for oneself to the node of a key; closed where the use of it failed."""
-        line = self._kept() or self._new_line(key)
+        line = None
         try:
+            line = self._kept() or self._new_line(key)
             yield line
         except BaseException:
-            line.close()
+            if line is not None:
+                line.close()
+            if self.is_cluster:  # whose other nodes may have the key by now
+                self._has_moved = True
+                self.close_spare()
             raise
         self._put_back(line)
 
