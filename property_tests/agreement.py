@@ -118,7 +118,7 @@ class Agreement(Invariants):
             msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in expected.commands
         )
         beat = self.store.heartbeat(sessions, LEASE_MS)
-        assert beat == v.Heartbeat(lost=expected.lost, commands=commands)
+        assert beat == v.Heartbeat(lost=expected.lost, commands=commands, now_ms=self.now)
 
     @rule(
         target=claims,
@@ -233,9 +233,13 @@ class Agreement(Invariants):
         if again is not None and again.fence in self.fences:
             self.step((message_id, again.fence), False, "one", None)
 
-    @rule(dead=st.lists(st.sampled_from(some.SESSIONS), max_size=1))
-    def reap(self, dead: list[str]) -> None:
-        assert self.store.reap(dead) == self.model.reap(dead)
+    @rule(
+        dead=st.lists(st.sampled_from(some.SESSIONS), max_size=1),
+        ago_ms=st.sampled_from((None, 0, 1, LEASE_MS)),
+    )
+    def reap(self, dead: list[str], ago_ms: int | None = None) -> None:
+        by = None if ago_ms is None else self.now - ago_ms
+        assert self.store.reap(dead, lapsed_by_ms=by) == self.model.reap(dead, lapsed_by_ms=by)
 
     # Operators
 
@@ -306,7 +310,8 @@ class Agreement(Invariants):
     def a_while_passes(self, span: int) -> None:
         """Everything that is due by then comes; whoever has lapsed comes anew."""
         self.now += span
-        self.reap([])
+        self.reap([], LEASE_MS)  # the call was made then, and had to wait
+        self.reap([], None)
         for session in some.SESSIONS[:2]:
             self.open_session(session)
 

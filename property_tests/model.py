@@ -46,7 +46,7 @@ class Model(Core):
         lost, commands = list[str](), list[v.Command]()
         for sid in sessions:
             s = self.session_table.get(sid)
-            if s is None or s.lease_until_ms <= now:
+            if s is None:  # what has lapsed only may still be renewed: nobody has taken it back
                 lost.append(sid)
                 continue
             self.session_table[sid] = msgspec.structs.replace(s, lease_until_ms=now + lease_ms)
@@ -55,7 +55,7 @@ class Model(Core):
                 for r in self._held_by(sid)
                 if r.revoked
             )
-        return v.Heartbeat(lost=tuple(lost), commands=tuple(commands))
+        return v.Heartbeat(lost=tuple(lost), commands=tuple(commands), now_ms=now)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         return tuple(self._as_claim(r) for r in self._held_by(session))
@@ -301,9 +301,12 @@ class Model(Core):
 
     # Housekeeping ---------------------------------------------------------------------------------
 
-    def reap(self, dead: Sequence[str] = (), limit: int = 500) -> v.Reaped:
+    def reap(
+        self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
+    ) -> v.Reaped:
         now = self.clock()
-        lapsed = sorted(s.id for s in self.session_table.values() if s.lease_until_ms <= now)
+        by = now if lapsed_by_ms is None else min(now, lapsed_by_ms)
+        lapsed = sorted(s.id for s in self.session_table.values() if s.lease_until_ms <= by)
         requeued, buried = 0, list[v.Buried]()
         for sid in dict.fromkeys([*dead, *lapsed]):
             for r in self._held_by(sid):

@@ -87,7 +87,7 @@ class Store(Protocol):
         ...
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> Heartbeat:
-        """Renew the leases of sessions that have not lapsed."""
+        """Renew the leases of sessions, also of lapsed ones that nobody has taken back yet."""
         ...
 
     def exchange(self, session: str, commits: Sequence[Commit], want: Want | None) -> Exchange:
@@ -114,8 +114,13 @@ class Store(Protocol):
         """
         ...
 
-    def reap(self, dead: Sequence[str] = (), limit: int = 500) -> Reaped:
+    def reap(
+        self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
+    ) -> Reaped:
         """One bounded round of recovery and housekeeping, safe from any number of processes.
+
+        Lapsed are the sessions whose lease had ended by `lapsed_by_ms`, if that is given: a call
+        that had to wait does not blame those who had to wait as well.
 
         Takes back what `dead` and lapsed sessions held (counted as deliveries), promotes what is
         due, revokes what has expired, frees once-locks whose cap has passed, goes on with sealed

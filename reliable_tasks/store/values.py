@@ -108,8 +108,7 @@ class Receipt(_Value, frozen=True, kw_only=True):
 class Enqueued(_Value, frozen=True, kw_only=True):
     """Receipts in the batch's order, and how many messages of a sealed stage are still held.
 
-    While `held` is not 0 call again with the same stage, sealed and empty; `reap` goes on with it
-    where the producer cannot.
+    While `held` is not 0 call again with the same stage, sealed and empty (or leave it to `reap`).
     """
 
     receipts: tuple[Receipt, ...] = ()
@@ -241,10 +240,11 @@ class Command(_Value, frozen=True, kw_only=True):
 
 
 class Heartbeat(_Value, frozen=True, kw_only=True):
-    """Sessions that have lapsed (never to be revived), and what to stop."""
+    """Sessions that were taken back (never to be revived), what to stop, and the store's time."""
 
     lost: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
+    now_ms: int = 0
 
 
 class Buried(_Value, frozen=True, kw_only=True):

@@ -26,15 +26,40 @@ def test_a_heartbeat_renews_the_lease(drive: Driver) -> None:
     assert drive.store.heartbeat([SESSION], LEASE_MS).lost == ()
 
 
-def test_a_lapsed_session_is_lost_and_never_revived(drive: Driver) -> None:
+def test_a_lapsed_session_is_lost_once_it_was_taken_back_and_never_revived(drive: Driver) -> None:
     drive.clock.advance(LEASE_MS)
+    assert drive.store.heartbeat(["nobody"], LEASE_MS).lost == ("nobody",)
+    drive.store.reap()
     assert drive.store.heartbeat([SESSION, "nobody"], LEASE_MS).lost == (SESSION, "nobody")
     assert drive.store.heartbeat([SESSION], LEASE_MS).lost == (SESSION,)
+
+
+def test_a_lapsed_session_that_nobody_has_taken_back_is_renewed(drive: Driver) -> None:
+    """All could not reach the store for a while: those who live go on."""
+    drive.put_one("a")
+    claim = drive.claim_one()
+    drive.clock.advance(LEASE_MS)
+    beat = drive.store.heartbeat([SESSION], LEASE_MS)
+    assert (beat.lost, beat.now_ms) == ((), drive.clock.now)
+    assert drive.store.reap().requeued == 0
+    assert drive.commit(claim) == Verdict.COMMITTED
+
+
+def test_reap_takes_for_lapsed_what_had_lapsed_by_an_instant(drive: Driver) -> None:
+    """The call had to wait for the store, as the one whose lease it was had to."""
+    drive.put_one("a")
+    drive.claim_one()
+    asked_ms = drive.clock.now
+    drive.clock.advance(LEASE_MS)
+    assert drive.store.reap((), lapsed_by_ms=asked_ms).requeued == 0
+    assert drive.store.reap((), lapsed_by_ms=asked_ms + LEASE_MS - 1).requeued == 0
+    assert drive.store.reap((), lapsed_by_ms=drive.clock.now + LEASE_MS).requeued == 1
 
 
 def test_one_heartbeat_serves_many_sessions(drive: Driver) -> None:
     drive.open("other", 100)
     drive.clock.advance(100)
+    drive.store.reap()
     assert drive.store.heartbeat(["other", SESSION], LEASE_MS).lost == ("other",)
 
 

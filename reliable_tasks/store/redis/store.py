@@ -98,14 +98,15 @@ class RedisStore(Readers):
         return total
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
-        """Renew the leases of sessions that have not lapsed."""
-        lost, commands = self._do("heartbeat", lease_ms, *sessions)
+        """Renew the leases of sessions that were not taken back."""
+        lost, commands, now = self._do("heartbeat", lease_ms, *sessions)
         return v.Heartbeat(
             lost=tuple(s.decode() for s in lost),
             commands=tuple(
                 v.Command(session=s.decode(), id=i.decode(), fence=fence, signal=signal.decode())
                 for s, i, fence, signal in _wire.by(commands, 4)
             ),
+            now_ms=now,
         )
 
     def exchange(
@@ -164,9 +165,12 @@ class RedisStore(Readers):
         )
         return v.StepReply(known=known.decode(), value=outcome[0] if outcome else None)
 
-    def reap(self, dead: Sequence[str] = (), limit: int = 500) -> v.Reaped:
+    def reap(
+        self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
+    ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
-        reply = self._do("reap", limit, self.options.audit_ttl_ms, *dead)
+        by = "" if lapsed_by_ms is None else lapsed_by_ms
+        reply = self._do("reap", limit, self.options.audit_ttl_ms, by, *dead)
         requeued, promoted, expired, deleted, unparked, more, due, *buried = reply
         return v.Reaped(
             requeued=requeued,

@@ -37,10 +37,12 @@ GROUPS_SWEEP: Final = load("groups_sweep")
 Ev = v.AuditEvent
 
 
-def reap(work: Moves, dead: Sequence[str], limit: int) -> v.Reaped:
+def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) -> v.Reaped:
     """One bounded round."""
     bound = max(limit, LEAST_ROUND)
-    requeued, buried, more = _take_back_all(work, dead, bound)
+    by = work.now if lapsed_by is None else min(work.now, lapsed_by)
+    lapsed = [row[0] for row in work.all(SESSIONS_LAPSED, (by, bound))]
+    requeued, buried, more = _take_back_all(work, dead, lapsed, bound)
     promoted = promote(work, limit)
     expired = _expire(work, bound)
     unparked = _free_lapsed(work, bound)
@@ -63,11 +65,10 @@ def reap(work: Moves, dead: Sequence[str], limit: int) -> v.Reaped:
 
 
 def _take_back_all(
-    work: Moves, dead: Sequence[str], bound: int
+    work: Moves, dead: Sequence[str], lapsed: Sequence[str], bound: int
 ) -> tuple[int, list[v.Buried], bool]:
     """Take back what dead and lapsed sessions held."""
     requeued, buried = 0, list[v.Buried]()
-    lapsed = [row[0] for row in work.all(SESSIONS_LAPSED, (work.now, bound))]
     left = bound
     for session in dict.fromkeys([*dead, *lapsed]):
         held = work.records(HELD, (session, left))

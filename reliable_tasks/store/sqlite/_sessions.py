@@ -49,17 +49,17 @@ def close_session(work: Moves, session: str) -> int:
 
 
 def heartbeat(work: Moves, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
-    """Renew leases that have not lapsed."""
+    """Renew the leases of sessions that were not taken back."""
     lost, commands = list[str](), list[v.Command]()
     for session in sessions:
-        if work.first(SESSION_RENEW, (session, work.now + lease_ms, work.now)) is None:
+        if work.first(SESSION_RENEW, (session, work.now + lease_ms)) is None:
             lost.append(session)
             continue
         commands += [
             v.Command(session=session, id=message_id, fence=fence, signal=signal)
             for message_id, fence, signal in work.all(COMMANDS, (session,))
         ]
-    return v.Heartbeat(lost=tuple(lost), commands=tuple(commands))
+    return v.Heartbeat(lost=tuple(lost), commands=tuple(commands), now_ms=work.now)
 
 
 def report(work: Moves, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:

@@ -114,7 +114,7 @@ class SqliteStore:
             return _sessions.close_session(work, session)
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
-        """Renew the leases of sessions that have not lapsed."""
+        """Renew the leases of sessions that were not taken back."""
         with self._moves() as work:
             return _sessions.heartbeat(work, sessions, lease_ms)
 
@@ -140,10 +140,12 @@ class SqliteStore:
         with self._moves() as work:
             return _sessions.step(work, message_id, fence, name, value)
 
-    def reap(self, dead: Sequence[str] = (), limit: int = 500) -> v.Reaped:
+    def reap(
+        self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
+    ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
         with self._moves() as work:
-            return _reap.reap(work, dead, limit)
+            return _reap.reap(work, dead, limit, lapsed_by_ms)
 
     # Readers --------------------------------------------------------------------------------------
 

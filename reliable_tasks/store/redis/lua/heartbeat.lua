@@ -1,7 +1,7 @@
--- Renew the leases of sessions that have not lapsed; tell what they are to stop.
+-- Renew the leases of sessions that were not taken back; tell what they are to stop.
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, lease_ms, sessions ...
--- Returns {{lost sessions}, {session, id, fence, signal, ...}}.
+-- Returns {{lost sessions}, {session, id, fence, signal, ...}, now}.
 -- @include sessions.lua
 
 local lost, commands = {}, {}
@@ -26,12 +26,11 @@ end
 
 for index = 4, #ARGV do
   local session = ARGV[index]
-  local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
-  if lease <= now then
+  if not redis.call('ZSCORE', prefix .. 'sessions', session) then
     lost[#lost + 1] = session
   else
     redis.call('ZADD', prefix .. 'sessions', now + ARGV[3], session)
     tell_stops(session)
   end
 end
-return { lost, commands }
+return { lost, commands, now }

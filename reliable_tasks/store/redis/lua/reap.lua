@@ -1,6 +1,7 @@
 -- One bounded round of recovery and housekeeping.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, limit, audit_ttl_ms, dead sessions ...
+-- ARGV    now, audit mode, limit, audit_ttl_ms, by when a session must have lapsed (ms; '' = now),
+--         dead sessions ...
 -- Returns {requeued, promoted, expired, deleted, unparked, more (0 or 1), next due (0 = nothing
 --         is), id and task of each that was buried ...}.
 -- @include sessions.lua
@@ -11,11 +12,13 @@ local BURIAL_TRIES = 2 -- claims beyond the limit, in which a worker may run the
 local limit, more = tonumber(ARGV[3]), 0
 local buried = {}
 
-local function up_to_now(key, most)
-  local ids = redis.call('ZRANGEBYSCORE', prefix .. key, '-inf', now, 'LIMIT', 0, most)
+local function up_to(instant, key, most)
+  local ids = redis.call('ZRANGEBYSCORE', prefix .. key, '-inf', instant, 'LIMIT', 0, most)
   if #ids >= most then more = 1 end
   return ids
 end
+
+local function up_to_now(key, most) return up_to(now, key, most) end
 
 -- What a dead session held goes back to its place, until it has killed too many.
 local function take_back(r)
@@ -35,8 +38,8 @@ end
 local function take_back_all()
   local seen, requeued, budget = {}, 0, limit
   local sessions = {}
-  for index = 5, #ARGV do sessions[#sessions + 1] = ARGV[index] end
-  local lapsed = up_to_now('sessions', limit)
+  for index = 6, #ARGV do sessions[#sessions + 1] = ARGV[index] end
+  local lapsed = up_to(math.min(now, tonumber(ARGV[5]) or now), 'sessions', limit)
   table.sort(lapsed)
   for _, session in ipairs(lapsed) do sessions[#sessions + 1] = session end
   for _, session in ipairs(sessions) do

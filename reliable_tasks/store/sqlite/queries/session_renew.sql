@@ -1,2 +1,2 @@
--- Renew a lease that has not lapsed: ?1 id, ?2 until, ?3 now; no row where it has.
-UPDATE sessions SET lease_until = ?2 WHERE id = ?1 AND lease_until > ?3 RETURNING id
+-- Renew a lease: ?1 id, ?2 until; no row where the session was taken back.
+UPDATE sessions SET lease_until = ?2 WHERE id = ?1 RETURNING id
