@@ -159,7 +159,7 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "a start is counted whatever its process died of",
-        "reliable_tasks.worker.supervisor:_Burial.fate",
+        "reliable_tasks.worker.crew:Burial.fate",
         "claim.fence not in self.begun",
         "True",
     ),
@@ -202,9 +202,9 @@ _OF_CLAIMS = (
         "property_tests.simulation.workers:SimChild.talk",
         " or now - self.reconciled_at >= _RECONCILE_S",
     ),
-    _simulated("the dead are replaced", f"{_SUPERVISOR}._duties", "self._replenish(now)", "pass"),
-    _simulated("housekeeping", f"{_SUPERVISOR}._housekeep", "self._reap(dead=", "_ = dict(dead="),
-    _simulated("heartbeats", f"{_SUPERVISOR}._duties", "self._heartbeat(now)", "pass"),
+    _simulated("the dead are replaced", f"{_SUPERVISOR}._duties", "self._replenish, "),
+    _simulated("housekeeping", f"{_SUPERVISOR}._housekeep", "yield from self._reap(", "_ = dict("),
+    _simulated("heartbeats", f"{_SUPERVISOR}._heartbeat", "self._now < self._heartbeat_at", "True"),
     _simulated(
         "hard time limits",
         f"{_SUPERVISOR}._watch_limits",
@@ -238,7 +238,12 @@ _OF_SQLITE = (
     _sqlite(
         "a lapsed session claims nothing", "_exchange:exchange", "lease_until <= work.now", "False"
     ),
-    _sqlite("a lapsed session is not revived", "sql:session_renew", " AND lease_until > ?3"),
+    _sqlite(
+        "who could not renew is not taken for lapsed",
+        "_reap:reap",
+        "work.now if lapsed_by is None else min(work.now, lapsed_by)",
+        "work.now",
+    ),
     _sqlite(
         "lapsed sessions are reaped",
         "sql:sessions_lapsed",
@@ -290,8 +295,16 @@ _OF_REDIS = (
     ),
     _redis("fence check of a report", " or r.c[FENCE] ~= tonumber(ARGV[4])"),
     _redis("fence check of a step", " or r.c[FENCE] ~= tonumber(fence)"),
-    _redis("a lapsed session is not revived", "if lease <= now then", "if lease < 0 then"),
-    _redis("lapsed sessions are reaped", "up_to_now('sessions', limit)", "{}"),
+    _redis(
+        "who could not renew is not taken for lapsed",
+        "math.min(now, tonumber(ARGV[5]) or now)",
+        "now",
+    ),
+    _redis(
+        "lapsed sessions are reaped",
+        "up_to(math.min(now, tonumber(ARGV[5]) or now), 'sessions', limit)",
+        "{}",
+    ),
     _redis("atomic countdown", "count_down(child)\n    if startable", "if startable"),
     _redis("a stage starts when it is sealed", "not (x.stage and stage_open(x.stage))", "true"),
     _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),

@@ -59,7 +59,7 @@ EVENTS: Mapping[str, Event] = {
         ("worker", "pid", "queues", "concurrency", "pool", "store", "tasks"),
     ),
     "worker.stopping": Event(
-        INFO, "A worker was told to stop.", ("worker", "pid", "signal", "how", "timeout")
+        INFO, "A worker was told to stop.", ("worker", "pid", "signal", "how", "timeout", "reason")
     ),
     "worker.stopped": Event(
         INFO, "A worker has stopped.", ("worker", "pid", "released", "runtime", "code", "reason")
@@ -85,7 +85,10 @@ EVENTS: Mapping[str, Event] = {
     ),
     "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
     "child.stuck": Event(
-        WARNING, "A child process does not stop and is killed.", (*_CHILD, "reason")
+        ERROR, "A child process makes no progress and is killed.", (*_CHILD, "reason")
+    ),
+    "child.not_started": Event(
+        ERROR, "A child process could not be started; it is tried again.", ("error", "delay")
     ),
     "parent.died": Event(WARNING, "A child process found its supervisor gone, and stops.", _CHILD),
     "session.opened": Event(DEBUG, "A session was opened.", _CHILD),

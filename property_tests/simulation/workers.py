@@ -63,6 +63,7 @@ class SimChild:
         self.body: _Body | None = None
         self.exit: str | None = None
         self.begun: set[int] = set()
+        self.words = 0
         self.reconciled_at = self.world.monotonic()
 
     @property
@@ -99,6 +100,7 @@ class SimChild:
             if consumer.uncertain or now - self.reconciled_at >= _RECONCILE_S:
                 held = store.held(self.session)
                 self.reconciled_at = now
+                self.words += 1
                 consumer.reconcile(held)
                 ids = ", ".join(f"{claim.id} with fence {claim.fence}" for claim in held)
                 self.world.tell(self.name, f"asks what it holds: {ids or 'nothing'}")
@@ -108,6 +110,7 @@ class SimChild:
                 consumer.woken()
                 return
             reply = store.exchange(self.session, request.commits, request.want)
+            self.words += 1
         except StoreError:
             consumer.failed()
             return
@@ -225,6 +228,9 @@ class SimWorker:
 
     def begun(self, pid: int) -> frozenset[int]:
         return frozenset(self.processes[pid].begun) if pid in self.processes else frozenset()
+
+    def words(self, pid: int) -> int:
+        return self.processes[pid].words if pid in self.processes else 0
 
     def forget(self, pid: int) -> None:
         del self.processes[pid]

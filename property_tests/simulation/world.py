@@ -323,4 +323,6 @@ class World:
 
     def _at_rest(self) -> bool:
         stopping = any(w.alive and w.supervisor.stopping is not Stopping.NO for w in self.workers)
-        return not (stopping or self.store.late or any(self.real.counts().queues.values()))
+        lapsed = any(s.lease_until_ms <= self.now_ms for s in self.real.sessions())
+        busy = any(self.real.counts().queues.values())
+        return not (stopping or lapsed or self.store.late or busy)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from reliable_tasks import clock, events, signals
+from reliable_tasks._readable import readable
 from reliable_tasks.errors import StoreError
 
 from .scheduler import Scheduler
@@ -57,7 +57,7 @@ class _Signals:
 
     def wait(self, timeout: float) -> None:
         """Sleep, until a signal comes at the latest."""
-        select.select([self.fd], [], [], timeout)
+        readable(self.fd, timeout)
 
 
 class _Beat:

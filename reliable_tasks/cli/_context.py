@@ -36,6 +36,7 @@ class Chosen:
         quiet: print results and errors only.
         colour: False without colours, None to decide by the terminal.
         beat: `-B` stood before the command.
+        started_in: where the process was before it went to `workdir`.
     """
 
     app: str | None = None
@@ -44,6 +45,7 @@ class Chosen:
     quiet: bool = False
     colour: bool | None = None
     beat: bool = False
+    started_in: str | None = None
 
     @property
     def names_app(self) -> bool:
@@ -99,9 +101,18 @@ class Chosen:
             )
         return _closed_at_the_end(app)
 
+    def start_anew(self) -> None:
+        """Replace this process by one with the same command line, which reads the code anew."""
+        if self.started_in is not None:
+            os.chdir(self.started_in)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
+
     def _enter_workdir(self) -> None:
         if self.workdir:
             try:
+                self.started_in = str(Path.cwd())
                 os.chdir(self.workdir)
             except OSError as error:
                 raise click.UsageError(

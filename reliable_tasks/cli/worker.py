@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -111,8 +112,12 @@ def command(
     """Run a worker until it is told to stop.
 
     TERM (or Ctrl-C) lets it finish what runs and give the rest back; a second one, or QUIT, gives
-    everything back at once. Killing it loses nothing.
+    everything back at once. HUP stops it as TERM does and starts it anew, unless it has a terminal.
+    Killing it loses nothing.
     """
+    # A shell starts what runs in its background with QUIT ignored. While it is blocked it is kept,
+    # and the worker gets it once it listens.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT})
     with _without_collections():
         app = chosen.find_app()
         if include:
@@ -128,9 +133,11 @@ def command(
             purge_queues(app, options.queues, (), force=True)
         if not chosen.quiet:
             click.echo(banner(app, options, beat=bool(options.companions)))
-        from reliable_tasks.worker import run_worker  # noqa: PLC0415 - `--help` needs none of it
+        from reliable_tasks.worker import RESTART, run_worker  # noqa: PLC0415 - `--help` needs none
 
         code = run_worker(app, options)
+    if code == RESTART:
+        chosen.start_anew()
     raise click.exceptions.Exit(code)
 
 

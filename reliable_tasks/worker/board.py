@@ -6,6 +6,7 @@ enforce time limits, and after a death to know which claims had begun and which 
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import struct
 
@@ -42,8 +43,10 @@ class Board:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._latest = _LATEST + slots
-        self._starts = slots * _WORDS  # where their number is told; the fences come after it
-        self._memory = mmap.mmap(-1, (self._starts + 1 + self._latest) * 8)
+        self._starts = slots * _WORDS
+        self._numbers = itertools.count()  # atomic, for threads that begin bodies at once
+        self._heard = self._starts + self._latest
+        self._memory = mmap.mmap(-1, (self._heard + 1) * 8)
         self._bytes = memoryview(self._memory)
         self._words = self._bytes.cast("Q")
         self._floats = self._bytes.cast("d")
@@ -52,7 +55,7 @@ class Board:
         """A body starts in this slot; said again, its limits change."""
         at, floats = slot * _WORDS, self._floats
         if self._words[at] != posted.fence:
-            self._begin(posted.fence)
+            self._words[self._starts + next(self._numbers) % self._latest] = posted.fence
         # Without a fence while the rest is written: nothing runs yet, and a reader that finds
         # another fence after it has read than before reads again.
         self._words[at] = 0
@@ -63,19 +66,21 @@ class Board:
         self._bytes[(at + 4) * 8 : (at + _WORDS) * 8] = message_id
         self._words[at] = posted.fence
 
-    def _begin(self, fence: int) -> None:
-        number = self._words[self._starts]
-        self._words[self._starts + 1 + number % self._latest] = fence
-        self._words[self._starts] = number + 1
-
     def clear(self, slot: int) -> None:
         """The body in this slot has ended."""
         self._words[slot * _WORDS] = 0
 
+    def hear(self) -> None:
+        """The child has heard from the store."""
+        self._words[self._heard] += 1
+
+    def words(self) -> int:
+        """How often it has."""
+        return self._words[self._heard]
+
     def begun(self) -> frozenset[int]:
         """The fences of the claims whose attempts have begun, ended or not: the latest of them."""
-        number = min(self._words[self._starts], self._latest)
-        return frozenset(self._words[self._starts + 1 : self._starts + 1 + number])
+        return frozenset(self._words[self._starts : self._heard]) - {0}
 
     def running(self) -> tuple[Posted, ...]:
         """What runs now."""

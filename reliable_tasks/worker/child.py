@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from reliable_tasks import signals
+from reliable_tasks import events, signals
 from reliable_tasks.clock import sleep
 
 from .consumer import Consumer
@@ -50,7 +50,15 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
         trusted_s=settings.session_lease / 2,
     )
     pool = chosen(executor, store, board, slots, options.max_memory_per_child_kib)
-    pool.feed = Feed(consumer, store, session, pool.claims_came, led=pool.leads)
+    pool.feed = Feed(
+        consumer,
+        store,
+        session,
+        pool.claims_came,
+        led=pool.leads,
+        on_word=board.hear,
+        on_crash=_end_loudly,
+    )
     # TERM comes from the supervisor; Ctrl-C reaches the whole group, and is the supervisor's to
     # interpret. Draining takes a lock that the main thread may hold, so a thread does it.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=pool.feed.drain).start())
@@ -66,6 +74,17 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
     signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
     app.close()
     return 0
+
+
+def _end_loudly(exc: BaseException) -> None:
+    """End the process from any of its threads: another one takes its place, and counts what ran."""
+    try:
+        events.emit("child.crashed", pid=os.getpid(), error=repr(exc))
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
 
 
 def _die_with(parent: int) -> None:

@@ -80,6 +80,8 @@ class Consumer:
         """The claim to run now, if there is one and a slot is free."""
         if not self._waiting or len(self._running) >= self._slots or self._doubtful(now):
             return None
+        if self._waiting[0].delivery > 1 and (self._done or self._sent):
+            return None  # its process died of it, perhaps: what has ended is committed before
         claim = self._waiting.popleft()
         self._running[claim.fence] = (claim, now)
         return claim
@@ -231,9 +233,9 @@ class Consumer:
         self._waiting.clear()
 
     def _session_lost(self) -> None:
-        """What waits belongs to others now; what runs may still find its commit stale."""
+        """What waits is given back, unless others have it; what runs may find its commit stale."""
         self.lost = True
-        self._waiting.clear()
+        self._give_back()
         self._draining = True
 
     def _rotated(self) -> tuple[str, ...]:

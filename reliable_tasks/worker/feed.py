@@ -9,12 +9,12 @@ the store to its body, and its outcome to the store, without a turn of another t
 from __future__ import annotations
 
 import os
-import select
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reliable_tasks import clock, events
+from reliable_tasks._readable import readable
 from reliable_tasks.errors import StoreError
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ class Feed:
         on_claims: called after claims have come in, for pools that are not blocked in `take`.
         led: whether the thread that runs the bodies, the only one then, makes exchanges itself
             while it waits in `take`.
+        on_word: called whenever the store has answered.
+        on_crash: called where the consumer's thread ends by an error, which is not a store's: there
+            is nobody any more to commit what bodies come to.
     """
 
     def __init__(
@@ -96,19 +99,23 @@ class Feed:
         on_claims: Callable[[], object] | None = None,
         *,
         led: bool = False,
+        on_word: Callable[[], object] = lambda: None,
+        on_crash: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._consumer = consumer
         self._store = store
         self._session = session
         self._on_claims = on_claims
         self._led = led
+        self._on_word = on_word
+        self._on_crash = on_crash
         self._changed = threading.Condition(threading.Lock())
         self._bells = self._my_bell, self._bodies_bell = _Bell(), _Bell()
         self._takers = 0  # threads that wait for a claim
         self._asking = False  # whether a thread waits for an answer of the store
         self._trouble: StoreError | None = None  # what came instead of one, to a thread of bodies
         self._reconciled_at = clock.monotonic()
-        self._thread = threading.Thread(target=self._pump, name="consumer", daemon=True)
+        self._thread = threading.Thread(target=self._consume, name="consumer", daemon=True)
 
     def start(self) -> None:
         """Begin to consume."""
@@ -212,6 +219,14 @@ class Feed:
 
     # The consumer's thread -----------------------------------------------------------------------
 
+    def _consume(self) -> None:
+        try:
+            self._pump()
+        except BaseException as exc:
+            if self._on_crash is None:
+                raise
+            self._on_crash(exc)
+
     def _pump(self) -> None:
         backoff_s = 0.0
         while not self._consumer.finished:
@@ -246,7 +261,7 @@ class Feed:
                 self._my_bell.set()
                 rest_s = self._rest_s()
         if job is None:
-            select.select([self._my_bell.wake_fd], [], [], rest_s)
+            readable(self._my_bell.wake_fd, rest_s)
             with self._changed:
                 self._my_bell.clear()
             return
@@ -287,6 +302,7 @@ class Feed:
             # Not just once, because a request that was given up for lost may reach the store after
             # we have asked what it did, and make claims then.
             held = self._store.held(self._session)
+            self._on_word()
             self._reconciled_at = clock.monotonic()
             with self._changed:
                 self._consumer.reconcile(held)
@@ -296,11 +312,13 @@ class Feed:
             reply = self._wait_then_claim(request.want, bell)
         else:
             reply = self._store.exchange(self._session, request.commits, request.want)
+        self._on_word()
         with self._changed:
             stale = self._consumer.replied(reply)
+            waiting = self._consumer.waiting
         for commit in stale:
             events.emit("attempt.stale", id=commit.id, fence=commit.fence)
-        if reply.claims or reply.lost:
+        if waiting or reply.lost:
             self._tell_pool()
 
     def _wait_then_claim(self, want: Want, bell: _Bell) -> Exchange:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import select
 import signal
 import sys
+import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reliable_tasks import clock, events, signals
+from reliable_tasks._readable import readable
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
 
 from .board import Board
 from .child import run_child
+from .errands import InAThread
 from .host import host_identity, process_gone, process_started
 from .options import WorkerOptions, check_options
 from .pools import pool_class
@@ -28,7 +31,10 @@ if TYPE_CHECKING:
 
     from .board import Posted
 
-__all__ = ["WorkerOptions", "run_worker"]
+__all__ = ["RESTART", "WorkerOptions", "run_worker"]
+
+RESTART = 75
+"""The exit code of a worker that is to be started anew; the command line does so itself."""
 
 _TICK_S = 0.1  # how late a time limit may be noticed
 _COMPANION_PAUSE_S = 1.0
@@ -43,6 +49,7 @@ class _Processes:
         self._slots = 1 if pool_class(options.pool).many_processes else options.concurrency
         self._boards: dict[int, Board] = {}
         self._companions: dict[int, Callable[[], int]] = {}
+        self._to_start = list(options.companions)
 
     def spawn(self, session: str) -> int:
         board, parent = Board(self._slots), os.getpid()
@@ -71,12 +78,21 @@ class _Processes:
             os._exit(code)
 
     def start_companions(self) -> None:
-        for main in self._options.companions:
-            self._companions[self._fork(main)] = main
+        """Start those that do not run, but for one that the system has no room for now."""
+        while self._to_start:
+            main = self._to_start[0]
+            try:
+                self._companions[self._fork(main)] = main
+            except OSError as exc:
+                events.emit("child.not_started", error=str(exc), delay=_TICK_S)
+                return
+            self._to_start.pop(0)
 
     def stop_companions(self, number: int) -> None:
+        """They are going down with the worker: they are not started again."""
         for pid in self._companions:
             _send(pid, number)
+        self._companions, self._to_start = {}, []
 
     def drain(self, pid: int) -> None:
         _send(pid, signal.SIGTERM)
@@ -97,20 +113,13 @@ class _Processes:
             if pid == 0:
                 return found
             if pid in self._companions:
-                self._companion_died(pid)
+                main = self._companions.pop(pid)
+                events.emit("child.died", pid=pid, session=None, how="companion")
+                self._to_start.append(partial(_after_pause, main))
                 continue
             code = os.waitstatus_to_exitcode(status)
             how = "" if code == 0 else f"exit code {code}" if code > 0 else _signal_name(-code)
             found.append((pid, how))
-
-    def _companion_died(self, pid: int) -> None:
-        main = self._companions.pop(pid)
-        events.emit("child.died", pid=pid, session=None, how="companion")
-        self._companions[self._fork(lambda: _after_pause(main))] = main
-
-    def forget_companions(self) -> None:
-        """They are going down with the worker: do not start them again."""
-        self._companions = {}
 
     def running(self, pid: int) -> tuple[Posted, ...]:
         board = self._boards.get(pid)
@@ -119,6 +128,10 @@ class _Processes:
     def begun(self, pid: int) -> frozenset[int]:
         board = self._boards.get(pid)
         return board.begun() if board else frozenset()
+
+    def words(self, pid: int) -> int:
+        board = self._boards.get(pid)
+        return board.words() if board else 0
 
     def forget(self, pid: int) -> None:
         self._boards.pop(pid).close()
@@ -148,32 +161,36 @@ def _signal_name(number: int) -> str:
 
 
 class _Signals:
-    """Collects signals; the loop acts on them."""
+    """Collects signals; the loop acts on them.
+
+    Made before anything else, so that what comes while a worker starts is not lost. A hang-up that
+    is ignored stays so: that is what `nohup` is for.
+    """
 
     def __init__(self) -> None:
         self.came: list[int] = []
         self._out, self._in = os.pipe()
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
-        self._before = {
-            number: signal.signal(number, self._note)
-            for number in (
-                signal.SIGTERM,
-                signal.SIGINT,
-                signal.SIGQUIT,
-                signal.SIGHUP,
-                signal.SIGCHLD,
-            )
-        }
-        self._fd_before = signal.set_wakeup_fd(self._in)
+        numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD}
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            numbers.remove(signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        self._fd_before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # see `cli.worker`
 
     def _note(self, number: int, _frame: object) -> None:
         self.came.append(number)
 
+    def ring(self) -> None:
+        """End the wait; from any thread."""
+        with contextlib.suppress(BlockingIOError):  # a full pipe ends it as well
+            os.write(self._in, b"!")
+
     def wait(self, timeout: float) -> None:
-        if not self.came:
-            ready, _, _ = select.select([self._out], [], [], timeout)
-            if ready:
+        """Sleep, until something comes at the latest."""
+        if not self.came and readable(self._out, timeout):
+            with contextlib.suppress(BlockingIOError):
                 os.read(self._out, 512)
 
     def close(self) -> None:
@@ -188,75 +205,134 @@ def run_worker(app: App, options: WorkerOptions) -> int:
     """Run a worker in this process until it is told to stop.
 
     TERM or Ctrl-C finishes what runs and gives the rest back; a second one, or QUIT, gives
-    everything back at once.
+    everything back at once. HUP stops it in the same way as TERM: to be started anew, if it has no
+    terminal.
 
     Returns:
-        The exit code: 0, or 1 if it did not stop by being told to.
+        The exit code: 0; or `RESTART`, if it was told to start anew.
 
     Raises:
         ConfigError: an option is not possible.
         StoreError: the store is of no use, and trying again would not help.
     """
+    noticed = _Signals()
+    try:
+        return _run(app, options, noticed)
+    finally:
+        noticed.close()
+
+
+def _run(app: App, options: WorkerOptions, noticed: _Signals) -> int:
     app.import_modules()
     check_options(app, options)
-    settings = app.settings
     # Opened now, so that what is wrong with it is told before anything runs. Where it only is away,
     # the supervisor waits for it, at the start as at any other time.
     with contextlib.suppress(StoreUnavailable, StoreFull):
         app.store.sessions()
     signals.worker_init.send(app)
     pid = os.getpid()
-    info = SessionInfo(
-        id="",
-        worker=options.hostname,
-        host=host_identity(),
-        pid=pid,
-        pid_started=process_started(pid),
-        queues=options.queues,
-    )
     processes = _Processes(app, options)
-    many = pool_class(options.pool).many_processes
-    supervisor = Supervisor(
-        app.store,
-        processes,
-        SupervisorOptions(
-            info=info,
-            children=options.concurrency if many else 1,
-            lease_ms=round(settings.session_lease * 1000),
-            heartbeat_s=settings.heartbeat_interval or settings.session_lease / 4,
-            grace_s=options.shutdown_timeout,
-        ),
-    )
+    errands = InAThread(app.store, noticed.ring)
+    supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), errands)
     events.emit("worker.started", worker=options.hostname, pid=pid, store=app.store.location)
-    noticed = _Signals()
-    try:
-        processes.start_companions()
-        signals.worker_ready.send(app)
-        _loop(supervisor, processes, noticed)
-    finally:
-        noticed.close()
+    processes.start_companions()
+    signals.worker_ready.send(app)
+    loop = _Loop(supervisor, processes, noticed, errands)
+    loop.run()
     signals.worker_shutdown.send(app)
-    events.emit("worker.stopped", worker=options.hostname, pid=pid)
-    app.close()
-    return 0
+    code = RESTART if loop.restart else 0
+    events.emit("worker.stopped", worker=options.hostname, pid=pid, code=code)
+    if errands.idle:  # else it would wait for the store, which has had its time
+        errands.close()
+        app.close()
+    return code
 
 
-def _loop(supervisor: Supervisor, processes: _Processes, noticed: _Signals) -> None:
-    while not supervisor.finished:
-        now = clock.monotonic()
-        while noticed.came:
-            _obey(noticed.came.pop(0), supervisor, processes, now)
-        supervisor.step(now)
-        noticed.wait(max(0.0, min(_TICK_S, supervisor.next_due(now) - now)))
+def _supervised(app: App, options: WorkerOptions, pid: int) -> SupervisorOptions:
+    settings = app.settings
+    return SupervisorOptions(
+        info=SessionInfo(
+            id="",
+            worker=options.hostname,
+            host=host_identity(),
+            pid=pid,
+            pid_started=process_started(pid),
+            queues=options.queues,
+        ),
+        children=options.concurrency if pool_class(options.pool).many_processes else 1,
+        lease_ms=round(settings.session_lease * 1000),
+        heartbeat_s=settings.heartbeat_interval or settings.session_lease / 4,
+        grace_s=options.shutdown_timeout,
+    )
 
 
-def _obey(number: int, supervisor: Supervisor, processes: _Processes, now: float) -> None:
-    if number == signal.SIGCHLD:
-        return  # it only woke the loop, which looks for dead children anyway
-    cold = number == signal.SIGQUIT or supervisor.stopping is not Stopping.NO
-    how = Stopping.COLD if cold else Stopping.WARM
-    events.emit("worker.stopping", how=how.name.lower(), signal=_signal_name(number))
-    signals.worker_shutting_down.send(None, sig=_signal_name(number), how=how.name.capitalize())
-    processes.stop_companions(signal.SIGKILL if cold else signal.SIGTERM)
-    processes.forget_companions()
-    supervisor.stop(how, now)
+class _Loop:
+    """Steps the supervisor and obeys signals, whatever goes wrong in between.
+
+    Attributes:
+        restart: it was told to start anew.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, processes: _Processes, noticed: _Signals, errands: InAThread
+    ) -> None:
+        self._supervisor = supervisor
+        self._processes = processes
+        self._noticed = noticed
+        self._errands = errands
+        self.restart = False
+
+    def run(self) -> None:
+        supervisor, noticed = self._supervisor, self._noticed
+        while not supervisor.finished:
+            now = clock.monotonic()
+            try:
+                while noticed.came:
+                    self._obey(noticed.came.pop(0), now)
+                supervisor.step(now)
+                if self._errands.idle:  # a fork would wait for the end of a call
+                    self._processes.start_companions()
+            except BaseException as exc:  # noqa: BLE001 - a listener's, say: the bodies must not pay
+                _tell_of(exc)
+                noticed.wait(_TICK_S)
+            else:
+                noticed.wait(max(0.0, min(_TICK_S, supervisor.next_due(now) - now)))
+
+    def _obey(self, number: int, now: float) -> None:
+        if number == signal.SIGCHLD:
+            return  # it only woke the loop, which looks for dead children anyway
+        stopping = self._supervisor.stopping is not Stopping.NO
+        if number == signal.SIGHUP:
+            if stopping:
+                return
+            self.restart = not _has_terminal()
+        elif self.restart and number != signal.SIGQUIT:
+            self.restart = False  # not to start again; it goes down already
+            return
+        else:
+            self.restart = False
+        cold = number == signal.SIGQUIT or stopping
+        how = Stopping.COLD if cold else Stopping.WARM
+        self._processes.stop_companions(signal.SIGKILL if cold else signal.SIGTERM)
+        self._supervisor.stop(how, now)
+        name = _signal_name(number)
+        reason = "to start anew" if self.restart else ""
+        events.emit("worker.stopping", how=how.name.lower(), signal=name, reason=reason)
+        signals.worker_shutting_down.send(None, sig=name, how=how.name.capitalize())
+
+
+def _has_terminal() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:  # it is closed
+        return False
+
+
+def _tell_of(exc: BaseException) -> None:
+    """Say what went wrong; whoever listens to that may raise, too."""
+    try:
+        events.emit("worker.internal_error", error=repr(exc))
+    except BaseException:  # noqa: BLE001 - the standard error has both
+        traceback.print_exc()
+    else:
+        traceback.print_exception(exc)

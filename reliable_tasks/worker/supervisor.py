@@ -1,28 +1,36 @@
 """The supervisor: keeps children alive, their sessions renewed and their limits kept.
 
-A plain object, stepped with the time passed in. What it does to processes goes through `Hands`, so
-that the simulation can drive it; `process` has the real ones, and the signals.
+A plain object, stepped with the time passed in. What it does to processes goes through `Hands`, and
+what it asks of the store through `Errands`, so that the simulation can drive it; `process` has the
+real ones, and the signals. A round of duties is a generator that yields calls of the store and is
+resumed with their answers: between them, however long they take, limits and deaths are watched.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from reliable_tasks import events, ids
-from reliable_tasks.errors import StoreError, TimeLimitExceeded
-from reliable_tasks.outcome import Doomed, Released, Revoked
+from reliable_tasks.errors import StoreError, StoreUnavailable, TimeLimitExceeded
+from reliable_tasks.outcome import Doomed, Revoked
 from reliable_tasks.serialization import encode_failure
-from reliable_tasks.store.values import Commit, SessionInfo
+from reliable_tasks.store.values import Commit
+
+from .crew import Backoff, Burial, Child, Hands, SupervisorOptions
+from .errands import Answer, AtOnce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from reliable_tasks.outcome import Outcome
     from reliable_tasks.store.base import Store
-    from reliable_tasks.store.values import Claim
+    from reliable_tasks.store.values import Claim, Heartbeat, Reaped, SessionInfo
 
     from .board import Posted
+    from .errands import Call, Errands
 
 __all__ = ["Child", "Hands", "Stopping", "Supervisor", "SupervisorOptions"]
 
@@ -30,9 +38,8 @@ _HOUSEKEEPING_S = 1.0
 _MAX_BACKOFF_S = 5.0
 _MIN_CHILD_LIFE_S = 1.0  # a child that dies younger is replaced with growing delays
 _LAST_WORDS_S = 5.0  # after a cold stop, how long to try to tell the store; leases do the rest
-_REAP_ROUNDS = 20  # bounded rounds of housekeeping in one step
-_PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
-_STOPPED = b'{"reason":"stopped"}'
+_REAP_ROUNDS = 20  # bounded rounds of housekeeping in one round of duties
+_ANSWERING_S = 3.0  # a store that said something so lately is there, and we do not stand still
 
 
 class Stopping(Enum):
@@ -45,137 +52,39 @@ class Stopping(Enum):
     """Everything is given back now."""
 
 
-class Hands(Protocol):
-    """What a supervisor does to processes."""
-
-    def spawn(self, session: str) -> int:
-        """Start a child that works for a session; returns its pid."""
-        ...
-
-    def drain(self, pid: int) -> None:
-        """Ask a child to finish what runs, give back the rest and exit."""
-        ...
-
-    def soft_limit(self, pid: int) -> None:
-        """Raise SoftTimeLimitExceeded in the body that a child runs."""
-        ...
-
-    def kill(self, pid: int) -> None:
-        """Kill a child."""
-        ...
-
-    def dead(self) -> list[tuple[int, str]]:
-        """Children that have ended since the last call, and how: "" for a clean exit."""
-        ...
-
-    def running(self, pid: int) -> tuple[Posted, ...]:
-        """What a child, alive or dead, has on its board."""
-        ...
-
-    def begun(self, pid: int) -> frozenset[int]:
-        """The fences of the claims that a child, alive or dead, has begun to run."""
-        ...
-
-    def forget(self, pid: int) -> None:
-        """Give back what belongs to a dead child."""
-        ...
-
-    def gone_sessions(self, sessions: tuple[SessionInfo, ...]) -> list[str]:
-        """Which of these sessions belong to processes of this machine that have ended."""
-        ...
-
-
-class SupervisorOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a supervisor is told.
-
-    Attributes:
-        info: the session's description; its id is made anew for each child.
-        children: how many to keep.
-        lease_ms: how long a session lives without a heartbeat.
-        heartbeat_s: how often they are sent.
-        grace_s: how long a warm shutdown may take before it becomes a cold one.
-    """
-
-    info: SessionInfo
-    children: int
-    lease_ms: int = 20_000
-    heartbeat_s: float = 5.0
-    grace_s: float = 30.0
-
-
-class Child(msgspec.Struct):
-    """A child process and its session.
-
-    Attributes:
-        killed: by the supervisor, for a reason of its own.
-        sentence: what becomes of the condemned claim, once the child is dead for sure.
-        stopped: it was killed since the worker is going down.
-        retiring: it is to claim no more, and another takes its place.
-    """
-
-    pid: int
-    session: str
-    born: float
-    killed: bool = False
-    condemned: int = 0
-    sentence: Outcome | None = None
-    stopped: bool = False
-    retiring: bool = False
-    soft_told: int = 0
-
-
-class _Burial(msgspec.Struct):
-    """A dead child whose claims the store has yet to be told of."""
-
-    child: Child
-    begun: frozenset[int]
-
-    def fate(self, claim: Claim) -> Outcome | None:
-        """What a claim that it held comes to; None: it counts as a delivery, and is taken back.
-
-        Whatever the exit code: a claim is innocent only where its body is known not to have begun.
-        """
-        child = self.child
-        if child.sentence is not None and claim.fence == child.condemned:
-            return child.sentence
-        if claim.fence not in self.begun:
-            return Released()
-        if child.stopped and claim.bounces < _PLANNED_RELEASES:
-            return Released(begun=True, detail=_STOPPED)
-        return None
-
-
-class _Backoff(msgspec.Struct):
-    """Grows while something fails."""
-
-    until: float = 0.0
-    delay_s: float = 0.0
-
-    def fail(self, now: float) -> None:
-        self.delay_s = min(_MAX_BACKOFF_S, max(0.1, self.delay_s * 2))
-        self.until = now + self.delay_s
-
-
-class _Due(msgspec.Struct):
-    """When the regular duties come up next."""
-
-    heartbeat: float = 0.0
-    housekeeping: float = 0.0
-    store: _Backoff = msgspec.field(default_factory=_Backoff)
-    spawn: _Backoff = msgspec.field(default_factory=_Backoff)
-
-
 class Supervisor:
-    """Keeps `options.children` children at work."""
+    """Keeps `options.children` children at work.
 
-    def __init__(self, store: Store, hands: Hands, options: SupervisorOptions) -> None:
-        self._store = store
+    Args:
+        store: where their sessions are.
+        hands: does what is done to processes.
+        options: see there.
+        errands: how the store is asked; at once, if it is not given.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        hands: Hands,
+        options: SupervisorOptions,
+        errands: Errands | None = None,
+    ) -> None:
+        self._location = store.location
         self._hands = hands
         self._options = options
+        self._errands: Errands = errands or AtOnce(store)
         self._children: dict[int, Child] = {}
-        self._burials: list[_Burial] = []
-        self._due = _Due()
+        self._burials: list[Burial] = []
+        self._round: Generator[Call, Any, None] | None = None
+        self._now = 0.0
+        self._began: float | None = None
+        self._heartbeat_at = self._housekeeping_at = 0.0
+        longest_s = min(_MAX_BACKOFF_S, options.heartbeat_s)
+        self._store_backoff, self._spawn_backoff = Backoff(longest_s), Backoff(_MAX_BACKOFF_S)
         self._away_since: float | None = None
+        self._word_at = float("-inf")
+        self._renewed_ms: int | None = None
+        self._patient_until_ms = self._lapsed_by_ms = 0
         self._stop_by: float | None = None
         self.stopping = Stopping.NO
 
@@ -187,40 +96,28 @@ class Supervisor:
     @property
     def finished(self) -> bool:
         """Whether it was told to stop, and nothing of it is left."""
-        return self.stopping is not Stopping.NO and not self._children and not self._burials
+        left = self._children or self._burials or self._round is not None
+        return self.stopping is not Stopping.NO and not left
 
     def step(self, now: float) -> None:
         """Do what is due."""
+        passed, self._now = now - self._now, now
+        if self._began is None:
+            self._began = now
         self._notice_deaths(now)
         self._watch_limits(now)
-        if now >= self._due.store.until:
-            try:
-                self._duties(now)
-                self._store_answers(now)
-            except StoreError as exc:
-                # Full or refusing as well as away: dying of it would take the running bodies along.
-                self._store_away(now, exc)
+        self._watch_progress(passed)
+        self._go_on()
         if self._stop_by is not None and now >= self._stop_by:
             if self.stopping is Stopping.WARM and self._children:
                 self.stop(Stopping.COLD, now)
             elif not self._children:
                 self._burials.clear()
-
-    def _duties(self, now: float) -> None:
-        """What needs the store: children come before the care for what others have left behind."""
-        self._bury()
-        if now >= self._due.heartbeat:
-            self._due.heartbeat = now + self._options.heartbeat_s
-            self._heartbeat(now)
-        if self.stopping is Stopping.NO and now >= self._due.spawn.until:
-            self._replenish(now)
-        if now >= self._due.housekeeping:
-            self._due.housekeeping = now + _HOUSEKEEPING_S
-            self._housekeep()
+                self._round = None
 
     def next_due(self, now: float) -> float:
         """When `step` is to be called again, if nothing happens before."""
-        duties = max(self._due.store.until, min(self._due.heartbeat, self._due.housekeeping))
+        duties = min(self._heartbeat_at, self._housekeeping_at)
         deadlines = [
             at
             for child in self._children.values()
@@ -228,7 +125,7 @@ class Supervisor:
             for at in (posted.soft_deadline, posted.hard_deadline)
             if at > now
         ]
-        return min([duties, *deadlines])
+        return min([max(self._store_backoff.until, duties), *deadlines])
 
     # Stopping ------------------------------------------------------------------------------------
 
@@ -247,17 +144,7 @@ class Supervisor:
                     child.stopped = True
                     self._kill(child)
 
-    # Children ------------------------------------------------------------------------------------
-
-    def _replenish(self, now: float) -> None:
-        active = sum(not child.retiring for child in self._children.values())
-        for _ in range(self._options.children - active):
-            session = ids.new_id()
-            info = msgspec.structs.replace(self._options.info, id=session)
-            self._store.open_session(info, self._options.lease_ms)
-            pid = self._hands.spawn(session)
-            self._children[pid] = Child(pid, session, now)
-            events.emit("child.started", pid=pid, session=session)
+    # What is watched, whatever the store does ----------------------------------------------------
 
     def _notice_deaths(self, now: float) -> None:
         for pid, ended in self._hands.dead():
@@ -266,36 +153,14 @@ class Supervisor:
                 continue
             midway = not ended and self._hands.running(pid)
             how = "exit code 0 in the middle of a body" if midway else ended
-            self._burials.append(_Burial(child, self._hands.begun(pid)))
+            self._burials.append(Burial(child, self._hands.begun(pid)))
             self._hands.forget(pid)
             if not child.killed and how:
                 events.emit("child.died", pid=pid, session=child.session, how=how)
                 if now - child.born < _MIN_CHILD_LIFE_S:
-                    self._due.spawn.fail(now)
+                    self._spawn_backoff.fail(now)
                     continue
-            self._due.spawn = _Backoff()
-
-    def _bury(self) -> None:
-        """Tell the store what became of dead children's claims: each step may be repeated."""
-        while self._burials:
-            burial = self._burials[0]
-            session = burial.child.session
-            held = self._store.held(session)
-            fates = [(claim, burial.fate(claim)) for claim in held]
-            commits = [
-                Commit(id=claim.id, fence=claim.fence, outcome=fate)
-                for claim, fate in fates
-                if fate is not None
-            ]
-            if commits:
-                self._store.exchange(session, commits, None)
-            if len(commits) < len(held):
-                self._reap(dead=(session,))
-            else:
-                self._store.close_session(session)
-            self._burials.pop(0)
-
-    # Limits --------------------------------------------------------------------------------------
+            self._spawn_backoff.reset()
 
     def _watch_limits(self, now: float) -> None:
         for child in self._children.values():
@@ -328,50 +193,203 @@ class Supervisor:
         child.killed = True
         self._hands.kill(child.pid)
 
-    # The store -----------------------------------------------------------------------------------
+    def _watch_progress(self, passed: float) -> None:
+        """Kill a child that runs no body and hears nothing from a store that answers us.
 
-    def _heartbeat(self, now: float) -> None:
-        by_session = {child.session: child for child in self._children.values()}
-        if not by_session:
+        While a body runs it may hold the interpreter's lock, and nothing else of its process can
+        move; the limits see to that.
+        """
+        answers = self._now - self._word_at < _ANSWERING_S
+        for child in self._children.values():
+            words = self._hands.words(child.pid)
+            moves = not words or words != child.words or self._hands.running(child.pid)
+            child.words = words
+            child.quiet_s = child.quiet_s + passed if answers and not moves else 0.0
+            if child.quiet_s >= self._options.patience_s and not child.killed:
+                reason = f"it heard nothing from the store for {child.quiet_s:.0f} s"
+                events.emit("child.stuck", pid=child.pid, session=child.session, reason=reason)
+                self._kill(child)
+
+    # Rounds of duties ----------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Take the answer of the store, if it has come, and ask for what is next."""
+        if self._round is None:
+            if self._now < self._store_backoff.until:
+                return
+            self._resume(self._duties(), Answer())
+        while self._round is not None:
+            answer = self._errands.take()
+            if answer is None:
+                return
+            if answer.error is None:
+                self._word_at = self._now
+            self._resume(self._round, answer)
+
+    def _resume(self, duties: Generator[Call, Any, None], answer: Answer) -> None:
+        self._round = None
+        try:
+            call = duties.throw(answer.error) if answer.error else duties.send(answer.value)
+        except StopIteration:
+            self._store_answers()
+        except Exception as exc:  # noqa: BLE001 - to die of it would take the running bodies along
+            self._store_away(exc)
+        else:
+            self._round = duties
+            self._errands.send(call)
+
+    def _duties(self) -> Generator[Call, Any, None]:
+        """What needs the store: children come before the care for what others have left behind."""
+        failed: Exception | None = None
+        duties = [self._heartbeat, *(self._burying(burial) for burial in self._burials)]
+        for duty in (*duties, self._replenish, self._housekeep):
+            try:
+                yield from duty()
+            except StoreUnavailable:
+                raise
+            except Exception as exc:  # noqa: BLE001 - the trouble of one must not keep others waiting
+                failed = exc
+        if failed is not None:
+            raise failed
+
+    def _ask(self, call: Call) -> Generator[Call, Any, Any]:
+        """Ask the store; heartbeats do not wait for anything else."""
+        yield from self._heartbeat()
+        return (yield call)
+
+    # Sessions ------------------------------------------------------------------------------------
+
+    def _heartbeat(self) -> Generator[Call, Any, None]:
+        if self._now < self._heartbeat_at:
             return
-        reply = self._store.heartbeat(tuple(by_session), self._options.lease_ms)
+        by_session = {child.session: child for child in self._children.values()}
+        mine = (*by_session, *(burial.child.session for burial in self._burials))
+        lease_ms = self._options.lease_ms
+        reply: Heartbeat = yield lambda store: store.heartbeat(mine, lease_ms)
+        self._heartbeat_at = self._now + self._options.heartbeat_s
+        self._renewed(reply.now_ms)
+        living = {s: child for s, child in by_session.items() if child.pid in self._children}
         for session in reply.lost:
-            child = by_session[session]
-            if not child.retiring:
+            child = living.get(session)
+            if child is not None and not child.retiring:
                 # Its commits will be found stale; another child takes its place meanwhile.
                 child.retiring = True
                 self._hands.drain(child.pid)
                 events.emit("session.lost", session=session, pid=child.pid)
         for command in reply.commands:
-            child = by_session[command.session]
-            running = {p.fence for p in self._hands.running(child.pid)}
-            if not child.killed and command.fence in running:
+            child = living.get(command.session)
+            if child is None or child.killed:
+                continue
+            if command.fence in {p.fence for p in self._hands.running(child.pid)}:
                 self._condemn(child, command.fence, Revoked())
-        self._due.heartbeat = now + self._options.heartbeat_s
 
-    def _housekeep(self) -> None:
+    def _renewed(self, now_ms: int) -> None:
+        """Others have lapsed by the time at which we could renew our own sessions ourselves.
+
+        Where we could not for a while, others could not either: they get the time to do so before
+        anything is taken from them.
+        """
+        half_ms = self._options.lease_ms // 2
+        since_ms = now_ms - self._renewed_ms if self._renewed_ms is not None else 0
+        if self._began is not None and self._renewed_ms is None:
+            since_ms = round((self._now - self._began) * 1000)
+        if since_ms > half_ms:
+            self._patient_until_ms = now_ms + half_ms
+        self._renewed_ms = now_ms
+        if now_ms >= self._patient_until_ms:
+            self._lapsed_by_ms = now_ms
+
+    def _replenish(self) -> Generator[Call, Any, None]:
+        while self.stopping is Stopping.NO and self._now >= self._spawn_backoff.until:
+            active = sum(not child.retiring for child in self._children.values())
+            if active >= self._options.children:
+                return
+            session = ids.new_id()
+            info = msgspec.structs.replace(self._options.info, id=session)
+            lease_ms = self._options.lease_ms
+            yield from self._ask(_opening(info, lease_ms))
+            if not self._spawn(session):
+                yield from self._ask(_closing(session))
+
+    def _spawn(self, session: str) -> bool:
+        if self.stopping is not Stopping.NO:
+            return False
+        try:
+            pid = self._hands.spawn(session)
+        except OSError as exc:
+            self._spawn_backoff.fail(self._now)
+            delay = self._spawn_backoff.delay_s
+            events.emit("child.not_started", error=str(exc), delay=delay)
+            return False
+        self._children[pid] = Child(pid, session, self._now)
+        events.emit("child.started", pid=pid, session=session)
+        return True
+
+    # The dead, and what others have left ---------------------------------------------------------
+
+    def _burying(self, burial: Burial) -> Callable[[], Generator[Call, Any, None]]:
+        """Tell the store what became of a dead child's claims: each step may be repeated."""
+        session = burial.child.session
+
+        def bury() -> Generator[Call, Any, None]:
+            held: tuple[Claim, ...] = yield from self._ask(lambda store: store.held(session))
+            commits = [
+                Commit(id=claim.id, fence=claim.fence, outcome=fate)
+                for claim in held
+                if (fate := burial.fate(claim)) is not None
+            ]
+            if commits:
+                yield from self._ask(lambda store: store.exchange(session, commits, None))
+            if len(commits) < len(held):
+                yield from self._reap(dead=(session,))
+            else:
+                yield from self._ask(_closing(session))
+            self._burials.remove(burial)
+
+        return bury
+
+    def _housekeep(self) -> Generator[Call, Any, None]:
+        if self._now < self._housekeeping_at:
+            return
+        self._housekeeping_at = self._now + _HOUSEKEEPING_S
+        known: tuple[SessionInfo, ...] = yield from self._ask(lambda store: store.sessions())
         own = {child.session for child in self._children.values()}
         own |= {burial.child.session for burial in self._burials}
-        others = tuple(s for s in self._store.sessions() if s.id not in own)
-        self._reap(dead=tuple(self._hands.gone_sessions(others)))
+        others = tuple(s for s in known if s.id not in own)
+        yield from self._reap(dead=tuple(self._hands.gone_sessions(others)))
 
-    def _reap(self, dead: tuple[str, ...]) -> None:
+    def _reap(self, dead: tuple[str, ...]) -> Generator[Call, Any, None]:
         for _ in range(_REAP_ROUNDS):
-            done = self._store.reap(dead)
+            by_ms = self._lapsed_by_ms
+            done: Reaped = yield from self._ask(_reaping(dead, by_ms))
             for buried in done.buried:
                 events.emit("message.buried", id=buried.id, task=buried.task)
             if not done.more:
                 return
 
-    def _store_away(self, now: float, exc: StoreError) -> None:
-        if self._away_since is None:
-            self._away_since = now
-            events.emit("store.unavailable", store=self._store.location, error=str(exc))
-        self._due.store.fail(now)
+    def _store_away(self, exc: Exception) -> None:
+        if not isinstance(exc, StoreError):
+            events.emit("worker.internal_error", error=repr(exc))
+        elif self._away_since is None:
+            self._away_since = self._now
+            events.emit("store.unavailable", store=self._location, error=str(exc))
+        self._store_backoff.fail(self._now)
 
-    def _store_answers(self, now: float) -> None:
+    def _store_answers(self) -> None:
         if self._away_since is not None:
-            seconds = now - self._away_since
+            seconds = self._now - self._away_since
             self._away_since = None
-            events.emit("store.recovered", store=self._store.location, after=round(seconds, 1))
-        self._due.store = _Backoff()
+            events.emit("store.recovered", store=self._location, after=round(seconds, 1))
+        self._store_backoff.reset()
+
+
+def _opening(info: SessionInfo, lease_ms: int) -> Call:
+    return lambda store: store.open_session(info, lease_ms)
+
+
+def _closing(session: str) -> Call:
+    return lambda store: store.close_session(session)
+
+
+def _reaping(dead: tuple[str, ...], by_ms: int) -> Call:
+    return lambda store: store.reap(dead, lapsed_by_ms=by_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import time
@@ -101,6 +102,21 @@ def _deadly(app: App) -> None:
         if not Path(os.environ["EFFECTS"]).with_name(name).exists():
             os._exit(9)
         return "cured"
+
+    @app.task(name="leaves")
+    def leaves() -> None:
+        mark("leaves")
+        os._exit(0)
+
+    @app.task(name="leaves_in_c")
+    def leaves_in_c() -> None:
+        mark("leaves")
+        ctypes.CDLL(None).exit(0)
+
+    @app.task(name="closes")
+    def closes() -> None:
+        mark("closes")
+        os.closerange(3, 1000)
 
 
 def _slow(app: App) -> None:

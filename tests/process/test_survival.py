@@ -145,7 +145,9 @@ def test_messages_that_only_waited_are_not_blamed_for_the_death_of_their_child(
     innocent += [place.call("nap", 0.001) for _ in range(30)]
     for result in innocent:
         result.get(timeout=PATIENCE_S)
-    assert {place.record(r).delivery for r in innocent} == {1}
+    deliveries = [place.record(r).delivery for r in innocent]
+    assert set(deliveries) <= {1, 2}, "one that had ended, and was not committed, begins again once"
+    assert deliveries.count(1) >= 30
 
 
 @pytest.mark.parametrize("ending", ["once_poison", "once_too_long"])

@@ -55,9 +55,9 @@ class ModelStore(Model):
         self._here()
         return super().held(*args)
 
-    def reap(self, *args: Any) -> v.Reaped:
+    def reap(self, *args: Any, **by: Any) -> v.Reaped:
         self._here()
-        return super().reap(*args)
+        return super().reap(*args, **by)
 
 
 @dataclass
@@ -66,6 +66,8 @@ class FakeHands:
 
     born: dict[int, str] = field(default_factory=dict)
     posted: dict[int, tuple[Posted, ...]] = field(default_factory=dict)
+    heard: dict[int, int] = field(default_factory=dict)
+    full: bool = False
     ended: dict[int, frozenset[int]] = field(default_factory=dict)
     deaths: list[tuple[int, str]] = field(default_factory=list)
     drained: list[int] = field(default_factory=list)
@@ -74,6 +76,8 @@ class FakeHands:
     gone: list[str] = field(default_factory=list)
 
     def spawn(self, session: str) -> int:
+        if self.full:
+            raise BlockingIOError("Resource temporarily unavailable")
         pid = 100 + len(self.born)
         self.born[pid] = session
         return pid
@@ -97,6 +101,9 @@ class FakeHands:
 
     def begun(self, pid: int) -> frozenset[int]:
         return self.ended.get(pid, frozenset()) | {p.fence for p in self.running(pid)}
+
+    def words(self, pid: int) -> int:
+        return self.heard.get(pid, 0)
 
     def forget(self, pid: int) -> None:
         self.posted.pop(pid, None)

@@ -284,4 +284,22 @@ def test_a_lost_session_claims_no_more_and_finishes_what_runs() -> None:
     consumer.replied(reply(verdicts=(Verdict.STALE,), lost=True))
     assert consumer.lost
     assert consumer.waiting == 0
+    request = consumer.request(0.6)
+    assert request is not None
+    assert [(c.id, c.outcome) for c in request.commits] == [("b", Released())]
+    consumer.replied(reply(verdicts=(Verdict.STALE,), lost=True))
     assert consumer.finished
+
+
+def test_one_that_may_have_killed_its_process_begins_when_what_has_ended_is_committed() -> None:
+    """Or it would take the outcomes of its neighbours along each time."""
+    consumer = Consumer(("celery",), 1, ahead_s=1.0)
+    before, suspect = claim_of("before"), claim_of("suspect", delivery=2)
+    fed(consumer, before, suspect)
+    assert consumer.next_claim(0.0) is before
+    consumer.ended(before, DONE, 0.1)
+    assert consumer.next_claim(0.1) is None, "the outcome is not on its way"
+    assert consumer.request(0.1) is not None
+    assert consumer.next_claim(0.1) is None, "it is on its way"
+    consumer.replied(reply(verdicts=(Verdict.COMMITTED,)))
+    assert consumer.next_claim(0.2) is suspect

@@ -2,89 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
-from reliable_tasks import events
 from reliable_tasks.errors import TimeLimitExceeded
 from reliable_tasks.message import State
 from reliable_tasks.outcome import Succeeded
 from reliable_tasks.serialization import SafeExceptions, decode_failure
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.board import Posted
-from reliable_tasks.worker.supervisor import Stopping, Supervisor, SupervisorOptions
-from tests.fakes import FakeClock
-from tests.worker.fakes import FakeHands, ModelStore, message
+from reliable_tasks.worker.supervisor import Stopping
+from tests.worker.supervised import LEASE_MS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from reliable_tasks.store.base import Store
-
-LEASE_MS = 20_000
-INFO = v.SessionInfo(id="", worker="w@here", host="here", pid=7, queues=("celery",))
-
-
-class World:
-    """A supervisor, its store, its hands and the time."""
-
-    def __init__(self, children: int = 1, grace_s: float = 30.0) -> None:
-        self.clock = FakeClock()
-        self.store = ModelStore(self.clock)
-        self.hands = FakeHands()
-        self.now = 0.0
-        self.start(children, grace_s)
-
-    def start(self, children: int = 1, grace_s: float = 30.0) -> None:
-        options = SupervisorOptions(info=INFO, children=children, grace_s=grace_s)
-        self.supervisor = Supervisor(cast("Store", self.store), self.hands, options)
-        self.step()
-
-    def step(self, seconds: float = 0.0) -> None:
-        self.now += seconds
-        self.clock.advance(round(seconds * 1000))
-        self.supervisor.step(self.now)
-
-    @property
-    def pid(self) -> int:
-        """Of the child that was born last."""
-        return max(self.hands.born)
-
-    def finished(self) -> bool:
-        return self.supervisor.finished
-
-    def put(self, *ids: str) -> None:
-        self.store.enqueue(v.Batch(messages=tuple(message(i) for i in ids)))
-
-    def claim(self, limit: int = 1) -> tuple[v.Claim, ...]:
-        session = self.hands.born[self.pid]
-        return self.store.exchange(session, (), v.Want(queues=("celery",), limit=limit)).claims
-
-    def runs(self, claim: v.Claim, soft_s: float = 0.0, hard_s: float = 0.0) -> None:
-        soft, hard = (self.now + s if s else 0.0 for s in (soft_s, hard_s))
-        self.hands.posted[self.pid] = (Posted(claim.id, claim.fence, self.now, soft, hard),)
-
-    def record(self, message_id: str) -> v.Record:
-        (record,) = self.store.read([message_id])
-        assert record is not None
-        return record
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """What is emitted meanwhile, by its name."""
-    told: dict[str, list[dict[str, Any]]] = defaultdict(list)
-
-    unsubscribe = events.subscribe(lambda name, fields: told[name].append(dict(fields)))
-    try:
-        yield told
-    finally:
-        unsubscribe()
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -120,53 +52,6 @@ def test_a_dead_child_is_replaced_and_what_it_ran_is_counted_and_given_to_others
     assert len(world.hands.born) == 2
     assert [world.record(i).state for i in ("running", "waiting")] == [State.QUEUED] * 2
     assert [world.record(i).delivery for i in ("running", "waiting")] == [1, 0]
-
-
-def test_a_start_is_counted_whatever_the_exit_code(world: World) -> None:
-    """A body may call os._exit(0), or C's exit(0)."""
-    world.put("leaves", "waiting")
-    claims = world.claim(2)
-    world.runs(claims[0])
-    with listening() as told:
-        world.hands.deaths.append((world.pid, ""))
-        world.step(0.1)
-    assert [world.record(i).delivery for i in ("leaves", "waiting")] == [1, 0]
-    assert "exit code 0 in the middle of a body" in str(told["child.died"])
-
-
-def test_a_start_is_counted_although_its_body_had_ended(world: World) -> None:
-    """Its outcome was on the way to the store, and is lost with the process."""
-    world.put("ended", "waiting")
-    claims = world.claim(2)
-    world.hands.ended[world.pid] = frozenset({claims[0].fence})
-    world.hands.deaths.append((world.pid, ""))
-    world.step(0.1)
-    assert [world.record(i).delivery for i in ("ended", "waiting")] == [1, 0]
-
-
-def test_the_neighbours_of_one_that_is_killed_are_counted(world: World) -> None:
-    world.put("unwanted", "neighbour")
-    unwanted, neighbour = world.claim(2)
-    world.runs(unwanted)
-    world.hands.ended[world.pid] = frozenset({neighbour.fence})
-    world.store.revoke(["unwanted"], terminate=True)
-    world.step(5.1)
-    world.step(0.1)
-    assert world.record("unwanted").state == State.REVOKED
-    assert world.record("neighbour").delivery == 1
-
-
-def test_one_whose_id_is_longer_than_the_board_is_ended_as_well(world: World) -> None:
-    long = "ü" * 128
-    world.put(long)
-    (claim,) = world.claim()
-    world.runs(claim, hard_s=1.0)
-    (posted,) = world.hands.posted[world.pid]
-    world.hands.posted[world.pid] = (msgspec.structs.replace(posted, id=long[:36]),)
-    world.step(1.1)
-    world.step(0.1)
-    (doomed,) = world.claim()
-    assert (doomed.id, bool(doomed.doom)) == (long, True)
 
 
 def test_children_that_die_young_are_replaced_with_growing_delays(world: World) -> None:
@@ -237,9 +122,12 @@ def test_pain_28_a_revocation_with_terminate_kills_the_child_that_runs_it(world:
     assert len(world.hands.born) == 2
 
 
-def test_a_lapsed_session_is_never_revived_and_its_child_is_replaced(world: World) -> None:
+def test_a_session_that_was_taken_back_is_never_revived_and_its_child_is_replaced(
+    world: World,
+) -> None:
     first = world.pid
     world.clock.advance(LEASE_MS)  # the machine slept; its own monotonic clock did not go on
+    world.store.reap()  # somebody else was up before
     world.step(5.1)
     assert world.hands.drained == [first]
     assert len(world.hands.born) == 2
@@ -337,23 +225,6 @@ def test_pain_43_a_cold_stop_gives_everything_back_uncounted(
     for message_id in ("running", "waiting"):
         assert world.record(message_id).state == State.QUEUED
         assert world.record(message_id).delivery == 0
-
-
-def test_planned_releases_of_a_body_that_had_begun_are_bounded() -> None:
-    counts = list[tuple[int, int]]()
-    world = World()
-    world.put("long")
-    for _ in range(23):
-        (claim,) = world.claim()
-        world.runs(claim)
-        world.supervisor.stop(Stopping.COLD, world.now)
-        world.step(0.1)
-        assert world.finished()
-        record = world.record("long")
-        counts.append((record.bounces, record.delivery))
-        world.start()
-    assert counts[:21] == [*((n, 0) for n in range(1, 21)), (20, 1)]
-    assert counts[-1] == (20, 3), "what is beyond counts as deliveries"
 
 
 def test_a_cold_stop_does_not_wait_for_a_store_that_is_away(world: World) -> None:

@@ -1,0 +1,152 @@
+"""A supervisor's view of its children: what it is told, what it does to them, what it knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from reliable_tasks.outcome import Released
+
+if TYPE_CHECKING:
+    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.store.values import Claim, SessionInfo
+
+    from .board import Posted
+
+__all__ = ["Backoff", "Burial", "Child", "Hands", "SupervisorOptions"]
+
+_PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
+_STOPPED = b'{"reason":"stopped"}'
+
+
+class Hands(Protocol):
+    """What a supervisor does to processes."""
+
+    def spawn(self, session: str) -> int:
+        """Start a child that works for a session; returns its pid.
+
+        Raises:
+            OSError: the system has no room for one now.
+        """
+        ...
+
+    def drain(self, pid: int) -> None:
+        """Ask a child to finish what runs, give back the rest and exit."""
+        ...
+
+    def soft_limit(self, pid: int) -> None:
+        """Raise SoftTimeLimitExceeded in the body that a child runs."""
+        ...
+
+    def kill(self, pid: int) -> None:
+        """Kill a child."""
+        ...
+
+    def dead(self) -> list[tuple[int, str]]:
+        """Children that have ended since the last call, and how: "" for a clean exit."""
+        ...
+
+    def running(self, pid: int) -> tuple[Posted, ...]:
+        """What a child, alive or dead, has on its board."""
+        ...
+
+    def begun(self, pid: int) -> frozenset[int]:
+        """The fences of the claims that a child, alive or dead, has begun to run."""
+        ...
+
+    def words(self, pid: int) -> int:
+        """How often a child has heard from the store; 0 while it is not at work yet."""
+        ...
+
+    def forget(self, pid: int) -> None:
+        """Give back what belongs to a dead child."""
+        ...
+
+    def gone_sessions(self, sessions: tuple[SessionInfo, ...]) -> list[str]:
+        """Which of these sessions belong to processes of this machine that have ended."""
+        ...
+
+
+class SupervisorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a supervisor is told.
+
+    Attributes:
+        info: the session's description; its id is made anew for each child.
+        children: how many to keep.
+        lease_ms: how long a session lives without a heartbeat.
+        heartbeat_s: how often they are sent.
+        grace_s: how long a warm shutdown may take before it becomes a cold one.
+        patience_s: how long a child that runs no body may hear nothing from a store that answers
+            us, before it is taken for stuck.
+    """
+
+    info: SessionInfo
+    children: int
+    lease_ms: int = 20_000
+    heartbeat_s: float = 5.0
+    grace_s: float = 30.0
+    patience_s: float = 60.0
+
+
+class Child(msgspec.Struct):
+    """A child process and its session.
+
+    Attributes:
+        killed: by the supervisor, for a reason of its own.
+        sentence: what becomes of the condemned claim, once the child is dead for sure.
+        stopped: it was killed since the worker is going down.
+        retiring: it is to claim no more, and another takes its place.
+        words: how often it has heard from the store, when we looked last.
+        quiet_s: for how long it has not, with nothing to do.
+    """
+
+    pid: int
+    session: str
+    born: float
+    killed: bool = False
+    condemned: int = 0
+    sentence: Outcome | None = None
+    stopped: bool = False
+    retiring: bool = False
+    soft_told: int = 0
+    words: int = 0
+    quiet_s: float = 0.0
+
+
+class Burial(msgspec.Struct):
+    """A dead child whose claims the store has yet to be told of."""
+
+    child: Child
+    begun: frozenset[int]
+
+    def fate(self, claim: Claim) -> Outcome | None:
+        """What a claim that it held comes to; None: it counts as a delivery, and is taken back.
+
+        Whatever the exit code: a claim is innocent only where its body is known not to have begun.
+        """
+        child = self.child
+        if child.sentence is not None and claim.fence == child.condemned:
+            return child.sentence
+        if claim.fence not in self.begun:
+            return Released()
+        if child.stopped and claim.bounces < _PLANNED_RELEASES:
+            return Released(begun=True, detail=_STOPPED)
+        return None
+
+
+class Backoff(msgspec.Struct):
+    """Grows while something fails."""
+
+    longest_s: float
+    until: float = 0.0
+    delay_s: float = 0.0
+
+    def fail(self, now: float) -> None:
+        """It has failed again."""
+        self.delay_s = min(self.longest_s, max(0.1, self.delay_s * 2))
+        self.until = now + self.delay_s
+
+    def reset(self) -> None:
+        """It did not."""
+        self.until = self.delay_s = 0.0

@@ -1,0 +1,206 @@
+"""What a supervisor counts, outlives and notices, whatever bodies and stores do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from reliable_tasks.message import State
+from reliable_tasks.store import values as v
+from reliable_tasks.worker.board import Posted
+from reliable_tasks.worker.supervisor import Stopping
+from tests.worker.supervised import LEASE_MS, Slow, World, listening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_start_is_counted_whatever_the_exit_code(world: World) -> None:
+    """A body may call os._exit(0), or C's exit(0)."""
+    world.put("leaves", "waiting")
+    claims = world.claim(2)
+    world.runs(claims[0])
+    with listening() as told:
+        world.hands.deaths.append((world.pid, ""))
+        world.step(0.1)
+    assert [world.record(i).delivery for i in ("leaves", "waiting")] == [1, 0]
+    assert "exit code 0 in the middle of a body" in str(told["child.died"])
+
+
+def test_a_start_is_counted_although_its_body_had_ended(world: World) -> None:
+    """Its outcome was on the way to the store, and is lost with the process."""
+    world.put("ended", "waiting")
+    claims = world.claim(2)
+    world.hands.ended[world.pid] = frozenset({claims[0].fence})
+    world.hands.deaths.append((world.pid, ""))
+    world.step(0.1)
+    assert [world.record(i).delivery for i in ("ended", "waiting")] == [1, 0]
+
+
+def test_the_neighbours_of_one_that_is_killed_are_counted(world: World) -> None:
+    world.put("unwanted", "neighbour")
+    unwanted, neighbour = world.claim(2)
+    world.runs(unwanted)
+    world.hands.ended[world.pid] = frozenset({neighbour.fence})
+    world.store.revoke(["unwanted"], terminate=True)
+    world.step(5.1)
+    world.step(0.1)
+    assert world.record("unwanted").state == State.REVOKED
+    assert world.record("neighbour").delivery == 1
+
+
+def test_one_whose_id_is_longer_than_the_board_is_ended_as_well(world: World) -> None:
+    long = "ü" * 128
+    world.put(long)
+    (claim,) = world.claim()
+    world.runs(claim, hard_s=1.0)
+    (posted,) = world.hands.posted[world.pid]
+    world.hands.posted[world.pid] = (msgspec.structs.replace(posted, id=long[:36]),)
+    world.step(1.1)
+    world.step(0.1)
+    (doomed,) = world.claim()
+    assert (doomed.id, bool(doomed.doom)) == (long, True)
+
+
+def test_who_lives_takes_nothing_from_its_own_children_when_the_store_stood_still(
+    world: World,
+) -> None:
+    """Somebody held the file's lock for longer than a lease: nobody could renew anything."""
+    world.put("mine", "theirs")
+    (mine,) = world.claim()
+    world.runs(mine)
+    world.store.open_session(v.SessionInfo(id="theirs", worker="other", host="here"), LEASE_MS)
+    world.store.exchange("theirs", (), v.Want(queues=("celery",), limit=1))
+    world.step(LEASE_MS / 1000 + 5)  # the call that stood waiting is carried out now
+    world.step(5.1)
+    assert [world.record(i).state for i in ("mine", "theirs")] == [State.RUNNING] * 2
+    for _ in range(30):
+        world.step(1.0)
+    assert world.record("mine").state == State.RUNNING
+    assert world.record("theirs").state == State.QUEUED, "it had the time to renew, and did not"
+
+
+def test_limits_and_deaths_are_watched_while_the_store_lets_one_wait() -> None:
+    world = World(errands=(slow := Slow()))
+    slow.go_on(world)
+    world.put("long")
+    (claim,) = world.claim()
+    world.runs(claim, hard_s=2.0)
+    world.step(1.5)  # it asks the store for something, and is kept waiting
+    first = world.pid
+    world.step(1.0)
+    assert world.hands.killed == [first]
+    world.step(0.1)
+    assert world.record("long").state == State.RUNNING, "nobody could tell the store"
+    slow.go_on(world)
+    world.step(0.1)
+    slow.go_on(world)
+    assert world.record("long").state == State.QUEUED
+    assert len(world.hands.born) == 2
+
+
+def test_it_outlives_whatever_a_store_raises_and_heartbeats_go_on(world: World) -> None:
+    world.put("a")
+    (claim,) = world.claim()
+    world.runs(claim)
+    world.hands.deaths.append((world.pid, "SIGKILL"))
+
+    def held(*_: object) -> tuple[v.Claim, ...]:
+        raise ValueError("what a client cannot decode")
+
+    world.store.held = held  # type: ignore[method-assign]
+    with listening() as told:
+        for _ in range(60):
+            world.step(1.0)
+    assert "what a client cannot decode" in str(told["worker.internal_error"])
+    assert len(world.hands.born) == 2, "its place is taken"
+    (alive,) = (s for s in world.store.sessions() if s.id == world.hands.born[world.pid])
+    assert alive.lease_until_ms > world.clock.now
+
+
+def test_a_child_that_cannot_be_forked_is_tried_again(world: World) -> None:
+    world.hands.full = True
+    world.hands.deaths.append((world.pid, "SIGKILL"))
+    with listening() as told:
+        for _ in range(100):
+            world.step(0.1)
+    assert 2 < len(told["child.not_started"]) < 12, "said, and neither given up nor spun"
+    assert world.store.sessions() == (), "sessions without a child are closed"
+    world.hands.full = False
+    for _ in range(60):
+        world.step(0.1)
+    assert len(world.hands.born) == 2
+
+
+def test_a_child_that_hears_nothing_and_runs_nothing_is_stuck(world: World) -> None:
+    world.put("wedged")
+    (claim,) = world.claim()
+    first = world.pid
+    world.hands.heard[first] = 7
+    world.hands.ended[first] = frozenset({claim.fence})
+    with listening() as told:
+        for _ in range(59):
+            world.step(1.0)
+        assert not world.hands.killed
+        for _ in range(3):
+            world.step(1.0)
+    assert world.hands.killed == [first]
+    assert "heard nothing from the store for 60 s" in str(told["child.stuck"])
+    assert world.record("wedged").delivery == 1, "counted"
+
+
+def says_something(world: World) -> None:
+    world.hands.heard[world.pid] += 1
+
+
+def runs_a_body(world: World) -> None:
+    """It may hold the interpreter's lock for minutes: no other thread can move then."""
+    world.hands.posted[world.pid] = (Posted("a", 1, world.now, 0.0, 0.0),)
+
+
+def has_not_begun(world: World) -> None:
+    world.hands.heard[world.pid] = 0
+
+
+def store_is_away(world: World) -> None:
+    world.store.away = True
+
+
+@pytest.mark.parametrize("why", [says_something, runs_a_body, has_not_begun, store_is_away])
+def test_others_are_not_taken_for_stuck(world: World, why: Callable[[World], None]) -> None:
+    world.hands.heard[world.pid] = 7
+    for _ in range(200):
+        why(world)
+        world.step(1.0)
+    assert not world.hands.killed
+
+
+def test_a_child_is_not_stuck_since_we_were_stopped_ourselves(world: World) -> None:
+    world.hands.heard[world.pid] = 7
+    world.step(0.1)
+    world.step(300.0)
+    assert not world.hands.killed
+
+
+def test_planned_releases_of_a_body_that_had_begun_are_bounded() -> None:
+    counts = list[tuple[int, int]]()
+    world = World()
+    world.put("long")
+    for _ in range(23):
+        (claim,) = world.claim()
+        world.runs(claim)
+        world.supervisor.stop(Stopping.COLD, world.now)
+        world.step(0.1)
+        assert world.finished()
+        record = world.record("long")
+        counts.append((record.bounces, record.delivery))
+        world.start()
+    assert counts[:21] == [*((n, 0) for n in range(1, 21)), (20, 1)]
+    assert counts[-1] == (20, 3), "what is beyond counts as deliveries"
