@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor", "Started"]
 
+_BURIAL_LIMIT_S = 60.0
+
 
 class Executor:
     """Decides what attempts come to.
@@ -98,6 +100,20 @@ class Executor:
             except BaseException as exc:  # noqa: BLE001 - it ends the attempt as a body would
                 return self.raised(started, exc, retriable=False)
         return started
+
+    def hard_limit_s(self, claim: Claim) -> float:
+        """How long an attempt may take, from its very beginning; 0.0 for as long as it likes.
+
+        A burial is limited in any case: it runs hooks, with which something is wrong, perhaps.
+        """
+        runner = self._runner(claim.task)
+        limit_s = runner.limits[1] if runner is not None else None
+        try:
+            limit_s = decode_headers(claim.headers).time_limit or limit_s
+        except Exception:  # noqa: BLE001 - nothing of it will run
+            return _BURIAL_LIMIT_S
+        buried = claim.doom is not None or claim.delivery > claim.max_deliveries
+        return limit_s or (_BURIAL_LIMIT_S if buried else 0.0)
 
     def _runner(self, name: str) -> Runner | None:
         runner = self._runners.get(name)

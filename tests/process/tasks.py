@@ -36,6 +36,14 @@ class Hooked(Task[Any, Any]):
         mark(f"on_failure:{type(exc).__name__}")
 
 
+class HangsWhenBuried(Task[Any, Any]):
+    """Its hook never comes back."""
+
+    def on_failure(self, *_: Any) -> None:
+        mark("hangs")
+        time.sleep(600)
+
+
 def make_app(url: str, *, limits: bool = True) -> App:
     """The program on a store, with or without the tasks that have time limits."""
     app = App("program", broker=url, set_as_current=False, result_exceptions=(Spoiled,))
@@ -171,6 +179,11 @@ def _limited(app: App) -> None:
     def too_long() -> None:
         mark("starts")
         time.sleep(60)
+
+    @app.task(name="hangs_when_buried", base=HangsWhenBuried, time_limit=0.5)
+    def hangs_when_buried() -> None:
+        mark("starts")
+        time.sleep(600)
 
     @app.task(name="asked_to_hurry", base=Hooked, soft_time_limit=0.3)
     def asked_to_hurry(tidy: bool) -> str:

@@ -78,6 +78,18 @@ def test_limits_hold_and_nothing_runs_twice_while_somebody_holds_the_file(place:
     assert len(place.effects("starts")) == 1
 
 
+def test_a_hook_that_hangs_while_a_dead_message_is_buried_is_under_the_limit(
+    place: Place,
+) -> None:
+    place.start_worker("--concurrency", "1")
+    bad, good = place.call("hangs_when_buried"), place.call("add", 1, 1)
+    assert good.get(timeout=PATIENCE_S) == 2
+    with pytest.raises(TimeLimitExceeded):
+        bad.get(timeout=PATIENCE_S)
+    assert place.record(bad).reason == "time limit"
+    assert (len(place.effects("starts")), len(place.effects("hangs"))) == (1, 1)
+
+
 def test_a_hang_up_starts_the_worker_anew_with_the_code_that_is_there_now(place: Place) -> None:
     program = place.write("changing.py", "VERSION = 1")
     place.write("shop.py", CHANGING)

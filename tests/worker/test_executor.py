@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from reliable_tasks import App, Ignore, OnceTask, Reject, Task, events, signals
@@ -306,3 +307,17 @@ def test_progress_goes_out_at_once(app: App) -> None:
     ((state, meta),) = port.reports
     assert state == "PROGRESS"
     assert loads(meta) == {"p": 10}
+
+
+def test_an_attempt_is_limited_from_its_beginning_and_a_burial_in_any_case(app: App) -> None:
+    app.task(name="add")(lambda: 5)
+    app.task(name="limited", time_limit=7)(lambda: 5)
+    executor = Executor(app, "w@h")
+    assert executor.hard_limit_s(claim_of("a")) == 0.0
+    assert executor.hard_limit_s(claim_of("a", delivery=6)) == 60.0
+    assert executor.hard_limit_s(claim_of("a", doom=b"killed")) == 60.0
+    assert executor.hard_limit_s(claim_of("a", headers={"time_limit": 3.0})) == 3.0
+    assert executor.hard_limit_s(claim_of("a", "limited", doom=b"killed")) == 7
+    assert executor.hard_limit_s(claim_of("a", "elsewhere")) == 0.0
+    damaged = msgspec.structs.replace(claim_of("a"), headers=b"\xc1")
+    assert executor.hard_limit_s(damaged) == 60.0
