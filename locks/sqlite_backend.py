@@ -17,6 +17,7 @@ import apsw
 from locks import _clock, keys
 from locks._ops import Busy, Holder, Kind, Subject, Taken
 from locks.errors import LockError, LockStoreError
+from locks.files import make_file
 from locks.statements import load_sql
 
 __all__ = ["SqliteBackend"]
@@ -88,6 +89,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _connect(path: Path) -> apsw.Connection:
+    make_file(str(path))
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)

@@ -65,6 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "leaves it to the server's own settings.")
     store_busy_timeout: float = _set(_STORE, 30.0, kinds.seconds(zero=True),
         "How long to wait for another process's write to SQLite.", "s")
+    store_file_mode: str = _set(_STORE, "0600", kinds.file_mode,
+        "The permissions of an SQLite file that is made, and of its log. One that is there keeps "
+        "its own.")
     store_retry_limit: int | None = _set(_STORE, None, kinds.optional(kinds.whole(0)),
         "How often in a row a worker tries to reach the store before it exits; None is for ever.",
         "times")
@@ -251,6 +254,7 @@ READ_AT_OPENING = frozenset(
         "max_query_rows",
         "stage_expires",
         "store_busy_timeout",
+        "store_file_mode",
         "store_namespace",
     }
 )

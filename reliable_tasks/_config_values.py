@@ -9,6 +9,7 @@ name of the setting. Nothing here knows a setting by name.
 import datetime as dt
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -338,6 +339,15 @@ def _codecs(value: object) -> tuple[str, ...]:
     return kept
 
 
+def _file_mode(value: object) -> str:
+    """Take the permissions of a file as octal digits, or as the number that `0o640` is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = format(value, "04o") if value >= 0 else value
+    if not isinstance(value, str) or not re.fullmatch(r"(0o?)?[67][0-7]{2}", value):
+        raise ValueError("give octal digits with which the owner may read and write, as '0640'")
+    return value.removeprefix("0o")[-3:].rjust(4, "0")
+
+
 def _zone(value: object) -> str:
     """Take a zone's name, or an object that knows its name as zoneinfo's and pytz's do."""
     name = getattr(value, "key", None) or getattr(value, "zone", None) or value
@@ -377,6 +387,7 @@ exceptions = Kind("tuple of exception classes or dotted names", _exceptions, _sp
 codec = choice(*CODECS, other_names=_CODEC_NAMES)
 codecs = Kind("tuple of `'json'`, `'msgpack'`", _codecs, _split)
 durability = Kind("`'memory'`, `'fsync'` or `'replicas:N'`", _call_options.durability, str.strip)
+file_mode = Kind("permissions in octal digits", _file_mode, str.strip)
 zone = Kind("name of a time zone", _zone, str.strip)
 level = Kind("name of a log level", _level, str.strip)
 url = Kind("URL", _url, str.strip)

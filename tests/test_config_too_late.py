@@ -22,6 +22,7 @@ OTHER_VALUES: dict[str, Any] = {
     "max_query_rows": 7,
     "stage_expires": 7,
     "store_busy_timeout": 7,
+    "store_file_mode": "0640",
     "store_namespace": "other",
 }
 

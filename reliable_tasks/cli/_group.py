@@ -24,6 +24,7 @@ DEBUG_VARIABLE = "RELIABLE_TASKS_DEBUG"
 
 COMMANDS = {
     "audit": "Tell the story of a message, or what happened lately.",
+    "backup": "Write a whole copy of a SQLite store while others work on it.",
     "beat": "Run the schedule: enqueue what is due.",
     "call": "Enqueue a call of a task.",
     "dead": "Look at dead letters, replay them, drop them.",

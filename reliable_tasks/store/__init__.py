@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from reliable_tasks.errors import ConfigError
+
 from .values import StoreOptions
 
 if TYPE_CHECKING:
@@ -35,10 +37,26 @@ def _ms(seconds: float | None) -> int:
     return 0 if seconds is None else round(seconds * 1000)
 
 
+def _check_durable(url: StoreUrl, durable: str | None) -> None:
+    """Refuse what a file cannot give, as a server's store does when it is opened."""
+    if durable in {None, "memory"}:
+        return
+    if durable != "fsync":
+        reason = "SQLite has no replicas"
+    elif url.in_memory:
+        reason = "the store is in memory"
+    elif url.synchronous != "FULL":
+        reason = f"its URL says synchronous={url.synchronous}"
+    else:
+        return
+    raise ConfigError(f"durable={durable!r} cannot be had: {reason}; ask for less")
+
+
 def open_store(url: StoreUrl, settings: Settings) -> Store:
     """The store at a URL. Only the libraries of the one that is asked for are loaded.
 
     Raises:
+        ConfigError: `durable` asks for more than it can give.
         StoreError: it cannot be opened.
     """
     options = store_options(settings)
@@ -47,7 +65,9 @@ def open_store(url: StoreUrl, settings: Settings) -> Store:
 
         if url.busy_timeout is not None:
             options = msgspec.structs.replace(options, busy_timeout_ms=_ms(url.busy_timeout))
-        return SqliteStore(url.path, options, synchronous=url.synchronous)
+        _check_durable(url, settings.durable)
+        mode = int(settings.store_file_mode, 8)
+        return SqliteStore(url.path, options, synchronous=url.synchronous, file_mode=mode)
     from .redis import RedisStore  # noqa: PLC0415 - only the chosen store is loaded
 
     transport = settings.broker_transport_options

@@ -1,5 +1,6 @@
 """The connection to one file: opened when needed, closed before a fork, guarded by one lock."""
 
+import atexit
 import contextlib
 import os
 import threading
@@ -10,11 +11,13 @@ from typing import Any, Final
 
 import apsw
 
+from locks.files import make_file
 from reliable_tasks import clock
 from reliable_tasks.errors import StoreUnavailable
 
 from . import _schema
 from ._errors import store_error, translated
+from ._stamp import Stamped, check_log, file_warnings, lacks_its_log
 
 __all__ = ["MEMORY", "Database"]
 
@@ -25,6 +28,7 @@ CHECKPOINT_PAGES: Final = 4000
 PAUSE_S: Final = 0.0005
 LONG_PAUSE_S: Final = 0.002
 SHORT_PAUSES: Final = 100
+LAST_WAIT_S: Final = 1.0
 
 
 class Database:
@@ -36,13 +40,21 @@ class Database:
     """
 
     def __init__(
-        self, path: str, *, namespace: str, busy_timeout_ms: int, synchronous: str
+        self,
+        path: str,
+        *,
+        namespace: str,
+        busy_timeout_ms: int,
+        synchronous: str,
+        file_mode: int = 0o600,
     ) -> None:
         self.path = path
         self.commits = 0
         self._namespace = namespace
         self._busy_timeout_ms = busy_timeout_ms
         self._synchronous = synchronous
+        self._file_mode = file_mode
+        self._lacked_log = False
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._connection: apsw.Connection | None = None
@@ -60,6 +72,8 @@ class Database:
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
             try:
+                if isinstance(connection, Stamped):
+                    connection.begin()
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -68,6 +82,8 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
             self.commits += 1
+            if isinstance(connection, Stamped) and connection.pending:
+                connection.settle()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -76,6 +92,8 @@ class Database:
             connection = self._opened()
             connection.execute("BEGIN")
             try:
+                if isinstance(connection, Stamped):
+                    connection.check_version()
                 yield connection
             finally:
                 if connection.in_transaction:
@@ -94,12 +112,26 @@ class Database:
         except apsw.Error as error:
             raise store_error(error, self.path, self._busy_timeout_ms) from error
 
+    def warnings(self) -> list[str]:
+        """What is to be known of the file, in plain words."""
+        with self._alone(), translated(self.path, self._busy_timeout_ms):
+            self._opened()
+            return file_warnings(self.path, self._file_mode, lacked_log=self._lacked_log)
+
     # Opening and closing --------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         with self._alone():
             self._close()
+
+    def close_at_exit(self) -> None:
+        """Close the connection unless a thread that will never end its call has it."""
+        if self._lock.acquire(timeout=LAST_WAIT_S):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -145,7 +177,14 @@ class Database:
         folder = Path(self.path).parent
         if self.path != MEMORY and not folder.is_dir():
             raise StoreUnavailable(f"{self.path} cannot be opened: make the directory {folder}")
-        connection = apsw.Connection(self.path, statementcachesize=CACHED_STATEMENTS)
+        connection: apsw.Connection
+        if self.path == MEMORY:
+            connection = apsw.Connection(MEMORY, statementcachesize=CACHED_STATEMENTS)
+        else:
+            make_file(self.path, self._file_mode)
+            check_log(self.path)
+            self._lacked_log = lacks_its_log(self.path)
+            connection = Stamped(self.path, _schema.VERSION, statementcachesize=CACHED_STATEMENTS)
         try:
             self._set_up(connection)
         except BaseException:
@@ -161,7 +200,9 @@ class Database:
             connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("temp_store", "MEMORY")
-        _schema.prepare(connection, self.path, self._namespace)
+        if _schema.prepare(connection, self.path, self._namespace) and self.path != MEMORY:
+            # A copy of the file alone, made before the first checkpoint, would be an empty file.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _use_wal(self, connection: apsw.Connection) -> None:
         """Switch to the write-ahead log; SQLite does not wait by itself where others open too."""
@@ -247,6 +288,13 @@ def _after_fork_in_child() -> None:
         database.after_fork_in_child()
     _forking.clear()
     _fork_mutex.release()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Close in good order what a program leaves open, so that its file is known to be whole."""
+    for database in list(_open_files):
+        database.close_at_exit()
 
 
 os.register_at_fork(

@@ -1,24 +1,22 @@
 """The schema of a file: made in a new one, migrated in an older one, refused in a newer one."""
 
-from typing import Final
-
 import apsw
 
 from locks.statements import load_sql
 from reliable_tasks.errors import StoreError, StoreVersionError
 
+from ._stamp import APPLICATION_ID, fresh_stamp, version_of, with_version
 from ._statements import load, load_schema
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "VERSION", "prepare"]
+__all__ = ["MIGRATIONS", "VERSION", "prepare"]
 
-APPLICATION_ID: Final = 0x52544B53  # "RTKS", in the file's header
 VERSION: int = 1
 MIGRATIONS: dict[int, str] = {}
 """The name of the script that takes a file from that version to the next one."""
 
 
-def prepare(connection: apsw.Connection, location: str, namespace: str) -> None:
-    """Make the tables where there are none, or bring them up to date.
+def prepare(connection: apsw.Connection, location: str, namespace: str) -> bool:
+    """Make the tables where there are none, or bring them up to date; returns whether it did.
 
     Raises:
         StoreVersionError: a newer version of reliable_tasks wrote the file.
@@ -40,11 +38,13 @@ def prepare(connection: apsw.Connection, location: str, namespace: str) -> None:
             f"{location} belongs to the namespace {found!r}, not to {namespace!r}: "
             "give each namespace a file of its own"
         )
+    return version < VERSION
 
 
 def _upgrade(connection: apsw.Connection, location: str, namespace: str) -> None:
     """Runs in a transaction; another process may have done it meanwhile."""
     version = _version_of(connection, location)
+    stamp = int(connection.pragma("user_version")) if version else fresh_stamp(VERSION)
     if version == 0:
         connection.execute(load_sql("locks", "schema"))
         connection.execute(load_schema("schema"))
@@ -54,7 +54,7 @@ def _upgrade(connection: apsw.Connection, location: str, namespace: str) -> None
     while version < VERSION:
         connection.execute(load_schema(MIGRATIONS[version]))
         version += 1
-    connection.pragma("user_version", version)
+    connection.pragma("user_version", with_version(stamp, version))
 
 
 def _version_of(connection: apsw.Connection, location: str) -> int:
@@ -68,7 +68,7 @@ def _version_of(connection: apsw.Connection, location: str) -> int:
                 f"{location} is the database of another program ({what}); choose another path"
             )
         return 0
-    version = int(connection.pragma("user_version"))
+    version = version_of(int(connection.pragma("user_version")))
     if version > VERSION:
         raise StoreVersionError(
             f"{location} has version {version} of the schema and this reliable_tasks knows "

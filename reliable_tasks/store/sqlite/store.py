@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from locks.files import FILE_MODE
 from reliable_tasks import clock as clocks
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.message import FINAL_STATES
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock
 
-from . import _beat, _enqueue, _exchange, _operators, _reap, _sessions
+from . import _backup, _beat, _enqueue, _exchange, _operators, _reap, _sessions
 from ._connection import MEMORY, Database
 from ._moves import Moves
 from ._reads import Reader
@@ -38,6 +39,7 @@ class SqliteStore:
         options: limits and habits of the store.
         clock: replaces the machine's clock, in tests.
         synchronous: SQLite's setting: with FULL a verb that returned survives a loss of power.
+        file_mode: the permissions of a file that is made.
 
     Raises:
         ConfigError: `synchronous` is not one of SQLite's values.
@@ -49,6 +51,7 @@ class SqliteStore:
         options: v.StoreOptions,
         clock: Clock | None = None,
         synchronous: str = "FULL",
+        file_mode: int = FILE_MODE,
     ) -> None:
         synchronous = synchronous.upper()
         if synchronous not in SYNCHRONOUS:
@@ -59,11 +62,13 @@ class SqliteStore:
         self.location = str(Path(path).expanduser().absolute()) if path else MEMORY
         self._clock = clock or clocks.now_ms
         self._synchronous = synchronous
+        self._file_mode = file_mode
         self._database = Database(
             self.location,
             namespace=options.namespace,
             busy_timeout_ms=options.busy_timeout_ms,
             synchronous=synchronous,
+            file_mode=file_mode,
         )
 
     @classmethod
@@ -328,10 +333,30 @@ class SqliteStore:
         """Which promises do not hold on what this store stands on."""
         if self.location == MEMORY:
             return ("the store is in memory: what it holds ends with this process",)
+        found = []
         if self._synchronous in {"OFF", "NORMAL"}:
-            said = f"synchronous={self._synchronous}: a loss of power may undo the latest commits"
-            return (f"{said}; use FULL to keep what was acknowledged",)
-        return ()
+            found.append(
+                f"synchronous={self._synchronous}: a loss of power may undo the latest commits; "
+                "use FULL to keep what was acknowledged"
+            )
+        return (*found, *self._database.warnings())
+
+    def backup(self, target: str, *, force: bool = False) -> v.Counts:
+        """Write a copy of the store to a file, while others work on it.
+
+        Args:
+            target: the copy, which is complete as soon as it is there.
+            force: replace a file that is there.
+
+        Returns:
+            what is in the copy.
+
+        Raises:
+            StoreError: it cannot be written, or a file is there.
+        """
+        return _backup.write_copy(
+            self.location, target, self.options, mode=self._file_mode, force=force
+        )
 
     def guarantees(self) -> tuple[str, ...]:
         """What holds, for the start banner."""

@@ -10,6 +10,7 @@ from reliable_tasks.config import Settings, store_url
 from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
 from reliable_tasks.store.sqlite import SqliteStore, _schema
 from reliable_tasks.store.sqlite._record import COLUMNS
+from reliable_tasks.store.sqlite._stamp import version_of
 from reliable_tasks.store.sqlite._statements import load
 from reliable_tasks.store.values import Batch, SessionInfo, StoreOptions, Want
 from tests.store.driver import message, once
@@ -138,7 +139,7 @@ def test_an_older_schema_is_migrated_and_keeps_its_messages(
     monkeypatch.setattr(_schema, "load_schema", {"to_two": "CREATE TABLE added (x)"}.get)
     assert count(store) == 1
     with raw(path) as connection:
-        assert connection.pragma("user_version") == _schema.VERSION
+        assert version_of(connection.pragma("user_version")) == _schema.VERSION
         assert connection.execute("SELECT count(*) FROM added").get == 0
 
 
