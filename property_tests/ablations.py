@@ -58,7 +58,7 @@ def caught(ablation: Ablation) -> Caught | None:
         for seed in range(_LIMITS[SIMULATED]):
             try:
                 _, found = run_seed(seed)
-            except Exception as exc:  # noqa: BLE001 - a world that breaks is one that was noticed
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - a world that breaks is one that was noticed
                 found = [f"{type(exc).__name__}: {exc}"]
             if found:
                 return Caught(seed + 1, found[0])

@@ -172,12 +172,18 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "no body beyond the delivery limit",
-        f"{_EXECUTOR}.begin",
+        f"{_EXECUTOR}._begin",
         " or claim.delivery > claim.max_deliveries",
     ),
-    _simulated("the doomed are buried", f"{_EXECUTOR}.begin", "claim.doom is not None or "),
+    _simulated("the doomed are buried", f"{_EXECUTOR}._begin", "claim.doom is not None or "),
     _simulated(
         "an unknown task goes back", f"{_EXECUTOR}._unknown", "claim.bounces >= limit", "True"
+    ),
+    _simulated(
+        "an exit of a hook ends nothing",
+        "reliable_tasks.worker.telling:Teller._try",
+        "except self._outlived",
+        "except Exception",
     ),
     _simulated("lapsed sessions are reaped", f"{_MODEL}.reap", "s.lease_until_ms <= now", "False"),
     _simulated(

@@ -94,11 +94,13 @@ def _check_limit(task: Task[Any, Any], running: Running, ret: Retry) -> None:
     request = running.request
     if ret.max_retries is None or request.retries < ret.max_retries:
         return
-    if ret.exc is not None:
-        raise ret.exc
-    raise MaxRetriesExceededError(
-        f"Can't retry {task.name}[{request.id}] args: {request.args} kwargs: {request.kwargs}"
-    )
+    gave_up = ret.exc
+    if gave_up is None:
+        gave_up = MaxRetriesExceededError(
+            f"Can't retry {task.name}[{request.id}] args: {request.args} kwargs: {request.kwargs}"
+        )
+    running.exhausted = gave_up, ret.max_retries
+    raise gave_up
 
 
 def _change(

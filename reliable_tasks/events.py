@@ -21,6 +21,9 @@ __all__ = [
     "emit",
     "enabled",
     "events_table",
+    "outlive_exits",
+    "outlived",
+    "report",
     "subscribe",
 ]
 
@@ -193,9 +196,34 @@ def emit(event: str, /, **fields: Any) -> None:
     for callback in _subscribers[event]:
         try:
             callback(event, fields)
-        except Exception:
+        except outlived() as error:
             # What is told has happened already: a listener's trouble must not undo or repeat it.
-            logging.getLogger(__name__).exception("a subscriber of %r raised", event)
+            report(f"a subscriber of {event!r} raised", error)
+
+
+_outlived: tuple[type[BaseException], ...] = (Exception,)
+
+
+def outlived() -> tuple[type[BaseException], ...]:
+    """What listeners may raise without harm to what they are told of."""
+    return _outlived
+
+
+def outlive_exits() -> None:
+    """Let no listener end this process: for workers, whose processes run the messages of others.
+
+    Elsewhere an exit of a listener, or Ctrl-C in it, means the program.
+    """
+    global _outlived  # noqa: PLW0603 - it is of the process
+    _outlived = (BaseException,)
+
+
+def report(what: str, error: BaseException) -> None:
+    """Log that a listener raised."""
+    try:
+        logging.getLogger(__name__).error(what, exc_info=error)
+    except outlived():
+        return  # the log itself is what raises, and there is nobody else to tell
 
 
 def subscribe(callback: Subscriber, *events: str) -> Callable[[], None]:

@@ -96,9 +96,10 @@ class Running:
         retry: the `Retry` that `self.retry(throw=False)` made.
         progress: state and meta of the last `update_state`.
         headers: of its message; None for eager runs.
+        exhausted: what `self.retry()` raised when no retry was left, and of how many.
     """
 
-    __slots__ = ("_request", "headers", "port", "progress", "retry", "task")
+    __slots__ = ("_request", "exhausted", "headers", "port", "progress", "retry", "task")
 
     def __init__(
         self,
@@ -113,6 +114,7 @@ class Running:
         self.headers = headers
         self.retry: Retry | None = None
         self.progress: tuple[str, Any] | None = None
+        self.exhausted: tuple[BaseException, int] | None = None
 
     @property
     def request(self) -> Request:

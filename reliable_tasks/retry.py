@@ -146,13 +146,14 @@ class RetryPolicy:
             return self._no(f"{type(exc).__name__} is not for the policy to retry")
         try:
             return self._evaluate(attempt, self._state(attempt))
-        except Exception as error:  # noqa: BLE001 - a user's function may raise anything, and an
-            # attempt must end all the same; the reason goes into the record and the log.
+        except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
             return self._no(f"the policy itself raised {type(error).__name__}: {error}")
 
     def _evaluate(self, attempt: Attempt, state: _State) -> Decision:
         what = "the result" if attempt.exception is None else type(attempt.exception).__name__
         explicit = attempt.asked or isinstance(attempt.exception, tenacity.TryAgain)
+        if not explicit and self.retry is tenacity.retry_never:
+            return self._no("the task asks for no retries (autoretry_for, retry_policy)")
         if not explicit and not (self.retry or _RETRY_ANY_EXCEPTION)(state):
             return self._no(f"retry not asked for {what}")
         # tenacity's order: the wait comes first, because stop_before_delay looks at it.

@@ -217,6 +217,7 @@ def loads_call(
 
 _MAX_TEXT = 65_536
 _MAX_CAUSES = 5
+_MAX_FAILURE = 2**20
 
 
 class Opaque(msgspec.Struct, frozen=True):
@@ -248,10 +249,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 def _text_of(render: Callable[[Any], str], value: object) -> str:
     try:
         text = render(value)
-    except Exception as error:  # noqa: BLE001 - a broken __str__ must not hide the failure itself
-        return (
-            f"<{type(value).__qualname__} whose {render.__name__}() raised {type(error).__name__}>"
-        )
+    except BaseException as error:  # noqa: BLE001 - a broken __str__ must not hide the failure itself
+        kind, said = type(value).__qualname__, type(error).__name__
+        return f"<{kind} whose {render.__name__}() raised {said}>"
     return _cut(text)
 
 
@@ -263,9 +263,14 @@ def _cut(text: str) -> str:
 def _encoded_arg(value: object) -> list[Any]:
     try:
         fits = len(dumps(value)) <= _MAX_TEXT
-    except Exception:  # noqa: BLE001 - a user's __json__ may raise anything; the repr remains
+    except BaseException:  # noqa: BLE001 - a user's __json__ may raise anything; the repr remains
         fits = False
     return [True, value] if fits else [False, _text_of(repr, value)]
+
+
+def _bare(exc: BaseException, traceback: str) -> dict[str, Any]:
+    kind, said = type(exc), {"message": _text_of(str, exc), "traceback": _cut(traceback)}
+    return {"type": kind.__qualname__, "module": kind.__module__, **said, "args": [], "cause": None}
 
 
 def _failure_fields(exc: BaseException, traceback: str, depth: int) -> dict[str, Any]:
@@ -274,18 +279,19 @@ def _failure_fields(exc: BaseException, traceback: str, depth: int) -> dict[str,
     args = reduced if isinstance(reduced, tuple) else exc.args
     cause = exc.__cause__
     return {
-        "type": type(exc).__qualname__,
-        "module": type(exc).__module__,
-        "message": _text_of(str, exc),
+        **_bare(exc, traceback),
         "args": [_encoded_arg(arg) for arg in args],
-        "traceback": _cut(traceback),
         "cause": _failure_fields(cause, "", depth - 1) if cause is not None and depth else None,
     }
 
 
 def encode_failure(exc: BaseException, traceback_text: str = "") -> bytes:
     """Encode an exception, with the traceback as the caller formatted it. Never refuses one."""
-    return dumps(_failure_fields(exc, traceback_text, _MAX_CAUSES))
+    try:
+        data = dumps(_failure_fields(exc, traceback_text, _MAX_CAUSES))
+        return data if len(data) <= _MAX_FAILURE else dumps(_bare(exc, traceback_text))
+    except BaseException:  # noqa: BLE001 - its own args, __reduce__ or __cause__ may raise anything
+        return dumps(_bare(exc, traceback_text))
 
 
 def decode_failure(data: bytes) -> Failure:

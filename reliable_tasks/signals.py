@@ -9,12 +9,12 @@ def tell_somebody(sender, task_id, exception, **_): ...
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from . import events
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ class Signal:
                 continue
             try:
                 answer = receiver(signal=self, sender=sender, **fields)
-            except Exception as error:
+            except events.outlived() as error:
                 # It is told of something that has happened: its trouble must not change that.
-                logging.getLogger(__name__).exception("a receiver of %s raised", self.name)
+                events.report(f"a receiver of {self.name} raised", error)
                 answer = error
             answers.append((receiver, answer))
         return answers

@@ -90,7 +90,8 @@ class InlineWorker:
         self._time = time
         self._after_body = after_body
         self._store = app.store
-        self._executor = Executor(app, "test@localhost", timer=time.monotonic)
+        outlived = (Exception, SystemExit, asyncio.CancelledError)  # see _attempt
+        self._executor = Executor(app, "test@localhost", timer=time.monotonic, outlived=outlived)
         self._consume(app.settings.task_default_queue)
         self.session = ids.new_id()
         self.ran: list[Ran] = []

@@ -4,15 +4,16 @@ An attempt has two ends. `begin` decodes the call, sets the request and runs wha
 body; the pool then runs the body, in whichever way it runs bodies; `returned` or `raised` decides
 what the attempt came to, running the hooks. Claims that are not to run (unknown task, doomed, no
 once-key yet) give their outcome at once.
+
+Each of the three gives an outcome whatever user code does meanwhile: a value's own methods, a retry
+policy or a hook may raise anything, exits included, and what comes of it is a failure in words.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from reliable_tasks import _state, events, outcome, signals
+from reliable_tasks import _state, outcome, signals
 from reliable_tasks.calls import once_lock
 from reliable_tasks.canvas import ReplaceMessage, arguments_of
 from reliable_tasks.canvas.replacing import extended
@@ -30,8 +31,17 @@ from reliable_tasks.message import decode_headers
 from reliable_tasks.request import Running, request_of_claim
 from reliable_tasks.serialization import decode_failure, dumps, encode_failure, loads_call
 
-from .attempt import Runner, Started, einfo_of, encode_detail, text_of, traceback_of
-from .retries import failed, retry_asked, retry_decided
+from .attempt import (
+    MAX_TEXT,
+    Runner,
+    Started,
+    einfo_of,
+    encode_detail,
+    shown,
+    text_of,
+)
+from .retries import asked_of_policy, checked, failed, retry_asked, retry_decided
+from .telling import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +65,7 @@ class Executor:
         hostname: the worker's name, for `self.request.hostname` and the log.
         soft_time_limit, time_limit: seconds, for tasks without limits of their own.
         timer: a monotonic clock in seconds.
+        outlived: what user code may raise without harm to others; anything else passes through.
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class Executor:
         soft_time_limit: float | None = None,
         time_limit: float | None = None,
         timer: Callable[[], float] = monotonic,
+        outlived: tuple[type[BaseException], ...] = (BaseException,),
     ) -> None:
         self._app = app
         self._settings = app.settings
@@ -73,20 +85,26 @@ class Executor:
         self._hostname = hostname
         self._limits = (soft_time_limit, time_limit)
         self._timer = timer
+        self._outlived = outlived
+        self._teller = Teller(hostname, outlived)
         self._runners: dict[str, Runner] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
     def begin(self, claim: Claim, port: Port) -> Started | outcome.Outcome:
         """Prepare an attempt; gives its outcome where the body is not to run."""
+        try:
+            return self._begin(claim, port)
+        except self._outlived as exc:
+            return self._failed_unrun(claim, exc)
+
+    def _begin(self, claim: Claim, port: Port) -> Started | outcome.Outcome:
         runner = self._runner(claim.task)
         if runner is None:
             return self._unknown(claim)
         headers = decode_headers(claim.headers)
-        try:
-            args, kwargs = self._arguments(claim, headers)
-        except Exception as exc:  # noqa: BLE001 - no attempt can decode these bytes: a dead letter
-            return self._failed_unrun(claim, exc)
+        # Where no attempt can decode these bytes, it is a dead letter.
+        args, kwargs = self._arguments(claim, headers)
         if claim.doom is not None or claim.delivery > claim.max_deliveries:
             return self._bury(claim, runner, headers, args, kwargs)
         if runner.task.once_options is not None and claim.once_key is None:
@@ -97,7 +115,7 @@ class Executor:
         if "before_start" in runner.hooks:
             try:
                 runner.task.before_start(claim.id, args, kwargs)
-            except BaseException as exc:  # noqa: BLE001 - it ends the attempt as a body would
+            except self._outlived as exc:  # it ends the attempt as a body would
                 return self.raised(started, exc, retriable=False)
         return started
 
@@ -156,12 +174,7 @@ class Executor:
 
         running = Running(runner.task, request, port, headers)
         tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(True))
-        if signals.task_prerun.has_listeners:
-            signals.task_prerun.send(
-                runner.task, task_id=claim.id, task=runner.task, args=args, kwargs=kwargs
-            )
-        if events.enabled("attempt.started"):
-            events.emit("attempt.started", **self._fields(claim))
+        self._teller.starts(claim, runner.task, args, kwargs)
         began = self._timer()
         return Started(
             claim, runner, headers, running, args, kwargs, began, soft, hard, keep, tokens
@@ -178,107 +191,93 @@ class Executor:
     def returned(self, started: Started, value: Any) -> outcome.Outcome:
         """The outcome of an attempt whose body returned `value`."""
         try:
-            asked = started.running.retry
-            if asked is not None:
-                return self._ended(started, retry_asked(started, asked, self._timer()), asked)
-            if started.runner.policy.watches_results:
-                decision = started.runner.policy.decide(
-                    started.for_policy(self._timer(), result=value)
+            done, exc = self._outcome_of_value(started, value)
+        except self._outlived as raised:
+            done, exc = failed(raised), raised
+        if exc is None:
+            return self._handed_over(started, done, value)
+        return self._ended(started, done, exc)
+
+    def _outcome_of_value(
+        self, started: Started, value: Any
+    ) -> tuple[outcome.Outcome, BaseException | None]:
+        """What a returned value comes to, and because of what if that is not a success."""
+        asked = started.running.retry
+        if asked is not None:
+            return retry_asked(started, asked, self._timer(), self._outlived)
+        if started.runner.policy.watches_results:
+            decision = asked_of_policy(started, self._timer(), self._outlived, result=value)
+            if decision.retry:
+                exc = Retry(f"the result {shown(value):.200} is retried")
+                return retry_decided(started, exc, decision, self._timer()), exc
+        if started.running.additions:
+            return checked(outcome.Replaced(messages=extended(started.running, value))), None
+        return outcome.Succeeded(result=self._encoded(started, value), keep=started.keep), None
+
+    def _encoded(self, started: Started, value: Any) -> bytes:
+        try:
+            result = dumps(value, started.runner.serializer)
+            limit = self._settings.max_result_bytes
+            if len(result) > limit:
+                raise MessageTooLarge(
+                    f"the result of {started.claim.task} has {len(result):,} bytes; the limit is "
+                    f"{limit:,} (setting max_result_bytes): store it elsewhere, return a reference"
                 )
-                if decision.retry:
-                    exc = Retry(f"the result {value!r:.200} is retried")
-                    return self._ended(
-                        started, retry_decided(started, exc, decision, self._timer()), exc
-                    )
-            if started.running.additions:
-                return outcome.Replaced(messages=extended(started.running, value))
-            return self._succeeded(started, value)
-        finally:
-            self._leave(started)
+        except self._outlived:
+            if started.keep:
+                raise
+            return b""  # nobody wants to have it
+        return result
 
     def raised(
         self, started: Started, exc: BaseException, *, retriable: bool = True
     ) -> outcome.Outcome:
         """The outcome of an attempt whose body raised `exc`."""
         try:
-            return self._ended(started, self._outcome_of(started, exc, retriable), exc)
-        finally:
-            self._leave(started)
+            done, cause = self._outcome_of(started, exc, retriable)
+        except self._outlived as raised:
+            done, cause = failed(raised), raised
+        return self._ended(started, done, cause)
 
-    def _outcome_of(self, started: Started, exc: BaseException, retriable: bool) -> outcome.Outcome:
+    def _outcome_of(
+        self, started: Started, exc: BaseException, retriable: bool
+    ) -> tuple[outcome.Outcome, BaseException]:
+        """What an exception comes to, and because of what."""
         if isinstance(exc, ReplaceMessage):
-            return outcome.Replaced(messages=exc.messages)
+            return checked(outcome.Replaced(messages=exc.messages)), exc
         if isinstance(exc, Ignore):
-            return self._ignored(started)
+            return self._ignored(started), exc
         if isinstance(exc, Reject):
-            detail = encode_detail({"reason": str(exc.reason), "requeue": exc.requeue})
-            return outcome.Rejected(requeue=exc.requeue, failure=encode_failure(exc), detail=detail)
+            return self._rejected(exc), exc
         if isinstance(exc, Retry):
-            return retry_asked(started, exc, self._timer())
+            return retry_asked(started, exc, self._timer(), self._outlived)
         decision = None
         if retriable:
-            decision = started.runner.policy.decide(
-                started.for_policy(self._timer(), exception=exc)
-            )
+            decision = asked_of_policy(started, self._timer(), self._outlived, exception=exc)
             if decision.retry:
-                return retry_decided(started, exc, decision, self._timer())
-        return failed(exc, decision)
+                return retry_decided(started, exc, decision, self._timer()), exc
+        return failed(exc, decision, started.running.exhausted), exc
 
-    def _succeeded(self, started: Started, value: Any) -> outcome.Outcome:
-        runner, keep = started.runner, started.keep
+    def _rejected(self, exc: Reject) -> outcome.Outcome:
+        reason, requeue = shown(exc.reason, str)[:MAX_TEXT], bool(exc.requeue)
+        detail = encode_detail({"reason": reason, "requeue": requeue})
+        return outcome.Rejected(requeue=requeue, failure=encode_failure(exc), detail=detail)
+
+    def _handed_over(self, started: Started, done: outcome.Outcome, value: Any) -> outcome.Outcome:
         try:
-            result = dumps(value, runner.serializer)
-            limit = self._settings.max_result_bytes
-            if len(result) > limit:
-                raise MessageTooLarge(  # noqa: TRY301 - it ends the attempt as a body would
-                    f"the result of {started.claim.task} has {len(result):,} bytes; the limit is "
-                    f"{limit:,} (setting max_result_bytes): store it elsewhere, return a reference"
-                )
-        except Exception as exc:  # noqa: BLE001 - a result that cannot be stored is a failure
-            if keep:
-                return self._ended(started, failed(exc), exc)
-            result = b""
-        task, claim = runner.task, started.claim
-        self._hook(started, "on_success", value, claim.id, started.args, started.kwargs)
-        self._after(started, "SUCCESS", value, None)
-        if signals.task_success.has_listeners:
-            signals.task_success.send(task, result=value)
-        self._postrun(started, value, "SUCCESS")
-        if events.enabled("attempt.succeeded"):
-            took = self._timer() - started.began
-            events.emit("attempt.succeeded", **self._fields(claim), runtime=round(took, 6))
-        return outcome.Succeeded(result=result, keep=keep)
+            if isinstance(done, outcome.Succeeded):
+                self._teller.succeeded(started, value, self._timer())
+        finally:
+            self._leave(started)
+        return done
 
     def _ended(
         self, started: Started, done: outcome.Outcome, exc: BaseException
     ) -> outcome.Outcome:
-        """Hooks, signals and the one line of an attempt that did not succeed."""
-        task, claim = started.runner.task, started.claim
-        call = (claim.id, started.args, started.kwargs)
-        if isinstance(done, outcome.Retry):
-            cause = exc.exc or exc if isinstance(exc, Retry) else exc
-            einfo = einfo_of(cause)
-            self._hook(started, "on_retry", cause, *call, einfo)
-            if signals.task_retry.has_listeners:
-                signals.task_retry.send(task, request=started.request, reason=cause, einfo=einfo)
-            self._postrun(started, cause, "RETRY")
-            self._tell("attempt.retried", claim, done.detail)
-        elif isinstance(done, outcome.Failed):
-            einfo = einfo_of(exc)
-            self._hook(started, "on_failure", exc, *call, einfo)
-            self._after(started, "FAILURE", exc, einfo)
-            if signals.task_failure.has_listeners:
-                signals.task_failure.send(
-                    task, task_id=claim.id, exception=exc, args=started.args, einfo=einfo
-                )
-            self._postrun(started, exc, "FAILURE")
-            expected = isinstance(exc, task.throws)
-            self._tell("attempt.failed", claim, done.detail, expected=expected, einfo=einfo)
-        elif isinstance(done, outcome.Rejected):
-            signals.task_rejected.send(task, request=started.request)
-            self._tell("attempt.rejected", claim, done.detail)
-        elif isinstance(done, outcome.Ignored):
-            self._tell("attempt.ignored", claim, b"")
+        try:
+            self._teller.ended(started, done, exc)
+        finally:
+            self._leave(started)
         return done
 
     def _ignored(self, started: Started) -> outcome.Outcome:
@@ -292,7 +291,8 @@ class Executor:
 
     def _unknown(self, claim: Claim) -> outcome.Outcome:
         """No task of this name here: another worker may know it (a rolling deploy)."""
-        signals.task_unknown.send(None, name=claim.task, id=claim.id)
+        about = {"name": claim.task, "id": claim.id}
+        self._teller.send(signals.task_unknown, claim, None, **about)
         limit = self._settings.unknown_task_limit
         if claim.bounces >= limit:
             exc = NotRegistered(
@@ -301,13 +301,14 @@ class Executor:
             return self._failed_unrun(claim, exc)
         delay_ms = round(self._settings.unknown_task_delay * 1000)
         detail = encode_detail({"reason": f"no task {claim.task!r} here", "delay": delay_ms / 1000})
-        self._tell("attempt.released", claim, detail)
+        self._teller.tell("attempt.released", claim, detail)
         return outcome.Released(delay_ms=delay_ms, bounce=True, detail=detail)
 
     def _failed_unrun(self, claim: Claim, exc: BaseException) -> outcome.Failed:
         detail = encode_detail({"exception": type(exc).__name__, "message": text_of(exc)})
-        self._tell("attempt.failed", claim, detail, expected=False, einfo=einfo_of(exc))
-        return outcome.Failed(failure=encode_failure(exc, traceback_of(exc)), detail=detail)
+        einfo = einfo_of(exc)
+        self._teller.tell("attempt.failed", claim, detail, expected=False, einfo=einfo)
+        return outcome.Failed(failure=encode_failure(exc, einfo.traceback), detail=detail)
 
     def _bury(
         self,
@@ -320,7 +321,7 @@ class Executor:
         """Its process was killed at a limit, or too many processes died of it: run the hooks."""
         if claim.doom is not None:
             failure = claim.doom
-            exc = self._app.exceptions.rebuild(decode_failure(failure))
+            exc = self._rebuilt(failure)
             reason = "time limit" if isinstance(exc, TimeLimitExceeded) else "killed"
         else:
             exc = WorkerLostError(
@@ -329,60 +330,16 @@ class Executor:
             )
             failure, reason = encode_failure(exc), "delivery limit"
         started = self._start(claim, runner, headers, args, kwargs, None)
+        detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
+        done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))
+        return self._ended(started, done, exc)
+
+    def _rebuilt(self, failure: bytes) -> BaseException:
         try:
-            detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
-            done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))
-            return self._ended(started, done, exc)
-        finally:
-            self._leave(started)
-
-    # Hooks and telling ---------------------------------------------------------------------------
-
-    def _hook(self, started: Started, name: str, *args: Any) -> None:
-        if name not in started.runner.hooks:
-            return
-        try:
-            getattr(started.runner.task, name)(*args)
-        except Exception as exc:  # noqa: BLE001 - the body's outcome stands whatever a hook does
-            events.emit(
-                "hook.failed", **self._fields(started.claim), hook=name, einfo=einfo_of(exc)
-            )
-
-    def _after(self, started: Started, status: str, value: Any, einfo: Any) -> None:
-        call = (started.claim.id, started.args, started.kwargs)
-        self._hook(started, "after_return", status, value, *call, einfo)
-
-    def _postrun(self, started: Started, value: Any, state: str) -> None:
-        if signals.task_postrun.has_listeners:
-            task = started.runner.task
-            signals.task_postrun.send(
-                task,
-                task_id=started.claim.id,
-                task=task,
-                args=started.args,
-                kwargs=started.kwargs,
-                retval=value,
-                state=state,
-            )
+            return self._app.exceptions.rebuild(decode_failure(failure))
+        except self._outlived as exc:  # of the exception's own constructor; its hooks run still
+            return exc
 
     def _leave(self, started: Started) -> None:
         _state.current_attempt.reset(started.tokens[0])
         _state.forbid_waiting.reset(started.tokens[1])
-
-    def _fields(self, claim: Claim) -> dict[str, Any]:
-        return {
-            "id": claim.id,
-            "root_id": claim.root_id or claim.id,
-            "task": claim.task,
-            "attempt": claim.attempt,
-            "delivery": claim.delivery,
-            "fence": claim.fence,
-            "queue": claim.queue,
-            "once_key": claim.once_key,
-            "worker": self._hostname,
-        }
-
-    def _tell(self, event: str, claim: Claim, detail: bytes, **more: Any) -> None:
-        if events.enabled(event):
-            said = msgspec.json.decode(detail) if detail else {}
-            events.emit(event, **{**said, **self._fields(claim), **more})

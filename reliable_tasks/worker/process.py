@@ -230,6 +230,7 @@ def _run(app: App, options: WorkerOptions, noticed: _Signals) -> int:
     with contextlib.suppress(StoreUnavailable, StoreFull):
         app.store.sessions()
     signals.worker_init.send(app)
+    events.outlive_exits()
     pid = os.getpid()
     processes = _Processes(app, options)
     errands = InAThread(app.store, noticed.ring)

@@ -6,57 +6,98 @@ import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from reliable_tasks import _checks as checks
 from reliable_tasks import outcome
 from reliable_tasks._asking import limit_of
-from reliable_tasks.errors import MaxRetriesExceededError
-from reliable_tasks.retry import Decision
+from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
+from reliable_tasks.retry import Decision, RetryPolicy
 from reliable_tasks.serialization import encode_failure
 
-from .attempt import encode_detail, text_of, traceback_of
+from .attempt import MAX_TEXT, encode_detail, text_of, traceback_of
 
 if TYPE_CHECKING:
     from reliable_tasks.errors import Retry
 
     from .attempt import Started
 
-__all__ = ["failed", "retry_asked", "retry_decided"]
+__all__ = ["asked_of_policy", "checked", "failed", "retry_asked", "retry_decided"]
 
 
-def failed(exc: BaseException, decision: Decision | None = None) -> outcome.Failed:
-    """The end of a message whose attempt raised and is not followed by another."""
-    detail = {
-        "exception": type(exc).__name__,
-        "message": text_of(exc),
-        "reason": decision.reason if decision else "not retried",
-    }
+def failed(
+    exc: BaseException,
+    decision: Decision | None = None,
+    exhausted: tuple[BaseException, int] | None = None,
+) -> outcome.Failed:
+    """The end of a message whose attempt raised and is not followed by another.
+
+    Args:
+        exc: what it raised.
+        decision: of the policy, where it was asked.
+        exhausted: what `self.retry()` raised when no retry was left, and of how many.
+    """
+    reason = decision.reason if decision else "not retried"
+    if exhausted is not None and exhausted[0] is exc:
+        reason = _none_left(exhausted[1])
+    detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
     failure = encode_failure(exc, traceback_of(exc))
     return outcome.Failed(failure=failure, detail=encode_detail(detail))
 
 
-def retry_asked(started: Started, asked: Retry, now: float) -> outcome.Retry | outcome.Failed:
-    """`self.retry()`: after its own delay, or as the policy says where it gave none."""
-    cause = asked.exc or asked
+def _none_left(limit: int) -> str:
+    return f"the body asked for a retry: none is left, max_retries={limit}"
+
+
+def asked_of_policy(
+    started: Started,
+    now: float,
+    outlived: tuple[type[BaseException], ...],
+    policy: RetryPolicy | None = None,
+    **ended: Any,
+) -> Decision:
+    """What the task's policy says of an attempt that has `ended` in an exception or a result."""
+    policy = policy or started.runner.policy
+    try:
+        return policy.decide(started.for_policy(now, **ended))
+    except outlived as exc:
+        # The policy's own functions are the user's: one that exits gives no retry, and no more.
+        reason = f"the policy itself raised {type(exc).__name__}: {text_of(exc)}"
+        return Decision(False, 0.0, reason, policy.description)
+
+
+def retry_asked(
+    started: Started, asked: Retry, now: float, outlived: tuple[type[BaseException], ...]
+) -> tuple[outcome.Outcome, BaseException]:
+    """`self.retry()`: after its own delay, or as the policy says where it gave none.
+
+    Returns:
+        What the attempt comes to, and because of what.
+    """
+    cause = asked if asked.exc is None else asked.exc
     limit = asked.max_retries
     if limit is None:  # a `Retry` that the body has made itself does not say
         limit = limit_of(started.runner.task)
     if limit is not None and started.claim.attempt > limit:
-        decision = Decision(False, 0.0, f"stopped: max_retries={limit}", "self.retry()")
-        return failed(asked.exc or MaxRetriesExceededError(decision.reason), decision)
+        return _gave_up(asked, Decision(False, 0.0, _none_left(limit), "self.retry()"))
     if asked.when is None and asked.eta is None:
-        about = started.for_policy(now, exception=cause, asked=True)
         policy = started.runner.policy
         if limit != policy.max_retries and started.runner.task.retry_policy is not None:
             policy = replace(policy, max_retries=limit)  # the body's own word for this message
-        decision = policy.decide(about)
+        ended = {"exception": cause, "asked": True}
+        decision = asked_of_policy(started, now, outlived, policy, **ended)
         if not decision.retry:
-            gave_up = asked.exc or MaxRetriesExceededError(decision.reason)
-            return failed(gave_up, decision)
-        return retry_decided(started, cause, decision, now, asked)
+            return _gave_up(asked, decision)
+        return retry_decided(started, cause, decision, now, asked), asked
     of_limit = "" if limit is None else f" of {limit}"
     reason = f"the body asked for it: retry {started.claim.attempt}{of_limit}"
     said = {"policy": "self.retry()", "reason": reason, "max_retries": limit}
-    return _record(started, cause, asked, asked.when or 0.0, said, now)
+    return _record(started, cause, asked, asked.when or 0.0, said, now), asked
+
+
+def _gave_up(asked: Retry, decision: Decision) -> tuple[outcome.Outcome, BaseException]:
+    exc = MaxRetriesExceededError(decision.reason) if asked.exc is None else asked.exc
+    return failed(exc, decision), exc
 
 
 def retry_decided(
@@ -65,14 +106,14 @@ def retry_decided(
     decision: Decision,
     now: float,
     asked: Retry | None = None,
-) -> outcome.Retry:
+) -> outcome.Outcome:
     """A retry that the task's policy has decided on."""
     limit = started.runner.policy.max_retries
     if asked is not None and asked.max_retries is not None:
         limit = asked.max_retries
     said = {
         "policy": decision.policy,
-        "reason": decision.reason,
+        "reason": decision.reason[:MAX_TEXT],
         "max_retries": limit if isinstance(limit, int) else None,
     }
     return _record(started, exc, asked, decision.delay_s, said, now)
@@ -85,9 +126,10 @@ def _record(
     delay_s: float,
     said: dict[str, str | int | None],
     now: float,
-) -> outcome.Retry:
+) -> outcome.Outcome:
     now_ms = started.now_ms(now)
     at_ms = None
+    delay_s = max(0.0, checks.span("the delay of a retry", delay_s))
     if asked is not None and asked.eta is not None:
         at_ms = checks.instant_ms("eta", asked.eta, started.runner.task.app.timezone)
         delay_s = max(0.0, (at_ms - now_ms) / 1000)
@@ -101,13 +143,31 @@ def _record(
         "once_key": started.claim.once_key,
         "queue": started.claim.queue,
     }
-    return outcome.Retry(
-        delay_ms=max(0, round(delay_s * 1000)),
+    retry = outcome.Retry(
+        delay_ms=round(delay_s * 1000),
         at_ms=at_ms,
         failure=encode_failure(exc, traceback_of(exc)),
         detail=encode_detail(detail),
         **({} if asked is None else _changes(started, asked, now_ms)),
     )
+    return checked(retry)
+
+
+def checked(done: outcome.Outcome) -> outcome.Outcome:
+    """An outcome made of what the body said, once it is sure that a store can take it.
+
+    It travels with the outcomes of others: none of them may keep the rest from being told.
+
+    Raises:
+        ConfigError: it cannot be packed; the attempt has failed then.
+    """
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(done), type=type(done))
+    except Exception as exc:
+        raise ConfigError(
+            f"the attempt asked for a {type(done).__name__} that cannot be stored: {exc}"
+        ) from exc
+    return done
 
 
 def _changes(started: Started, asked: Retry, now_ms: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,22 +16,15 @@ from reliable_tasks import App, Task, events
 from reliable_tasks.errors import SoftTimeLimitExceeded, StaleClaim
 from reliable_tasks.message import State
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.board import Board
-from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.executor import Executor
-from reliable_tasks.worker.feed import Feed
-from reliable_tasks.worker.pools import pool_class
 from reliable_tasks.worker.pools.base import StorePort
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
+from tests.worker.pooled import POOLS, SLOTS, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reliable_tasks.worker.pools.base import Pool
-
-SLOTS = 4
-POOLS = ["prefork", "threads", "asyncio"]
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="untouched")
 
 
@@ -40,32 +33,6 @@ def app() -> Iterator[App]:
     with App("pooling", broker="sqlite://", set_as_current=False) as made:
         made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 600_000)
         yield made
-
-
-class Running:
-    """A pool that runs; its own thread stands for the child's main thread."""
-
-    def __init__(self, app: App, name: str, executor: Executor | None = None) -> None:
-        self.board = Board(SLOTS)
-        chosen = pool_class(name)
-        slots = 1 if chosen.many_processes else SLOTS
-        self.pool: Pool = chosen(executor or Executor(app, "w@h"), app.store, self.board, slots)
-        queues = ("celery",)
-        consumer = Consumer(queues, slots)
-        self.pool.feed = Feed(consumer, app.store, "s", self.pool.claims_came)
-        self.pool.feed.start()
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self.pool.run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.feed.drain()
-        self._thread.join(PATIENCE_S)
-        assert not self._thread.is_alive()
-        self.pool.feed.join()
-        assert self.board.running() == ()
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -109,8 +76,10 @@ def test_no_more_bodies_run_than_slots_and_the_board_shows_them(app: App, name: 
 @pytest.mark.parametrize("name", POOLS)
 def test_each_body_sees_its_own_request_and_leaves_no_context_behind(app: App, name: str) -> None:
     @app.task(name="who", bind=True)
-    def who(self: Task[Any, Any]) -> str | None:
-        return self.request.id
+    def who(self: Task[Any, Any]) -> tuple[str | None, str]:
+        before = variable.get()
+        variable.set("touched")
+        return self.request.id, before
 
     @app.task(name="async_who", bind=True)
     async def async_who(self: Task[Any, Any]) -> tuple[str | None, str]:
@@ -120,11 +89,43 @@ def test_each_body_sees_its_own_request_and_leaves_no_context_behind(app: App, n
         return self.request.id, before
 
     with Running(app, name):
-        plain = [who.delay() for _ in range(20)]
-        coroutines = [app.tasks["async_who"].delay() for _ in range(20)]
-        assert [r.get(timeout=PATIENCE_S) for r in plain] == [r.id for r in plain]
-        seen = [tuple(r.get(timeout=PATIENCE_S)) for r in coroutines]
-        assert seen == [(r.id, "untouched") for r in coroutines]
+        for task in (who, app.tasks["async_who"]):
+            results = [task.delay() for _ in range(20)]
+            seen = [tuple(r.get(timeout=PATIENCE_S)) for r in results]
+            assert seen == [(r.id, "untouched") for r in results]
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_hooks_receivers_and_the_body_share_one_context(app: App, name: str) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Sees(Task[Any, Any]):
+        def before_start(self, *_: Any) -> None:
+            seen.append(("before_start", variable.get()))
+            variable.set("by before_start")
+
+        def on_success(self, *_: Any) -> None:
+            seen.append(("on_success", variable.get()))
+
+    def body() -> None:
+        seen.append(("body", variable.get()))
+        variable.set("by the body")
+
+    async def coroutine() -> None:
+        body()
+
+    expected = [
+        ("before_start", "untouched"),
+        ("body", "by before_start"),
+        ("on_success", "by the body"),
+    ]
+    app.task(name="plain", base=Sees)(body)
+    app.task(name="coroutine", base=Sees)(coroutine)
+    with Running(app, name):
+        for task in ("plain", "coroutine"):
+            app.tasks[task].delay().get(timeout=PATIENCE_S)
+            assert seen == expected
+            seen.clear()
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -146,6 +147,34 @@ def test_a_fault_of_the_workers_own_fails_the_message_instead_of_losing_it(
     finally:
         end()
     assert told == [result.id]
+
+
+@pytest.mark.parametrize("name", ["threads", "asyncio"])
+def test_a_thread_of_ours_that_fails_ends_the_process_and_not_just_itself(
+    app: App, name: str
+) -> None:
+    running = Running(app, name)
+
+    def broken(*_: Any) -> Any:
+        raise SystemError("a bug of ours")
+
+    feed: Any = running.pool.feed
+    feed.done_then_take = feed.done = broken
+    app.task(name="add")(lambda: 1)
+    app.tasks["add"].delay()
+    with pytest.raises(SystemError, match="a bug of ours"):
+        running.pool.run()
+    feed.drain()
+
+
+def test_all_slots_of_the_loops_pool_run_plain_bodies_at_once(app: App) -> None:
+    slots = 2 * (os.cpu_count() or 1) + 12  # more than the loop's own executor would have
+    barrier = threading.Barrier(slots)
+    app.task(name="meet")(lambda: barrier.wait(PATIENCE_S) >= 0)
+    with Running(app, "asyncio", slots=slots):
+        assert all(
+            r.get(timeout=PATIENCE_S) for r in [app.tasks["meet"].delay() for _ in range(slots)]
+        )
 
 
 def test_a_soft_limit_meant_for_a_body_that_has_ended_hits_no_other(app: App) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import tenacity
 
 from reliable_tasks import App, RetryPolicy, Task, events
 from reliable_tasks import outcome as oc
-from reliable_tasks.errors import MaxRetriesExceededError
-from reliable_tasks.serialization import loads_call
+from reliable_tasks.canvas import ReplaceMessage
+from reliable_tasks.errors import MaxRetriesExceededError, Retry
+from reliable_tasks.message import Message
+from reliable_tasks.serialization import decode_failure, loads_call
 from tests.worker.fakes import claim_of
 from tests.worker.running import attempt, detail_of, failing, raised_by
 
@@ -73,6 +76,116 @@ def test_past_the_last_retry_the_message_fails_with_its_cause(app: App) -> None:
     without = raised_by(attempt(app, claim_of("a", "asks", False, attempt=3)))
     assert isinstance(without, MaxRetriesExceededError)
     assert "Can't retry asks[a]" in str(without)
+
+
+NO_RETRIES = "the task asks for no retries (autoretry_for, retry_policy)"
+
+
+def test_the_last_failure_says_why_there_is_no_retry(app: App) -> None:
+    @app.task(name="asks", bind=True, max_retries=2)
+    def asks(self: Task[Any, Any], cause: bool) -> None:
+        raise self.retry(exc=ValueError("cause") if cause else None, countdown=1)
+
+    for cause in (True, False):
+        last = attempt(app, claim_of("a", "asks", cause, attempt=3))
+        reason = detail_of(last)["reason"]
+        assert reason == "the body asked for a retry: none is left, max_retries=2"
+    failing(app, KeyError("k"))
+    assert detail_of(attempt(app, claim_of("a", "fails")))["reason"] == NO_RETRIES
+    other = App("other", broker="sqlite://", set_as_current=False)
+    failing(other, KeyError("k"), autoretry_for=(OSError,))
+    reason = detail_of(attempt(other, claim_of("a", "fails")))["reason"]
+    assert reason == "retry not asked for KeyError"
+
+
+def test_another_failure_after_the_last_retry_says_nothing_of_retries_left(app: App) -> None:
+    @app.task(name="asks", bind=True, max_retries=0)
+    def asks(self: Task[Any, Any]) -> None:
+        try:
+            self.retry(countdown=1)
+        except MaxRetriesExceededError:
+            raise KeyError("k") from None
+
+    assert detail_of(attempt(app, claim_of("a", "asks")))["reason"] == NO_RETRIES
+
+
+def test_hooks_hear_of_the_cause_when_a_policy_refuses_the_retry_that_was_asked_for(
+    app: App,
+) -> None:
+    heard: list[BaseException] = []
+
+    class Hears(Task[Any, Any]):
+        def on_failure(self, exc: BaseException, *_: Any) -> None:
+            heard.append(exc)
+
+    policy = RetryPolicy(stop=tenacity.stop_after_attempt(1))
+
+    @app.task(name="asks", bind=True, base=Hears, retry_policy=policy)
+    def asks(self: Task[Any, Any], cause: bool) -> None:
+        raise self.retry(exc=KeyError("k") if cause else None)
+
+    assert isinstance(raised_by(attempt(app, claim_of("a", "asks", True))), KeyError)
+    attempt(app, claim_of("a", "asks", False))
+    assert [type(exc) for exc in heard] == [KeyError, MaxRetriesExceededError]
+
+
+def retry_with(**values: Any) -> Retry:
+    """A retry that has gone past every check of the calls that make one."""
+    asked = Retry(when=1)
+    vars(asked).update(values)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (retry_with(when=1e17), "delay of a retry=1e[+]17 .*a hundred years"),
+        (retry_with(when=float("inf")), "delay of a retry=inf"),
+        (retry_with(when=float("nan")), "delay of a retry=nan"),
+        (retry_with(when="soon"), "delay of a retry"),
+        (retry_with(eta="soon"), "eta='soon'"),
+        (retry_with(queue=5), "a Retry that cannot be stored: Expected `str"),
+        (retry_with(queue="\ud800"), "a Retry that cannot be stored: .*surrogates"),
+        (retry_with(payload="text"), "a Retry that cannot be stored"),
+        (ReplaceMessage((Message(id="a", task="t", priority=2**70),)), "cannot be stored"),
+        (ReplaceMessage(("a",)), "cannot be stored"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_no_store_could_take_fails_its_own_attempt_in_words(
+    app: App, asked: BaseException, words: str
+) -> None:
+    heard: list[BaseException] = []
+
+    class Hears(Task[Any, Any]):
+        def on_failure(self, exc: BaseException, *_: Any) -> None:
+            heard.append(exc)
+
+    failing(app, asked, base=Hears)
+    outcome = attempt(app, claim_of("a", "fails"))
+    assert isinstance(outcome, oc.Failed)
+    assert re.search(words, str(raised_by(outcome)))
+    assert len(heard) == 1
+
+
+def test_a_negative_delay_is_none(app: App) -> None:
+    failing(app, retry_with(when=-5))
+    outcome = attempt(app, claim_of("a", "fails"))
+    assert isinstance(outcome, oc.Retry)
+    assert outcome.delay_ms == 0
+
+
+def test_a_failure_is_told_whatever_its_exception_is_made_of(app: App) -> None:
+    class HugeError(Exception):
+        pass
+
+    failing(app, HugeError(*["x" * 60_000] * 40, "\ud800"))
+    outcome = attempt(app, claim_of("a", "fails"))
+    assert isinstance(outcome, oc.Failed)
+    assert len(outcome.failure) < 2**20
+    assert decode_failure(outcome.failure).type.endswith("HugeError")
+    other = App("other", broker="sqlite://", set_as_current=False)
+    failing(other, KeyError("\ud800"))
+    assert detail_of(attempt(other, claim_of("a", "fails")))["exception"] == "KeyError"
 
 
 def test_autoretry_retries_what_it_names_and_nothing_else(app: App) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import clock, events, outcome, signals
@@ -9,15 +10,20 @@ from reliable_tasks.errors import StaleClaim
 from reliable_tasks.request import Port
 from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Verdict
+from reliable_tasks.worker.attempt import shown, traceback_of
 from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.executor import Started
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reliable_tasks.store.base import Store
     from reliable_tasks.store.values import Claim, StepReply
     from reliable_tasks.worker.board import Board
     from reliable_tasks.worker.executor import Executor
     from reliable_tasks.worker.feed import Feed
+
+    Call = Callable[[Started, contextvars.Context], Any]
 
 __all__ = ["Pool", "StorePort"]
 
@@ -90,7 +96,29 @@ class Pool:
     def soft_limit(self) -> None:
         """The supervisor says that a soft limit has passed; called in the main thread."""
 
-    # The two ends of an attempt ------------------------------------------------------------------
+    # An attempt ----------------------------------------------------------------------------------
+
+    def _attempt(self, slot: int, claim: Claim, call: Call) -> outcome.Outcome:
+        """From a claim to its outcome, whatever user code does meanwhile.
+
+        What a body, its hooks and its receivers set in their context is seen by each other and by
+        nobody else. The board has the claim until the outcome is in hand: nothing passes in between
+        that would let a death look innocent.
+        """
+        context = contextvars.copy_context()
+        started = context.run(self._begin, slot, claim)
+        done: outcome.Outcome
+        if isinstance(started, Started):
+            try:
+                value = call(started, context)
+            except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+                done = context.run(self._raised, started, exc)
+            else:
+                done = context.run(self._returned, started, value)
+        else:
+            done = started
+        self._board.clear(slot)
+        return done
 
     def _begin(self, slot: int, claim: Claim) -> Started | outcome.Outcome:
         now = clock.monotonic()
@@ -100,7 +128,7 @@ class Pool:
         self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, at))
         try:
             started = self._executor.begin(claim, StorePort(self._store, claim))
-        except Exception as exc:  # noqa: BLE001 - see _internal_error
+        except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(claim, exc)
         if isinstance(started, Started) and (started.soft_limit_s or started.hard_limit_s):
             soft = now + started.soft_limit_s if started.soft_limit_s else 0.0
@@ -111,17 +139,21 @@ class Pool:
     def _returned(self, started: Started, value: Any) -> outcome.Outcome:
         try:
             return self._executor.returned(started, value)
-        except Exception as exc:  # noqa: BLE001 - see _internal_error
+        except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, exc)
 
     def _raised(self, started: Started, exc: BaseException) -> outcome.Outcome:
         try:
             return self._executor.raised(started, exc)
-        except Exception as error:  # noqa: BLE001 - see _internal_error
+        except BaseException as error:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, error)
 
-    def _internal_error(self, claim: Claim, exc: Exception) -> outcome.Failed:
+    def _internal_error(self, claim: Claim, exc: BaseException) -> outcome.Failed:
         """A fault of the worker's own ends the attempt as a failure: no message may be stuck."""
-        events.emit("worker.internal_error", id=claim.id, task=claim.task, error=repr(exc))
-        signals.task_internal_error.send(None, task_id=claim.id, exception=exc)
-        return outcome.Failed(failure=encode_failure(exc), reason="internal error")
+        failure = encode_failure(exc, traceback_of(exc))
+        try:
+            events.emit("worker.internal_error", id=claim.id, task=claim.task, error=shown(exc))
+            signals.task_internal_error.send(None, task_id=claim.id, exception=exc)
+        except BaseException as error:  # noqa: BLE001 - the one who is told is user code as well
+            events.report("whoever hears of internal errors raised", error)
+        return outcome.Failed(failure=failure, reason="internal error")

@@ -6,10 +6,13 @@ A hard limit would have to kill the process and with it the neighbours, so time 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reliable_tasks import events
 from reliable_tasks.worker.executor import Started
 
 from .base import Pool
@@ -17,6 +20,8 @@ from .base import Pool
 if TYPE_CHECKING:
     from reliable_tasks import outcome
     from reliable_tasks.store.values import Claim
+
+    _Ended = tuple[Any, BaseException | None]
 
 __all__ = ["POOL", "LoopPool"]
 
@@ -28,55 +33,111 @@ class LoopPool(Pool):
     many_processes: ClassVar[bool] = False
 
     _loop: asyncio.AbstractEventLoop | None = None
+    _broken: BaseException | None = None  # an error of ours that ends the process
 
     def run(self) -> None:
         """Run bodies until the feed is over."""
-        asyncio.run(self._main())
+        # As many threads as slots: what is claimed runs. They are made when they are needed.
+        self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="body")
+        runner = asyncio.Runner()
+        loop = runner.get_loop()
+        main = loop.create_task(self._main())
+        while not main.done():
+            try:
+                loop.run_until_complete(main)
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as exc:
+                if main.done() or loop.is_closed() or self._broken is not None:
+                    raise
+                # A task that a body has made exits, or a body stops the loop: others run on it.
+                events.report("what a body left on the loop has stopped it; it goes on", exc)
+        # Not where this has raised: closing cancels what runs, which would pass for an outcome.
+        runner.close()
+        self._threads.shutdown(wait=False)
 
     async def _main(self) -> None:
         self._came = asyncio.Event()
         self._loop = asyncio.get_running_loop()  # from here on `claims_came` wakes it
+        self._bodies: set[asyncio.Task[_Ended]] = set()  # the loop itself would let them go
         free = list(range(self._slots))
-        running: set[asyncio.Task[None]] = set()
-        while not self.feed.over or running:
+        while not self.feed.over or len(free) < self._slots:
             self._came.clear()
             while free and (claim := self.feed.try_take()) is not None:
-                slot = free.pop()
-                context = contextvars.copy_context()
-                task = self._loop.create_task(self._attempt(slot, claim), context=context)
-                running.add(task)
-                task.add_done_callback(running.discard)
-                task.add_done_callback(partial(self._freed, free, slot))
-            await self._came.wait()
-
-    def _freed(self, free: list[int], slot: int, _: object) -> None:
-        free.append(slot)
-        self._came.set()
+                self._start(free, claim)
+            with contextlib.suppress(asyncio.CancelledError):  # of a body that cancels all tasks
+                await self._came.wait()
+            if self._broken is not None:
+                raise self._broken
 
     def claims_came(self) -> None:
         """Wake the loop; called in the consumer's thread."""
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is None:
+            return
+        try:
             self._loop.call_soon_threadsafe(self._came.set)
+        except RuntimeError:
+            return  # it is closed: nobody waits any more, and the consumer has outcomes to commit
 
-    async def _attempt(self, slot: int, claim: Claim) -> None:
-        started = self._begin(slot, claim)
-        done: outcome.Outcome
+    # `_attempt` in two halves: bodies are many, and none has a thread to wait in.
+
+    def _start(self, free: list[int], claim: Claim) -> None:
+        slot, context = free.pop(), contextvars.copy_context()
+        started = context.run(self._begin, slot, claim)
+        finish = partial(self._finish, free, slot, claim)
         if not isinstance(started, Started):
-            done = started
+            finish(started)
+        elif started.is_async:
+            task = asyncio.create_task(_ended_of_coroutine(started), context=context)
+            self._bodies.add(task)
+            task.add_done_callback(self._bodies.discard)
+            task.add_done_callback(lambda task: finish(self._outcome(started, context, task)))
         else:
-            try:
-                value = await self._call(started)
-            except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
-                done = self._raised(started, exc)
-            else:
-                done = self._returned(started, value)
-        self._board.clear(slot)
-        self.feed.done(claim, done)
+            loop = asyncio.get_running_loop()
+            body = self._threads.submit(context.run, _ended, started)
+            body.add_done_callback(
+                lambda body: loop.call_soon_threadsafe(
+                    lambda: finish(self._outcome(started, context, body))
+                )
+            )
 
-    async def _call(self, started: Started) -> Any:
-        if started.is_async:
-            return await started.run(*started.args, **started.kwargs)
-        return await asyncio.to_thread(started.run, *started.args, **started.kwargs)
+    def _outcome(
+        self,
+        started: Started,
+        context: contextvars.Context,
+        body: asyncio.Task[_Ended] | Future[_Ended],
+    ) -> outcome.Outcome:
+        try:
+            value, error = body.result()
+        except BaseException as exc:  # noqa: BLE001 - cancelled before it had begun
+            value, error = None, exc
+        if error is None:
+            return context.run(self._returned, started, value)
+        return context.run(self._raised, started, error)
+
+    def _finish(self, free: list[int], slot: int, claim: Claim, done: outcome.Outcome) -> None:
+        try:
+            self._board.clear(slot)
+            self.feed.done(claim, done)
+        except BaseException as exc:  # noqa: BLE001 - `run` raises it: the slot is lost otherwise
+            self._broken = exc
+        free.append(slot)
+        self._came.set()
+
+
+# How a body ended, as a value: a future takes no StopIteration, and lets exits pass to the loop.
+
+
+async def _ended_of_coroutine(started: Started) -> _Ended:
+    try:
+        return await started.run(*started.args, **started.kwargs), None
+    except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+        return None, exc
+
+
+def _ended(started: Started) -> _Ended:
+    try:
+        return started.run(*started.args, **started.kwargs), None
+    except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+        return None, exc
 
 
 POOL = LoopPool

@@ -7,19 +7,19 @@ that is kept for the life of the child.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import resource
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import clock
 from reliable_tasks.errors import SoftTimeLimitExceeded
-from reliable_tasks.worker.executor import Started
 
 from .base import Pool
+from .coroutines import Coroutines
 
 if TYPE_CHECKING:
-    from reliable_tasks import outcome
-    from reliable_tasks.store.values import Claim
+    import contextvars
+
+    from reliable_tasks.worker.executor import Started
 
 __all__ = ["POOL", "PreforkPool"]
 
@@ -41,45 +41,30 @@ class PreforkPool(Pool):
 
     leads: ClassVar[bool] = True
 
-    _runner: asyncio.Runner | None = None
+    _coroutines: Coroutines
     _soft_at = 0.0  # when the soft limit of the body that runs right now passes; 0.0 for none
 
     def run(self) -> None:
         """Run bodies until the feed is over."""
+        self._coroutines = Coroutines()
         claim = self.feed.take()
         while claim is not None:
-            done = self._attempt(claim)
+            done = self._attempt(0, claim, self._call)
             if self._max_memory_kib is not None:
                 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 if used > self._max_memory_kib:
                     self.feed.drain()
             claim = self.feed.done_then_take(claim, done)
-        if self._runner is not None:
-            self._runner.close()
+        self._coroutines.close()
 
-    def _attempt(self, claim: Claim) -> outcome.Outcome:
-        started = self._begin(0, claim)
-        try:
-            if not isinstance(started, Started):
-                return started
-            try:
-                value = self._call(started)
-            except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
-                return self._raised(started, exc)
-            return self._returned(started, value)
-        finally:
-            self._board.clear(0)
-
-    def _call(self, started: Started) -> Any:
+    def _call(self, started: Started, context: contextvars.Context) -> Any:
         if started.is_async:
-            if self._runner is None:
-                self._runner = asyncio.Runner()
-            return self._runner.run(limited(started), context=contextvars.copy_context())
+            return self._coroutines.run(limited(started), context)
         if not started.soft_limit_s:
-            return started.run(*started.args, **started.kwargs)
+            return context.run(started.run, *started.args, **started.kwargs)
         self._soft_at = clock.monotonic() + started.soft_limit_s
         try:
-            return started.run(*started.args, **started.kwargs)
+            return context.run(started.run, *started.args, **started.kwargs)
         finally:
             self._soft_at = 0.0
 

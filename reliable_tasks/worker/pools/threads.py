@@ -5,18 +5,18 @@ A thread cannot be stopped from outside, so time limits are refused.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
+import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reliable_tasks.worker.executor import Started
-
 from .base import Pool
+from .coroutines import Coroutines
 
 if TYPE_CHECKING:
-    from reliable_tasks import outcome
-    from reliable_tasks.store.values import Claim
+    import contextvars
+
+    from reliable_tasks.worker.executor import Started
 
 __all__ = ["POOL", "ThreadsPool"]
 
@@ -28,41 +28,39 @@ class ThreadsPool(Pool):
     many_processes: ClassVar[bool] = False
 
     def run(self) -> None:
-        """Run bodies until the feed is over."""
-        threads = [
-            threading.Thread(target=self._work, args=(slot,), name=f"body-{slot}")
-            for slot in range(self._slots)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        """Run bodies until the feed is over.
 
-    def _work(self, slot: int) -> None:
-        runner = asyncio.Runner()
-        claim = self.feed.take()
-        while claim is not None:
-            claim = self.feed.done_then_take(claim, self._attempt(slot, claim, runner))
-        runner.close()
+        Raises:
+            BaseException: a thread ended by an error of ours; the process is to end with it.
+        """
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        for slot in range(self._slots):
+            # A daemon, for the case that another one has failed: then nobody waits for it.
+            name = f"body-{slot}"
+            threading.Thread(target=self._work, args=(slot, ended), name=name, daemon=True).start()
+        for _ in range(self._slots):
+            error = ended.get()
+            if error is not None:
+                # Without this thread its slot would stay taken, and the lease be renewed for ever.
+                raise error
 
-    def _attempt(self, slot: int, claim: Claim, runner: asyncio.Runner) -> outcome.Outcome:
-        started = self._begin(slot, claim)
+    def _work(self, slot: int, ended: queue.SimpleQueue[BaseException | None]) -> None:
         try:
-            if not isinstance(started, Started):
-                return started
-            try:
-                value = self._call(started, runner)
-            except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
-                return self._raised(started, exc)
-            return self._returned(started, value)
-        finally:
-            self._board.clear(slot)
+            coroutines = Coroutines()
+            call = partial(self._call, coroutines)
+            claim = self.feed.take()
+            while claim is not None:
+                claim = self.feed.done_then_take(claim, self._attempt(slot, claim, call))
+            coroutines.close()
+        except BaseException as exc:  # noqa: BLE001 - the main thread raises it
+            ended.put(exc)
+        else:
+            ended.put(None)
 
-    def _call(self, started: Started, runner: asyncio.Runner) -> Any:
+    def _call(self, coroutines: Coroutines, started: Started, context: contextvars.Context) -> Any:
         if not started.is_async:
-            return started.run(*started.args, **started.kwargs)
-        body = started.run(*started.args, **started.kwargs)
-        return runner.run(body, context=contextvars.copy_context())
+            return context.run(started.run, *started.args, **started.kwargs)
+        return coroutines.run(started.run(*started.args, **started.kwargs), context)
 
 
 POOL = ThreadsPool
