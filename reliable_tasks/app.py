@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 from zoneinfo import ZoneInfo
 
 from . import _state, calls, signals
+from ._periodic import periodic_entry
 from ._publish import publish
 from ._task_options import duplicate_is_error
 from .builtins import register_builtins
@@ -388,19 +389,11 @@ class App:
         name: str | None = None,
         **options: Any,
     ) -> str:
-        """Add an entry to `beat_schedule`; returns its name."""
-        key = name or repr(sig)
-        self.conf.beat_schedule = {
-            **self.conf.beat_schedule,
-            key: {
-                "task": sig.task,
-                "schedule": schedule,
-                "args": tuple(sig.args) + tuple(args),
-                "kwargs": {**sig.kwargs, **(kwargs or {})},
-                "options": {**sig.options, **options},
-            },
-        }
-        return key
+        """Add an entry to `beat_schedule`; returns its name, which otherwise says all of it."""
+        there = self.conf.beat_schedule
+        made = periodic_entry(there, schedule, sig, args, kwargs, name, options)
+        self.conf.beat_schedule = {**there, **made}
+        return next(iter(made))
 
     @property
     def schedules(self) -> Any:

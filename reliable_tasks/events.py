@@ -165,6 +165,11 @@ EVENTS: Mapping[str, Event] = {
         "An entry of the schedule was added, changed or removed.",
         ("entry", "change", "next_at"),
     ),
+    "beat.lost": Event(
+        WARNING,
+        "Entries of the code were gone from the store; `restored` where it had lost them all.",
+        ("entries", "restored"),
+    ),
     "beat.failed": Event(
         ERROR,
         "A slot could not be fired; it is tried again.",

@@ -22,7 +22,7 @@ MAX_FUNCTION = 50
 
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
-    "reliable_tasks/app.py": 416,
+    "reliable_tasks/app.py": 409,
     "reliable_tasks/store/values.py": 478,
     "reliable_tasks/task.py": 417,
     "tests/beat/test_entries.py": 422,

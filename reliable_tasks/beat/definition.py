@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import msgspec
 
 from reliable_tasks import _state
-from reliable_tasks._checks import instant_ms, span_ms
+from reliable_tasks._checks import as_seconds, instant_ms, shown, span_ms, text
 from reliable_tasks.calls import call_args
 from reliable_tasks.canvas import Signature, compile_plan, messages_of, plan_of, signature
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
@@ -17,16 +18,28 @@ from reliable_tasks.message import decode_headers
 from reliable_tasks.serialization import dumps, loads
 from reliable_tasks.store.values import Entry
 
+from .crontab import crontab
 from .encoding import FIRST, Spec, Template, Timetable, decode_spec, encode, relabelled
 from .plan import CatchUp
-from .schedules import maybe_schedule
+from .schedules import maybe_schedule, schedule
+from .solar import solar
 from .zones import as_zone, zone_name
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
     from reliable_tasks.message import Message
 
-__all__ = ["Definition", "changed_entry", "define", "new_entry", "rebuilt", "unknown_task"]
+    from .schedules import BaseSchedule
+
+__all__ = [
+    "UNRULY",
+    "Definition",
+    "changed_entry",
+    "define",
+    "new_entry",
+    "rebuilt",
+    "unknown_task",
+]
 
 _CALL_KEYS = ("task", "schedule", "args", "kwargs", "options")
 _SPEC_KEYS = ("relative", "tz", "catch_up", "jitter", "start_at", "end_at")
@@ -35,6 +48,13 @@ _ONE_SLOT_ONLY = {
     "task_id": "each slot's message gets an id of its own; a OnceTask keeps two from being there",
 }
 _CANVASES = ("chain", "chord", "chunks", "group")
+
+
+UNRULY = (Exception, SystemExit, GeneratorExit, CancelledError)
+"""What a program's schedule, argument, router or receiver may raise, to the cost of its entry."""
+
+# What makes a schedule's slots. A class of the program's that changes these is not what is stored.
+_OF_SLOTS = ("next_slot", "_next", "is_due", "remaining_estimate", "_remaining", "now")
 
 
 class Definition(NamedTuple):
@@ -58,14 +78,19 @@ def define(app: App, name: str, given: Mapping[str, Any], now_ms: int) -> Defini
         ConfigError: something in it is not possible; the message names the entry.
     """
     try:
+        text("its name", name)
         _check_keys(given)
         options = dict(given.get("options") or {})
         spec_given = {key: options.pop(key) for key in _SPEC_KEYS if key in options}
         spec_given.update((key, given[key]) for key in _SPEC_KEYS if key in given)
         spec = _spec(app, given["schedule"], spec_given, now_ms)
-        return Definition(spec, _template(app, _signature(app, given, options)))
+        return Definition(spec, _template(app, _checked(_signature(app, given, options))))
     except (ConfigError, CodecError, MessageTooLarge, TypeError) as error:
         raise ConfigError(f"schedule entry {name!r}: {error}") from error
+    except UNRULY as error:
+        raise ConfigError(
+            f"schedule entry {name!r}: its schedule, an argument or a router raised {error!r}"
+        ) from error
 
 
 def _check_keys(given: Mapping[str, Any]) -> None:
@@ -86,7 +111,7 @@ def unknown_task(app: App, template: Template) -> str | None:
 # When ---------------------------------------------------------------------------------------------
 
 
-def _spec(app: App, schedule: Any, given: Mapping[str, Any], now_ms: int) -> Spec:
+def _spec(app: App, when: Any, given: Mapping[str, Any], now_ms: int) -> Spec:
     zone = as_zone(given.get("tz")) or as_zone(app.settings.timezone) or UTC
     catch_up = given.get("catch_up") or app.settings.beat_catch_up
     if catch_up not in get_args(CatchUp):
@@ -101,19 +126,39 @@ def _spec(app: App, schedule: Any, given: Mapping[str, Any], now_ms: int) -> Spe
         None if given.get(key) is None else instant_ms(key, given[key], zone)
         for key in ("start_at", "end_at")
     ]
-    described = maybe_schedule(schedule, bool(given.get("relative"))).to_spec()
+    start_ms, end_ms = bounds
+    if start_ms is not None and end_ms is not None and end_ms < start_ms:
+        raise ConfigError(
+            f"end_at={given['end_at']!s} is before start_at={given['start_at']!s}: it has no slots"
+        )
+    described = _storable(maybe_schedule(when, bool(given.get("relative")))).to_spec()
     free = described.get("type") == "interval" and described.get("anchor_ms") is None
     spec = Spec(
         schedule=described,
         tz=zone_name(zone) or "UTC",
         catch_up=catch_up,
         jitter_ms=jitter_ms,
-        anchor_ms=(now_ms if bounds[0] is None else bounds[0]) if free else None,
-        start_ms=bounds[0],
-        end_ms=bounds[1],
+        anchor_ms=(now_ms if start_ms is None else start_ms) if free else None,
+        start_ms=start_ms,
+        end_ms=end_ms,
     )
     Timetable.of(spec)  # raises for a schedule that no beat could read back
     return spec
+
+
+def _storable(made: BaseSchedule) -> BaseSchedule:
+    """Refuse a schedule of the program's own: every beat makes it anew of what is stored."""
+    base = next((kind for kind in (schedule, crontab, solar) if isinstance(made, kind)), None)
+    kind = type(made)
+    own = [n for n in _OF_SLOTS if base is None or getattr(kind, n) is not getattr(base, n)]
+    if not own:
+        return made
+    raise ConfigError(
+        f"its schedule is a {kind.__name__}, which says by itself when it is due "
+        f"({', '.join(own)}). What is stored, for any beat to go by, is a schedule, a crontab or a "
+        "solar event: use one of these, if need be a more frequent one whose task looks whether "
+        "it is time"
+    )
 
 
 # What ---------------------------------------------------------------------------------------------
@@ -136,6 +181,22 @@ def _signature(app: App, given: Mapping[str, Any], options: dict[str, Any]) -> S
     if package == "reliable_tasks" and kind in _CANVASES and name not in app.tasks:
         sig["subtask_type"] = kind
     return Signature.from_dict(sig, app)
+
+
+def _checked(sig: Signature) -> Signature:
+    """Refuse options with which no slot's message could ever run."""
+    expires, countdown = (as_seconds(sig.options.get(key)) for key in ("expires", "countdown"))
+    if expires is not None and expires <= 0:
+        raise ConfigError(
+            f"expires={shown(sig.options['expires'])}: each of its messages would have expired "
+            "before it could start; give more than 0 seconds"
+        )
+    if countdown is not None and countdown < 0:
+        raise ConfigError(
+            f"countdown={shown(sig.options['countdown'])}: no message starts before its slot; give "
+            "0 or more seconds"
+        )
+    return sig
 
 
 def _template(app: App, sig: Signature) -> Template:
@@ -181,7 +242,7 @@ def rebuilt(app: App, template: Template) -> Template:
     try:
         sig = loads(template.call, template.serializer, app.accept_content)
         return _template(app, signature(sig, app=app))
-    except (ConfigError, CodecError, MessageTooLarge, TypeError):
+    except UNRULY:
         # The call as it was stored can still be sent; its task is to say what is wrong with it.
         return template
 

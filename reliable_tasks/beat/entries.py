@@ -180,6 +180,11 @@ class Schedules:
                 f"{suggest(missing, self._app.tasks)}; with allow_unknown=True it need not be"
             )
         fresh = new_entry(name, made, "runtime", now_ms)
+        if fresh.next_ms is None:
+            raise ConfigError(
+                f"schedule entry {name!r} would never fire: it has no slot after now"
+                + (f" and up to end_at={options['end_at']}" if options.get("end_at") else "")
+            )
         if store.put_entry(fresh, -1):
             return self._told(name, "added")
         if not replace:

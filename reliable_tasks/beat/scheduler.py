@@ -8,6 +8,7 @@ another next slot there. Nothing is remembered that the store does not know.
 from __future__ import annotations
 
 import heapq
+import itertools
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,11 +17,12 @@ from reliable_tasks import events, signals
 from reliable_tasks.errors import StoreFull, StoreReadOnly, StoreUnavailable
 from reliable_tasks.store.values import Batch, Entry, Receipt, ReceiptKind
 
+from .definition import UNRULY
 from .encoding import Timetable, decode_spec, decode_template, messages_of_slot, slot_id
 from .zones import from_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reliable_tasks.message import Message
     from reliable_tasks.store.base import Store
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler"]
 
-CATCH_UP_LIMIT: Final = 100
-"""Slots of one entry that are fired in one step of the store."""
+CATCH_UP_LIMIT: Final = 10
+"""Slots of one entry that are fired before the other entries that are due get their turn."""
 TICKS_PER_STEP: Final = 500
 """Entries served before the caller gets a turn."""
+FIRINGS_PER_STEP: Final = 100
+"""Slots fired before the caller gets a turn: to read the clock and the entries again."""
 RETRY_MS: Final = 60_000
 """How long an entry rests whose slot could not be fired for a reason of its own."""
 
@@ -51,14 +55,24 @@ class Scheduler:
     Args:
         store: where the entries are.
         name: of the beat, for the log.
+        stopping: whether the beat is to stop; asked before each firing.
+
+    Attributes:
+        of_code: the names of the entries of the code that were there when they were last read.
     """
 
-    def __init__(self, store: Store, *, name: str = "beat") -> None:
+    def __init__(
+        self, store: Store, *, name: str = "beat", stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         self.name = name
         self._store = store
+        self.of_code: frozenset[str] = frozenset()
+        self._stopping = stopping
+        self._fired = 0
         self._namespace = store.options.namespace
         self._entries: dict[str, Entry] = {}
-        self._due: list[tuple[int, str]] = []
+        self._due: list[tuple[int, int, str]] = []
+        self._turns = itertools.count()
         self._timetables: dict[str, tuple[int, Timetable]] = {}
         self._resting: dict[str, tuple[int, int]] = {}
         self._read_ms: int | None = None
@@ -73,6 +87,10 @@ class Scheduler:
         """Take the hint that entries may have changed: the next steps read them again."""
         self._outdated = True
 
+    def read_again(self) -> None:
+        """Entries have changed: the next step reads them first."""
+        self._read_ms = None
+
     def step(self, now_ms: int) -> int:
         """Fire what is due.
 
@@ -84,16 +102,22 @@ class Scheduler:
         """
         if self._read_ms is None or now_ms >= self._next_read_ms() or self._went_back(now_ms):
             self._read(now_ms)
+        self._fired = 0
         for _ in range(TICKS_PER_STEP):
-            if not self._due or self._due[0][0] > now_ms:
+            if not self._due or self._due[0][0] > now_ms or self._is_enough():
                 break
-            _, name = self._due[0]
+            _, _, name = self._due[0]
             again_ms = self._tick(self._entries[name], now_ms)
             heapq.heappop(self._due)
             if again_ms is not None:
-                heapq.heappush(self._due, (again_ms, name))
+                # What is still due queues up behind the others that are: a long backlog of one
+                # entry keeps none of them waiting.
+                heapq.heappush(self._due, (max(again_ms, now_ms), next(self._turns), name))
         upcoming = self._due[0][0] if self._due else self._next_read_ms()
         return min(upcoming, self._next_read_ms())
+
+    def _is_enough(self) -> bool:
+        return self._fired >= FIRINGS_PER_STEP or self._stopping()
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -112,12 +136,13 @@ class Scheduler:
     def _read(self, now_ms: int) -> None:
         self._outdated = False
         self._entries = {entry.name: entry for entry in self._store.entries()}
+        self.of_code = frozenset(n for n, entry in self._entries.items() if entry.origin == "code")
         self._read_ms = now_ms
         for known in (self._timetables, self._resting):
             for name in known.keys() - self._entries.keys():
                 del known[name]
         self._due = [
-            (self._rested(entry, entry.next_ms), entry.name)
+            (self._rested(entry, entry.next_ms), next(self._turns), entry.name)
             for entry in self._entries.values()
             if entry.next_ms is not None and not entry.paused
         ]
@@ -142,14 +167,14 @@ class Scheduler:
             return self._serve(entry, now_ms)
         except (StoreFull, StoreReadOnly, StoreUnavailable):
             raise  # not about this entry
-        except Exception as error:  # noqa: BLE001 - see below
+        except UNRULY as error:
             # Whatever is wrong with one entry, a damaged one or one too large, the others go on.
             self._resting[entry.name] = (entry.version, now_ms + RETRY_MS)
             events.emit(
                 "beat.failed",
                 entry=entry.name,
                 slot=_instant(entry.next_ms),
-                error=str(error),
+                error=str(error) or repr(error),
                 delay=RETRY_MS / 1000,
             )
             return now_ms + RETRY_MS
@@ -158,6 +183,8 @@ class Scheduler:
         timetable = self._timetable(entry)
         plan = timetable.due(entry.next_ms, now_ms, CATCH_UP_LIMIT)
         for advanced, batch in _advances(entry, timetable.spec, plan, self._namespace, now_ms):
+            if self._stopping():
+                return self._entries[entry.name].next_ms
             if not self._fire(advanced, batch, now_ms):
                 # Another beat was first, or the entry is not what it was: look at it again.
                 self._outdated = True
@@ -181,6 +208,7 @@ class Scheduler:
         if done is None:
             return False
         self._entries[advanced.name] = advanced
+        self._fired += 1
         for message, receipt in zip(batch.messages, done.receipts, strict=True):
             _tell(advanced, message, receipt, now_ms)
         return True

@@ -27,6 +27,7 @@ __all__ = ["beat_companion", "run_beat"]
 _LONGEST_WAIT_S: Final = 60.0
 _MEASURE_S: Final = 60.0
 _ORPHAN_CHECK_S: Final = 1.0
+_RESTORE_PAUSE_S: Final = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
@@ -64,37 +65,70 @@ class _Beat:
     """One beat: what it knows beside its scheduler."""
 
     def __init__(
-        self, app: App, code: dict[str, Definition], name: str, parent: int | None
+        self,
+        app: App,
+        code: dict[str, Definition],
+        name: str,
+        parent: int | None,
+        noticed: _Signals,
     ) -> None:
         self._app = app
         self._code = code
         self._parent = parent
-        self._scheduler = Scheduler(app.store, name=name)
+        self._noticed = noticed
+        self._scheduler = Scheduler(app.store, name=name, stopping=lambda: noticed.stop)
         self._synced = False
+        self._restore_at = 0.0
+        self._lacking: frozenset[str] = frozenset()
+        self._there: frozenset[str] | None = None
         self._ahead_ms = 0
         self._measure_at = 0.0
         self._pause_s = 0.0
 
-    def run(self, noticed: _Signals) -> None:
-        while not noticed.stop and not self._orphaned():
+    def run(self) -> None:
+        while not self._noticed.stop and not self._orphaned():
             try:
-                wake_ms = self._turn()
+                wake_ms = self.turn()
                 self._pause_s = 0.0
-                self._wait(wake_ms, noticed)
+                self._wait(wake_ms)
             except StoreError as error:
                 self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
                 events.emit("beat.failed", error=str(error), delay=self._pause_s)
-                self._rest(noticed)
+                self._rest()
 
-    def _turn(self) -> int:
+    def turn(self) -> int:
         """Do what is due now; returns when to come back."""
         if clock.monotonic() >= self._measure_at:
             self._measure()
         if not self._synced:
             sync(self._app, self._app.store, self._code, self._now_ms())
             self._synced = True
-            self._scheduler.changed()
-        return self._scheduler.step(self._now_ms())
+            self._scheduler.read_again()
+        wake_ms = self._scheduler.step(self._now_ms())
+        return wake_ms if self._has_its_entries() else self._now_ms()
+
+    def _has_its_entries(self) -> bool:
+        """Whether the store has not lost the entries of the code; if it has, they are to be stored.
+
+        A store that came back empty has lost them all. Where some are there, another beat with
+        other code may have removed the rest, and the last one that started is right.
+        """
+        there = self._scheduler.of_code
+        if there is self._there:
+            return True  # they have not been read again
+        lacking = frozenset(self._code) - there
+        empty = bool(self._code) and not there
+        if empty and clock.monotonic() < self._restore_at:
+            return True  # it was done a moment ago: not again and again at once
+        if lacking and (empty or lacking != self._lacking):
+            events.emit("beat.lost", entries=sorted(lacking), restored=empty)
+        self._lacking = lacking
+        if not empty:
+            self._there = there
+        else:
+            self._restore_at = clock.monotonic() + _RESTORE_PAUSE_S
+            self._synced = False
+        return not empty
 
     def _now_ms(self) -> int:
         return clock.now_ms() + self._ahead_ms
@@ -106,20 +140,20 @@ class _Beat:
         self._ahead_ms = store_ms - (before_ms + clock.now_ms()) // 2
         self._measure_at = clock.monotonic() + _MEASURE_S
 
-    def _wait(self, wake_ms: int, noticed: _Signals) -> None:
+    def _wait(self, wake_ms: int) -> None:
         span_s = min((wake_ms - self._now_ms()) / 1000, _LONGEST_WAIT_S)
         if self._parent is not None:
             span_s = min(span_s, _ORPHAN_CHECK_S)
-        if span_s > 0 and self._app.store.wait_for_entries(span_s, noticed.fd):
+        if span_s > 0 and self._app.store.wait_for_entries(span_s, self._noticed.fd):
             self._scheduler.changed()
 
-    def _rest(self, noticed: _Signals) -> None:
+    def _rest(self) -> None:
         until = clock.monotonic() + self._pause_s
-        while not noticed.stop and not self._orphaned():
+        while not self._noticed.stop and not self._orphaned():
             left_s = until - clock.monotonic()
             if left_s <= 0:
                 return
-            noticed.wait(min(left_s, _ORPHAN_CHECK_S))
+            self._noticed.wait(min(left_s, _ORPHAN_CHECK_S))
 
     def _orphaned(self) -> bool:
         """Whether the worker that this beat belongs to is gone."""
@@ -157,7 +191,7 @@ def run_beat(
     with _Signals() as noticed:
         signals.beat_init.send(app)
         events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))
-        _Beat(app, code, name, parent).run(noticed)
+        _Beat(app, code, name, parent, noticed).run()
     events.emit("beat.stopped", beat=name, pid=os.getpid())
     app.close()
     return 0
