@@ -1,6 +1,7 @@
 """What is about SQLite alone."""
 
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,26 @@ def test_the_file_is_made_with_a_log_and_the_schema(tmp_path: Path) -> None:
         rows = list(connection.execute("SELECT name, fence FROM locks"))
         assert rows == [("locks:x", 1)]
         connection.close()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_the_file_is_for_its_user_alone(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "locks.db"
+    before = os.umask(umask)
+    try:
+        with Lock("x", path):
+            for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+                assert stat.S_IMODE(name.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_file_for_several_users_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "locks.db"
+    path.touch(mode=0o600)
+    path.chmod(0o660)
+    with Lock("x", path):
+        assert stat.S_IMODE(Path(f"{path}-wal").stat().st_mode) == 0o660
 
 
 def test_the_schema_may_be_run_again_in_a_database_that_has_it(tmp_path: Path) -> None:

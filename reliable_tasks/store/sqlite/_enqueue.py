@@ -29,12 +29,16 @@ Kind = v.ReceiptKind
 
 
 def check(batch: v.Batch, options: v.StoreOptions) -> None:
-    """Refuse what is larger than the store's limits.
+    """Refuse what the store cannot take: what is larger than its limits, and what it has not.
 
     Raises:
         MessageTooLarge: a message is.
-        StoreError: the batch is.
+        StoreError: the batch is, or asks for replicas.
     """
+    if batch.durable is not None and batch.durable.startswith("replicas"):
+        raise StoreError(
+            f"durable={batch.durable!r} cannot be had: SQLite has no replicas; ask for 'fsync'"
+        )
     if len(batch.messages) > options.max_batch:
         raise StoreError(
             f"a batch of {len(batch.messages)} messages is more than max_batch="

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from locks import Lock, LockTimeout
+from reliable_tasks import App
 from reliable_tasks.config import Settings, store_url
 from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
 from reliable_tasks.store.sqlite import SqliteStore, _schema
@@ -73,6 +74,27 @@ def test_a_less_durable_file_is_warned_about(path: Path) -> None:
 def test_a_mistyped_synchronous_is_told_with_the_right_one() -> None:
     with pytest.raises(ConfigError, match="did you mean 'NORMAL'"):
         SqliteStore(None, OPTIONS, synchronous="norml")
+
+
+@pytest.mark.parametrize(
+    ("url", "durable", "words"),
+    [
+        ("sqlite:///x.db", "replicas:1", "SQLite has no replicas"),
+        ("sqlite://", "fsync", "the store is in memory"),
+        ("sqlite:///x.db?synchronous=NORMAL", "fsync", "its URL says synchronous=NORMAL"),
+    ],
+)
+def test_more_than_a_file_can_give_is_refused(url: str, durable: str, words: str) -> None:
+    app = App(broker=url, durable=durable, set_as_current=False)
+    with pytest.raises(ConfigError, match=f"cannot be had: {words}"):
+        _ = app.store
+
+
+def test_a_call_that_asks_for_replicas_is_refused(store: SqliteStore) -> None:
+    with pytest.raises(StoreError, match="SQLite has no replicas"):
+        store.enqueue(Batch(messages=(message("a"),), durable="replicas:1"))
+    store.enqueue(Batch(messages=(message("a"),), durable="fsync"))
+    assert count(store) == 1
 
 
 def test_a_url_opens_the_store_it_names(path: Path) -> None:
