@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-__all__ = ["Item", "listed"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Item", "listed", "over"]
 
 T = TypeVar("T")
+_TIMING = frozenset({"countdown", "eta"})
 
 
 def listed(value: Any) -> list[Any]:
     """Several values as a list; one alone as a list of it."""
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def over(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options over others: a countdown replaces an eta, and the other way round."""
+    gone = _TIMING if not _TIMING.isdisjoint(given) else frozenset()
+    return {**{name: value for name, value in own.items() if name not in gone}, **given}
 
 
 class Item(Generic[T]):

@@ -9,6 +9,7 @@ from reliable_tasks import calls
 from reliable_tasks.errors import ConfigError
 
 from .items import Item
+from .sharing import Shared
 from .signatures import SHOWN, Signature, maybe_signature
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
     @classmethod
     def joined(cls, first: Signature, then: Signature) -> Signature:
         """The chain of two; chains without options of their own dissolve in it."""
-        return cls(*_parts(first), *_parts(then), app=_app_of([first, then]))
+        joined = cls(app=_app_of([first, then]))
+        joined.tasks = Shared(_parts(first) + _parts(then))
+        return joined
 
     def unchain_tasks(self) -> list[Signature]:
         """Copies of its parts."""
@@ -135,9 +138,11 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
 
 
 def _parts(sig: Signature) -> list[Signature]:
-    if isinstance(sig, chain) and not sig.options and not sig.args:
-        return sig.unchain_tasks()
-    return [sig.clone()]
+    if not isinstance(sig, chain) or sig.options or sig.args:
+        return [sig.clone()]
+    tasks = sig.tasks
+    unseen = tasks.unseen() if isinstance(tasks, Shared) else None
+    return sig.unchain_tasks() if unseen is None else unseen
 
 
 @Signature.register_type("group")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from reliable_tasks import _state, calls
 from reliable_tasks.errors import ConfigError, suggest
 
-from .items import Item, listed
+from .items import Item, listed, over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -231,7 +231,7 @@ class Signature(dict[str, Any]):
         options: Mapping[str, Any] | None = None,
         force: bool = False,
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-        merged = {**self.options, **_clean(options or {})}
+        merged = over(self.options, _clean(options or {}))
         if self.immutable and not force:
             return self.args, dict(self.kwargs), merged
         return calls.call_args(args) + self.args, {**self.kwargs, **(kwargs or {})}, merged
@@ -274,7 +274,7 @@ class Signature(dict[str, Any]):
         """Set options; returns itself."""
         if immutable is not None:
             self.set_immutable(immutable)
-        self.options.update(_clean(options, self._app))
+        self.options = over(self.options, _clean(options, self._app))
         return self
 
     def set_immutable(self, immutable: bool) -> None:

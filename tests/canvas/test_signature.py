@@ -203,3 +203,95 @@ def test_eager_callbacks_and_errbacks(app: App, t: Any) -> None:
     assert seen == [(2, "linked"), broken.parent.id]
     with pytest.raises(ValueError, match="boom"):
         (t.boom.si(3) | t.echo.s()).apply(throw=True)
+
+
+# Options given later -----------------------------------------------------------------------------
+
+
+def test_options_given_to_a_copy_win_over_its_own(t: Any) -> None:
+    sig = t.add.signature((1,), countdown=5, queue="own", priority=3)
+    assert sig.clone(countdown=9).options == {"countdown": 9, "queue": "own", "priority": 3}
+    assert sig.clone(queue="given", priority=None).options["queue"] == "given"
+    assert sig.clone(priority=None).options["priority"] == 3, "None is no word at all"
+    assert sig.options == {"countdown": 5, "queue": "own", "priority": 3}
+
+
+@pytest.mark.parametrize("change", ["clone", "set"])
+def test_a_countdown_replaces_an_eta_and_the_other_way_round(t: Any, change: str) -> None:
+    when = "2030-01-01T00:00:00+00:00"
+    later = getattr(t.add.signature((1,), eta=when, queue="q"), change)(countdown=9)
+    assert later.options == {"countdown": 9, "queue": "q"}
+    assert getattr(t.add.signature((1,), countdown=9), change)(eta=when).options == {"eta": when}
+
+
+# Chains by | -------------------------------------------------------------------------------------
+
+LOOKS: dict[str, Any] = {
+    "by index": lambda c: c.tasks[0],
+    "by slice": lambda c: c.tasks[:1][0],
+    "in a loop": lambda c: next(part for part in c.tasks),
+    "backwards": lambda c: list(reversed(c.tasks))[-1],
+    "unpacked": lambda c: [*c.tasks, None][0],
+    "in a sum": lambda c: c.tasks.__add__([None])[0],
+    "in a product": lambda c: (c.tasks * 1)[0],
+    "in a copy": lambda c: c.tasks.copy()[0],
+    "taken out": lambda c: c.tasks.pop(0),
+    "as an item": lambda c: c["kwargs"]["tasks"][0],
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_a_part_of_one_chain_is_no_part_of_another(t: Any, look: Any) -> None:
+    two = t.add.s(0, 0) | t.add.s(1)
+    three = two | t.add.s(2)
+    four = three | t.add.s(3)
+    look(three).set(queue="changed").kwargs["y"] = 9
+    five = three | t.add.s(4)
+    look(four).args = ("changed",)
+    for untouched, length in ((two, 2), (five, 4)):
+        first = untouched.tasks[0] if untouched is two else two.tasks[0]
+        assert (first.args, first.kwargs, first.options) == ((0, 0), {}, {})
+        assert len(untouched) == length - (look is LOOKS["taken out"] and untouched is five)
+    assert len(two | t.add.s(5)) == 3
+
+
+def test_parts_that_were_seen_before_are_copied_by_the_next_chain(t: Any) -> None:
+    given = t.add.s(0, 0)
+    two = given | t.add.s(1)
+    seen = two.tasks[1]
+    three = two | t.add.s(2)
+    given.set(queue="changed")
+    seen.set(queue="changed")
+    assert [part.options for part in three.tasks] == [{}, {}, {}]
+
+
+def test_a_chain_by_pipes_is_a_dictionary_as_any_other(t: Any) -> None:
+    piped = t.add.s(0, 0) | t.add.s(1) | t.add.s(2)
+    listed = chain(t.add.s(0, 0), t.add.s(1), t.add.s(2))
+    assert piped == listed
+    assert json.dumps(piped) == json.dumps(listed)
+    assert dumps(piped) == dumps(listed)
+    assert repr(piped) == repr(listed)
+    for back in (pickle.loads(pickle.dumps(piped)), copy.deepcopy(piped), loads(dumps(piped))):
+        assert back == listed
+    piped.tasks.append(t.add.s(3))
+    assert len(piped) == 4
+
+
+def test_each_pipe_copies_what_is_new_and_nothing_else(
+    t: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = 0
+    clone = Signature.clone
+
+    def counted(self: Signature, *args: Any, **kwargs: Any) -> Signature:
+        nonlocal copied
+        copied += 1
+        return clone(self, *args, **kwargs)
+
+    monkeypatch.setattr(Signature, "clone", counted)
+    piped = t.add.s(0, 0)
+    for n in range(500):
+        piped |= t.add.s(n)
+    assert len(piped) == 501
+    assert copied == 501
