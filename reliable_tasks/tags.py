@@ -4,6 +4,10 @@ Both carry only dictionaries with text keys, lists, text, numbers, true, false a
 value is plain. Anything else travels as a tag, a dictionary whose one key is `TAG`:
 `{"__rt__": ["tuple", [1, 2]]}`. A user's own dictionary that has this key is itself tagged, as a
 list of pairs, so on the wire every `TAG` is a tag.
+
+A value of a subclass (a member of an `IntEnum`, a `NamedTuple`) travels as the type that it is a
+kind of: whoever reads the bytes never imports a class because they name it, so nothing could make
+it again, and programs that come from Celery rely on its number or its text being taken.
 """
 
 import base64
