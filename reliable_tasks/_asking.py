@@ -129,6 +129,8 @@ def _change(
     if headers is None or not (other or changes):
         return
     new = msgspec.structs.replace(headers, **changes) if changes else headers
+    if "serializer" in changes:
+        calls.check_accepted(task.app, new.serializer)
     ret.headers = encode_headers(new) if changes else None
     if other or new.serializer != headers.serializer:
         complete = complete_call(headers, *(ret.call or (request.args, request.kwargs)))

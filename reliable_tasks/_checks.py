@@ -28,6 +28,7 @@ __all__ = [
     "limit",
     "limits_fit",
     "message_id",
+    "printable",
     "priority",
     "queue",
     "retries",
@@ -55,6 +56,11 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 def shown(value: object) -> str:
     """A value in an error: short, whatever its own `__repr__` does."""
     return _SHORT.repr(value)
+
+
+def printable(text: str) -> str:
+    """A text as UTF-8 can write it: lone surrogates (of names that are no UTF-8) are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 # Texts -------------------------------------------------------------------------------------------

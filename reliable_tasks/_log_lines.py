@@ -31,7 +31,7 @@ __all__ = [
 EVENTS_LOGGER = "reliable_tasks"
 _PLAIN_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _QUOTED = frozenset(" \t=\r\n\"'")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def context() -> dict[str, Any]:

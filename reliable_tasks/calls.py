@@ -88,7 +88,17 @@ def once_lock(
     )
 
 
-_HOST = socket.gethostname()
+_HOST = checks.printable(socket.gethostname())
+
+
+def check_accepted(app: App, serializer: str) -> None:
+    """Refuse a serializer that the app's own workers would not decode."""
+    if serializer not in app.accept_content:
+        accepted = ", ".join(sorted(app.accept_content))
+        raise ConfigError(
+            f"serializer={serializer!r} is not accepted by this app's workers (accept_content: "
+            f"{accepted}), so no message of it would run; choose one of these, or add it there"
+        )
 
 
 class Common(NamedTuple):
@@ -133,6 +143,7 @@ def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) ->
     if lasting and known is not None and known.holds(settings, options):
         return known
     serializer = options.get("serializer") or settings.task_serializer
+    check_accepted(app, serializer)
     given = options.get("headers")
     headers = Headers(
         serializer=serializer,

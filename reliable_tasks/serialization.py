@@ -1,21 +1,29 @@
-"""Codecs: how arguments, results and exceptions become bytes and come back as what they were.
+"""How arguments, results and exceptions become bytes and come back as what they were.
 
-JSON (the default) and MessagePack keep Python's own types along the way, see `reliable_tasks.tags`.
-Pickle runs whatever its bytes say, so it is decoded only where `accept` names it.
+The codecs of values are in `_codecs`; here is what carries exceptions. Nothing is imported because
+a failure names it, and a failure has bounds, whatever the exception holds.
 """
 
 import builtins
 import contextlib
-import pickle
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from . import errors
-from .errors import CodecError, ConfigError, suggest
-from .tags import TAG, TOO_DEEP, UnencodableError, is_plain, tag, tag_dict, tag_items, untag
+from ._checks import printable
+from ._codecs import (
+    DEFAULT_ACCEPT,
+    SERIALIZERS,
+    canonical_serializer,
+    dumps,
+    dumps_call,
+    loads,
+    loads_call,
+)
+from .errors import CodecError, ConfigError
 
 __all__ = [
     "DEFAULT_ACCEPT",
@@ -32,192 +40,13 @@ __all__ = [
     "loads_call",
 ]
 
-SERIALIZERS = ("json", "msgpack", "pickle")
-DEFAULT_ACCEPT = frozenset({"json", "msgpack"})
-
-_ALIASES = {
-    "application/json": "json",
-    "application/x-msgpack": "msgpack",
-    "application/x-python-serialize": "pickle",
-}
-_TAG_BYTES = TAG.encode()
-
-
-# Codecs ------------------------------------------------------------------------------------------
-
-
-class _Codec(Protocol):
-    name: str
-
-    def dumps(self, value: Any) -> bytes: ...
-
-    def loads(self, data: bytes) -> Any: ...
-
-    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes: ...
-
-
-class _TaggedCodec:
-    """A format of msgspec with tags for what the format lacks."""
-
-    def __init__(
-        self,
-        name: str,
-        encode: Callable[[Any], bytes],
-        decode: Callable[[bytes], Any],
-        *,
-        raw: bool,
-    ) -> None:
-        self.name = name
-        self._encode = encode
-        self._decode = decode
-        self._raw = raw
-
-    def dumps(self, value: Any) -> bytes:
-        try:
-            return self._write(value if is_plain(value) else self._tag(value), self._tag)
-        except UnencodableError as error:
-            raise CodecError(error.tell("value")) from None
-        except RecursionError:
-            raise CodecError(f"value {TOO_DEEP}") from None
-
-    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        try:
-            if all(map(is_plain, args)) and is_plain(kwargs):
-                return self._write((args, kwargs), self._tag_call)
-            return self._encode(self._tag_call((args, kwargs)))
-        except RecursionError:
-            raise CodecError(f"one of the arguments {TOO_DEEP}") from None
-
-    def _write(self, value: Any, tagging: Callable[[Any], Any]) -> bytes:
-        try:
-            return self._encode(value)
-        except UnicodeEncodeError:  # a lone surrogate in a plain value: its tagged form has none
-            return self._encode(tagging(value))
-
-    def _tag(self, value: Any) -> Any:
-        return tag(value, self._raw)
-
-    def _tag_call(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[Any, Any]:
-        return self._part(call[0], "args"), self._part(call[1], "kwargs")
-
-    def _part(self, part: Any, root: str) -> Any:
-        try:
-            return tag_items(part, self._raw) if root == "args" else tag_dict(part, self._raw)
-        except UnencodableError as error:
-            raise CodecError(error.tell(root)) from None
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            value = self._decode(data)
-            return untag(value) if _TAG_BYTES in data else value
-        except CodecError:
-            raise
-        except RecursionError:
-            raise CodecError(f"the value in these {len(data)} bytes {TOO_DEEP}") from None
-        except (msgspec.DecodeError, ValueError) as error:
-            raise CodecError(f"these {len(data)} bytes are not {self.name}: {error}") from error
-
-
-class _PickleCodec:
-    name = "pickle"
-
-    def dumps(self, value: Any) -> bytes:
-        try:
-            return pickle.dumps(value, protocol=5)
-        except Exception as error:  # a class's own __reduce__ may raise anything
-            raise CodecError(f"value cannot be pickled: {error}") from error
-
-    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return self.dumps((args, kwargs))
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            return pickle.loads(data)  # noqa: S301 - only reached where `accept` names pickle
-        except Exception as error:  # unpickling runs the classes' own code
-            raise CodecError(f"these {len(data)} bytes cannot be unpickled: {error}") from error
-
-
-_CODECS: dict[str, _Codec] = {
-    "json": _TaggedCodec("json", msgspec.json.Encoder().encode, msgspec.json.decode, raw=False),
-    "msgpack": _TaggedCodec(
-        "msgpack", msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, raw=True
-    ),
-    "pickle": _PickleCodec(),
-}
-
-
-def canonical_serializer(name: str) -> str:
-    """The name in `SERIALIZERS` for `name`, which may be one of Celery's content types.
-
-    Raises:
-        ConfigError: there is no such serializer.
-    """
-    known = _ALIASES.get(name, name) if isinstance(name, str) else ""
-    if known not in _CODECS:
-        raise ConfigError(
-            f"there is no serializer {name!r}; known are {', '.join(SERIALIZERS)}"
-            + suggest(str(name), [*SERIALIZERS, *_ALIASES])
-        )
-    return known
-
-
-def _codec(serializer: str) -> _Codec:
-    return _CODECS.get(serializer) or _CODECS[canonical_serializer(serializer)]
-
-
-def _accepted(serializer: str, accept: Collection[str]) -> _Codec:
-    codec = _codec(serializer)
-    if codec.name not in accept and codec.name not in map(canonical_serializer, accept):
-        raise CodecError(
-            f"this was written with {codec.name}, which is not accepted here (accepted: "
-            f"{', '.join(sorted(accept)) or 'nothing'}); add it to accept_content"
-            + (" if everyone who can write to the store is trusted" * (codec.name == "pickle"))
-        )
-    return codec
-
-
-def dumps(value: Any, serializer: str = "json") -> bytes:
-    """Encode one value, such as a result.
-
-    Raises:
-        CodecError: something in it cannot be encoded; the message says where it is and what to do.
-        ConfigError: there is no such serializer.
-    """
-    return _codec(serializer).dumps(value)
-
-
-def loads(data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT) -> Any:
-    """Decode what `dumps` gave.
-
-    Raises:
-        CodecError: the serializer is not in `accept`, or the bytes are not its.
-        ConfigError: there is no such serializer.
-    """
-    return _accepted(serializer, accept).loads(data)
-
-
-def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any], serializer: str = "json") -> bytes:
-    """Encode the arguments of one call. Raises as `dumps` does."""
-    return _codec(serializer).dumps_call(args, kwargs)
-
-
-def loads_call(
-    data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Decode what `dumps_call` gave. Raises as `loads` does."""
-    call = _accepted(serializer, accept).loads(data)
-    if isinstance(call, list | tuple) and len(call) == 2:  # noqa: PLR2004 - args and kwargs
-        args, kwargs = call
-        if isinstance(args, list | tuple) and isinstance(kwargs, dict):
-            return tuple(args), kwargs
-    raise CodecError(f"these {len(data)} bytes are not the arguments of a call")
-
-
-# Exceptions --------------------------------------------------------------------------------------
-
-_MAX_TEXT = 65_536
+_MAX_TEXT = 65_536  # characters of one text
+_MAX_TEXTS = 700_000  # characters of all texts of one failure
+_MAX_FAILURE = 2**20  # bytes of it, else it is encoded bare
 _MAX_CAUSES = 5
-_MAX_FAILURE = 2**20
+_MAX_NESTED = 10  # groups in groups
+_MAX_EXCEPTIONS = 100  # in all, causes included
+_MAX_NOTES = 20
 
 
 class Opaque(msgspec.Struct, frozen=True):
@@ -233,9 +62,12 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         type: qualified name of its class.
         module: module of its class.
         message: what `str()` gave; cut, with a mark, after 65 536 characters, as are all its texts.
+            What UTF-8 cannot write is escaped in them.
         args: its arguments; an `Opaque` for each that could not be encoded.
         traceback: the formatted traceback.
         cause: its `__cause__`, at most five deep.
+        notes: its `__notes__`.
+        exceptions: those of an exception group, a hundred at most with all that is in them.
     """
 
     type: str
@@ -244,54 +76,111 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[Any, ...] = ()
     traceback: str = ""
     cause: "Failure | None" = None
+    notes: tuple[str, ...] = ()
+    exceptions: "tuple[Failure, ...]" = ()
 
 
-def _text_of(render: Callable[[Any], str], value: object) -> str:
+class _Encoding:
+    """One failure in the making, with what room is left."""
+
+    def __init__(self) -> None:
+        self.characters = _MAX_TEXTS
+        self.exceptions = _MAX_EXCEPTIONS
+
+    def fields(self, exc: BaseException, traceback: str, causes: int, nested: int) -> Any:
+        self.exceptions -= 1
+        cause = exc.__cause__
+        is_group = isinstance(exc, BaseExceptionGroup)
+        # Through the class: what a subclass makes of these names is its own affair.
+        args = (BaseExceptionGroup.message.__get__(exc),) if is_group else _args_of(exc)
+        fields = self.bare(exc, traceback)
+        fields["args"] = [self.arg(arg) for arg in args]
+        if cause is not None and causes and self.exceptions > 0:
+            fields["cause"] = self.fields(cause, "", causes - 1, nested)
+        if notes := _notes_of(exc):
+            fields["notes"] = [self.text(str, note) for note in notes]
+        if is_group:
+            fields["exceptions"] = self.parts(exc, causes, nested)
+        return fields
+
+    def bare(self, exc: BaseException, traceback: str) -> dict[str, Any]:
+        """What there is of any exception."""
+        kind = type(exc)
+        return {
+            "type": self.cut(kind.__qualname__),
+            "module": self.cut(str(kind.__module__)),
+            "message": self.text(str, exc),
+            "traceback": self.cut(traceback),
+            "args": [],
+            "cause": None,
+        }
+
+    def parts(self, group: Any, causes: int, nested: int) -> list[Any]:
+        """Those of a group, and in the place of those for which there is no room, their number."""
+        parts, kept = BaseExceptionGroup.exceptions.__get__(group), list[Any]()
+        for part in parts:
+            deeper = isinstance(part, BaseExceptionGroup)
+            if self.exceptions <= 1 or (deeper and not nested):
+                break
+            kept.append(self.fields(part, "", causes, nested - deeper))
+        if len(kept) < len(parts):
+            more = errors.ReliableTasksError(f"{len(parts) - len(kept)} more are not kept")
+            kept.append(self.fields(more, "", 0, 0))
+        return kept
+
+    def arg(self, value: object) -> list[Any]:
+        try:
+            size = len(dumps(value))
+        except BaseException:  # noqa: BLE001 - a user's __json__ may raise anything; the repr remains
+            size = _MAX_TEXT + 1
+        if size > min(_MAX_TEXT, self.characters):
+            return [False, self.text(repr, value)]
+        self.characters -= size
+        return [True, value]
+
+    def text(self, render: Callable[[Any], str], value: object) -> str:
+        try:
+            text = str.__str__(render(value))
+        except BaseException as error:  # noqa: BLE001 - a broken __str__ must not hide the failure
+            name = type(value).__qualname__
+            text = f"<{name} whose {render.__name__}() raised {type(error).__name__}>"
+        return self.cut(text)
+
+    def cut(self, text: str) -> str:
+        room = min(_MAX_TEXT, self.characters)
+        lost = len(text) - room
+        kept = printable(text if lost <= 0 else f"{text[:room]}… [{lost} characters cut]")
+        self.characters = max(0, self.characters - len(kept))
+        return kept
+
+
+def _args_of(exc: BaseException) -> tuple[Any, ...]:
+    """Its arguments; an OSError keeps its file names out of `args`, its __reduce__ has them."""
     try:
-        text = render(value)
-    except BaseException as error:  # noqa: BLE001 - a broken __str__ must not hide the failure itself
-        kind, said = type(value).__qualname__, type(error).__name__
-        return f"<{kind} whose {render.__name__}() raised {said}>"
-    return _cut(text)
+        reduced = exc.__reduce__()[1] if isinstance(exc, OSError) else exc.args
+        args = reduced if isinstance(reduced, tuple) else exc.args
+        return args if isinstance(args, tuple) else ()
+    except BaseException:  # noqa: BLE001 - a class of the user's may have made anything of them
+        return ()
 
 
-def _cut(text: str) -> str:
-    lost = len(text) - _MAX_TEXT
-    return text if lost <= 0 else f"{text[:_MAX_TEXT]}… [{lost} characters cut]"
-
-
-def _encoded_arg(value: object) -> list[Any]:
+def _notes_of(exc: BaseException) -> list[Any]:
     try:
-        fits = len(dumps(value)) <= _MAX_TEXT
-    except BaseException:  # noqa: BLE001 - a user's __json__ may raise anything; the repr remains
-        fits = False
-    return [True, value] if fits else [False, _text_of(repr, value)]
-
-
-def _bare(exc: BaseException, traceback: str) -> dict[str, Any]:
-    kind, said = type(exc), {"message": _text_of(str, exc), "traceback": _cut(traceback)}
-    return {"type": kind.__qualname__, "module": kind.__module__, **said, "args": [], "cause": None}
-
-
-def _failure_fields(exc: BaseException, traceback: str, depth: int) -> dict[str, Any]:
-    # An OSError keeps its file names out of `args`; its __reduce__ has the constructor's arguments.
-    reduced = exc.__reduce__()[1] if isinstance(exc, OSError) else exc.args
-    args = reduced if isinstance(reduced, tuple) else exc.args
-    cause = exc.__cause__
-    return {
-        **_bare(exc, traceback),
-        "args": [_encoded_arg(arg) for arg in args],
-        "cause": _failure_fields(cause, "", depth - 1) if cause is not None and depth else None,
-    }
+        notes = exc.__notes__
+        return list(notes[:_MAX_NOTES]) if isinstance(notes, list | tuple) else []
+    except BaseException:  # noqa: BLE001 - most have none; for the rest, as above
+        return []
 
 
 def encode_failure(exc: BaseException, traceback_text: str = "") -> bytes:
     """Encode an exception, with the traceback as the caller formatted it. Never refuses one."""
     try:
-        data = dumps(_failure_fields(exc, traceback_text, _MAX_CAUSES))
-        return data if len(data) <= _MAX_FAILURE else dumps(_bare(exc, traceback_text))
-    except BaseException:  # noqa: BLE001 - its own args, __reduce__ or __cause__ may raise anything
-        return dumps(_bare(exc, traceback_text))
+        data = dumps(_Encoding().fields(exc, traceback_text, _MAX_CAUSES, _MAX_NESTED))
+    except BaseException:  # noqa: BLE001 - what it holds may raise anything: without it, then
+        data = b""
+    if data and len(data) <= _MAX_FAILURE:
+        return data
+    return dumps(_Encoding().bare(exc, traceback_text))
 
 
 def decode_failure(data: bytes) -> Failure:
@@ -302,14 +191,19 @@ def decode_failure(data: bytes) -> Failure:
     """
     try:
         return _failure(loads(data))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise CodecError(f"these {len(data)} bytes are not a failure: {error}") from error
 
 
 def _failure(fields: dict[str, Any]) -> Failure:
     cause = fields.pop("cause")
-    args = tuple(value if plain else Opaque(value) for plain, value in fields.pop("args"))
-    return Failure(**fields, args=args, cause=None if cause is None else _failure(cause))
+    return Failure(
+        args=tuple(value if plain else Opaque(value) for plain, value in fields.pop("args")),
+        cause=None if cause is None else _failure(cause),
+        notes=tuple(fields.pop("notes", ())),
+        exceptions=tuple(map(_failure, fields.pop("exceptions", ()))),
+        **fields,
+    )
 
 
 # Rebuilding them ---------------------------------------------------------------------------------
@@ -328,12 +222,23 @@ class _StandIn(errors.RemoteError):
         return _stand_in, (kind.__module__, kind.__qualname__, self.args, self.message)
 
 
+class _StandInGroup(_StandIn, ExceptionGroup):
+    """The same for an exception group, which `except*` takes apart."""
+
+    def __str__(self) -> str:
+        return ExceptionGroup.__str__(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind, (message, parts) = type(self), self.args
+        return _stand_in_group, (kind.__module__, kind.__qualname__, message, parts)
+
+
 @lru_cache(maxsize=1024)
-def _stand_in_class(module: str, qualname: str) -> type[_StandIn]:
+def _stand_in_class(module: str, qualname: str, kind: type[_StandIn] = _StandIn) -> type[Any]:
     remote_type = f"{module}.{qualname}"
     return type(
         qualname.rpartition(".")[2],
-        (_StandIn,),
+        (kind,),
         {
             "__doc__": f"Stands in for {remote_type}, which is not registered here.",
             "__module__": module,
@@ -343,8 +248,14 @@ def _stand_in_class(module: str, qualname: str) -> type[_StandIn]:
     )
 
 
-def _stand_in(module: str, qualname: str, args: tuple[Any, ...], message: str) -> BaseException:
-    exc = _stand_in_class(module, qualname)(*args)
+def _stand_in(module: str, qualname: str, args: tuple[Any, ...], message: str) -> _StandIn:
+    exc: _StandIn = _stand_in_class(module, qualname)(*args)
+    exc.message = message
+    return exc
+
+
+def _stand_in_group(module: str, qualname: str, message: str, parts: list[Any]) -> Any:
+    exc = _stand_in_class(module, qualname, _StandInGroup)(message, parts)
     exc.message = message
     return exc
 
@@ -378,17 +289,35 @@ class SafeExceptions:
         """The exception: of its own class if that is registered and takes its args back.
 
         Otherwise a stand-in, a `RemoteError` that has the original's names, args and text. Either
-        has `__cause__` and `remote_traceback` (text).
+        has `__cause__`, its notes and `remote_traceback` (text). An exception group is one again,
+        of parts that are rebuilt in the same way; its stand-in is an `ExceptionGroup` as well.
         """
         args = tuple(arg.text if isinstance(arg, Opaque) else arg for arg in failure.args)
-        exc = self._own(failure, args)
-        if exc is None:
-            exc = _stand_in(failure.module, failure.type, args, failure.message)
+        if failure.exceptions:
+            exc = self._group(failure, args)
+        else:
+            exc = self._own(failure, args) or _stand_in(
+                failure.module, failure.type, args, failure.message
+            )
         cause = None if failure.cause is None else self.rebuild(failure.cause)
         # Past the class's own __setattr__: frozen dataclasses are exceptions too.
         object.__setattr__(exc, "__cause__", cause)
+        if failure.notes:
+            object.__setattr__(exc, "__notes__", list(failure.notes))
         object.__setattr__(exc, "remote_traceback", failure.traceback)
         return exc
+
+    def _group(self, failure: Failure, args: tuple[Any, ...]) -> BaseException:
+        parts = list(map(self.rebuild, failure.exceptions))
+        message = args[0] if args and isinstance(args[0], str) else failure.message
+        if failure.module != "builtins":
+            own = self._own(failure, (message, parts))
+            if isinstance(own, BaseExceptionGroup) and own.exceptions == tuple(parts):
+                return own
+            if all(isinstance(part, Exception) for part in parts):
+                exc: BaseException = _stand_in_group(failure.module, failure.type, message, parts)
+                return exc
+        return BaseExceptionGroup(message, parts)  # an ExceptionGroup where there is no exit in it
 
     def _own(self, failure: Failure, args: tuple[Any, ...]) -> BaseException | None:
         cls = self._classes.get((failure.module, failure.type))

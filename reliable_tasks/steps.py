@@ -12,6 +12,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+from ._checks import text
 from .errors import (
     ConfigError,
     ReliableTasksError,
@@ -51,8 +52,7 @@ def run_step(
     """
     if running is None:
         raise ConfigError("step() works from inside the body of a task")
-    if not isinstance(name, str) or not name:
-        raise ConfigError(f"a step's name must be a non-empty string, not {name!r}")
+    name = text("a step's name", name)
     if _TRY.search(name):
         raise ConfigError(f"step {name!r}: names that end in '(try …)' are kept for repeated tries")
     if running.port is None:

@@ -151,6 +151,7 @@ def test_limits_may_be_timedeltas_and_a_limit_of_0_is_none(app: App) -> None:
 
 def test_eager_mode_refuses_what_the_queue_refuses_and_runs_with_what_a_worker_gets() -> None:
     eager = App("eager", broker="sqlite://", task_always_eager=True, set_as_current=False)
+    eager.conf.accept_content = ["json", "msgpack"]
     kind: Any = eager.task(name="kind")(lambda value: type(value).__name__)
     with pytest.raises(CodecError, match=r"args\[0\] is a builtins.object"):
         kind.delay(object())
@@ -160,6 +161,19 @@ def test_eager_mode_refuses_what_the_queue_refuses_and_runs_with_what_a_worker_g
         kind.apply_async((1,), queue=5)
     assert kind.delay(Urgency.HIGH).get() == "int"
     assert kind.apply_async(((1, 2),), serializer="msgpack").get() == "tuple"
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "pickle"])
+def test_a_serializer_that_no_worker_of_the_app_accepts_is_refused(
+    app: App, serializer: str
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"not accepted by this app's workers \(accept_content: j"
+    ):
+        app.tasks["add"].apply_async(serializer=serializer)
+    app.conf.task_serializer = "msgpack"
+    app.conf.accept_content = ["json", "msgpack"]
+    assert app.tasks["add"].apply_async(serializer="msgpack").state == "PENDING"
 
 
 def test_headers_keep_types_as_arguments_do(app: App) -> None:

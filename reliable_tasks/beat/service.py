@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from reliable_tasks import clock, events, signals
+from reliable_tasks._checks import printable
 from reliable_tasks._readable import readable
 from reliable_tasks.errors import StoreError
 
@@ -187,7 +188,7 @@ def run_beat(
     app.import_modules()
     run_hooks(app)
     code = code_definitions(app, clock.now_ms(), allow_unknown=allow_unknown)
-    name = name or f"beat@{socket.gethostname()}"
+    name = name or f"beat@{printable(socket.gethostname())}"
     with _Signals() as noticed:
         signals.beat_init.send(app)
         events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks._checks import printable
 from reliable_tasks._log_lines import as_json
 from reliable_tasks.retry import Attempt
 from reliable_tasks.task import Task
@@ -134,6 +135,9 @@ class Started(msgspec.Struct):
 
 def encode_detail(fields: Mapping[str, Any]) -> bytes:
     """The fields of an outcome's `detail`, whatever their values are."""
+    texts = {key: x for key, x in fields.items() if isinstance(x, str) and not x.isascii()}
+    if texts:
+        fields = {**fields, **{key: printable(x) for key, x in texts.items()}}
     try:
         return msgspec.json.encode(fields)
     except Exception:  # noqa: BLE001 - such as a lone surrogate: shown as text instead
@@ -142,7 +146,7 @@ def encode_detail(fields: Mapping[str, Any]) -> bytes:
 
 def text_of(exc: BaseException) -> str:
     """What `str()` says of an exception, bounded."""
-    return shown(exc, str)[:MAX_TEXT]
+    return printable(shown(exc, str)[:MAX_TEXT])
 
 
 def shown(value: object, how: Callable[[Any], str] = repr) -> str:

@@ -7,6 +7,8 @@ import os
 import socket
 from pathlib import Path
 
+from reliable_tasks._checks import printable
+
 __all__ = ["host_identity", "process_gone", "process_started"]
 
 
@@ -24,7 +26,8 @@ def host_identity() -> str:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         namespace = ""
-    return f"{socket.gethostname()}/{_first_line('/proc/sys/kernel/random/boot_id')}/{namespace}"
+    host = printable(socket.gethostname())
+    return f"{host}/{_first_line('/proc/sys/kernel/random/boot_id')}/{namespace}"
 
 
 def _stat(pid: int) -> list[str]:

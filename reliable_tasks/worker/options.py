@@ -50,7 +50,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def expand_hostname(name: str | None) -> str:
     """A worker's full name: `%h` is the host, `%n` its first part, `%d` the rest, `%p` the pid."""
-    host = socket.gethostname()
+    host = checks.printable(socket.gethostname())
     first, _, rest = host.partition(".")
     name = name or "worker@%h"
     for mark, value in (("%h", host), ("%n", first), ("%d", rest), ("%p", str(os.getpid()))):
@@ -74,6 +74,7 @@ def check_options(app: App, options: WorkerOptions) -> None:
         value = getattr(options, name)
         if value is not None:
             checks.limit(name, value)
+    checks.text("the name of a worker", options.hostname)
     for queue in options.queues:
         checks.queue("queue", queue)
     soft, hard = options.soft_time_limit, options.time_limit
