@@ -3,13 +3,14 @@
 import asyncio
 import datetime as dt
 import logging
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar
 
 from locks import _clock, _ops
 from locks._backend import AsyncStore, open_async_backend
-from locks._ops import Busy, Holder, Kind
+from locks._ops import Busy, Holder, Kind, Taken
 from locks._primitive import Primitive
 from locks.errors import LeaseLost, LockStoreError
 from locks.lease import AsyncLease, finish
@@ -23,7 +24,7 @@ THIRTY_SECONDS = dt.timedelta(seconds=30)
 class _AsyncPrimitive(Primitive[AsyncLease]):
     """What AsyncLock and AsyncSemaphore have in common."""
 
-    _holder = staticmethod(asyncio.current_task)
+    _asynchronous = True
 
     def __init__(self, name: str, store: AsyncStore, limit: int, **options: Any) -> None:
         super().__init__(name, limit, **options)
@@ -40,14 +41,14 @@ class _AsyncPrimitive(Primitive[AsyncLease]):
             AlreadyHeld: the calling task holds this lock already.
             LockStoreError: the store could not be asked.
         """
-        self._refuse_reentry()
-        deadline = self._deadline(timeout)
+        deadline = self._deadline_of(timeout)
         owner = _clock.new_owner()
         try:
             while True:
                 answer = await self._take(owner, wait_ms=_ops.WAIT_SLICE_MS)
                 if isinstance(answer, AsyncLease):
                     return answer
+                self._refuse_to_wait_for_itself(answer, waiting=True)
                 remaining = self._remaining_s(timeout, deadline)
                 await self._backend.wait(self._subject, _ops.wait_slice_s(answer, remaining))
         except BaseException:
@@ -58,23 +59,28 @@ class _AsyncPrimitive(Primitive[AsyncLease]):
         """Take it if there is room now, else return None.
 
         Raises:
-            AlreadyHeld: the calling task holds this lock already.
+            AlreadyHeld: the calling task holds it already, through this very object.
             LockStoreError: the store could not be asked.
         """
-        self._refuse_reentry()
         owner = _clock.new_owner()
         try:
             answer = await self._take(owner, wait_ms=0)
         except BaseException:
             await finish(self._abandon(owner))
             raise
-        return answer if isinstance(answer, AsyncLease) else None
+        if isinstance(answer, AsyncLease):
+            return answer
+        self._refuse_to_wait_for_itself(answer, waiting=False)
+        return None
 
     async def release(self, lease: AsyncLease | None = None) -> None:
         """Give `lease` back, or the one that the calling task took last.
 
+        Where it took none, that is one that a task took which has ended since: on Python 3.11
+        `asyncio.wait_for` runs what it is given in a task of its own.
+
         Raises:
-            NotHeld: the calling task holds none.
+            NotHeld: there is none of either kind.
             LeaseLost: it was no longer held.
             LockStoreError: the store could not be asked; call again, or let it expire.
         """
@@ -97,8 +103,8 @@ class _AsyncPrimitive(Primitive[AsyncLease]):
         return len(await self._holders()) >= self._subject.limit
 
     async def __aenter__(self) -> AsyncLease:
-        lease = await self.acquire()
-        self._entered.append(lease)
+        frame = sys._getframe(1)  # noqa: SLF001 - CPython's, and PyPy's
+        lease = self._enter(await self.acquire(), frame)
         lease.guard(asyncio.current_task())
         return lease
 
@@ -108,7 +114,7 @@ class _AsyncPrimitive(Primitive[AsyncLease]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        lease = self._entered_lease()
+        lease = self._leave(sys._getframe(1))  # noqa: SLF001
         if lease is None:
             return
         lease.guard(None)
@@ -132,12 +138,24 @@ class _AsyncPrimitive(Primitive[AsyncLease]):
     async def _take(self, owner: str, wait_ms: int) -> AsyncLease | Busy:
         started = _clock.monotonic()
         ttl_ms = self._first_ttl_ms()
-        # Not cut off in the middle: it might be applied after `_abandon` has found nothing to free.
-        answer = await finish(self._backend.take(self._subject, owner, ttl_ms, wait_ms))
+        call = asyncio.ensure_future(self._backend.take(self._subject, owner, ttl_ms, wait_ms))
+        try:
+            answer = await asyncio.shield(call)
+        except asyncio.CancelledError:
+            # Not cut off in the middle: what it takes is freed after it has been applied, however
+            # often the caller is cancelled meanwhile.
+            await finish(self._take_back(call, owner))
+            raise
         if isinstance(answer, Busy):
             return answer
-        holding = self._holding(owner, answer, started, ttl_ms)
-        return self._remember(AsyncLease(holding, self._holder(), self._backend, self._forget))
+        holding = self._make_holding(owner, answer, started, ttl_ms)
+        return self._remember(AsyncLease(holding, self._backend, self._forget))
+
+    async def _take_back(self, call: "asyncio.Future[Taken | Busy]", owner: str) -> None:
+        await asyncio.wait({call})
+        if not call.cancelled():
+            call.exception()  # seen; the cancellation matters more
+        await self._abandon(owner)
 
     async def _abandon(self, owner: str) -> None:
         """Free what a call whose reply never came may have taken, and pass a wake-up on."""
@@ -155,7 +173,8 @@ class AsyncLock(_AsyncPrimitive):
     """A lock that one holder has at a time, across processes and machines.
 
     Tasks may share the object; each is a holder of its own. Not reentrant. The body of an
-    `async with` is cancelled when the lease is lost, and the `async with` raises LeaseLost.
+    `async with` is cancelled when the lease is lost, and the `async with` raises LeaseLost. The
+    block may end in another task than it began in; the one in which it began is what is cancelled.
 
     Args:
         name: what is locked.
@@ -165,7 +184,7 @@ class AsyncLock(_AsyncPrimitive):
             file (SQLite).
         auto_renew: renew from a thread at a third of `ttl` while held.
         max_hold: for how long it may be held in all, renewed or not; None = without bound.
-        on_lost: called with the lease, in the renewing thread, when it is lost.
+        on_lost: called with the lease, in a thread of its own, when it is lost.
 
     Raises:
         LockError: an argument is not valid.

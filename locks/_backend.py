@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -29,7 +29,13 @@ class Backend(Protocol):
 
     `now` (ms) replaces the store's own clock in tests. A ttl of 0 ms lasts until released. Every
     call is safe to repeat. Every driver's error is a LockStoreError.
+
+    Attributes:
+        origin: which store it is, equal for all that go through the same client or file; and the
+            namespace.
     """
+
+    origin: tuple[Hashable, str]
 
     def take(
         self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None
@@ -60,7 +66,9 @@ class Backend(Protocol):
 
 
 class AsyncBackend(Protocol):
-    """The same verbs for asyncio."""
+    """The same verbs for asyncio, and the same attribute."""
+
+    origin: tuple[Hashable, str]
 
     async def take(
         self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None

@@ -1,10 +1,9 @@
 """Values and decisions that sync and asyncio, Redis and SQLite share. Nothing here does I/O."""
 
 import datetime as dt
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from locks.errors import LockError
 
@@ -18,6 +17,7 @@ __all__ = [
     "Taken",
     "check_subject",
     "held_ttl_ms",
+    "is_text",
     "make_options",
     "parse_holders",
     "parse_renewed",
@@ -37,6 +37,9 @@ Kind = Literal["lock", "semaphore"]
 # after this long by themselves. Shorter than redis-py's default socket timeout of 5 s.
 WAIT_SLICE_MS: Final = 2000
 LONGEST_NAME: Final = 1024
+MILLISECOND: Final = 0.001
+LONGEST_DAYS: Final = 36_500
+LONGEST_S: Final = LONGEST_DAYS * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Others have it; the first of them for `free_in_ms` more at most, or until released (None)."""
+    """Others have it; the first of them for `free_in_ms` more at most, or until released (None).
+
+    `owner` is the token of a lock's holder; None for a semaphore, which has several.
+    """
 
     free_in_ms: int | None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +114,28 @@ class Options:
     on_lost: Callable[[Any], None] | None
 
 
-def seconds(duration: dt.timedelta | float) -> float:
-    """A duration, given as timedelta or number of seconds, in seconds."""
-    return duration.total_seconds() if isinstance(duration, dt.timedelta) else float(duration)
+def seconds(what: str, duration: dt.timedelta | float) -> float:
+    """A duration, given as timedelta or number of seconds, in seconds.
+
+    Raises:
+        LockError: it is neither; the message names `what`.
+    """
+    if isinstance(duration, dt.timedelta):
+        return duration.total_seconds()
+    if isinstance(duration, bool) or not isinstance(duration, int | float) or duration != duration:  # noqa: PLR0124 - not a number
+        raise LockError(f"{what} is {duration!r}; it must be a timedelta or a number of seconds")
+    return float(duration)
 
 
 def positive_ms(what: str, duration: dt.timedelta | float) -> int:
-    """A duration in ms; raise LockError naming `what` unless it is positive and finite."""
-    ms = seconds(duration) * 1000
-    if not math.isfinite(ms) or ms < 1:
-        raise LockError(f"{what} is {duration!r}; it must be at least a millisecond, and finite")
-    return int(ms)
+    """A duration in ms; raise LockError naming `what` unless it is a sensible length of time."""
+    length = seconds(what, duration)
+    if not MILLISECOND <= length <= LONGEST_S:
+        raise LockError(
+            f"{what} is {duration!r}; it must be finite, at least a millisecond and at most "
+            f"{LONGEST_DAYS} days"
+        )
+    return int(length * 1000)
 
 
 def make_options(
@@ -128,16 +146,22 @@ def make_options(
     on_lost: Callable[[Any], None] | None,
 ) -> Options:
     """Check the options of a lock; raise LockError naming the one that is not valid."""
+    if on_lost is not None and not callable(on_lost):
+        raise LockError(f"on_lost is {on_lost!r}; it must be a function that takes the lease")
     max_hold_ms = None if max_hold is None else positive_ms("max_hold", max_hold)
     return Options(positive_ms("ttl", ttl), max_hold_ms, auto_renew, on_lost)
 
 
 def check_subject(kind: Kind, name: str, limit: int) -> Subject:
     """Check name and limit; raise LockError naming what is not valid."""
+    if kind not in get_args(Kind):
+        raise LockError(f"kind is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         raise LockError(f"the name {name!r} must be a string of 1 to {LONGEST_NAME} characters")
-    if limit < 1:
-        raise LockError(f"limit is {limit!r}; at least one place is needed")
+    if not is_text(name):
+        raise LockError(f"the name {name!r} has half of a character in it, which no store can keep")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise LockError(f"limit is {limit!r}; it must be an integer, and at least one place")
     return Subject(kind, name, limit)
 
 
@@ -174,7 +198,8 @@ def parse_taken(reply: Sequence[Any]) -> Taken | Busy:
     if int(reply[0]) == 1:
         return Taken(int(reply[1]), int(reply[2]), int(reply[3]))
     free_in = int(reply[1])
-    return Busy(None if free_in < 0 else free_in)
+    owner = text(reply[2]) if len(reply) > 2 else None  # noqa: PLR2004 - the last part
+    return Busy(None if free_in < 0 else free_in, owner)
 
 
 def parse_renewed(reply: Sequence[Any]) -> int | None:
@@ -187,6 +212,15 @@ def parse_holders(reply: Sequence[Any]) -> tuple[int, list[Holder]]:
     rows = [reply[start : start + 4] for start in range(1, len(reply), 4)]
     holders = [Holder(text(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in rows]
     return int(reply[0]), holders
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written down: a lone surrogate cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def text(value: bytes | str) -> str:

@@ -1,22 +1,24 @@
-"""What a lease knows about itself, and the thread that renews it.
+"""What a lease knows about itself, and what its renewal is to do next. Nothing here does I/O.
 
-The thread is not the holder's: a body that blocks its event loop, or waits for long, keeps its
-lease. It measures with this process's monotonic clock from before each call, so it believes the
-lease to end a moment before the store does, never after.
+Times are this process's monotonic clock from before each call, so the lease is believed to end a
+moment before the store ends it, never after.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Protocol
 
 from locks import _clock, _ops
 from locks._backend import Backend
 from locks._ops import Options, Subject, Taken
+from locks._taker import Taker
 from locks.errors import LeaseLost, LockError, LockStoreError
 
-__all__ = ["Holding", "Renewer"]
+__all__ = ["Holding", "Renewal", "Step", "Told"]
 
 _log = logging.getLogger("locks")
 
@@ -31,6 +33,13 @@ class Holding:
         started: monotonic seconds from before the call that took it.
         options: how it is to be held.
         ttl_ms: for how long it was taken.
+        taker: who took it.
+
+    Attributes:
+        leaving: it is being given back, so it is not renewed any more.
+        block: gives the lock in whose open `with` block the lease is held; None outside of one, and
+            where that lock is gone, so that nobody can leave the block.
+        on_news: called when the lease is known to be lost.
     """
 
     def __init__(
@@ -41,19 +50,23 @@ class Holding:
         started: float,
         options: Options,
         ttl_ms: int,
+        taker: Taker,
     ) -> None:
         self.subject = subject
         self.owner = owner
         self.taken = taken
         self.started = started
         self.options = options
+        self.taker = taker
         self.until_ms = taken.until_ms
         self.deadline = started + ttl_ms / 1000
         self.pid = os.getpid()
         self.released = False
+        self.leaving = False
         self.reason: str | None = None
-        self.ended = threading.Event()
-        self._mutex = threading.Lock()
+        self.block: Callable[[], object] = lambda: None
+        self.on_news: Callable[[], None] = lambda: None
+        self._mutex = threading.RLock()
 
     @property
     def valid(self) -> bool:
@@ -65,10 +78,10 @@ class Holding:
             and _clock.monotonic() < self.deadline
         )
 
-    def next_ttl_ms(self, ttl_ms: int | None = None) -> int:
+    def next_ttl_ms(self, ttl_ms: int | None = None, now: float | None = None) -> int:
         """For how long to renew now; 0 where max_hold is used up."""
-        held_ms = int((_clock.monotonic() - self.started) * 1000)
-        return _ops.held_ttl_ms(self.options, held_ms, ttl_ms)
+        now = _clock.monotonic() if now is None else now
+        return _ops.held_ttl_ms(self.options, int((now - self.started) * 1000), ttl_ms)
 
     def extend(self, until_ms: int | None, started: float, ttl_ms: int) -> None:
         """Note what the store said to a renewal; raise LeaseLost where it said no."""
@@ -84,16 +97,22 @@ class Holding:
             if self.released or self.reason is not None:
                 return False
             self.reason = reason
-        self.ended.set()
+        self.on_news()
         return True
+
+    def abandoned(self) -> str | None:
+        """How its holder ended without giving it back; None while somebody may yet do so."""
+        return self.taker.ending(in_block=self.block() is not None)
 
     def lost_error(self) -> LeaseLost:
         """The error that says how the lease was lost."""
         reason = self.reason or "its time ended before it was renewed"
-        return LeaseLost(
-            f"the lease of {self.subject.kind} {self.subject.name!r} with fence "
-            f"{self.taken.fence} is lost: {reason}"
-        )
+        return LeaseLost(f"the lease of {self.words} is lost: {reason}")
+
+    @property
+    def words(self) -> str:
+        """What it is a lease of, for messages."""
+        return f"{self.subject.kind} {self.subject.name!r} with fence {self.taken.fence}"
 
     def check(self) -> None:
         """Raise LeaseLost unless it is safe to believe that the lease is held."""
@@ -110,102 +129,104 @@ class Holding:
             )
 
 
-class Renewer(threading.Thread):
-    """Renews a lease at a third of its time to live until it ends or is lost.
+class Told(Protocol):
+    """A lease as its renewal sees it: whom to tell of the loss."""
+
+    def _on_lost(self) -> None:
+        """Set the lease's event."""
+
+
+class Step(Enum):
+    """What is to be done about a lease."""
+
+    WAIT = "wait"
+    RENEW = "renew"
+    TELL = "tell"
+    END = "end"
+
+
+class Renewal:
+    """The renewal of one lease: decides, with the time passed in, what to do now and when next.
 
     Args:
         holding: the lease.
-        connect: opens the store for this thread.
-        on_lost: called in this thread, once, when the lease is lost.
+        origin: the store that it is in, and the namespace: a store that hangs holds up none but the
+            calls of its own, and one connection serves a namespace.
+        connect: opens the store for a thread.
+        lease: as the user has it.
+
+    Attributes:
+        due: when to look at it next, in monotonic seconds.
+        calling: the store is being asked.
     """
 
     def __init__(
         self,
         holding: Holding,
+        origin: tuple[Hashable, str],
         connect: Callable[[], AbstractContextManager[Backend]],
-        on_lost: Callable[[], None],
+        lease: Told,
     ) -> None:
-        super().__init__(name=f"locks-renew-{holding.subject.name}", daemon=True)
-        self._holding = holding
-        self._connect = connect
-        self._on_lost = on_lost
+        self.holding = holding
+        self.origin = origin
+        self.connect = connect
+        self.lease = lease
+        self.due = min(holding.deadline, holding.started + _ops.renew_pause_s(holding.options))
+        self.calling = False
+        self.ttl_ms = 0
+        self._error: str | None = None
+        self._abandoned: str | None = None
 
-    def run(self) -> None:
-        """Renew until told to stop."""
-        holding = self._holding
-        pause = _ops.renew_pause_s(holding.options)
-        try:
-            while not holding.ended.wait(self._until_due(pause)):
-                pause = self._step()
-        except Exception as error:  # noqa: BLE001
-            # Whatever broke here, the holder must hear that nobody renews any more.
-            _log.exception("renewal of %s ended", holding.subject.name)
-            holding.lose(f"its renewal failed: {error!r}")
+    def step(self, now: float) -> Step:
+        """Decide what to do now; after WAIT and RENEW, `due` says when to come back."""
+        holding = self.holding
+        if now >= holding.deadline and not holding.leaving:
+            holding.lose(self._why())
         if holding.reason is not None:
-            self._tell()
+            return Step.TELL
+        if holding.released or now >= holding.deadline:
+            return Step.END  # its holder has let go of it, even if the store did not answer
+        self.due = holding.deadline
+        if holding.leaving or self.calling or self._is_abandoned():
+            return Step.WAIT
+        self.ttl_ms = holding.next_ttl_ms(now=now)
+        if now + self.ttl_ms / 1000 <= holding.deadline + 0.001:  # nothing would be gained
+            self.due = min(holding.deadline, now + _ops.renew_pause_s(holding.options))
+            return Step.WAIT
+        self.calling = True
+        return Step.RENEW
 
-    def _until_due(self, pause: float) -> float:
-        return max(0.0, min(pause, self._holding.deadline - _clock.monotonic()))
-
-    def _step(self) -> float:
-        """Renew once; the seconds after which to go on."""
-        holding = self._holding
-        started = _clock.monotonic()
-        ttl_ms = holding.next_ttl_ms()
-        if started + ttl_ms / 1000 <= holding.deadline + 0.001:
-            if started >= holding.deadline:
-                holding.lose(f"it was held for max_hold, {holding.options.max_hold_ms} ms")
-            return _ops.renew_pause_s(holding.options)
-        # A call can hang for as long as the client's timeouts let it; the holder must hear of the
-        # end of its lease all the same. So the call has a thread of its own, and this one waits.
-        attempt = _Attempt(holding, self._connect, started, ttl_ms)
-        attempt.start()
-        attempt.join(max(0.0, holding.deadline - _clock.monotonic()))
-        if attempt.renewed:
-            return _ops.renew_pause_s(holding.options)
-        if _clock.monotonic() >= holding.deadline:
-            holding.lose(f"it could not be renewed in time: {attempt.error or 'no answer'}")
-        return _ops.retry_pause_s(holding.options)
-
-    def _tell(self) -> None:
-        _log.warning("%s", self._holding.lost_error())
+    def call(self, opened: Callable[[], Backend]) -> None:
+        """Ask the store, and note what it says; `due` is when to go on."""
+        holding, began = self.holding, _clock.monotonic()
+        pause = _ops.retry_pause_s(holding.options)
         try:
-            self._on_lost()
-        except Exception:  # noqa: BLE001 - the user's callback; there is nobody else to tell
-            _log.exception("on_lost of %s failed", self._holding.subject.name)
-
-
-class _Attempt(threading.Thread):
-    """One renewal."""
-
-    def __init__(
-        self,
-        holding: Holding,
-        connect: Callable[[], AbstractContextManager[Backend]],
-        started: float,
-        ttl_ms: int,
-    ) -> None:
-        super().__init__(name=f"locks-call-{holding.subject.name}", daemon=True)
-        self._holding = holding
-        self._connect = connect
-        self._began = started
-        self._ttl_ms = ttl_ms
-        self.renewed = False
-        self.error: LockError | None = None
-
-    def run(self) -> None:
-        """Ask the store, and note what it says."""
-        holding = self._holding
-        try:
-            with self._connect() as backend:
-                until_ms = backend.renew(holding.subject, holding.owner, self._ttl_ms)
-            if not holding.ended.is_set():
-                holding.extend(until_ms, self._began, self._ttl_ms)
-                self.renewed = True
+            until_ms = opened().renew(holding.subject, holding.owner, self.ttl_ms)
+            if not holding.leaving:
+                holding.extend(until_ms, began, self.ttl_ms)
+                self._error = None
+                pause = _ops.renew_pause_s(holding.options)
         except LeaseLost:
-            return  # the holding knows
+            pass  # the holding knows
         except LockStoreError as error:
-            self.error = error  # worth trying again
-        except Exception as error:  # noqa: BLE001 - a thread of its own: who would see it?
-            _log.exception("renewal of %s failed", holding.subject.name)
-            holding.lose(f"its renewal failed: {error!r}")
+            self._error = str(error)  # worth trying again
+        self.due = min(holding.deadline, _clock.monotonic() + pause)
+
+    def _why(self) -> str:
+        holding, max_hold_ms = self.holding, self.holding.options.max_hold_ms
+        if self._abandoned is not None:
+            return f"{self._abandoned} without giving it back"
+        if max_hold_ms is not None and holding.next_ttl_ms(now=holding.deadline + 0.002) == 0:
+            return f"it was held for max_hold, {max_hold_ms} ms"
+        return f"it could not be renewed in time: {self._error or 'no answer'}"
+
+    def _is_abandoned(self) -> bool:
+        before, self._abandoned = self._abandoned, self.holding.abandoned()
+        if self._abandoned is not None and before is None:
+            _log.warning(
+                "the lease of %s is not renewed any more: %s without giving it back. Take locks in "
+                "a `with` block, or let who goes on with a lease call its renew()",
+                self.holding.words,
+                self._abandoned,
+            )
+        return self._abandoned is not None

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-import threading
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ THIRTY_SECONDS = dt.timedelta(seconds=30)
 class _SyncPrimitive(Primitive[Lease]):
     """What Lock and Semaphore have in common."""
 
-    _holder = staticmethod(threading.current_thread)
+    _asynchronous = False
 
     def __init__(self, name: str, store: Store, limit: int, **options: Any) -> None:
         super().__init__(name, limit, **options)
@@ -40,14 +40,14 @@ class _SyncPrimitive(Primitive[Lease]):
             AlreadyHeld: the calling thread holds this lock already.
             LockStoreError: the store could not be asked.
         """
-        self._refuse_reentry()
-        deadline = self._deadline(timeout)
+        deadline = self._deadline_of(timeout)
         owner = _clock.new_owner()
         try:
             while True:
                 answer = self._take(owner, wait_ms=_ops.WAIT_SLICE_MS)
                 if isinstance(answer, Lease):
                     return answer
+                self._refuse_to_wait_for_itself(answer, waiting=True)
                 remaining = self._remaining_s(timeout, deadline)
                 self._backend.wait(self._subject, _ops.wait_slice_s(answer, remaining))
         except BaseException:
@@ -58,23 +58,27 @@ class _SyncPrimitive(Primitive[Lease]):
         """Take it if there is room now, else return None.
 
         Raises:
-            AlreadyHeld: the calling thread holds this lock already.
+            AlreadyHeld: the calling thread holds it already, through this very object.
             LockStoreError: the store could not be asked.
         """
-        self._refuse_reentry()
         owner = _clock.new_owner()
         try:
             answer = self._take(owner, wait_ms=0)
         except BaseException:
             self._abandon(owner)
             raise
-        return answer if isinstance(answer, Lease) else None
+        if isinstance(answer, Lease):
+            return answer
+        self._refuse_to_wait_for_itself(answer, waiting=False)
+        return None
 
     def release(self, lease: Lease | None = None) -> None:
         """Give `lease` back, or the one that the calling thread took last.
 
+        Where it took none, that is one that a thread took which has ended since.
+
         Raises:
-            NotHeld: the calling thread holds none.
+            NotHeld: there is none of either kind.
             LeaseLost: it was no longer held.
             LockStoreError: the store could not be asked; call again, or let it expire.
         """
@@ -95,9 +99,7 @@ class _SyncPrimitive(Primitive[Lease]):
         return len(self._holders()) >= self._subject.limit
 
     def __enter__(self) -> Lease:
-        lease = self.acquire()
-        self._entered.append(lease)
-        return lease
+        return self._enter(self.acquire(), sys._getframe(1))  # noqa: SLF001 - CPython's, and PyPy's
 
     def __exit__(
         self,
@@ -105,7 +107,7 @@ class _SyncPrimitive(Primitive[Lease]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        lease = self._entered_lease()
+        lease = self._leave(sys._getframe(1))  # noqa: SLF001
         if lease is None:
             return
         try:
@@ -121,8 +123,8 @@ class _SyncPrimitive(Primitive[Lease]):
         answer = self._backend.take(self._subject, owner, ttl_ms, wait_ms)
         if isinstance(answer, Busy):
             return answer
-        holding = self._holding(owner, answer, started, ttl_ms)
-        return self._remember(Lease(holding, self._holder(), self._backend, self._forget))
+        holding = self._make_holding(owner, answer, started, ttl_ms)
+        return self._remember(Lease(holding, self._backend, self._forget))
 
     def _abandon(self, owner: str) -> None:
         """Free what a call whose reply never came may have taken, and pass a wake-up on."""
@@ -139,7 +141,8 @@ class _SyncPrimitive(Primitive[Lease]):
 class Lock(_SyncPrimitive):
     """A lock that one holder has at a time, across processes and machines.
 
-    Threads may share the object; each is a holder of its own. Not reentrant.
+    Threads may share the object; each is a holder of its own. Not reentrant. A `with` block may end
+    in another thread than it began in, as that of a generator does in a web framework.
 
     Args:
         name: what is locked.
@@ -149,7 +152,7 @@ class Lock(_SyncPrimitive):
             file (SQLite).
         auto_renew: renew from a thread at a third of `ttl` while held.
         max_hold: for how long it may be held in all, renewed or not; None = without bound.
-        on_lost: called with the lease, in the renewing thread, when it is lost.
+        on_lost: called with the lease, in a thread of its own, when it is lost.
 
     Raises:
         LockError: an argument is not valid.

@@ -2,7 +2,8 @@
 
 from locks import _clock
 from locks._backend import Store, open_backend
-from locks._ops import Kind, LockInfo, Subject
+from locks._ops import Kind, LockInfo, Subject, check_subject, is_text
+from locks.errors import LockError
 
 __all__ = ["free", "inspect"]
 
@@ -20,6 +21,8 @@ def inspect(store: Store, name: str | None = None, *, namespace: str = "locks") 
         LockError: `store` is neither.
         LockStoreError: the store could not be asked.
     """
+    if name is not None:
+        check_subject("lock", name, 1)
     backend = open_backend(store, namespace)
     subjects: list[tuple[Kind, str]]
     subjects = sorted(backend.names()) if name is None else [("lock", name), ("semaphore", name)]
@@ -50,6 +53,10 @@ def free(
     owner that lives after all learns of it with its next renewal.
 
     Raises:
+        LockError: an argument is not valid.
         LockStoreError: the store could not be asked.
     """
-    return open_backend(store, namespace).free(Subject(kind, name), owner, forced=True)
+    if not isinstance(owner, str) or not is_text(owner):
+        raise LockError(f"owner is {owner!r}; it must be the token of a lease")
+    subject = check_subject(kind, name, 1)
+    return open_backend(store, namespace).free(subject, owner, forced=True)

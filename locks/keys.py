@@ -17,6 +17,7 @@ exactly as these functions do.
 
 from typing import Final
 
+from locks._ops import is_text
 from locks.errors import LockError
 
 __all__ = [
@@ -36,8 +37,10 @@ _SHORT: Final = {"lock": "lock", "semaphore": "sem"}
 
 def prefix(namespace: str) -> str:
     """What every key of the namespace begins with; declared as the one key of each script."""
-    if not namespace or "{" in namespace or "}" in namespace:
+    if not isinstance(namespace, str) or not namespace or "{" in namespace or "}" in namespace:
         raise LockError(f"namespace {namespace!r} must be a non-empty string without braces")
+    if not is_text(namespace):
+        raise LockError(f"namespace {namespace!r} has half of a character in it; no store keeps it")
     return f"{{{namespace}}}:"
 
 

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import datetime as dt
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ClassVar, TypeVar
 
-from locks import _clock, _ops
+from locks import _clock, _ops, _renewer
 from locks._backend import AsyncBackend, Backend
-from locks._renewal import Holding, Renewer
+from locks._renewal import Holding, Renewal
+from locks._taker import note, taker
 
 __all__ = ["AsyncLease", "Lease", "finish"]
 
@@ -20,9 +22,13 @@ _unfinished: set[asyncio.Task[Any]] = set()
 class _LeaseFacts:
     """What a lease of either kind tells."""
 
-    def __init__(self, holding: Holding, holder: object) -> None:
+    _asynchronous: ClassVar[bool]
+
+    def __init__(self, holding: Holding, forget: Callable[[Any], None]) -> None:
         self._holding = holding
-        self._holder = holder
+        # Not the lock itself: a `with` block that nobody can leave any more is known by its end.
+        self._forget_in: Callable[[], Callable[[Any], None] | None] = weakref.WeakMethod(forget)
+        note(holding)
 
     @property
     def name(self) -> str:
@@ -68,6 +74,32 @@ class _LeaseFacts:
         """
         self._holding.check()
 
+    def _renewal_terms(self, ttl: dt.timedelta | float | None) -> tuple[int, float]:
+        """For how long to renew, and the time before the call; who renews is the holder then."""
+        self._holding.check_process()
+        started = _clock.monotonic()
+        wanted = None if ttl is None else _ops.positive_ms("ttl", ttl)
+        ttl_ms = self._holding.next_ttl_ms(wanted)
+        if ttl_ms == 0:
+            self._holding.lose(f"it was held for max_hold, {self._holding.options.max_hold_ms} ms")
+        if self._holding.released or self._holding.reason is not None:
+            self._holding.check()
+        self._holding.taker = taker(asynchronous=self._asynchronous)
+        note(self._holding)
+        return ttl_ms, started
+
+    def _conclude(self, *, freed: bool) -> None:
+        """Note a release that the store answered; raise LeaseLost where nothing was to be freed."""
+        forget = self._forget_in()
+        if forget is not None:
+            forget(self)
+        if self._holding.reason is None and freed:
+            self._holding.released = True
+            _renewer.forget(self.token)
+            return
+        self._holding.lose("the store had no such lease any more when it was released")
+        raise self._holding.lost_error()
+
     def __repr__(self) -> str:
         state = "held" if self.valid else "released" if self.released else "lost"
         return f"<{type(self).__name__} {self.name!r} fence={self.fence} {state}>"
@@ -80,25 +112,28 @@ class Lease(_LeaseFacts):
         lost: set as soon as the loss is known, by the renewing thread; never without `auto_renew`.
     """
 
+    _asynchronous = False
+
     def __init__(
-        self, holding: Holding, holder: object, backend: Backend, forget: Callable[["Lease"], None]
+        self, holding: Holding, backend: Backend, forget: Callable[["Lease"], None]
     ) -> None:
-        super().__init__(holding, holder)
+        super().__init__(holding, forget)
         self.lost = threading.Event()
         self._backend = backend
-        self._forget = forget
         if holding.options.auto_renew:
-            Renewer(holding, lambda: contextlib.nullcontext(backend), self._on_lost).start()
+            _renewer.watch(Renewal(holding, backend.origin, self._connect, self))
 
     def renew(self, ttl: dt.timedelta | float | None = None) -> None:
         """Hold for `ttl` (timedelta or seconds; None = the lock's own) from now.
+
+        A lease belongs to the thread that took it. Who calls this goes on with it: from then on it
+        is renewed as long as the caller's thread lives.
 
         Raises:
             LeaseLost: the store does not know the lease any more, or max_hold is used up.
             LockStoreError: the store could not be asked.
         """
-        self._holding.check_process()
-        ttl_ms, started = _renewal_terms(self._holding, ttl)
+        ttl_ms, started = self._renewal_terms(ttl)
         until_ms = self._backend.renew(self._holding.subject, self.token, ttl_ms)
         self._holding.extend(until_ms, started, ttl_ms)
 
@@ -112,15 +147,15 @@ class Lease(_LeaseFacts):
         self._holding.check_process()
         if self.released:
             return
-        self._holding.ended.set()
-        freed = self._backend.free(self._holding.subject, self.token)
-        self._forget(self)
-        _conclude(self._holding, freed=freed)
+        self._holding.leaving = True
+        self._conclude(freed=self._backend.free(self._holding.subject, self.token))
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[Backend]:
+        yield self._backend  # the user's client is made for threads
 
     def _on_lost(self) -> None:
         self.lost.set()
-        if self._holding.options.on_lost is not None:
-            self._holding.options.on_lost(self)
 
 
 class AsyncLease(_LeaseFacts):
@@ -131,28 +166,24 @@ class AsyncLease(_LeaseFacts):
         cancelling: how many cancellations the guarded task was asked for when `guard` began.
     """
 
+    _asynchronous = True
+
     def __init__(
-        self,
-        holding: Holding,
-        holder: object,
-        backend: AsyncBackend,
-        forget: Callable[["AsyncLease"], None],
+        self, holding: Holding, backend: AsyncBackend, forget: Callable[["AsyncLease"], None]
     ) -> None:
-        super().__init__(holding, holder)
+        super().__init__(holding, forget)
         self.lost = asyncio.Event()
         self._backend = backend
-        self._forget = forget
         self._loop = asyncio.get_running_loop()
         self._body: asyncio.Task[Any] | None = None
-        self._cancelled_body = False
+        self._cancelled_body: asyncio.Task[Any] | None = None
         self.cancelling = 0
         if holding.options.auto_renew:
-            Renewer(holding, backend.blocking, self._on_lost).start()
+            _renewer.watch(Renewal(holding, backend.origin, backend.blocking, self))
 
     async def renew(self, ttl: dt.timedelta | float | None = None) -> None:
-        """As Lease.renew."""
-        self._holding.check_process()
-        ttl_ms, started = _renewal_terms(self._holding, ttl)
+        """As Lease.renew; here it is the task that goes on with it."""
+        ttl_ms, started = self._renewal_terms(ttl)
         until_ms = await self._backend.renew(self._holding.subject, self.token, ttl_ms)
         self._holding.extend(until_ms, started, ttl_ms)
 
@@ -160,13 +191,11 @@ class AsyncLease(_LeaseFacts):
         """As Lease.release; a cancellation waits for the store's answer first."""
         self._holding.check_process()
         if not self.released:
-            self._holding.ended.set()
+            self._holding.leaving = True
             await finish(self._release())
 
     async def _release(self) -> None:
-        freed = await self._backend.free(self._holding.subject, self.token)
-        self._forget(self)
-        _conclude(self._holding, freed=freed)
+        self._conclude(freed=await self._backend.free(self._holding.subject, self.token))
 
     def guard(self, body: asyncio.Task[Any] | None) -> None:
         """Cancel this task when the lease is lost; None ends that."""
@@ -175,40 +204,18 @@ class AsyncLease(_LeaseFacts):
             self.cancelling = body.cancelling()
 
     def take_cancellation(self) -> bool:
-        """Whether the body was cancelled by `guard`; the cancellation is then this one's to end."""
-        cancelled, self._cancelled_body = self._cancelled_body, False
-        return cancelled
+        """Whether `guard` has cancelled the calling task, which is then to end that."""
+        cancelled, self._cancelled_body = self._cancelled_body, None
+        return cancelled is not None and cancelled is asyncio.current_task()
 
     def _on_lost(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             self._loop.call_soon_threadsafe(self._on_loop_lost)
-        if self._holding.options.on_lost is not None:
-            self._holding.options.on_lost(self)
 
     def _on_loop_lost(self) -> None:
         self.lost.set()
-        if self._body is not None:
-            self._cancelled_body = self._body.cancel("the lease was lost")
-
-
-def _renewal_terms(holding: Holding, ttl: dt.timedelta | float | None) -> tuple[int, float]:
-    started = _clock.monotonic()
-    wanted = None if ttl is None else _ops.positive_ms("ttl", ttl)
-    ttl_ms = holding.next_ttl_ms(wanted)
-    if ttl_ms == 0:
-        holding.lose(f"it was held for max_hold, {holding.options.max_hold_ms} ms")
-    if holding.released or holding.reason is not None:
-        holding.check()
-    return ttl_ms, started
-
-
-def _conclude(holding: Holding, *, freed: bool) -> None:
-    """Note a release that the store answered; raise LeaseLost where there was nothing to free."""
-    if holding.reason is None and freed:
-        holding.released = True
-        return
-    holding.lose("the store had no such lease any more when it was released")
-    raise holding.lost_error()
+        if self._body is not None and self._body.cancel("the lease was lost"):
+            self._cancelled_body = self._body
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:

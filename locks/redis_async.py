@@ -1,7 +1,7 @@
 """Locks on a client of redis.asyncio, and a blocking client like it for renewal threads."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from typing import Any, Final
 
 import redis
@@ -38,6 +38,7 @@ class AsyncRedisBackend:
         self._client = client
         self._namespace = namespace
         self._prefix = keys.prefix(namespace)
+        self.origin: tuple[Hashable, str] = (id(client), namespace)
 
     async def _call(self, called: Script, *args: Any) -> Any:
         with translated():
@@ -95,7 +96,9 @@ class AsyncRedisBackend:
     @contextlib.contextmanager
     def blocking(self) -> Iterator[Backend]:
         """See AsyncBackend: a client with the same address and credentials."""
-        with contextlib.closing(_blocking_client(self._client)) as client:
+        with translated():
+            made = _blocking_client(self._client)
+        with contextlib.closing(made) as client:
             yield RedisBackend(client, self._namespace)
 
 

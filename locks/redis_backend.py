@@ -1,7 +1,7 @@
 """Locks on a redis-py client: one script a verb, and a blocking pop to wait."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, Final
 
 from locks import _ops, keys
@@ -49,6 +49,7 @@ class RedisBackend:
         self._client = client
         self._namespace = namespace
         self._prefix = keys.prefix(namespace)
+        self.origin: tuple[Hashable, str] = (id(client), namespace)
 
     def _call(self, called: Script, *args: Any) -> Any:
         with translated():

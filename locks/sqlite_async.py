@@ -16,6 +16,7 @@ class AsyncSqliteBackend:
 
     def __init__(self, backend: SqliteBackend) -> None:
         self._backend = backend
+        self.origin = backend.origin
 
     async def take(
         self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None

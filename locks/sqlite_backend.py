@@ -1,14 +1,16 @@
 """Locks in an SQLite file, through one connection per file and process, opened when needed.
 
 A fork must not carry an open connection over: SQLite's own locks would be shared or dropped without
-its knowing. So every connection is closed before a fork and opened again by whoever needs it.
+its knowing. So every connection is closed before a fork and opened again by whoever needs it. A
+fork made by other code than Python's (uWSGI forks in C) calls no hook: there the child, told by its
+process id, leaves what it inherited alone and opens its own.
 """
 
 import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.pid = os.getpid()
         self.mutex = threading.RLock()
         self._connection: apsw.Connection | None = None
         self._inode: tuple[int, int] | None = None
@@ -51,6 +54,11 @@ class _File:
     def transaction(self) -> Iterator[apsw.Connection]:
         """The connection with the write lock on the file, committed at the end."""
         with self.connection() as connection:
+            if not connection.get_autocommit():
+                raise LockStoreError(
+                    f"{self.path} is in use by a call that this one interrupted, in the same "
+                    "thread; do not use locks in signal handlers and __del__ methods"
+                )
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -123,32 +131,59 @@ def _has_schema(connection: apsw.Connection) -> bool:
     return bool(connection.execute(query).get)
 
 
-_files: weakref.WeakValueDictionary[Path, _File] = weakref.WeakValueDictionary()
-_files_mutex = threading.Lock()
-_closed_for_fork: list[_File] = []
+class _Files:
+    """The files that this process has in use."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._mutex = threading.RLock()
+        self._known: weakref.WeakValueDictionary[Path, _File] = weakref.WeakValueDictionary()
+        self._closed: list[_File] = []
+
+    def of(self, path: Path) -> _File:
+        with self._mutex:
+            found = self._known.get(path)
+            if found is None:
+                found = self._known[path] = _File(path)
+            return found
+
+    def before_fork(self) -> None:
+        self._mutex.acquire()
+        self._closed.extend(self._known.values())
+        for file in self._closed:
+            file.mutex.acquire()
+            file.close()
+
+    def after_fork(self) -> None:
+        for file in self._closed:
+            file.mutex.release()
+        self._closed.clear()
+        self._mutex.release()
+
+
+_files = _Files()
+# A connection that was inherited is kept for good: to close it would end the parent's locks, too.
+_inherited: list[object] = []
+
+
+def _own_files() -> _Files:
+    global _files  # noqa: PLW0603 - one for each process
+    if _files.pid != os.getpid():
+        _inherited.append(_files)
+        _files = _Files()
+    return _files
 
 
 def _file(path: Path) -> _File:
-    with _files_mutex:
-        found = _files.get(path)
-        if found is None:
-            found = _files[path] = _File(path)
-        return found
+    return _own_files().of(path)
 
 
 def _before_fork() -> None:
-    _files_mutex.acquire()
-    _closed_for_fork.extend(_files.values())
-    for file in _closed_for_fork:
-        file.mutex.acquire()
-        file.close()
+    _own_files().before_fork()
 
 
 def _after_fork() -> None:
-    for file in _closed_for_fork:
-        file.mutex.release()
-    _closed_for_fork.clear()
-    _files_mutex.release()
+    _files.after_fork()  # in the child, too, those that were closed before
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
@@ -162,7 +197,17 @@ class SqliteBackend:
             raise LockError(f"path {str(path)!r}: a lock needs a file that others can open too")
         keys.prefix(namespace)
         self._namespace = namespace
-        self._file = _file(Path(path).absolute())
+        self._path = Path(path).absolute()
+        self._opened = _file(self._path)
+        self.origin: tuple[Hashable, str] = (self._path, namespace)
+
+    @property
+    def _file(self) -> _File:
+        """This process's: a fork's parent has another."""
+        if self._opened.pid != os.getpid():
+            _inherited.append(self._opened)
+            self._opened = _file(self._path)
+        return self._opened
 
     def take(
         self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None
@@ -177,7 +222,7 @@ class SqliteBackend:
                 if holder.owner == owner:
                     return Taken(holder.fence, holder.since_ms, holder.until_ms)
             if len(holders) >= subject.limit:
-                return _busy(holders, instant)
+                return _busy(subject.kind, holders, instant)
             _sweep(connection, subject.kind, row)
             fence = connection.execute(load_sql("locks", "fence_next")).get
             until_ms = instant + ttl_ms if ttl_ms else 0
@@ -264,9 +309,9 @@ def _read(connection: apsw.Connection, kind: Kind, row: dict[str, Any]) -> list[
     return [Holder(*found) for found in connection.execute(load_sql("locks", f"{kind}_read"), row)]
 
 
-def _busy(holders: list[Holder], instant: int) -> Busy:
+def _busy(kind: Kind, holders: list[Holder], instant: int) -> Busy:
     ends = [holder.until_ms for holder in holders if holder.until_ms]
-    return Busy(min(ends) - instant if ends else None)
+    return Busy(min(ends) - instant if ends else None, holders[0].owner if kind == "lock" else None)
 
 
 def _sweep(connection: apsw.Connection, kind: Kind, row: dict[str, Any]) -> None:

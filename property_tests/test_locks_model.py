@@ -53,7 +53,8 @@ class Model:
         if owner not in live:
             if len(live) >= subject.limit:
                 ends = [until for _, until in live.values() if until]
-                return Busy(min(ends) - now if ends else None)
+                holder = next(iter(live)) if subject.kind == "lock" else None
+                return Busy(min(ends) - now if ends else None, holder)
             live[owner] = (now, now + ttl_ms if ttl_ms else 0)
             self.leases[subject.kind, subject.name] = live
         return live[owner]

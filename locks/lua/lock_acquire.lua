@@ -2,7 +2,8 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    name, owner, ttl_ms (0 = until released), limit (not used), wait_ms (0 = will not wait),
 --         now (ms; '' = server time)
--- Returns {1, fence, since, until} where taken; {0, ms until the holder's time ends (-1 = never)}.
+-- Returns {1, fence, since, until} where taken; {0, ms until the holder's time ends (-1 = never),
+--         the holder}.
 -- @include clock.lua
 -- @include lock.lua
 
@@ -14,4 +15,4 @@ if fence then
   return { 1, fence, record.since, record.until_ms }
 end
 if wait_ms > 0 then waiter_add(prefix, 'lock', name, owner, now, wait_ms) end
-return { 0, record.until_ms > 0 and record.until_ms - now or -1 }
+return { 0, record.until_ms > 0 and record.until_ms - now or -1, record.owner }

@@ -9,10 +9,21 @@ import pytest
 import redis
 import redis.asyncio
 
+from locks import _renewer
 from locks._backend import Client
 from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_renewed_any_more() -> Iterator[None]:
+    """Tests let go of leases without a release: these end with their test."""
+    yield
+    for token, renewal in list(_renewer._mine()._renewals.items()):
+        renewal.holding.leaving = True
+        _renewer.forget(token)
+
 
 AsyncStores = Callable[[], AbstractAsyncContextManager[Client | Path]]
 

@@ -3,16 +3,21 @@
 count <store> <name> <file> <rounds>   add 1 to the number in the file, under the lock
 hold <store> <name> <ttl>              take the lock, say its fence, then answer to each line
                                        read whether the lease is valid
+fork_in_c <store> <name> <ttl>         hold a lock, fork as C code does, so that no hook of Python's
+                                       runs, and have the child take another and hold it for long
 """
 
 import contextlib
+import ctypes
+import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import redis
 
-from locks import LeaseLost, Lock
+from locks import Lease, LeaseLost, Lock
 from locks._backend import Client
 
 
@@ -46,8 +51,51 @@ def hold(address: str, name: str, ttl: str) -> None:
             lease.release()
 
 
+def fork_in_c(address: str, name: str, ttl: str) -> None:
+    with opened(address) as store:
+        lock = Lock(name, store)
+        with lock as lease:
+            # Python's own mutex of its threads must not be held at the fork: no hook renews it.
+            while "locks-renewer" not in [thread.name for thread in threading.enumerate()]:
+                pass
+            fork = ctypes.PYFUNCTYPE(ctypes.c_int)(("fork", ctypes.PyDLL(None)))
+            child = int(fork())
+            if child == 0:
+                os._exit(_after_the_fork(store, lock, lease, ttl))
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            lease.check()  # the child has not given it away
+    sys.exit(code)
+
+
+def _after_the_fork(store: Client | Path, lock: Lock, inherited: Lease, ttl: str) -> int:
+    """0 where the child's lease is renewed, else the number of what is wrong."""
+    before = _open_files(store)
+    if inherited.valid or lock.try_acquire() is not None:
+        return 1
+    if isinstance(store, Path) and _open_files(store) <= before:
+        return 4  # the parent's connection was used, or closed
+    lease = Lock(f"{lock.name}-child", store, ttl=float(ttl)).acquire()
+    first = lease.expires_at
+    for _ in range(200):
+        if (lease.expires_at - first).total_seconds() > float(ttl):
+            print("the child's lease is renewed", flush=True)
+            lease.release()
+            return 0
+        if lease.lost.wait(0.1):
+            return 2
+    return 3
+
+
+def _open_files(store: Client | Path) -> int:
+    links = [os.readlink(f"/proc/self/fd/{number}") for number in range(64) if _is_open(number)]
+    return sum(1 for link in links if link == str(store))
+
+
+def _is_open(number: int) -> bool:
+    return Path(f"/proc/self/fd/{number}").is_symlink()
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "count":
-        count(*sys.argv[2:])
-    else:
-        hold(*sys.argv[2:])
+    programs: dict[str, Callable[..., None]]
+    programs = {"count": count, "hold": hold, "fork_in_c": fork_in_c}
+    programs[sys.argv[1]](*sys.argv[2:])

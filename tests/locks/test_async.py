@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 import locks
 from locks import (
@@ -16,8 +17,10 @@ from locks import (
     LockError,
     LockTimeout,
     NotHeld,
+    keys,
 )
-from locks._backend import Client
+from locks._backend import Client, open_async_backend, open_backend
+from locks._ops import Subject
 from tests.locks.conftest import AsyncStores
 from tests.locks.waiting import eventually, eventually_async
 
@@ -71,7 +74,7 @@ def test_a_timeout_is_told(open_async: AsyncStores, name: str) -> None:
     async def main() -> None:
         async with open_async() as store, AsyncLock(name, store):
             with pytest.raises(LockTimeout):
-                await AsyncLock(name, store).acquire(timeout=0.05)
+                await asyncio.create_task(AsyncLock(name, store).acquire(timeout=0.05))
             assert await AsyncLock(name, store).try_acquire() is None
 
     asyncio.run(main())
@@ -257,6 +260,32 @@ def test_sync_and_asyncio_locks_are_one(
     asyncio.run(main())
 
 
+def test_all_names_are_told_however_many(
+    open_async: AsyncStores, store: Client | Path, name: str
+) -> None:
+    """Redis tells them a page at a time, with the keys of others among them."""
+    count = 1200 if not isinstance(store, Path) else 60
+    if isinstance(store, redis.Redis):
+        pipeline = store.pipeline(transaction=False)
+        for number in range(count):
+            pipeline.hset(keys.lock("locks", f"{name}-{number}"), "owner", "me")
+            pipeline.set(f"{{locks}}:other:{number}", "1")
+        pipeline.execute()
+    else:
+        backend = open_backend(store, "locks")
+        for number in range(count):
+            backend.take(Subject("lock", f"{name}-{number}"), "me", 60_000)
+
+    async def main() -> None:
+        async with open_async() as own:
+            found = [one async for one in open_async_backend(own, "locks").names()]
+            assert sorted(found) == sorted(open_backend(store, "locks").names())
+            assert len(found) == count
+            assert set(found) == {("lock", f"{name}-{number}") for number in range(count)}
+
+    asyncio.run(main())
+
+
 def test_every_task_may_wait_at_once(tmp_path: Path, name: str) -> None:
     """More waiters than there are threads to run them in."""
 
@@ -295,6 +324,6 @@ def test_threads_that_renew_end_with_the_lease(open_async: AsyncStores, name: st
 
     asyncio.run(main())
     eventually(
-        lambda: not any(one.name.endswith(name) for one in threading.enumerate()),
+        lambda: not any(one.name.startswith("locks-") for one in threading.enumerate()),
         "the end of the renewing threads",
     )

@@ -213,16 +213,53 @@ def test_names_may_have_any_letters(store: Store, odd: str) -> None:
         ({"ttl": 0}, "ttl is 0"),
         ({"ttl": dt.timedelta(seconds=-1)}, "ttl"),
         ({"ttl": float("inf")}, "finite"),
+        ({"ttl": 1e12}, "at most 36500 days"),
+        ({"ttl": None}, "ttl is None; it must be a timedelta or a number"),
+        ({"ttl": "30"}, "ttl is '30'"),
+        ({"ttl": True}, "ttl is True"),
+        ({"ttl": float("nan")}, "ttl is nan"),
+        ({"max_hold": dt.timedelta.max}, "max_hold is .* at most 36500 days"),
+        ({"on_lost": 3}, "on_lost is 3; it must be a function"),
         ({"max_hold": -1}, "max_hold"),
         ({"namespace": "a{b"}, "braces"),
         ({"namespace": ""}, "non-empty"),
+        ({"namespace": 5}, "namespace 5"),
+        ({"namespace": "a\ud800"}, "half of a character"),
         ({"name": ""}, "1 to 1024"),
+        ({"name": "a\ud800"}, "half of a character"),
     ],
 )
 def test_wrong_arguments_are_named(store: Store, options: dict[str, object], message: str) -> None:
     arguments: dict[str, object] = {"name": "x", "store": store, **options}
     with pytest.raises(LockError, match=message):
         Lock(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_longest_ttl_is_kept(store: Store, name: str) -> None:
+    lock = Lock(name, store, ttl=dt.timedelta(days=36_500))
+    with lock as lease:
+        assert lease.expires_at - lease.acquired_at == dt.timedelta(days=36_500)
+        lease.renew()
+        assert lock.owner() == lease.token
+        assert not lease.lost.wait(0.1)
+
+
+def test_wrong_arguments_of_calls_are_named(store: Store, name: str) -> None:
+    with pytest.raises(LockError, match="timeout is '5'; it must be"):
+        Lock(name, store).acquire(timeout="5")  # type: ignore[arg-type]
+    with pytest.raises(LockError, match="timeout is nan"):
+        Lock(name, store).acquire(timeout=float("nan"))
+    with (
+        Lock(name, store) as lease,
+        pytest.raises(LockError, match="ttl is 1000000000000"),
+    ):
+        lease.renew(ttl=1e12)
+    with pytest.raises(LockError, match="1 to 1024"):
+        locks.inspect(store, "")
+    with pytest.raises(LockError, match="kind is 'lok'; it must be one of lock, semaphore"):
+        locks.free(store, name, "me", kind="lok")  # type: ignore[arg-type]
+    with pytest.raises(LockError, match="owner is 5"):
+        locks.free(store, name, 5)  # type: ignore[arg-type]
 
 
 def test_a_store_that_is_none_is_named() -> None:

@@ -2,16 +2,22 @@ import ctypes
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 import locks
-from locks import Lease, LeaseLost, Lock, LockStoreError
+from locks import Lease, LeaseLost, Lock, LockStoreError, _renewer
 from locks._backend import Client
+from tests.locks.test_processes import program, read_line
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 
 Store = Client | Path
+
+
+def threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("locks-")]
 
 
 def test_pain_40_a_body_that_never_yields_keeps_its_lease(store: Store, name: str) -> None:
@@ -137,12 +143,104 @@ def test_no_thread_is_left_after_a_release(store: Store, name: str) -> None:
         first = lease.expires_at
         eventually(lambda: lease.expires_at > first, "a renewal")
 
-    def threads() -> list[str]:
-        return [one.name for one in threading.enumerate() if one.name.endswith(name)]
-
     eventually(lambda: not threads(), "the end of the renewing threads")
 
 
 def test_without_auto_renew_there_is_no_thread(store: Store, name: str) -> None:
+    eventually(lambda: not threads(), "the end of the threads of earlier leases")
     with Lock(name, store, auto_renew=False):
-        assert not [one for one in threading.enumerate() if one.name.endswith(name)]
+        assert not threads()
+
+
+def test_one_thread_renews_all(store: Store, name: str) -> None:
+    leases = [Lock(f"{name}-{number}", store, ttl=6).acquire() for number in range(300)]
+    first = [lease.expires_at for lease in leases]
+    seen = []
+
+    def all_renewed() -> bool:
+        seen.append(len(threads()))
+        return all(lease.expires_at > at for lease, at in zip(leases, first, strict=True))
+
+    eventually(all_renewed, "a renewal of each", 30)
+    assert max(seen) <= 3, "one that plans, and what asks the store, of which a slow call makes two"
+    for lease in leases:
+        lease.release()
+
+
+def test_calls_that_hang_hold_up_no_other_lease(
+    store: Store, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the same store nor of another."""
+    stuck = Lock(f"{name}-stuck", store, ttl=0.3)
+    go_on = threading.Event()
+
+    def hangs(*args: object, **options: object) -> int | None:
+        go_on.wait(60)
+        return None
+
+    monkeypatch.setattr(stuck._backend, "renew", hangs)
+    told: list[Lease] = []
+    try:
+        lost = stuck.acquire()
+        kept = Lock(name, store, ttl=6, on_lost=told.append).acquire()
+        assert lost.lost.wait(10)
+        first = kept.expires_at
+        eventually(lambda: kept.expires_at > first, "a renewal past the call that hangs")
+        assert kept.valid
+        kept.release()
+    finally:
+        go_on.set()
+    assert not told
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_client_or_callback_that_raises_anything_ends_no_thread_of_ours(
+    store: Store, name: str, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*args: object, **options: object) -> NoReturn:
+        raise raised
+
+    bad = Lock(f"{name}-bad", store, ttl=0.3, on_lost=raises)
+    monkeypatch.setattr(bad._backend, "renew", raises)
+    with Lock(name, store, ttl=0.9) as kept:
+        lost = bad.acquire()
+        assert lost.lost.wait(10)
+        with pytest.raises(LeaseLost, match="its renewal failed"):
+            lost.check()
+        first = kept.expires_at
+        eventually(lambda: kept.expires_at > first, "a renewal of the other")
+
+
+def test_a_callback_that_hangs_holds_up_no_other_lease(store: Store, name: str) -> None:
+    go_on = threading.Event()
+
+    def hangs(lease: Lease) -> None:
+        go_on.wait(60)
+
+    try:
+        with Lock(name, store, ttl=0.9) as kept:
+            for number in range(3):
+                lock = Lock(
+                    f"{name}-{number}", store, ttl=0.1, max_hold=0.1,
+                    on_lost=hangs,
+                )  # fmt: skip
+                assert lock.acquire().lost.wait(10)
+            first = kept.expires_at
+            eventually(lambda: kept.expires_at > first, "a renewal of the other")
+    finally:
+        go_on.set()
+
+
+def test_many_leases_that_were_released_are_not_kept(store: Store, name: str) -> None:
+    lock = Lock(name, store, ttl=3600)
+    for _ in range(80):
+        lock.acquire().release()
+    assert not _renewer._renewer._renewals
+    eventually(lambda: not threads(), "the end of the thread")
+    assert not _renewer._renewer._heap
+
+
+def test_a_fork_made_in_c_renews_by_itself(address: str, name: str) -> None:
+    with program("fork_in_c", address, name, "0.6") as forking:
+        assert read_line(forking) == "the child's lease is renewed"
+        assert forking.wait(30) == 0

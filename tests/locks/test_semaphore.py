@@ -2,10 +2,12 @@ import threading
 from pathlib import Path
 
 import pytest
+import redis
 
 import locks
-from locks import LeaseLost, LockError, LockTimeout, Semaphore
-from locks._backend import Client
+from locks import LeaseLost, LockError, LockTimeout, Semaphore, keys
+from locks._backend import Client, open_backend
+from locks._ops import Subject, Taken
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 
@@ -89,9 +91,27 @@ def test_a_lock_and_a_semaphore_of_one_name_do_not_meet(store: Store, name: str)
         assert [info.kind for info in locks.inspect(store, name)] == ["lock", "semaphore"]
 
 
-def test_a_limit_below_one_is_refused(store: Store, name: str) -> None:
-    with pytest.raises(LockError, match="limit is 0"):
-        Semaphore(name, store, 0)
+@pytest.mark.parametrize("limit", [0, True, "3", 1.5, None])
+def test_a_limit_that_is_none_is_refused(store: Store, name: str, limit: object) -> None:
+    with pytest.raises(LockError, match=f"limit is {limit!r}"):
+        Semaphore(name, store, limit)  # type: ignore[arg-type]
+
+
+def test_a_place_without_end_outlasts_the_others(store: Store, name: str) -> None:
+    """The records live as long as the longest lease: one that a timed one came before, or after."""
+    backend, subject = open_backend(store, "locks"), Subject("semaphore", name, 3)
+    for owner, ttl_ms in (("first", 50), ("endless", 0), ("last", 50)):
+        assert isinstance(backend.take(subject, owner, ttl_ms), Taken)
+    assert backend.renew(subject, "last", 60) is not None
+    if isinstance(store, redis.Redis):
+        for key in (keys.semaphore("locks", name), keys.semaphore_data("locks", name)):
+            assert store.ttl(key) == -1, "it would take the endless lease along"
+    eventually(lambda: len(backend.read(subject)[1]) == 1, "the end of the others")
+    (holder,) = backend.read(subject)[1]
+    assert (holder.owner, holder.until_ms) == ("endless", 0)
+    assert backend.free(subject, "endless")
+    if isinstance(store, redis.Redis):
+        assert store.ttl(keys.semaphore("locks", name)) != -1
 
 
 def test_inspect_tells_who_holds_what_until_when(store: Store, name: str) -> None:
