@@ -143,8 +143,14 @@ def _change(
 def publish_state(task: Task[Any, Any], task_id: str | None, state: str | None, meta: Any) -> None:
     """Publish the progress of the running attempt; see `Task.update_state`."""
     running = _state.current_attempt.get()
-    if running is None or (task_id is not None and task_id != running.request.id):
-        raise ConfigError("update_state() works from inside the body of the message itself")
+    if task_id is not None and (running is None or task_id != running.request.id):
+        running = _state.attempts.get(task_id)  # of a thread that the body has started
+    if running is None:
+        whose = "" if task_id is None else f", and {checks.shown(task_id)} does not run here"
+        raise ConfigError(
+            "update_state() works from inside the body of the message itself, and by task_id in "
+            f"threads that the body has started{whose}"
+        )
     settings = task.app.settings
     state = checks.text("state", "STARTED" if state is None else state)
     encoded = dumps(meta, settings.result_serializer)

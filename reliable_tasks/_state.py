@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Proxy",
+    "attempts",
     "current_attempt",
     "forbid_waiting",
     "get_current_app",
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 current_attempt: ContextVar[Running | None] = ContextVar("attempt", default=None)
 """The attempt whose body runs here."""
+
+attempts: dict[str, Running] = {}
+"""The attempts that run in this process, by their message's id: for threads that bodies start."""
 
 forbid_waiting: ContextVar[bool] = ContextVar("forbid_waiting", default=False)
 """True inside a body that a worker runs: waiting for another result there may wait for ever."""

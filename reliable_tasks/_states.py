@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .errors import ChordError, TaskRevokedError
 from .message import State
-from .serialization import decode_failure
+from .serialization import Failure, decode_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .serialization import SafeExceptions
     from .store.values import Record
 
-__all__ = ["PROPAGATED", "exception_of", "state_of"]
+__all__ = ["PROPAGATED", "exception_of", "said_exception", "state_of"]
 
 PROPAGATED = frozenset({"FAILURE", "REVOKED"})
 """The states in which `get` raises."""
@@ -41,8 +44,13 @@ def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each s
     return "PENDING"
 
 
-def exception_of(record: Record, exceptions: SafeExceptions) -> BaseException:
+def exception_of(
+    record: Record, exceptions: SafeExceptions, decode: Callable[[bytes], Any]
+) -> BaseException:
     """What a message that did not succeed raises where its result is asked for."""
+    said = record.progress_meta if record.progress_state in PROPAGATED else None
+    if said is not None and (record.state is State.RUNNING or record.reason == "ignored"):
+        return said_exception(record.progress_state or "", decode(said), exceptions)
     cause = None
     if record.failure:
         cause = exceptions.rebuild(decode_failure(record.failure))
@@ -57,3 +65,20 @@ def exception_of(record: Record, exceptions: SafeExceptions) -> BaseException:
     if cause is not None:
         return cause
     return TaskRevokedError(record.reason or "revoked")
+
+
+def said_exception(state: str, meta: Any, exceptions: SafeExceptions) -> BaseException:
+    """What `update_state(state="FAILURE", meta=…)` and `raise Ignore()` raise for whoever asks.
+
+    A `meta` with `exc_type` and `exc_message` (and `exc_module`), as Celery wants it, is that
+    exception.
+    """
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("exc_type"), str):
+        return TaskRevokedError(f"its body said {state} of it: {meta!r}")
+    told = meta.get("exc_message", "")
+    args = tuple(told) if isinstance(told, list | tuple) else (told,)
+    text, module = str(told if len(args) > 1 else (*args, "")[0]), meta.get("exc_module")
+    failure = Failure(
+        type=meta["exc_type"], module=str(module or "builtins"), message=text, args=args
+    )
+    return exceptions.rebuild(failure)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _state, ids
 from ._call_options import checked
+from ._states import said_exception
 from .errors import Ignore, Reject, Retry
 from .request import Request, Running
 from .result import PROPAGATED, AsyncResult
@@ -209,6 +210,8 @@ def _after_exception(
     call = (request.id or "", request.args, request.kwargs)
     if isinstance(exc, Ignore):
         state, meta = running.progress or ("IGNORED", None)
+        if state in PROPAGATED:
+            meta = said_exception(state, meta, task.app.exceptions)
         return state, meta
     if isinstance(exc, Retry):
         if exc.call is not None:

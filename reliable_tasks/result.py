@@ -140,7 +140,7 @@ class AsyncResult(Generic[R]):
             return value if extension is None else extension[0]
         state = state_of(record)
         if state in {"FAILURE", "REVOKED"}:
-            return exception_of(record, self.app.exceptions)
+            return exception_of(record, self.app.exceptions, self._decoded)
         if state == "RETRY" and record.failure:
             return self.app.exceptions.rebuild(decode_failure(record.failure))
         return None if record.progress_meta is None else self._decoded(record.progress_meta)

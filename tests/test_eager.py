@@ -177,3 +177,16 @@ def test_what_an_ended_handle_offers_beyond_reading(app: App) -> None:
     assert result.maybe_throw(callback=lambda *told: got.append(told)) == 5
     assert got == [(result.id, 5)]
     assert repr(result) == f"<EagerResult: {result.id}>"
+
+
+def test_a_failure_with_details_of_the_bodys_own_is_raised_as_they_say(app: App) -> None:
+    @app.task(bind=True)
+    def declines(self: Task[Any, Any]) -> None:
+        told = {"exc_type": "ValueError", "exc_message": "declined"}
+        self.update_state(state="FAILURE", meta=told)
+        raise Ignore
+
+    result = declines.apply()
+    assert result.state == "FAILURE"
+    with pytest.raises(ValueError, match="declined"):
+        result.get()

@@ -173,6 +173,7 @@ class Executor:
             )
 
         running = Running(runner.task, request, port, headers)
+        _state.attempts[claim.id] = running
         tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(True))
         self._teller.starts(claim, runner.task, args, kwargs)
         began = self._timer()
@@ -341,5 +342,7 @@ class Executor:
             return exc
 
     def _leave(self, started: Started) -> None:
+        if _state.attempts.get(started.claim.id) is started.running:
+            del _state.attempts[started.claim.id]
         _state.current_attempt.reset(started.tokens[0])
         _state.forbid_waiting.reset(started.tokens[1])

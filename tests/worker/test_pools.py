@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App, Task, events
-from reliable_tasks.errors import SoftTimeLimitExceeded, StaleClaim
+from reliable_tasks.errors import ConfigError, SoftTimeLimitExceeded, StaleClaim
 from reliable_tasks.message import State
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.executor import Executor
@@ -23,7 +23,7 @@ from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, SLOTS, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="untouched")
 
@@ -231,3 +231,35 @@ def test_a_body_whose_claim_was_taken_away_cannot_report(app: App) -> None:
     (record,) = app.store.read([result.id])
     assert record is not None
     assert record.state == State.QUEUED
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_threads_of_a_body_publish_its_progress_by_its_id_while_it_runs(
+    app: App, name: str
+) -> None:
+    late: list[Callable[[], None]] = []
+
+    @app.task(name="works", bind=True)
+    def works(self: Task[Any, Any]) -> list[int]:
+        own = self.request.id
+        late.append(lambda: self.update_state(task_id=own, state="LATE"))
+        told: list[int] = []
+
+        def tell(number: int) -> None:
+            self.update_state(task_id=own, state="PROGRESS", meta=number)
+            told.append(number)
+
+        threads = [threading.Thread(target=tell, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sorted(told)
+
+    with Running(app, name):
+        result = works.delay()
+        assert result.get(timeout=PATIENCE_S) == [0, 1, 2]
+        with pytest.raises(ConfigError, match="does not run here"):
+            late[0]()
+        with pytest.raises(ConfigError, match="works from inside the body"):
+            works.update_state(state="PROGRESS")
