@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import ChordError, TaskRevokedError
+from .errors import ChordError, CodecError, TaskRevokedError
 from .message import State
 from .serialization import Failure, decode_failure
 
@@ -64,6 +64,11 @@ def exception_of(
         return chord_error
     if cause is not None:
         return cause
+    if record.reason == "unreadable":
+        return CodecError(
+            f"what the store has of message {record.id} cannot be decoded: it is damaged, or of a "
+            f"newer release; see `reliable-tasks dead show {record.id}`"
+        )
     return TaskRevokedError(record.reason or "revoked")
 
 

@@ -124,13 +124,15 @@ def call_of(app: App, record: Record) -> str | None:
     """The call of a record that was read in full, as Python writes it; None if it is not kept."""
     if record.payload is None:
         return None
+    if record.reason == "unreadable":
+        return f"{record.task}(…)  # what was stored: {record.payload!r}"
     from reliable_tasks.message import decode_headers  # noqa: PLC0415 - few commands show calls
 
     try:
         args, kwargs = loads_call(
             record.payload, decode_headers(record.headers).serializer, app.accept_content
         )
-    except CodecError as error:
+    except (CodecError, msgspec.MsgspecError) as error:
         return f"{record.task}(…)  # {error}"
     shown = [*(repr(value) for value in args), *(f"{k}={v!r}" for k, v in kwargs.items())]
     return f"{record.task}({', '.join(shown)})"

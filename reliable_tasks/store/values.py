@@ -276,7 +276,7 @@ class Record(_Value, frozen=True, kw_only=True):
     Attributes:
         reason: why it is in this state: "" in the ordinary course, else one of "expired",
             "revoked", "terminated", "purged", "ignored", "rejected", "failed", "delivery limit",
-            "parent" (a parent did not succeed), "mirror" (the message it mirrors did not),
+            "time limit", "unreadable", "parent" (did not succeed), "mirror" (its original did not),
             "not needed" (an errback whose parents all succeeded), "duplicate".
         version: grows with every change, for waiting.
         progress_state, progress_meta: what the running body last reported.

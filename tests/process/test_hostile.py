@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
-from reliable_tasks.errors import TimeLimitExceeded
+from reliable_tasks.cli._group import cli
+from reliable_tasks.errors import CodecError, TimeLimitExceeded
 from reliable_tasks.message import State
 from tests.process.harness import wait_until
 
@@ -154,3 +156,32 @@ def test_a_word_that_comes_while_a_worker_starts_is_not_lost(tmp_path: Path) -> 
         os._exit(0 if noticed.came == [signal.SIGQUIT] and kept else 1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def damage(place: Place, message_id: str) -> None:
+    """Make a record one that no client can decode."""
+    store: Any = place.store
+    if place.store_url.startswith("sqlite"):
+        with store._database.writing() as connection:
+            connection.execute("UPDATE records SET headers = 'text' WHERE id = ?", (message_id,))
+        return
+    key = f"{store._key}m:{message_id}"
+    store._command("SET", key, store._command("GET", key)[:60])
+
+
+def test_a_record_that_nobody_can_decode_is_a_dead_letter_and_costs_no_worker(
+    place: Place,
+) -> None:
+    bad, good = place.call("add", 1, 1), place.call("add", 2, 2)
+    damage(place, bad.id)
+    worker = place.start_worker("--concurrency", "1")
+    assert good.get(timeout=PATIENCE_S) == 4
+    assert place.record(bad).reason == "unreadable"
+    with pytest.raises(CodecError, match="cannot be decoded"):
+        bad.get(timeout=PATIENCE_S)
+    assert "child.died" not in worker.log
+    assert "child.crashed" not in worker.log
+    shown = CliRunner().invoke(cli, ["-b", place.store_url, "dead", "show", bad.id])
+    assert "what was stored" in shown.output
+    listed = CliRunner().invoke(cli, ["-b", place.store_url, "dead", "list"])
+    assert "unreadable" in listed.output

@@ -129,6 +129,12 @@ def _fire(world: World) -> Any:
     return world.store.fire(TICKED, START_MS, batch)
 
 
+def _set_aside(world: World) -> Any:
+    store = world.redis
+    packed = store._command("GET", f"{store._key}m:running")
+    return store._do("set_aside", "session-1", "running", packed)
+
+
 ACTS: dict[str, Act] = {
     "enqueue": _enqueue,
     "open_session": lambda w: w.open("new session"),
@@ -158,6 +164,7 @@ TOLD_ONCE: dict[str, tuple[Act, Any]] = {
         ["ended", "running", "ended"],
     ),
     "reap": (lambda w: w.store.reap(["session-1"]).requeued, 0),
+    "set_aside": (_set_aside, 0),
     "replay": (lambda w: [r.done for r in w.store.replay(["dead", "done"])], ["not dead"] * 2),
     "drop": (lambda w: w.store.drop(["done", "dead"]), 0),
     "purge": (lambda w: w.store.purge("other"), 0),

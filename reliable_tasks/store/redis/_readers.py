@@ -125,7 +125,7 @@ class Readers(Calls):
         for message_id, packed in self._candidates(query):
             if len(found) >= limit:
                 break
-            if packed and _wanted(_layout.open_record(packed), query):
+            if packed and _wanted(packed, query):
                 found.append(message_id.decode())
         return tuple(r for r in self.read(found) if r is not None)
 
@@ -174,7 +174,11 @@ def _row_wanted(row: v.AuditRow, query: v.AuditQuery) -> bool:
     )
 
 
-def _wanted(record: _layout.Packed, query: v.MessageQuery) -> bool:
+def _wanted(packed: bytes, query: v.MessageQuery) -> bool:
+    try:
+        record = _layout.open_record(packed)
+    except _wire.NOT_DECODED:
+        return query.queue is None and query.task is None and query.root_id is None
     c, m = record.c, record.m
     return (
         query.state in {None, c.state}

@@ -4,6 +4,7 @@ What a script must understand is msgpack of text and numbers, with `False` for n
 would end a Lua table early. Values that are opaque to it travel as bytes.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ __all__ = [
     "parse_record",
 ]
 
+NOT_DECODED: Final = (msgspec.MsgspecError, struct.error, ValueError, IndexError, TypeError)
+"""What comes of a string that is damaged, or of a later layout."""
 _APPLIED: Final = ord("1")
 _LONGEST_HEAD: Final = 5
 """Of a string in msgpack."""
@@ -208,22 +211,32 @@ def _pointing_at(message_id: str, o: oc.Replaced) -> str:
     return next((i for i, e in edges if e.on == On.MIRROR and e.child == message_id), "")
 
 
-def parse_exchange(reply: Sequence[Any]) -> v.Exchange:
-    """The reply of exchange.lua."""
+Unread = list[tuple[bytes, bytes]]
+"""Ids and strings of records that could not be decoded."""
+
+
+def parse_exchange(reply: Sequence[Any], unread: Unread) -> v.Exchange:
+    """The reply of exchange.lua; what cannot be decoded of it is put into `unread`."""
     verdicts, lost, due_ms = reply[:3]
     return v.Exchange(
         verdicts=tuple(
             v.Verdict.COMMITTED if byte == _APPLIED else v.Verdict.STALE for byte in verdicts
         ),
-        claims=parse_claims(reply, 3),
+        claims=parse_claims(reply, unread, 3),
         next_due_ms=due_ms or None,
         lost=bool(lost),
     )
 
 
-def parse_claims(reply: Sequence[Any], start: int = 0) -> tuple[v.Claim, ...]:
-    """Claims as fill_in in lua/include/claims.lua gives them."""
-    return tuple(_claim(*row) for row in by(reply, 4, start))
+def parse_claims(reply: Sequence[Any], unread: Unread, start: int = 0) -> tuple[v.Claim, ...]:
+    """Claims as fill_in in lua/include/claims.lua gives them; see `parse_exchange`."""
+    claims = []
+    for row in by(reply, 4, start):
+        try:
+            claims.append(_claim(*row))
+        except NOT_DECODED:
+            unread.append((row[0], row[1]))
+    return tuple(claims)
 
 
 def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -> v.Claim:
@@ -276,9 +289,27 @@ def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
 def parse_record(
     message_id: str, packed: bytes | None, apart: bytes | None, *, full: bool
 ) -> v.Record | None:
-    """A record as read.lua gives it; None where there is none."""
+    """A record as read.lua gives it; None where there is none.
+
+    One that cannot be decoded is a dead letter whose payload is its string, as workers make it one.
+    """
     if packed is None:
         return None
+    try:
+        return _record(message_id, packed, apart, full=full)
+    except NOT_DECODED:
+        return v.Record(
+            id=message_id,
+            task="",
+            queue="",
+            priority=0,
+            state=State.FAILED,
+            reason="unreadable",
+            payload=packed if full else None,
+        )
+
+
+def _record(message_id: str, packed: bytes, apart: bytes | None, *, full: bool) -> v.Record:
     record = open_record(packed)
     c, m = record.c, record.m
     x = NO_EXTRAS if isinstance(c.extras, bool) else c.extras

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from reliable_tasks import events
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import STAGE_DROPPED
@@ -116,7 +117,20 @@ class RedisStore(Readers):
         packed = _wire.pack_commits(commits) if commits else b""
         waited = "" if want is None else self._waiting.back()
         args = self._exchange_args(session, packed, want, waited)
-        return _wire.parse_exchange(self._do("exchange", *args, again=False))
+        return self._exchanged(session, self._do("exchange", *args, again=False))
+
+    def _exchanged(self, session: str, reply: Sequence[Any]) -> v.Exchange:
+        unread: _wire.Unread = []
+        exchange = _wire.parse_exchange(reply, unread)
+        self._set_aside(session, unread)
+        return exchange
+
+    def _set_aside(self, session: str, unread: _wire.Unread) -> None:
+        """What cannot be decoded goes to the dead letters, or it would be claimed for ever."""
+        if unread:
+            self._do("set_aside", session, *(part for row in unread for part in row))
+            for message_id, _ in unread:
+                events.emit("message.buried", id=message_id.decode(), task="", reason="unreadable")
 
     @staticmethod
     def _exchange_args(session: str, packed: bytes, want: v.Want | None, waited: str) -> list[Any]:
@@ -144,12 +158,17 @@ class RedisStore(Readers):
                 reply = self._waiting.for_work_then(want.queues, timeout, wake_fd, claim)
         else:
             self.wait_for_work(want.queues, timeout, wake_fd)
-        return self.exchange(session, (), want) if reply is None else _wire.parse_exchange(reply)
+        return (
+            self.exchange(session, (), want) if reply is None else self._exchanged(session, reply)
+        )
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds, for a worker whose reply was lost."""
         reply = self._do("held", session, self.options.max_rows)
-        return _wire.parse_claims(reply)
+        unread: _wire.Unread = []
+        claims = _wire.parse_claims(reply, unread)
+        self._set_aside(session, unread)
+        return claims
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
         """Record the progress of a running body; at its latest claim only."""

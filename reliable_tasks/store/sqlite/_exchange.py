@@ -22,6 +22,7 @@ from ._record import (
     set_once,
 )
 from ._statements import load
+from ._unreadable import UNREADABLE, is_readable, mend
 
 __all__ = ["exchange", "next_due", "promote"]
 
@@ -107,6 +108,10 @@ def _queued(work: Moves, queue: str, page: int) -> Iterator[Rec]:
 
 
 def _claim(work: Moves, r: Rec, by: tuple[str, str]) -> bool:
+    if not is_readable(r):
+        mend(r)
+        work.end(r, DEAD, UNREADABLE)
+        return False
     if r.expires is not None and r.expires <= work.now:
         work.end(r, REVOKED, "expired")
         return False

@@ -10,6 +10,7 @@ from reliable_tasks.store import values as v
 from ._moves import HELD_UNTIL, Moves
 from ._record import DEAD, FALLEN, FIRST_FINAL, REVOKED, RUNNING, WAITING, Rec, edges_of, once_of
 from ._statements import load
+from ._unreadable import UNREADABLE
 
 __all__ = ["drop", "purge", "release_lock", "replay", "revoke"]
 
@@ -40,7 +41,7 @@ def replay(work: Moves, message_id: str) -> v.Replayed:
     r = work.get(message_id)
     if r is None:
         return v.Replayed(id=message_id, done="unknown")
-    if r.state != DEAD:
+    if r.state != DEAD or r.reason == UNREADABLE:
         return v.Replayed(id=message_id, done="not dead")
     once = once_of(r)
     if once is not None and once.scope in HELD_UNTIL:

@@ -23,6 +23,7 @@ from ._record import (
     codes_of,
 )
 from ._statements import load
+from ._unreadable import is_readable, mend
 
 __all__ = ["Reader"]
 
@@ -65,12 +66,15 @@ class Reader:
         return tuple([found.get(message_id) for message_id in ids])
 
     def _record(self, r: Rec, *, full: bool) -> v.Record:
+        if not is_readable(r):
+            mend(r)
         broken = self._all(BROKEN_READ, r.n) if r.parts & PART_BROKEN else ()
         return as_record(r, tuple([row[0] for row in broken]), full=full)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
-        held = [Rec(*row) for row in self._all(HELD, session, self._options.max_rows)]
+        rows = self._all(HELD, session, self._options.max_rows)
+        held = [r for row in rows if is_readable(r := Rec(*row))]
         return tuple([as_claim(r, as_inputs(self._all(INPUTS_READ, r.n))) for r in held])
 
     def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:

@@ -33,7 +33,7 @@ end
 local function replay(id)
   local r = load(id)
   if not r then return 'unknown', '' end
-  if not is_dead(r.c[STATE], r.c[REASON]) then return 'not dead', '' end
+  if not is_dead(r.c[STATE], r.c[REASON]) or r.c[REASON] == 'unreadable' then return 'not dead', '' end
   local once = r.x.once
   if once and HELD_UNTIL[once[SCOPE]] then
     if not take(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end

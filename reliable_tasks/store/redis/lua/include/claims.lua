@@ -27,9 +27,10 @@ end
 
 -- Claim one that stands in the queue, from its string. Returns its record; nil where it cannot be
 -- claimed. It leaves the queue in any case, which the caller sees to.
-local function claim_packed(id, key, packed, session, worker, fence)
+local function claim_packed(id, key, packed, session, worker, fence, queue)
   local r = records[id]
   if r == nil then r = packed and adopt(id, key, packed) end
+  if not r and damaged[1] and damaged[#damaged][1] == id then count_in('queued', queue, -1) end
   if not r or r.c[STATE] ~= 'queued' then return nil end
   r.popped = true
   return claim(r, session, worker, fence) and r or nil

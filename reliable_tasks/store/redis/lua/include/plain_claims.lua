@@ -6,6 +6,7 @@ local MESSAGES_BY_ONE_CALL = 1000
 -- where a claimed string goes on as the queued one did; how long it is up to its stamp, and how much
 -- longer than the queued one, but for the stamp
 local GOES_ON, BEFORE_STAMP, LONGER = 14, 23, 10
+local SHORTEST = 29 -- what stands before the array
 
 -- The string of a message that is queued, once it is claimed.
 local function claimed_string(packed, fence, stamp)
@@ -37,7 +38,7 @@ local function claim_from(queue, session, limit, reply, others)
     for index, id in ipairs(ids) do
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
-      if packed and string.byte(packed) == IS_QUEUED then
+      if packed and string.byte(packed) == IS_QUEUED and #packed > SHORTEST then
         packed = claimed_string(packed, fence, stamp)
         plain[number + 1] = id
         strings[2 * number + 1], strings[2 * number + 2] = keys[index], packed
@@ -46,7 +47,7 @@ local function claim_from(queue, session, limit, reply, others)
         claimed = claimed + 1
         if audit_all then general().audit_packed('started', id, packed) end
       else
-        local r = general().claim_packed(id, keys[index], packed, session, worker(), fence)
+        local r = general().claim_packed(id, keys[index], packed, session, worker(), fence, queue)
         if r then
           for part = 1, 4 do reply[size + part] = false end
           others[size + 1] = r

@@ -27,6 +27,7 @@ local INLINE = 1024
 
 local records = {} -- id -> record; false = there is none
 local foreign = {} -- ids whose key is taken by something that is no record
+local damaged = {} -- {id, key, string} of records that cannot be unfolded; see unreadable.lua
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
 local reserve = 1 -- how many numbers are likely to be needed
@@ -56,8 +57,9 @@ end
 
 -- A record made of its string; `move` needs to know how it was.
 local function adopt(id, key, packed)
-  local c, rest = unfold(packed)
-  if not c then
+  local readable, c, rest = pcall(function() return unfold(packed) end)
+  if not readable or type(c) ~= 'table' then
+    if is_ours(packed) then damaged[#damaged + 1] = { id, key, packed } end
     foreign[id], records[id] = true, false
     return false
   end

@@ -10,6 +10,12 @@ local function is_record(packed)
   return kind == IS_ARRAY or kind >= IS_QUEUED and kind <= IS_SILENT
 end
 
+-- Whether it is one of ours, be it damaged, or of a layout that came later.
+local function is_ours(packed)
+  local kind = string.byte(packed) or 0
+  return kind > 0 and kind < 32 or kind == IS_ARRAY
+end
+
 -- @rare
 
 -- Of a record's string c, and m and p as they lie there; nothing where it is no record's.

@@ -1,5 +1,6 @@
 -- The end of every script that changes something: write what `records` and `later` hold.
 -- @include once.lua
+-- @include unreadable.lua
 
 local ARRAY = '\147'
 
@@ -136,6 +137,7 @@ local function write_moves()
 end
 
 local function flush()
+  if damaged[1] then put_damaged_aside() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {} -- what is needed again is read again

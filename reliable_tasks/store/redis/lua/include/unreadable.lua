@@ -1,0 +1,32 @@
+-- Records that cannot be read: damaged, or of a layout that came later. They become dead letters, whose
+-- payload is the string as it was; else they would be claimed for ever, or be nowhere.
+-- @include record.lua
+
+-- @rare
+
+-- Put a dead letter in the place of a record; what else tells of it is the caller's business.
+local function put_aside(id, key, packed)
+  local raw = packed .. (redis.call('GET', prefix .. 'p:' .. id) or '')
+  local p = cmsgpack.pack(raw)
+  local c = {
+    'failed', 1, 'unreadable', 1, 0, 0, 0, 0, 0, false, false, now, false, false, false, false, now, '',
+    0, false, false, #p,
+  }
+  local m = { '', '', 0, 0, 0, 0, false, '', false, 0, false, false, false, 0, '', false, '' }
+  redis.call('SET', key, '\147' .. cmsgpack.pack(c) .. cmsgpack.pack(m) .. p)
+  redis.call('DEL', prefix .. 'p:' .. id)
+  redis.call('ZREM', prefix .. 'expires', id)
+  redis.call('ZADD', prefix .. 'ended:failed', '+inf', id)
+  redis.call('ZADD', prefix .. 'dead', now, id)
+  publish(id, 'failed')
+end
+
+local function put_damaged_aside()
+  for _, row in ipairs(damaged) do
+    put_aside(row[1], row[2], row[3])
+    audit_row('failed', row[1], '', 1, 0, 0, '', '{"reason":"unreadable"}')
+  end
+  damaged = {}
+end
+
+-- @end

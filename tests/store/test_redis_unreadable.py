@@ -1,0 +1,134 @@
+"""Records that no client can decode: damaged ones, or of a layout that came later."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from reliable_tasks.message import State
+from reliable_tasks.store import values as v
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis._layout import open_record, pack
+from tests.redis_server import default_server
+from tests.store.driver import message
+from tests.store.redis_factories import server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(params=["default", "all"])
+def store(request: pytest.FixtureRequest) -> Iterator[RedisStore]:
+    ticks = itertools.count(1_000_000)
+    options = v.StoreOptions(namespace="unreadable", audit=request.param)
+    url = server_of(default_server()).unix_url
+    store = RedisStore(url, options, lambda: next(ticks))
+    store.open_session(v.SessionInfo(id="s", worker="w"), 60_000)
+    with contextlib.closing(store):
+        yield store
+        for key in store._server.client.scan_iter(f"{store._key}*"):
+            store._command("DEL", key)
+
+
+def with_a_number(packed: bytes) -> bytes:
+    """A number in the place of a text: the server takes it, and no client does."""
+    record = open_record(packed)
+    m = msgspec.msgpack.decode(pack(record.m))
+    m[14] = 5
+    return b"\x93" + pack(record.c) + pack(m) + bytes(record.p)
+
+
+def in_a_later_layout(packed: bytes) -> bytes:
+    return b"\x05" + packed[1:]
+
+
+def cut(packed: bytes) -> bytes:
+    return packed[:20]
+
+
+def cut_later(packed: bytes) -> bytes:
+    return packed[:50]
+
+
+def with_noise(packed: bytes) -> bytes:
+    return packed[:31] + b"\xc1\xc1\xc1" + packed[34:]
+
+
+DAMAGES = [with_a_number, in_a_later_layout, cut, cut_later, with_noise]
+
+
+def damaged(store: RedisStore, damage: Callable[[bytes], bytes], **fields: object) -> bytes:
+    store.enqueue(v.Batch(messages=(message("bad", **fields), message("good"))))
+    key = f"{store._key}m:bad"
+    packed = damage(store._command("GET", key))
+    store._command("SET", key, packed)
+    return packed
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("claiming", ["exchange", "wait_then_claim"])
+def test_what_cannot_be_decoded_becomes_a_dead_letter_with_its_bytes(
+    store: RedisStore, damage: Callable[[bytes], bytes], claiming: str
+) -> None:
+    packed = damaged(store, damage)
+    want = v.Want(queues=("celery",), limit=5)
+    if claiming == "exchange":
+        claims = store.exchange("s", (), want).claims
+    else:
+        claims = store.wait_then_claim("s", want, 1.0).claims
+    assert [c.id for c in claims] == ["good"]
+    assert [c.id for c in store.held("s")] == ["good"]
+    (dead,) = store.find(v.MessageQuery(dead=True))
+    assert (dead.id, dead.state, dead.reason) == ("bad", State.FAILED, "unreadable")
+    (full,) = store.read(["bad"], full=True)
+    assert full is not None
+    assert packed[-12:] in (full.payload or b""), "as it was claimed"
+    assert store.counts().queues == {"celery": {"running": 1}}
+    assert [row.event for row in store.audit(v.AuditQuery(id="bad"))][-1] == "failed"
+    assert store.exchange("s", (), want).claims == ()
+    assert store.replay(["bad"])[0].done == "not dead", "there is nothing to run"
+    assert store.drop(["bad"]) == 1
+    store.drop(["good"])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_readers_survive_it_before_anybody_claims_it(
+    store: RedisStore, damage: Callable[[bytes], bytes]
+) -> None:
+    packed = damaged(store, damage)
+    record, good = store.read(["bad", "good"], full=True)
+    assert record is not None
+    assert (record.reason, record.payload) == ("unreadable", packed)
+    assert good is not None
+    assert {r.id for r in store.find(v.MessageQuery())} == {"bad", "good"}
+    assert store.counts().queues == {"celery": {"queued": 2}}
+    ended = store.read_ended("bad", 0.1)
+    assert ended is None or ended.reason == "unreadable"
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:4])
+def test_one_that_waits_for_its_time_is_found_when_that_comes(
+    store: RedisStore, damage: Callable[[bytes], bytes]
+) -> None:
+    damaged(store, damage, delay_ms=1)
+    store.exchange("s", (), v.Want(queues=("celery",), limit=5))
+    (dead,) = store.find(v.MessageQuery(dead=True))
+    assert dead.id == "bad"
+
+
+def test_what_waits_for_it_ends_where_it_can_be_understood_that_far(store: RedisStore) -> None:
+    from reliable_tasks.message import Edge  # noqa: PLC0415
+
+    child = message("child", waits=1)
+    bad = message("bad", edges=(Edge("child"),))
+    store.enqueue(v.Batch(messages=(bad, child)))
+    key = f"{store._key}m:bad"
+    store._command("SET", key, with_a_number(store._command("GET", key)))
+    assert store.exchange("s", (), v.Want(queues=("celery",), limit=5)).claims == ()
+    (record,) = store.read(["child"])
+    assert record is not None
+    assert (record.state, record.reason) == (State.FAILED, "parent")
