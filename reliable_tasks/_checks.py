@@ -11,6 +11,7 @@ import numbers
 import reprlib
 import uuid
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from .errors import CodecError, ConfigError, MessageTooLarge
@@ -101,6 +102,8 @@ def message_id(name: str, value: Any) -> str:
 
 def queue(name: str, value: Any) -> str:
     """The name of a queue, or an object that has one as its `name`, as kombu's has."""
+    if isinstance(value, Enum) and not isinstance(value, str):
+        raise ConfigError(f"{name} must be a non-empty string, not {shown(value)}; pass its .value")
     return text(name, value if isinstance(value, str) else getattr(value, "name", value))
 
 

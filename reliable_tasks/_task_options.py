@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _call_options
 from . import _checks as checks
 from .errors import ConfigError
-from .retry import RetryPolicy
+from .retry import DEFAULT_RETRY_DELAY_S, RetryPolicy
 from .store.values import ReceiptKind
 
 if TYPE_CHECKING:
@@ -82,6 +82,13 @@ def check_arguments(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping
 
 _OF_CALLS = ("queue", "priority", "serializer", "ignore_result", "time_limit", "soft_time_limit")
 _FLAGS = ("bind", "typing")
+_UNSAID = {
+    **dict.fromkeys(("throws", "autoretry_for", "dont_autoretry_for"), ()),
+    "bind": False,
+    "typing": True,
+    "default_retry_delay": DEFAULT_RETRY_DELAY_S,
+}
+"""What None stands for, where it has no meaning of its own."""
 _CLASSES = ("throws", "autoretry_for", "dont_autoretry_for")
 
 
@@ -95,6 +102,9 @@ def check_task_options(task: Task[Any, Any], where: str) -> None:
         checks.text("name", task.name)
         for name in (*_OF_CALLS, *_FLAGS, *_CLASSES, "expires", "default_retry_delay"):
             value = getattr(task, name)
+            if value is None and name in _UNSAID:
+                value = _UNSAID[name]
+                setattr(task, name, value)
             if value is not None:
                 kept = _kept(name, value)
                 if kept is not value:

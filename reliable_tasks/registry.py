@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from . import _functions as functions
 from . import _state
-from ._checks import shown
+from ._checks import shown, text
 from .errors import ConfigError, NotRegistered, suggest
 from .task import Task
 
@@ -44,7 +44,7 @@ def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[A
         raise ConfigError(f"base must be a subclass of Task, not {base!r}")
     name = options.pop("name", None)
     _check_callable(function, named=bool(name))
-    name = name or app.gen_task_name(function)
+    name = text("name", name) if name else app.gen_task_name(function)
     known = {n for n in dir(Task) if not n.startswith("_")} | set(dir(base))
     for option in options:
         if option not in known or option.startswith("_"):
@@ -69,7 +69,7 @@ def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[A
         "__doc__": functions.doc_of(function),
         "__module__": getattr(function, "__module__", None) or __name__,
     }
-    made = type(functions.name_of(function) or str(name), (base,), attributes)()
+    made = type(functions.name_of(function) or name, (base,), attributes)()
     task = _register(app, made, taken)
     app.tasks.modules[task.name] = modules
     return task
