@@ -278,6 +278,18 @@ _OF_SQLITE = (
         "self.drop_parts(r, PART_STEPS)\n    if not failed:",
     ),
     _sqlite(
+        "a closed session leaves nothing claimed",
+        "_sessions:close_session",
+        "while found := work.records(HELD",
+        "while found := None and work.records(HELD",
+    ),
+    _sqlite(
+        "a replay takes the once-lock",
+        "_operators:replay",
+        "once is not None and once.scope in HELD_UNTIL",
+        "False",
+    ),
+    _sqlite(
         "a refused message leaves what has its id alone",
         "_enqueue:store_message",
         "return refused",
@@ -320,6 +332,17 @@ _OF_REDIS = (
         "a dead letter keeps its steps",
         "if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",
         "forget_steps(r)\n  if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",
+    ),
+    _redis(
+        "a closed session leaves nothing claimed",
+        "local ids = held_by(session, limit)",
+        "local ids = {}",
+        script="close_session",
+    ),
+    _redis(
+        "a replay takes the once-lock",
+        "if not take(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end",
+        script="replay",
     ),
     _redis(
         "a refused message leaves what has its id alone",
