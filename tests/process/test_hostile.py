@@ -162,8 +162,11 @@ def damage(place: Place, message_id: str) -> None:
     """Make a record one that no client can decode."""
     store: Any = place.store
     if place.store_url.startswith("sqlite"):
-        with store._database.writing() as connection:
-            connection.execute("UPDATE records SET headers = 'text' WHERE id = ?", (message_id,))
+        store._database.write(
+            lambda connection: connection.execute(
+                "UPDATE records SET headers = 'text' WHERE id = ?", (message_id,)
+            )
+        )
         return
     key = f"{store._key}m:{message_id}"
     store._command("SET", key, store._command("GET", key)[:60])

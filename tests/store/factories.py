@@ -38,8 +38,7 @@ def memory(options: StoreOptions, clock: Clock | None) -> Iterator[Store]:
 def assert_nothing_left(store: SqliteStore) -> None:
     """Empty a store, and see that no row is left but of stages that have time left."""
     empty(store)
-    with store._database.reading() as connection:
-        left = {what: connection.execute(sql).get for what, sql in LEFT.items()}
+    left = store._database.read(lambda c: {what: c.execute(sql).get for what, sql in LEFT.items()})
     assert not any(left.values()), left
 
 

@@ -24,14 +24,9 @@ def prepare(connection: apsw.Connection, location: str, namespace: str) -> bool:
     """
     version = _version_of(connection, location)
     if version < VERSION:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        connection.transaction_mode = "IMMEDIATE"
+        with connection:
             _upgrade(connection, location, namespace)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
     (found,) = connection.execute(load("store_namespace")).fetchall()[0]
     if found != namespace:
         raise StoreError(

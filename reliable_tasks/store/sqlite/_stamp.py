@@ -82,7 +82,7 @@ class Stamped(apsw.Connection):
         self._version = version
         self._log = _log_of(path)
         self._log_fd = -1
-        self._salts = self._read_salts()
+        self._salts = self._stamped_salts = self._read_salts()
         self._pid = os.getpid()
 
     def check_version(self) -> int:
@@ -107,8 +107,14 @@ class Stamped(apsw.Connection):
         is_first = not (stamp >> 8) % 2
         if is_first or salts != self._salts:
             self.execute(f"PRAGMA user_version = {_next(stamp, in_use=True)}")
-            self._salts = salts
+            self._stamped_salts = salts
         self.pending = self.pending or is_first
+
+    def committed(self) -> None:
+        """The transaction was not undone, nor what `begin` has changed."""
+        self._salts = self._stamped_salts
+        if self.pending:
+            self.settle()
 
     def settle(self) -> None:
         """Write what is in the log to the file, so that a copy of it says that there is a log."""
@@ -146,12 +152,11 @@ def _sign_off(path: str) -> None:
     # Whoever has opened it meanwhile is in the way, and will do the same.
     with contextlib.suppress(apsw.Error):
         connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-        with contextlib.closing(connection):
-            connection.execute("BEGIN IMMEDIATE")
+        connection.transaction_mode = "IMMEDIATE"
+        with contextlib.closing(connection), connection:
             stamp: Any = connection.execute(READ_STAMP).get
             if (stamp >> 8) % 2:
                 connection.execute(f"PRAGMA user_version = {_next(stamp, in_use=False)}")
-            connection.execute("COMMIT")
 
 
 def check_log(path: str) -> None:

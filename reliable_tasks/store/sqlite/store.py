@@ -1,10 +1,10 @@
 """The embedded store: the verbs, each one transaction."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
+import apsw
 import msgspec
 
 from locks.files import FILE_MODE
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from reliable_tasks.config import StoreUrl
 
 __all__ = ["SqliteStore"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 LONGEST_WAIT_S = 1.0
@@ -79,110 +82,97 @@ class SqliteStore:
             options = msgspec.structs.replace(options, busy_timeout_ms=busy_timeout_ms)
         return cls(url.path, options, synchronous=url.synchronous)
 
-    @contextlib.contextmanager
-    def _moves(self) -> Iterator[Moves]:
-        with self._database.writing() as connection:
-            work = Moves(connection, self._clock(), self.options)
-            yield work
-            work.finish()
+    # A verb is called by what runs its transaction, so that nothing comes between its two ends.
 
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        with self._database.reading() as connection:
-            yield Reader(connection, self._clock(), self.options)
+    def _write(self, act: Callable[Concatenate[Moves, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        def verb(connection: apsw.Connection) -> T:
+            work = Moves(connection, self._clock(), self.options)
+            done = act(work, *args, **kw)
+            work.finish()
+            return done
+
+        return self._database.write(verb)
+
+    def _read(self, look: Callable[[Reader], T]) -> T:
+        return self._database.read(lambda c: look(Reader(c, self._clock(), self.options)))
 
     # Producers ------------------------------------------------------------------------------------
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks."""
         _enqueue.check(batch, self.options)
-        with self._moves() as work:
-            return _enqueue.enqueue(work, batch)
+        return self._write(_enqueue.enqueue, batch)
 
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
     ) -> tuple[v.RevokeReply, ...]:
         """End messages that have not started; flag those that run."""
-        with self._moves() as work:
-            return tuple([_operators.revoke(work, i, signal if terminate else None) for i in ids])
+        told = signal if terminate else None
+        return self._write(lambda work: tuple([_operators.revoke(work, i, told) for i in ids]))
 
     # Workers --------------------------------------------------------------------------------------
 
     def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process."""
-        with self._moves() as work:
-            _sessions.open_session(work, info, lease_ms)
+        self._write(_sessions.open_session, info, lease_ms)
 
     def close_session(self, session: str) -> int:
         """Give back, uncounted, what a session still holds and forget it."""
-        with self._moves() as work:
-            return _sessions.close_session(work, session)
+        return self._write(_sessions.close_session, session)
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
         """Renew the leases of sessions that were not taken back."""
-        with self._moves() as work:
-            return _sessions.heartbeat(work, sessions, lease_ms)
+        return self._write(_sessions.heartbeat, sessions, lease_ms)
 
     def exchange(
         self, session: str, commits: Sequence[v.Commit], want: v.Want | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work."""
-        with self._moves() as work:
-            return _exchange.exchange(work, session, commits, want)
+        return self._write(_exchange.exchange, session, commits, want)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
-        with self._reader() as reader:
-            return reader.held(session)
+        return self._read(lambda reader: reader.held(session))
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
         """Record the progress of a running body."""
-        with self._moves() as work:
-            return _sessions.report(work, message_id, fence, state, meta)
+        return self._write(_sessions.report, message_id, fence, state, meta)
 
     def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
         """Begin a step or record its outcome."""
-        with self._moves() as work:
-            return _sessions.step(work, message_id, fence, name, value)
+        return self._write(_sessions.step, message_id, fence, name, value)
 
     def reap(
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
-        with self._moves() as work:
-            return _reap.reap(work, dead, limit, lapsed_by_ms)
+        return self._write(_reap.reap, dead, limit, lapsed_by_ms)
 
     # Readers --------------------------------------------------------------------------------------
 
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[v.Record | None, ...]:
         """The records of messages."""
-        with self._reader() as reader:
-            return reader.read(ids, full=full)
+        return self._read(lambda reader: reader.read(ids, full=full))
 
     def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
         """List records; none when the one that `after` names is gone."""
-        with self._reader() as reader:
-            return reader.find(query)
+        return self._read(lambda reader: reader.find(query))
 
     def counts(self) -> v.Counts:
         """How many messages stand where."""
-        with self._reader() as reader:
-            return reader.counts()
+        return self._read(lambda reader: reader.counts())
 
     def sessions(self) -> tuple[v.SessionInfo, ...]:
         """The sessions that are known."""
-        with self._reader() as reader:
-            return reader.sessions()
+        return self._read(lambda reader: reader.sessions())
 
     def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
         """Read the audit trail."""
-        with self._reader() as reader:
-            return reader.audit(query)
+        return self._read(lambda reader: reader.audit(query))
 
     def locks(self, name: str | None = None) -> tuple[v.LockInfo, ...]:
         """The locks that are held, and who is parked behind them."""
-        with self._reader() as reader:
-            return reader.locks(name)
+        return self._read(lambda reader: reader.locks(name))
 
     def user_locks(self) -> tuple[v.LockInfo, ...]:
         """None: in a file the locks of the package `locks` are listed with the others."""
@@ -192,63 +182,52 @@ class SqliteStore:
 
     def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
         """Queue dead letters again as if new, and revive the dependants they had ended."""
-        with self._moves() as work:
-            return tuple([_operators.replay(work, message_id) for message_id in ids])
+        return self._write(lambda work: tuple([_operators.replay(work, i) for i in ids]))
 
     def drop(self, ids: Sequence[str]) -> int:
         """Delete final records; returns how many there were."""
-        with self._moves() as work:
-            return _operators.drop(work, ids)
+        return self._write(_operators.drop, ids)
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`."""
-        with self._moves() as work:
-            return _operators.purge(work, queue, limit)
+        return self._write(_operators.purge, queue, limit)
 
     def release_lock(self, name: str, owner: str) -> bool:
         """Free a once-lock by hand if `owner` holds it."""
-        with self._moves() as work:
-            return _operators.release_lock(work, name, owner)
+        return self._write(_operators.release_lock, name, owner)
 
     # Groups ---------------------------------------------------------------------------------------
 
     def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
         """Keep a group's description for that long (0: for ever)."""
-        with self._moves() as work:
-            _beat.save_group(work, group_id, value, ttl_ms)
+        self._write(_beat.save_group, group_id, value, ttl_ms)
 
     def load_group(self, group_id: str) -> bytes | None:
         """Read it back."""
-        with self._reader() as reader:
-            return reader.load_group(group_id)
+        return self._read(lambda reader: reader.load_group(group_id))
 
     def delete_group(self, group_id: str) -> None:
         """Forget it."""
-        with self._moves() as work:
-            work.execute(load("group_delete"), (group_id,))
+        self._write(lambda work: work.execute(load("group_delete"), (group_id,)))
 
     # Beat -----------------------------------------------------------------------------------------
 
     def entries(self) -> tuple[v.Entry, ...]:
         """All schedule entries by name."""
-        with self._reader() as reader:
-            return reader.entries()
+        return self._read(lambda reader: reader.entries())
 
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
         """Create or change an entry, if its version is still the expected one (-1: absent)."""
-        with self._moves() as work:
-            return _beat.put_entry(work, entry, expected_version)
+        return self._write(_beat.put_entry, entry, expected_version)
 
     def remove_entry(self, name: str) -> bool:
         """Delete an entry."""
-        with self._moves() as work:
-            return _beat.remove_entry(work, name)
+        return self._write(_beat.remove_entry, name)
 
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         _enqueue.check(batch, self.options)
-        with self._moves() as work:
-            return _beat.fire(work, entry, expected_ms, batch)
+        return self._write(_beat.fire, entry, expected_ms, batch)
 
     # Waiting --------------------------------------------------------------------------------------
 
@@ -263,8 +242,7 @@ class SqliteStore:
             changes = self._database.changes()
             if changes != seen:
                 seen = changes
-                with self._reader() as reader:
-                    queued, due = reader.waiting(wanted)
+                queued, due = self._read(lambda reader: reader.waiting(wanted))
                 if queued:
                     return True
             return due is not None and due <= self._clock()
@@ -284,8 +262,7 @@ class SqliteStore:
         def look() -> bool:
             if ended:
                 return any(r is not None and r.state in FINAL_STATES for r in self.read([*seen]))
-            with self._reader() as reader:
-                found = reader.versions(list(seen))
+            found = self._read(lambda reader: reader.versions(list(seen)))
             return any(found.get(i, -1) != version for i, version in seen.items())
 
         return wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S))
@@ -310,8 +287,7 @@ class SqliteStore:
         return wait_until(look, timeout, wake_fd, UNHURRIED_PAUSE_S)
 
     def _entries_version(self) -> int:
-        with self._reader() as reader:
-            return reader.entries_version()
+        return self._read(lambda reader: reader.entries_version())
 
     def _on_change(self, look: Callable[[], bool]) -> Callable[[], bool]:
         """The same question, asked only where something was committed since the last time."""

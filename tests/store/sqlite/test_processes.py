@@ -95,12 +95,13 @@ def test_kill_9_loses_nothing_that_was_acknowledged(store: SqliteStore, path: Pa
 def test_kill_9_in_the_middle_of_a_transaction_undoes_it(store: SqliteStore, path: Path) -> None:
     put(store, "a")
     body = (
-        "with store._moves() as work:\n"
-        "    from reliable_tasks.store.sqlite import _enqueue\n"
+        "from reliable_tasks.store.sqlite import _enqueue\n"
+        "def write(work):\n"
         "    _enqueue.enqueue(work, Batch(messages=(message('b'),)))\n"
         "    work.finish()\n"
         "    print('written', flush=True)\n"
         "    sys.stdin.read()\n"
+        "store._write(write)\n"
     )
     with _program(body, str(path)) as program:
         assert program.stdout is not None
@@ -127,7 +128,7 @@ def _forked(body: Callable[[], object]) -> int:
 
 def test_no_connection_is_open_while_a_process_forks(store: SqliteStore) -> None:
     put(store, "a")
-    inherited = _forked(lambda: store._database._connection is None or os.abort())
+    inherited = _forked(lambda: store._database._file._connection is None or os.abort())
     assert os.waitpid(inherited, 0)[1] == 0
     assert count(store) == 1
 

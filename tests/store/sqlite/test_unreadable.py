@@ -37,8 +37,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def damaged(store: SqliteStore, damage: str) -> None:
     store.enqueue(v.Batch(messages=(message("bad", once=once()), message("good"))))
-    with store._database.writing() as connection:
-        connection.execute(f"UPDATE records SET {damage} WHERE id = 'bad'")
+    store._database.write(
+        lambda connection: connection.execute(f"UPDATE records SET {damage} WHERE id = 'bad'")
+    )
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -72,8 +73,9 @@ def test_readers_survive_it_before_anybody_claims_it(store: SqliteStore, damage:
 
 def test_an_id_that_is_no_text_does_not_stop_the_queue(store: SqliteStore) -> None:
     store.enqueue(v.Batch(messages=(message("good"),)))
-    with store._database.writing() as connection:
-        connection.execute("UPDATE records SET id = x'6162' WHERE id = 'good'")
+    store._database.write(
+        lambda connection: connection.execute("UPDATE records SET id = x'6162' WHERE id = 'good'")
+    )
     store.enqueue(v.Batch(messages=(message("next"),)))
     want = v.Want(queues=("celery",), limit=5)
     assert [c.id for c in store.exchange("s", (), want).claims] == ["next"]

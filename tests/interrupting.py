@@ -1,0 +1,73 @@
+"""Does something in the midst of a call, where the handler of a signal could.
+
+Handlers run when a Python function has been entered and when a function written in C has returned,
+in whichever module; those are the events that a profiler is told of, and there it acts.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+__all__ = ["MOST", "Interruption", "amid", "interrupt", "interruptions"]
+
+MOST = 100_000
+
+
+class Interruption(BaseException):
+    """As KeyboardInterrupt, but nobody else's."""
+
+
+def amid(call: Callable[[], object], at: int, act: Callable[[], object]) -> bool:
+    """Make the call, and `act` in its midst, after `at` events; False if it was over before."""
+    left = at
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event in {"call", "c_return"} and not _finalizes(frame):
+            left -= 1
+            if left < 0:
+                sys.setprofile(None)
+                act()
+
+    before = sys.getprofile()
+    try:
+        sys.setprofile(count)
+        call()
+    finally:
+        sys.setprofile(before)
+    return left < 0
+
+
+def interrupt(call: Callable[[], object], at: int) -> Interruption | None:
+    """Make the call, interrupted after `at` events; None where it was over before."""
+
+    def interrupt_it() -> None:
+        raise Interruption
+
+    try:
+        swallowed = amid(call, at, interrupt_it)
+    except Interruption as exc:
+        return exc  # with its traceback, which keeps alive what an interpreter's prompt would
+    assert not swallowed, "the interruption was swallowed"
+    return None
+
+
+def interruptions(
+    make: Callable[[], Callable[[], object]], stride: int = 1
+) -> Iterator[Interruption]:
+    """Interrupt calls that `make` gives, each one later, until one is over before."""
+    for at in range(0, MOST, stride):
+        interrupted = interrupt(make(), at)
+        if interrupted is None:
+            return
+        yield interrupted
+    raise AssertionError("the call never ended")
+
+
+def _finalizes(frame: FrameType | None) -> bool:
+    """Whether Python would only print what is raised here."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
