@@ -17,6 +17,7 @@ from locks.redis_backend import (
     given,
     kind_and_name,
     script,
+    texts,
     translated,
     wait_seconds,
 )
@@ -42,7 +43,7 @@ class AsyncRedisBackend:
 
     async def _call(self, called: Script, *args: Any) -> Any:
         with translated():
-            return await called.call_async(self._client, self._prefix, *args)
+            return await called.call_async(self._client, self._prefix, *texts(args))
 
     async def take(
         self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None
@@ -90,8 +91,9 @@ class AsyncRedisBackend:
     async def wait(self, subject: Subject, seconds: float) -> None:
         """See AsyncBackend."""
         key = keys.wake(self._namespace, subject.kind, subject.name)
+        timeout = str(wait_seconds(self._client, seconds))
         with translated(), contextlib.suppress(SocketTimeout):
-            await self._client.execute_command("BLPOP", key, wait_seconds(self._client, seconds))
+            await self._client.execute_command("BLPOP", key, timeout)
 
     @contextlib.contextmanager
     def blocking(self) -> Iterator[Backend]:

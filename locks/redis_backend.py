@@ -1,7 +1,7 @@
 """Locks on a redis-py client: one script a verb, and a blocking pop to wait."""
 
 import contextlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final
 
 from locks import _ops, keys
@@ -29,6 +29,27 @@ def translated() -> Iterator[None]:
         raise LockStoreError(f"Redis could not be asked: {error!r}") from error
 
 
+def texts(args: tuple[Any, ...]) -> list[Any]:
+    """Arguments with numbers as text.
+
+    hiredis makes a number's text in a way that runs signals' handlers, and crashes if one raises.
+    """
+    return [str(x) if isinstance(x, int | float) else x for x in args]
+
+
+def drop_idle(client: Any) -> None:
+    """Close the connections of a client that nobody uses.
+
+    One of them may have an answer to come, where a signal's handler raised between question and
+    answer; who asks next would take it for his.
+    """
+    nodes = client.get_nodes() if hasattr(client, "get_nodes") else ()
+    for each in (client, *(node.redis_connection for node in nodes)):
+        pool = getattr(each, "connection_pool", None)
+        if pool is not None:
+            pool.disconnect(inuse_connections=False)
+
+
 def kind_and_name(key: bytes | str) -> tuple[Kind, str]:
     """What a key that list.lua names belongs to."""
     short, _, name = _ops.text(key).partition(":")
@@ -52,8 +73,17 @@ class RedisBackend:
         self.origin: tuple[Hashable, str] = (id(client), namespace)
 
     def _call(self, called: Script, *args: Any) -> Any:
-        with translated():
-            return called(self._client, self._prefix, *args)
+        return self._asked(lambda client: called(client, self._prefix, *texts(args)))
+
+    def _asked(self, ask: Callable[[Executor], Any]) -> Any:
+        try:
+            with translated():
+                return ask(self._client)
+        except LockStoreError:
+            raise
+        except BaseException:  # out of a signal's handler
+            drop_idle(self._client)
+            raise
 
     def take(
         self, subject: Subject, owner: str, ttl_ms: int, wait_ms: int = 0, now: int | None = None
@@ -98,9 +128,14 @@ class RedisBackend:
     def wait(self, subject: Subject, seconds: float) -> None:
         """See Backend."""
         key = keys.wake(self._namespace, subject.kind, subject.name)
-        # A timeout of the socket's ends the wait as the command's own does.
-        with translated(), contextlib.suppress(SocketTimeout):
-            self._client.execute_command("BLPOP", key, wait_seconds(self._client, seconds))
+        timeout = str(wait_seconds(self._client, seconds))
+
+        def wait(client: Executor) -> None:
+            # A timeout of the socket's ends the wait as the command's own does.
+            with contextlib.suppress(SocketTimeout):
+                client.execute_command("BLPOP", key, timeout)
+
+        self._asked(wait)
 
 
 def given(now: int | None) -> int | str:

@@ -111,18 +111,18 @@ class Script:
             args: the script's ARGV.
         """
         try:
-            return client.execute_command("EVALSHA", self.sha, 1, key, *args)
+            return client.execute_command("EVALSHA", self.sha, "1", key, *args)
         except NoScriptError:
-            return client.execute_command("EVAL", self.script, 1, key, *args)
+            return client.execute_command("EVAL", self.script, "1", key, *args)
 
     async def call_async(self, client: AsyncExecutor, key: str, *args: Any) -> Any:
         """As a call, on a client of redis.asyncio."""
         try:
-            return await client.execute_command("EVALSHA", self.sha, 1, key, *args)
+            return await client.execute_command("EVALSHA", self.sha, "1", key, *args)
         except NoScriptError:
-            return await client.execute_command("EVAL", self.script, 1, key, *args)
+            return await client.execute_command("EVAL", self.script, "1", key, *args)
 
     def queue(self, pipeline: Pipeline, key: str, *args: Any) -> None:
         """Queue a call in a pipeline of redis.Redis, which sends the server the text if it must."""
         pipeline.scripts.add(self)
-        pipeline.execute_command("EVALSHA", self.sha, 1, key, *args)
+        pipeline.execute_command("EVALSHA", self.sha, "1", key, *args)

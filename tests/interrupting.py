@@ -21,9 +21,9 @@ def amid(call: Callable[[], object], at: int, act: Callable[[], object]) -> bool
     """Make the call, and `act` in its midst, after `at` events; False if it was over before."""
     left = at
 
-    def count(frame: FrameType, event: str, _: object) -> None:
+    def count(_: FrameType, event: str, __: object) -> None:
         nonlocal left
-        if event in {"call", "c_return"} and not _finalizes(frame):
+        if event in {"call", "c_return"}:
             left -= 1
             if left < 0:
                 sys.setprofile(None)
@@ -44,11 +44,18 @@ def interrupt(call: Callable[[], object], at: int) -> Interruption | None:
     def interrupt_it() -> None:
         raise Interruption
 
+    told = list[BaseException | None]()  # of a `__del__`, out of which Python lets nothing
+    before, sys.unraisablehook = sys.unraisablehook, lambda what: told.append(what.exc_value)
     try:
         swallowed = amid(call, at, interrupt_it)
     except Interruption as exc:
         return exc  # with its traceback, which keeps alive what an interpreter's prompt would
-    assert not swallowed, "the interruption was swallowed"
+    finally:
+        sys.unraisablehook = before
+    if swallowed:
+        (lost,) = told
+        assert isinstance(lost, Interruption), lost
+        return lost
     return None
 
 
@@ -62,12 +69,3 @@ def interruptions(
             return
         yield interrupted
     raise AssertionError("the call never ended")
-
-
-def _finalizes(frame: FrameType | None) -> bool:
-    """Whether Python would only print what is raised here."""
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False

@@ -68,11 +68,10 @@ def fork_in_c(address: str, name: str, ttl: str) -> None:
 
 def _after_the_fork(store: Client | Path, lock: Lock, inherited: Lease, ttl: str) -> int:
     """0 where the child's lease is renewed, else the number of what is wrong."""
-    before = _open_files(store)
     if inherited.valid or lock.try_acquire() is not None:
         return 1
-    if isinstance(store, Path) and _open_files(store) <= before:
-        return 4  # the parent's connection was used, or closed
+    if isinstance(store, Path) and _open_files(store) != 1:
+        return 4  # the parent's connection was used, or is still open
     lease = Lock(f"{lock.name}-child", store, ttl=float(ttl)).acquire()
     first = lease.expires_at
     for _ in range(200):

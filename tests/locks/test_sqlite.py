@@ -117,15 +117,21 @@ def test_no_connection_is_open_across_a_fork(tmp_path: Path) -> None:
     lease.release()
 
 
-def test_a_call_that_interrupts_another_of_its_thread_is_refused(tmp_path: Path) -> None:
-    """As a signal handler or a `__del__` does; the interrupted one goes on unharmed."""
+def test_a_call_that_interrupts_another_of_its_thread_comes_first(tmp_path: Path) -> None:
+    """As a signal handler or a `__del__` does; the interrupted one begins again."""
     path = tmp_path / "locks.db"
     with Lock("x", path):
         file = Lock("x", path)._backend._file  # type: ignore[attr-defined]
-        with file.transaction(), pytest.raises(LockStoreError, match="signal handlers"):
-            Lock("y", path).try_acquire()
-        with Lock("y", path) as lease:
-            assert lease.valid
+        taken: list[object] = []
+
+        def call(connection: apsw.Connection) -> None:
+            if not taken:
+                taken.append(Lock("y", path).try_acquire())
+            taken.append(connection.in_transaction)
+
+        file.write(call)
+        assert taken[1:] == [False, True]
+        assert Lock("y", path).locked()
 
 
 def test_threads_that_fork_and_lock_do_not_stand_in_each_others_way(tmp_path: Path) -> None:

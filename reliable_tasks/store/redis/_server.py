@@ -10,18 +10,40 @@ import collections
 import functools
 import os
 import select
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+import hiredis
 import redis
 from redis import exceptions as rx
 
-__all__ = ["Line", "Server"]
+from locks.redis_backend import drop_idle
+
+__all__ = ["Line", "Packer", "Server"]
 
 KEPT: Final = 64
 """How many connections are kept while nobody uses them."""
+
+
+class Packer:
+    """Packs commands, numbers as text.
+
+    hiredis makes a number's text in a way that runs signals' handlers, and crashes if one raises.
+    """
+
+    @staticmethod
+    def pack(*args: Any) -> list[bytes]:
+        """The bytes of one command."""
+        words = args[0].split()  # redis-py gives some commands with a subcommand in their name
+        texts = [x if x.__class__ is str or x.__class__ is bytes else _text(x) for x in args[1:]]
+        return [hiredis.pack_command((*words, *texts))]
+
+
+def _text(value: Any) -> str | bytes:
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    return value if isinstance(value, str | bytes) else str(value)
 
 
 class Server:
@@ -53,7 +75,7 @@ class Server:
         # Single operations on both are atomic: no lock that a fork could copy while it is held.
         self._has_moved = False
         self._spare: collections.deque[Line] = collections.deque()
-        self._calling: set[tuple[int, int]] = set()  # process and thread
+        self._calling: list[int] = []  # the process of each call that is under way
 
     @functools.cached_property
     def client(self) -> Any:
@@ -62,7 +84,10 @@ class Server:
         Raises:
             RedisError, OSError: no node of a cluster can be reached.
         """
-        return self._make_client()
+        client = self._make_client()
+        if not self.is_cluster:
+            client.connection_pool.connection_kwargs["command_packer"] = Packer
+        return client
 
     def node(self, key: str) -> redis.Redis:
         """The client of the node that has the key."""
@@ -81,14 +106,26 @@ class Server:
             RedisError, OSError: the server's error, or the connection's.
         """
         if self.is_cluster:
-            return self.client.execute_command(*args)
-        me = os.getpid(), threading.get_ident()
-        self._check_room(me[0])
-        self._calling.add(me)
+            return self._call_cluster(args)
+        if self._max_calls is None:
+            return self._call(args)
+        me = os.getpid()
+        if self._calling.count(me) >= self._max_calls:
+            raise rx.ConnectionError(f"all of max_connections={self._max_calls} are in use")
         try:
+            self._calling.append(me)
             return self._call(args)
         finally:
-            self._calling.discard(me)
+            self._calling.remove(me)
+
+    def _call_cluster(self, args: tuple[Any, ...]) -> Any:
+        try:
+            return self.client.execute_command(args[0], *[_text(x) for x in args[1:]])
+        except (rx.RedisError, OSError):
+            raise
+        except BaseException:
+            drop_idle(self.client)  # one of them may have an answer to come
+            raise
 
     def _call(self, args: tuple[Any, ...]) -> Any:
         line = self._kept() or self._new_line("")
@@ -100,17 +137,15 @@ class Server:
         except rx.ResponseError:
             self._put_back(line)
             raise
-        except BaseException:
+        except (rx.RedisError, OSError):
             line.close()
             self.close_spare()  # what befell one has most likely befallen all
             raise
+        except BaseException:  # out of a signal's handler: its answer is still to come
+            line.close()
+            raise
         self._put_back(line)
         return reply
-
-    def _check_room(self, pid: int) -> None:
-        most = self._max_calls
-        if most is not None and sum(each == pid for each, _ in self._calling.copy()) >= most:
-            raise rx.ConnectionError(f"all of max_connections={most} are in use")
 
     @contextmanager
     def line(self, key: str) -> Iterator["Line"]:
@@ -131,7 +166,7 @@ class Server:
     def _new_line(self, key: str) -> "Line":
         # Not by the pool's `make_connection`: it counts what it made, and is never told of the end.
         pool = self.node(key).connection_pool
-        return Line(pool.connection_class(**pool.connection_kwargs))
+        return Line(pool.connection_class(**pool.connection_kwargs | {"command_packer": Packer}))
 
     def _kept(self) -> "Line | None":
         while self._spare:

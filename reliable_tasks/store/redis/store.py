@@ -295,8 +295,7 @@ class RedisStore(Readers):
         """The store's clock."""
         if self._clock is not None:
             return self._clock()
-        with translated(self.location):
-            seconds, micros = self._server.client.time()
+        seconds, micros = self._command("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
     def close(self) -> None:
