@@ -17,7 +17,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +28,7 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from reliable_tasks.cli import cli
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[1]
@@ -124,14 +126,29 @@ class Page:
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     def _stop_worker(self) -> None:
         if self._worker is not None:
-            assert self._worker.poll() is None, self.log()
-            self._worker.send_signal(signal.SIGQUIT)
-            self._worker.wait(30)
-            self._worker = None
+            worker, self._worker = self._worker, None
+            try:
+                assert worker.poll() is None, self.log()
+                _quit(worker)
+            finally:
+                with suppress(ProcessLookupError):  # nothing of it is left
+                    os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait()
+
+
+def _quit(worker: subprocess.Popen[bytes]) -> None:
+    """Tell a worker to end, until it does: while Python begins, a signal may be ignored."""
+    deadline = time.monotonic() + PATIENCE_S
+    while worker.poll() is None:
+        assert time.monotonic() < deadline, "the worker does not end"
+        worker.send_signal(signal.SIGQUIT)
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(1)
 
 
 def check_arguments(arguments: list[str]) -> None:

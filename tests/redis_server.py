@@ -25,6 +25,7 @@ from typing import Any, Self
 import pytest
 import redis
 
+from tests.leftovers import ALLOWED
 from tests.patience import PATIENCE_S
 
 __all__ = [
@@ -281,6 +282,7 @@ class RedisServer:
         self._watcher = subprocess.Popen(
             watch, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
+        ALLOWED.update((self.pid, self._watcher.pid))
 
     def _reap(self) -> None:
         if self._process is not None:

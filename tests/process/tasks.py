@@ -13,6 +13,7 @@ from typing import Any
 
 from reliable_tasks import App, OnceTask, Task
 from reliable_tasks.errors import SoftTimeLimitExceeded
+from tests.patience import PATIENCE_S
 from tests.process.effects import mark
 
 __all__ = ["Hooked", "Spoiled", "make_app"]
@@ -57,10 +58,14 @@ def make_app(url: str, *, limits: bool = True) -> App:
     return app
 
 
+def _path_of(name: str) -> Path:
+    return Path(os.environ["EFFECTS"]).with_name(name)
+
+
 def _wait_for(name: str) -> None:
     """Until the test makes a file of this name; bounded, in case it never does."""
-    path = Path(os.environ["EFFECTS"]).with_name(name)
-    deadline = time.monotonic() + 60
+    path = _path_of(name)
+    deadline = time.monotonic() + 3 * PATIENCE_S
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -148,6 +153,14 @@ def _coroutines(app: App) -> None:
         await asyncio.sleep(seconds)
         mark("woke")
         return os.getpid()
+
+    @app.task(name="async_wait_for")
+    async def async_wait_for(name: str) -> str:
+        mark("waits")
+        path = _path_of(name)
+        while not path.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+        return name
 
     @app.task(name="async_block")
     async def async_block(seconds: float) -> str:

@@ -17,6 +17,7 @@ from reliable_tasks import crontab
 from reliable_tasks.beat.encoding import slot_id
 from reliable_tasks.beat.zones import to_ms
 from reliable_tasks.store.values import MessageQuery
+from tests.patience import PATIENCE_S
 from tests.process.harness import Place, Worker, wait_until
 from tests.redis_server import RedisServer
 
@@ -243,7 +244,7 @@ def test_a_task_that_nobody_registered_is_an_error_at_start(place: Place) -> Non
             env=place._env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 2

@@ -56,21 +56,21 @@ def test_pain_42_a_coroutine_runs_in_prefork_on_one_loop_that_is_kept(place: Pla
 
 
 def test_pain_42_a_coroutine_that_blocks_its_loop_keeps_its_lease(place: Place) -> None:
-    place.start_worker("--concurrency", "1", settings={"session_lease": 1})
-    place.start_worker("--concurrency", "1", settings={"session_lease": 1})
-    result = place.call("async_block", 2.5)
+    place.start_worker("--concurrency", "1", settings={"session_lease": 2})
+    place.start_worker("--concurrency", "1", settings={"session_lease": 2})
+    result = place.call("async_block", 4.5)
     assert result.get(timeout=PATIENCE_S) == "kept"
     assert len(place.effects("nap")) == 1, "nobody took it for dead"
 
 
-@pytest.mark.parametrize(("pool", "task"), [("threads", "nap"), ("asyncio", "async_nap")])
+@pytest.mark.parametrize(("pool", "task"), [("threads", "wait_for"), ("asyncio", "async_wait_for")])
 def test_a_pool_of_one_process_runs_many_bodies_at_once(place: Place, pool: str, task: str) -> None:
     place.start_worker("--pool", pool, "--concurrency", "8", module="tests.process.unlimited")
-    results = [place.call(task, 0.4) for _ in range(8)]
-    assert len({r.get(timeout=PATIENCE_S) for r in results}) == 1, "one process"
-    last_start = max(e.at for e in place.effects("nap"))
-    first_end = min(e.at for e in place.effects("woke"))
-    assert last_start < first_end, "all had begun before the first ended"
+    results = [place.call(task, "go") for _ in range(8)]
+    place.wait_effect("waits", 8)
+    assert len({e.pid for e in place.effects("waits")}) == 1, "one process"
+    place.write("go", "")
+    assert [r.get(timeout=PATIENCE_S) for r in results] == ["go"] * 8
 
 
 @pytest.mark.parametrize("pool", ["threads", "asyncio"])

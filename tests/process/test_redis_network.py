@@ -189,13 +189,13 @@ def test_a_worker_works_on_at_a_server_whose_memory_is_full(
     before = Counter(proxy.seen)
     wait_until(partial(has_seen, proxy, "heartbeat", before["heartbeat"] + 4), "it is heard of")
     place.write("go", "")
-    assert running.get(timeout=15) == "go"
-    assert waiting.get(timeout=15) == 2
+    assert running.get(timeout=PATIENCE_S) == "go"
+    assert waiting.get(timeout=PATIENCE_S) == 2
     assert len(place.effects("waits")) == 1
     for word in ("store.unavailable", "child.died", "session.lost"):
         assert word not in worker.log
     server.client().config_set("maxmemory", 0)
-    assert place.call("add", 3, 3).get(timeout=15) == 6
+    assert place.call("add", 3, 3).get(timeout=PATIENCE_S) == 6
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_pain_22_get_outlives_a_restart_of_redis(
         waits = threading.Event()
 
         def wait() -> None:
-            got.append(result.get(timeout=30, on_interval=waits.set))
+            got.append(result.get(timeout=PATIENCE_S, on_interval=waits.set))
 
         waiter = threading.Thread(target=wait)
         waiter.start()
