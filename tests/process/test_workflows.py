@@ -46,11 +46,11 @@ SIGNATURES = """
 from cele import add
 print(add.signature((2, 2), countdown=10))
 print(add.s(2, 2))
-print(add.s(2, 2).delay().get(timeout=PATIENCE_S))
-print(add.s(2, 2).apply_async().get(timeout=PATIENCE_S))
+print(add.s(2, 2).delay().get(timeout=100))
+print(add.s(2, 2).apply_async().get(timeout=100))
 partial_s = add.s(1)
 print(partial_s(2))
-print(partial_s.delay(3).get(timeout=PATIENCE_S))
+print(partial_s.delay(3).get(timeout=100))
 """
 
 CANVAS = """
@@ -78,7 +78,7 @@ from celery import Celery
 app = Celery('pages', broker='amqp://guest@localhost//')
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
+    with urllib.request.urlopen(url, timeout=100) as reply:
         return reply.read().decode()
 
 def parse_document(page):
