@@ -185,7 +185,7 @@ _OF_CLAIMS = (
         "except self._outlived",
         "except Exception",
     ),
-    _simulated("lapsed sessions are reaped", f"{_MODEL}.reap", "s.lease_until_ms <= now", "False"),
+    _simulated("lapsed sessions are reaped", f"{_MODEL}.reap", "s.lease_until_ms <= by", "False"),
     _simulated(
         "reconcile after a lost reply",
         f"{_CONSUMER}.reconcile",

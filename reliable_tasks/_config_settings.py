@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -14,6 +15,7 @@ __all__ = ["READ_AT_OPENING", "Described", "Settings", "described"]
 
 _DAY = 86_400.0
 _MIB = 1_048_576
+_LEAST_PATIENCE_S = 5.0
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -63,8 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durable: str | None = _set(_STORE, None, kinds.optional(kinds.durability),
         "What an enqueue on Redis waits for: the server's memory, its disk, or N replicas. None "
         "leaves it to the server's own settings.")
-    store_busy_timeout: float = _set(_STORE, 30.0, kinds.seconds(zero=True),
-        "How long to wait for another process's write to SQLite.", "s")
+    store_busy_timeout: float | None = _set(
+        _STORE, None, kinds.optional(kinds.seconds(zero=True)),
+        "How long to wait for another process's write to SQLite, at most `session_lease`; None is "
+        "as long as that, but not less than 5 s.", "s")
     store_file_mode: str = _set(_STORE, "0600", kinds.file_mode,
         "The permissions of an SQLite file that is made, and of its log. One that is there keeps "
         "its own.")
@@ -194,6 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_together(self)
+        _check_waits(self)
 
     def __repr__(self) -> str:
         usual = Settings()
@@ -205,9 +210,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(told)})"
 
     @property
+    def busy_seconds(self) -> float:
+        """How long to wait for another process's write to SQLite."""
+        given = self.store_busy_timeout
+        return max(_LEAST_PATIENCE_S, self.session_lease) if given is None else given
+
+    @property
     def heartbeat_seconds(self) -> float:
         """How often a worker is heard of, in seconds."""
         return self.heartbeat_interval or self.session_lease / 4
+
+
+def _check_waits(settings: Settings) -> None:
+    """A call that may outlast the lease keeps the heartbeats waiting that would renew it."""
+    lease = settings.session_lease
+    waits: dict[str, Any] = {"store_busy_timeout": settings.store_busy_timeout}
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        waits[f"broker_transport_options[{name!r}]"] = settings.broker_transport_options.get(name)
+    _, _, query = settings.broker_url.partition("?")
+    for name, text in parse_qsl(query):
+        if name in {"busy_timeout", "socket_timeout", "socket_connect_timeout"}:
+            waits[f"{name} in broker_url"] = text
+    for name, value in waits.items():
+        try:
+            seconds = float(value or 0)
+        except (TypeError, ValueError):
+            continue  # said where it is used
+        if seconds > lease:
+            raise ConfigError(
+                f"{name}={seconds:g} is above session_lease={lease:g}: while a worker waits so "
+                "long for a call, its messages are taken from it; lower the one or raise the other"
+            )
 
 
 def _check_together(settings: Settings) -> None:

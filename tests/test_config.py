@@ -139,7 +139,7 @@ def test_the_stores_defaults_are_those_of_the_settings() -> None:
         max_batch=settings.max_batch,
         max_rows=settings.max_query_rows,
         stage_ttl_ms=int(settings.stage_expires * 1000),
-        busy_timeout_ms=int(settings.store_busy_timeout * 1000),
+        busy_timeout_ms=int(settings.busy_seconds * 1000),
         durable=settings.durable,
     )
     assert message.queue == settings.task_default_queue

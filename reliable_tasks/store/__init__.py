@@ -28,7 +28,7 @@ def store_options(settings: Settings) -> StoreOptions:
         max_batch=settings.max_batch,
         max_rows=settings.max_query_rows,
         stage_ttl_ms=_ms(settings.stage_expires),
-        busy_timeout_ms=_ms(settings.store_busy_timeout),
+        busy_timeout_ms=_ms(settings.busy_seconds),
         durable=settings.durable,
     )
 

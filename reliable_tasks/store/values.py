@@ -52,7 +52,7 @@ class StoreOptions(_Value, frozen=True, kw_only=True):
     max_batch: int = 1000
     max_rows: int = 10_000
     stage_ttl_ms: int = 600_000
-    busy_timeout_ms: int = 30_000
+    busy_timeout_ms: int = 20_000
     durable: str | None = None
 
 
