@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import select
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +20,15 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FileTarget", "LineHandler", "PrintedLines", "StreamTarget"]
+__all__ = [
+    "FileTarget",
+    "LineHandler",
+    "PrintedLines",
+    "StreamTarget",
+    "doubles",
+    "finish",
+    "unfinished",
+]
 
 _PATIENCE_MS = 1000  # for a destination that does not take a line: a pipe nobody reads
 _CHUNK = 4096  # a pipe that is writable takes this much without blocking (PIPE_BUF)
@@ -179,35 +188,71 @@ class LineHandler(logging.Handler):
         super().close()
 
 
+# What bodies print -------------------------------------------------------------------------------
+
+unfinished: dict[tuple[int, int, int], tuple[str, PrintedLines, object]] = {}
+"""Lines without their end: the text, its stream and who prints it, by owner, thread and stream."""
+
+
+def finish(owner: object) -> None:
+    """Log what `owner` has printed without a line's end: nobody else is to continue it."""
+    for key in [key for key in list(unfinished) if key[0] == id(owner)]:
+        text, stream, _ = unfinished.pop(key)
+        stream.say(text)
+
+
 class PrintedLines(io.TextIOBase):
     """Stands in for standard output or error: each complete line becomes a line of the log.
 
-    `print` writes a line in pieces, so each thread's pieces are kept together until it ends.
+    `print` writes a line in pieces, so the pieces of each owner and thread are kept together until
+    the line ends, or until `finish`.
+
+    Args:
+        stream: what it stands in for.
+        log: logs a line.
+        owner: who prints here and now.
     """
 
-    def __init__(self, stream: TextIO, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        log: Callable[[str], None],
+        owner: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__()
         self._original = stream
         self._log = log
+        self._owner = owner
         self._local = threading.local()
+
+    def _begun(self, owner: object) -> tuple[tuple[int, int, int], str]:
+        """The key of this thread's line, and what there is of it."""
+        key = id(owner), threading.get_ident(), id(self)
+        return key, unfinished.pop(key, ("",))[0]
 
     def write(self, text: str) -> int:
         """Log the lines that `text` completes."""
         if getattr(self._local, "busy", False):
             # The log itself prints (a broken handler): do not turn round for ever.
             return self._original.write(text)
-        *lines, rest = (getattr(self._local, "rest", "") + text).split("\n")
-        self._local.rest = rest
+        caller = sys._getframe(1)  # noqa: SLF001 - the only way to know
+        if caller.f_code.co_filename == _LOGGING and _is_logged(caller.f_locals.get("record")):
+            return len(text)  # by a handler of the program's own: the log has the line already
+        owner = self._owner()
+        key, begun = self._begun(owner)
+        *lines, rest = (begun + text).split("\n")
+        if rest:
+            unfinished[key] = rest, self, owner
         for line in lines:
-            self._say(line)
+            self.say(line)
         return len(text)
 
     def flush(self) -> None:
         """Log what has no end of line yet."""
-        rest, self._local.rest = getattr(self._local, "rest", ""), ""
-        self._say(rest)
+        self.say(self._begun(self._owner())[1])
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Log a line, unless there is nothing in it."""
         if not line.strip():
             return
         self._local.busy = True
@@ -224,5 +269,54 @@ class PrintedLines(io.TextIOBase):
         """The descriptor of the stream it stands for, for child processes."""
         return self._original.fileno()
 
+    # The base class has these, and has None for them.
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """How the stream that it stands for writes text."""
+        return getattr(self._original, "encoding", None) or "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        """What that stream does with what it cannot write."""
+        return getattr(self._original, "errors", None) or "strict"
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
+
+
+# Handlers of the program's own -------------------------------------------------------------------
+
+_LOGGING = logging.StreamHandler.emit.__code__.co_filename
+
+
+def _is_logged(record: object) -> bool:
+    """Whether a record comes to a handler of ours as well."""
+    if not isinstance(record, logging.LogRecord):
+        return False
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        if any(isinstance(handler, LineHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+def doubles(stream: TextIO) -> list[tuple[logging.Logger, logging.Handler]]:
+    """Handlers that would write what a handler of the root logger writes to `stream` once more."""
+    standard = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    places = {id(each) for each in (standard if stream in standard else (stream,))}
+    known = (logging.getLogger(name) for name in list(logging.root.manager.loggerDict))
+    return [
+        (logger, handler)
+        for logger in (logging.root, *known)
+        if logger is logging.root or _reaches_root(logger)
+        for handler in logger.handlers
+        if isinstance(handler, logging.StreamHandler) and id(handler.stream) in places
+    ]
+
+
+def _reaches_root(logger: logging.Logger) -> bool:
+    while logger.parent is not None and logger.propagate:
+        logger = logger.parent
+    return logger is logging.root

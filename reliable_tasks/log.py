@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import clock, events, signals
+from . import _state, clock, events, signals
 from ._log_lines import (
     EVENTS_LOGGER,
     EventLine,
@@ -22,7 +23,7 @@ from ._log_lines import (
     event_line,
     level_and_fields,
 )
-from ._log_output import FileTarget, LineHandler, PrintedLines, StreamTarget
+from ._log_output import FileTarget, LineHandler, PrintedLines, StreamTarget, doubles
 from ._log_structlog import take_in
 from .errors import ConfigError, suggest
 
@@ -147,6 +148,12 @@ class _Setup:
         logger.propagate = logger.parent is None
         self._undo.append(restore)
 
+    def set_aside(self, stream: TextIO) -> None:
+        """Take away handlers of the program's own that write the same lines to the same place."""
+        for logger, handler in doubles(stream):
+            logger.removeHandler(handler)
+            self._undo.append(partial(logger.addHandler, handler))
+
     def undone_by(self, function: Callable[[], object]) -> None:
         self._undo.append(function)
 
@@ -163,8 +170,8 @@ class _Setup:
         def restore() -> None:
             sys.stdout, sys.stderr = out, err
 
-        sys.stdout = PrintedLines(out, lambda line: log(level, "%s", line))
-        sys.stderr = PrintedLines(err, lambda line: log(level, "%s", line))
+        say, owner = (lambda line: log(level, "%s", line)), _state.current_attempt.get
+        sys.stdout, sys.stderr = PrintedLines(out, say, owner), PrintedLines(err, say, owner)
         self._undo.append(restore)
 
 
@@ -191,8 +198,9 @@ def configure(
         json: one JSON object for each line; by default unless the log goes to a terminal.
         file: path of a file to add to, instead of standard error.
         redirect_stdouts: log what bodies print at this level; None leaves prints alone.
-        hijack_root: take over the root logger; otherwise only events are shown, and the rest goes
-            wherever the program has sent it.
+        hijack_root: take over the root logger, and set aside what the program's own handlers would
+            write to the same place; otherwise only events are shown, and the rest goes wherever the
+            program has sent it.
         colour: by default on a terminal, unless the environment has `NO_COLOR`.
         stream: instead of standard error.
 
@@ -219,6 +227,8 @@ def configure(
             json = not terminal
         handler.setFormatter(JsonFormatter() if json else TextFormatter(_colourful(colour, out)))
         logger = logging.getLogger(None if hijack_root else EVENTS_LOGGER)
+        if hijack_root and file is None:
+            _setup.set_aside(out)
         _setup.handle(logger, handler, threshold)
         own = handler if json else None
         _setup.undone_by(take_in())

@@ -342,6 +342,7 @@ class Executor:
             return exc
 
     def _leave(self, started: Started) -> None:
+        self._teller.is_over(started)
         if _state.attempts.get(started.claim.id) is started.running:
             del _state.attempts[started.claim.id]
         _state.current_attempt.reset(started.tokens[0])

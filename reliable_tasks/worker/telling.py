@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks import events, outcome, signals
+from reliable_tasks import _log_output, events, outcome, signals
 from reliable_tasks.errors import Retry
 
 from .attempt import einfo_of
@@ -95,6 +95,12 @@ class Teller:
         self._postrun(started, exc, "FAILURE")
         expected = self._try(claim, "throws", isinstance, exc, task.throws)
         self.tell("attempt.failed", claim, done.detail, expected=bool(expected), einfo=einfo)
+
+    def is_over(self, started: Started) -> None:
+        """Nothing more comes of it: what it has printed so far is its own line."""
+        if _log_output.unfinished:
+            running = started.running
+            self._try(started.claim, "the log of what it printed", _log_output.finish, running)
 
     # Each of those who are told ------------------------------------------------------------------
 
