@@ -138,13 +138,17 @@ class HolderMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def run(examples: int, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
+def run(
+    examples: int, phases: tuple[Phase, ...] = tuple(Phase), *, derandomize: bool = False
+) -> None:
     run_state_machine_as_test(
         HolderMachine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,
             deadline=None,
+            derandomize=derandomize,
+            database=None,
             phases=phases,
             report_multiple_bugs=False,
             suppress_health_check=[HealthCheck.too_slow],
@@ -188,4 +192,4 @@ def test_the_model_notices_a_safeguard_that_is_gone(
 ) -> None:
     monkeypatch.setattr(owner, verb, broken)
     with pytest.raises((AssertionError, LockError, pytest.fail.Exception)):
-        run(60, (Phase.generate,))
+        run(300, (Phase.generate,), derandomize=True)
