@@ -20,7 +20,7 @@ from property_tests.invariants import Invariants
 from property_tests.model import Model
 from reliable_tasks import outcome as oc
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import Message, State
+from reliable_tasks.message import FINAL_STATES, Message, OnceLock, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock, Store
 from tests.store.factories import FACTORIES
@@ -81,6 +81,15 @@ class Agreement(Invariants):
     def enqueue_plain(self, data: st.DataObject) -> None:
         message = Message(id=data.draw(st.sampled_from(some.IDS)), task="t1", queue="q1")
         self._enqueue(v.Batch(messages=(message,)))
+
+    @rule(data=st.data(), once=some.once_locks)
+    def enqueue_again(self, data: st.DataObject, once: OnceLock) -> None:
+        """The id of one that has ended, perhaps with a key that another one holds."""
+        ended = [r.m.id for r in self.model.recs.values() if r.state in FINAL_STATES]
+        if ended:
+            message_id = data.draw(st.sampled_from(ended))
+            again = Message(id=message_id, task="t1", queue="q1", once=once, token=str(self.now))
+            self._enqueue(v.Batch(messages=(again,)))
 
     @rule(data=st.data())
     def enqueue_graph(self, data: st.DataObject) -> None:
@@ -172,6 +181,23 @@ class Agreement(Invariants):
                 outcome=data.draw(some.outcomes(self.now, r.m.id)),
             )
             for r in running
+        ]
+        return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+
+    @rule(target=claims, data=st.data(), session=st.sampled_from(some.SESSIONS[:2]))
+    def replace(self, data: st.DataObject, session: str) -> Any:
+        """One that runs is replaced by others, of which some have its once-key."""
+        recs = self.model.recs
+        running = [r for r in recs.values() if r.state == State.RUNNING and r.once is not None]
+        gone = [i for i in some.IDS if i not in recs or recs[i].state in FINAL_STATES]
+        commits = [
+            v.Commit(
+                id=r.m.id,
+                fence=r.fence,
+                outcome=data.draw(some.replacements_in_kind(self.now, r.m.id, gone, r.once)),
+            )
+            for r in running[:1]
+            if gone
         ]
         return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
 

@@ -43,7 +43,7 @@ class Core(Moves):
             held = self._open_stage(batch.stage, self.options.max_batch)
         return v.Enqueued(receipts=receipts, held=held)
 
-    def _store(self, m: Message, stage: str | None) -> v.Receipt:
+    def _store(self, m: Message, stage: str | None, graft: str | None = None) -> v.Receipt:
         old = self.recs.get(m.id)
         if old is not None:
             if old.m.token == m.token:
@@ -54,6 +54,7 @@ class Core(Moves):
                     id=m.id, kind=v.ReceiptKind.DUPLICATE, holder=m.id, countdown_ms=self._left(old)
                 )
         r = Rec(m, m.once, list(m.edges), m.waits, self.clock(), payload=m.payload, stage=stage)
+        r.graft = graft
         r.expires = m.expires_ms
         refused = self._refuse(r)
         if refused is not None:
@@ -81,7 +82,8 @@ class Core(Moves):
         holder, policy = self.recs.get(lock.owner), once.on_conflict
         if policy == "reschedule":
             return None
-        waiting = holder if holder and holder.state not in FINAL_STATES | {State.RUNNING} else None
+        begun = holder is None or holder.state in FINAL_STATES | {State.RUNNING} or holder.mirrors
+        waiting = None if begun else holder
         if policy == "rerun" and waiting is None:
             behind = [self.recs[i] for i in self.parked.get(once.key, ())]
             if not behind:
@@ -234,10 +236,14 @@ class Core(Moves):
                 if self._admit(r):
                     self._again(r, None, keep_place=True)
             case oc.Replaced():
-                self._set(r, State.WAITING)
-                r.mirrors = next(m.id for m in o.messages for e in m.edges if e.child == r.m.id)
-                for m in o.messages:
-                    self._store(m, None)
+                self._graft(r, o)
+
+    def _graft(self, r: Rec, o: oc.Replaced) -> None:
+        self._set(r, State.WAITING)
+        r.expires = None  # it has been started
+        r.mirrors = next(m.id for m in o.messages for e in m.edges if e.child == r.m.id)
+        for m in o.messages:
+            self._store(m, None, r.m.id)
 
     def release_lock(self, name: str, owner: str) -> bool:
         freed = self._free(name, owner)

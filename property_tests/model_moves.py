@@ -24,7 +24,10 @@ class Moves(Tables):
         if once is None or once.scope not in HELD_UNTIL or self._take(once.key, r, once.timeout_ms):
             r.admitted = True
             return True
-        holder = self.lock_table[once.key].owner
+        holder = self._lend(self.lock_table[once.key].owner, r)
+        if holder == r.m.id:
+            r.admitted = True
+            return True
         self._set(r, State.WAITING)
         if not r.m.joins_duplicate and once.on_conflict in {"reschedule", "rerun"}:
             self._park(r, once.key)
@@ -138,7 +141,7 @@ class Moves(Tables):
             self.parked[r.parked].remove(r.m.id)
             r.parked = None
         if r.once and r.once.scope in HELD_UNTIL - {"until_expired"}:
-            self._free(r.once.key, r.m.id)
+            self._let_go(r, r.once.key)
         run = r.once.key + ":run" if r.once and r.once.scope in HELD_WHILE else None
         if was == State.QUEUED and run and self._lock_of(run) is None:
             # It may have been let go on when the lock was freed: it is the next one's turn.
@@ -148,8 +151,8 @@ class Moves(Tables):
     def _follow(self, parent: Rec, edge: Edge, value: bytes, keep: bool) -> None:
         """One edge of a parent that has ended."""
         child = self.recs.get(edge.child)
-        if child is None:
-            return
+        if child is None or (edge.on != On.MIRROR and child.waits <= 0):
+            return  # it has started, or is a later one of the same id, which waits for nobody
         ok = parent.state == State.SUCCEEDED
         if edge.on == On.MIRROR:
             if child.state == State.WAITING and child.mirrors == parent.m.id:
@@ -184,7 +187,7 @@ class Moves(Tables):
     def _errback(self, child: Rec, parent: Rec, edge: Edge, *, failed: bool) -> None:
         if child.state != State.WAITING:
             return
-        child.waits -= 1
+        child.waits = 0 if failed else child.waits - 1
         if failed:
             child.inputs[edge.slot, parent.m.id] = v.Input(
                 slot=edge.slot, parent=parent.m.id, ok=False, value=parent.failure or b""
@@ -208,6 +211,45 @@ class Moves(Tables):
             until = self.clock() + timeout_ms if timeout_ms else 0
             self.lock_table[name] = Lock(r.m.id, self.fence, self.clock(), until)
         return lock is None or lock.owner == r.m.id
+
+    def _lend(self, owner: str, r: Rec) -> str:
+        """Let `r` use the key of a message in whose place it stands, unless another there does.
+
+        The lock stays with the replaced one, whose ending frees it. Gives whom `r` has to wait for:
+        nobody but itself where it may use the key.
+        """
+        stands_for = self._stands_for(r)
+        user = self.recs.get(owner) if owner in stands_for else None
+        if user is None:
+            return owner
+        while (heir := self._heir(user)) is not None:
+            user = heir
+        if user is not r and user.m.id in stands_for:
+            user.lent = r.m.id
+            user = r
+        return user.m.id
+
+    def _heir(self, r: Rec) -> Rec | None:
+        """Who uses the key of a replaced message, and is still there."""
+        heir = self.recs.get(r.lent) if r.lent else None
+        return heir if heir and heir.graft and heir.state not in FINAL_STATES else None
+
+    def _stands_for(self, r: Rec) -> list[str]:
+        """Those in whose place it stands, from the nearest on."""
+        found = list[str]()
+        above: Rec | None = r
+        while above is not None and above.graft and above.graft not in found:
+            found.append(above.graft)
+            above = self.recs.get(above.graft)
+        return found
+
+    def _let_go(self, r: Rec, name: str) -> None:
+        """It has ended: its key is free, or goes on to who still uses it in its place."""
+        heir, lock = self._heir(r), self.lock_table.get(name)
+        if heir is not None and lock is not None and lock.owner == r.m.id:
+            lock.owner = heir.m.id
+        else:
+            self._free(name, r.m.id)
 
     def _park(self, r: Rec, name: str) -> None:
         r.parked = name

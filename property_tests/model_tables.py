@@ -51,6 +51,8 @@ class Rec:
     admitted: bool = False
     stage: str | None = None
     inputs: dict[tuple[int, str], v.Input] = field(default_factory=dict)
+    graft: str | None = None  # the replaced message in whose place it stands, with others
+    lent: str | None = None  # who of those in its place uses its once-key
     doom: bytes | None = None
     revoked: str | None = None  # the signal, "" for none, when a running one was revoked
     steps: dict[str, tuple[int, bytes | None]] = field(default_factory=dict)

@@ -59,7 +59,7 @@ _OF_MESSAGES = (
     _simulated(
         "once-lock freed in the ending",
         f"{_MOVES}._end_one",
-        "self._free(r.once.key, r.m.id)",
+        "self._let_go(r, r.once.key)",
         "pass",
     ),
     _simulated(
@@ -259,7 +259,7 @@ _OF_SQLITE = (
     _sqlite(
         "once-lock freed in the ending",
         "_moves:Moves._end_one",
-        "self.free(once.key, r.id)",
+        "self._let_go(r, once.key)",
         "pass",
     ),
     _sqlite("atomic countdown", "_moves:Moves._follow", "child.waits -= 1", "pass"),
@@ -288,6 +288,16 @@ _OF_SQLITE = (
         "_operators:replay",
         "once is not None and once.scope in HELD_UNTIL",
         "False",
+    ),
+    _sqlite(
+        "a replaced message lends its once-key",
+        "_moves:Moves._lend",
+        "owner in stands_for",
+        "False",
+    ),
+    _sqlite("a lent once-key is passed on", "_moves:Moves._let_go", "heir is None", "True"),
+    _sqlite(
+        "one at a time uses a lent once-key", "_moves:Moves._lend", "user.id in stands_for", "True"
     ),
     _sqlite(
         "a refused message leaves what has its id alone",
@@ -333,6 +343,9 @@ _OF_REDIS = (
         "if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",
         "forget_steps(r)\n  if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",
     ),
+    _redis("a replaced message lends its once-key", "above[owner] and load(owner)", "false"),
+    _redis("a lent once-key is passed on", "if not heir or", "if true or"),
+    _redis("one at a time uses a lent once-key", "or not above[user.id]", ""),
     _redis(
         "a closed session leaves nothing claimed",
         "local ids = held_by(session, limit)",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from reliable_tasks import outcome as oc
@@ -19,6 +20,7 @@ __all__ = [
     "messages",
     "once_locks",
     "outcomes",
+    "replacements_in_kind",
 ]
 
 NOW = 1_800_000_000_000
@@ -138,6 +140,29 @@ def outcomes(now: int, message_id: str) -> st.SearchStrategy[oc.Outcome]:
         st.builds(oc.Keyed, once=once_locks),
         _replacements(now, message_id),
     )
+
+
+@st.composite
+def replacements_in_kind(
+    draw: st.DrawFn, now: int, message_id: str, ids: list[str], once: OnceLock | None
+) -> oc.Replaced:
+    """Messages of these ids in the place of another, as `self.replace` makes them, with its key."""
+    first, *others = draw(st.permutations(ids))[: draw(st.integers(1, 3))]
+    fields: dict[str, Any] = {
+        "joins_duplicate": True,
+        "queue": "q1",
+        "token": "graft",
+        "task": "t1",
+    }
+    end = Message(id=first, edges=(Edge(message_id, On.MIRROR),), waits=len(others), **fields)
+    if not others:
+        return oc.Replaced(messages=(msgspec.structs.replace(end, once=once),))
+    locks = st.sampled_from((once, once, None))
+    parts = (
+        Message(id=name, edges=(Edge(first, On.SUCCESS, 0),), once=draw(locks), **fields)
+        for name in others
+    )
+    return oc.Replaced(messages=(end, *parts))
 
 
 @st.composite

@@ -66,11 +66,10 @@ def _graft(task: Task[Any, Any], running: Running, canvas: Signature) -> tuple[M
         )
     messages = tuple(messages_of(graph, task.app, joins=True))
     for message in messages:
-        own_key = message.once is not None and message.once.key == running.request.once_key
-        if message.id == own_id or own_key:
+        if message.id == own_id:
             raise ConfigError(
-                f"{message.task} cannot replace {own_id}: it has the same "
-                f"{'once-key' if own_key else 'id'}, so each would wait for the other"
+                f"{message.task} cannot replace {own_id}: it has the same id, so each would wait "
+                "for the other; use sig.clone() without a task_id"
             )
     return messages
 

@@ -70,7 +70,9 @@ def enqueue(work: Moves, batch: v.Batch) -> v.Enqueued:
     return v.Enqueued(receipts=receipts, held=held)
 
 
-def store_message(work: Moves, m: Message, stage: int | None) -> v.Receipt:
+def store_message(
+    work: Moves, m: Message, stage: int | None, graft: str | None = None
+) -> v.Receipt:
     """Store one message, or answer why it is not stored."""
     old = work.get(m.id)
     if old is not None:
@@ -85,7 +87,7 @@ def store_message(work: Moves, m: Message, stage: int | None) -> v.Receipt:
             return refused
     if old is not None:
         _give_way(work, old)
-    r = new_rec(m, work.next_seq(), work.now, stage)
+    r = new_rec(m, work.next_seq(), work.now, stage, graft)
     work.add(r)
     work.audit(Ev.ENQUEUED, r)
     if stage is not None:
@@ -107,7 +109,8 @@ def _refuse(work: Moves, m: Message) -> v.Receipt | None:
     holder, policy = work.get(owner), once.on_conflict
     if policy == "reschedule":
         return None
-    waiting = holder if holder is not None and holder.state < RUNNING else None
+    begun = holder is None or holder.state >= RUNNING or holder.mirrors
+    waiting = None if begun else holder
     if policy == "rerun" and waiting is None:
         behind = work.first(PARKED_FIRST, (work.lock_name(once.key),))
         parked = work.get(behind[0]) if behind is not None else None

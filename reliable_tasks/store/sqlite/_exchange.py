@@ -190,8 +190,9 @@ def _continue(
     else:
         work.set_state(r, WAITING)
         r.mirrors = _end_of_graft(r, o)
+        r.expires = None  # it has been started
         for m in o.messages:
-            store_message(work, m, None)
+            store_message(work, m, None, r.id)
 
 
 def _end_of_graft(r: Rec, o: oc.Replaced) -> str:

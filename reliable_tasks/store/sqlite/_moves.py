@@ -49,6 +49,7 @@ BY_ANOTHER: Final = frozenset({"parent", "mirror"})
 LOCK_TAKE: Final = load_sql("locks", "lock_take")
 LOCK_READ: Final = load_sql("locks", "lock_read")
 LOCK_DROP: Final = load("lock_drop")
+LOCK_PASS: Final = load("lock_pass")
 PARK: Final = load("park")
 UNPARK: Final = load("unpark")
 PARKED_FIRST: Final = load("parked_first")
@@ -79,7 +80,8 @@ class Moves(Work):
         if once is None or once.scope not in HELD_UNTIL:
             r.admitted = 1
             return True
-        holder = self.take(once.key, r, once.timeout_ms)
+        owner = self.take(once.key, r, once.timeout_ms)
+        holder = owner if owner == r.id or r.graft is None else self._lend(owner, r)
         if holder == r.id:
             r.admitted = 1
             return True
@@ -208,7 +210,7 @@ class Moves(Work):
             self.leave_parking(r)
         once = once_of(r)
         if once is not None and once.scope in HELD_UNTIL and once.scope != "until_expired":
-            self.free(once.key, r.id)
+            self._let_go(r, once.key)
         if was == QUEUED and once is not None and once.scope in HELD_WHILE:
             # It may have been let go on when the lock was freed: it is the next one's turn.
             run = once.key + RUN_SUFFIX
@@ -221,8 +223,8 @@ class Moves(Work):
     def _follow(self, parent: Rec, edge: Edge, value: bytes, *, keep: bool) -> None:
         """One edge of a parent that has ended."""
         child = self.get(edge.child)
-        if child is None:
-            return
+        if child is None or (edge.on != On.MIRROR and child.waits <= 0):
+            return  # it has started, or is a later one of the same id, which waits for nobody
         ok = parent.state == SUCCEEDED
         if edge.on == On.MIRROR:
             if child.state != WAITING or child.mirrors != parent.id:
@@ -253,7 +255,7 @@ class Moves(Work):
     def _errback(self, child: Rec, parent: Rec, edge: Edge, *, failed: bool) -> None:
         if child.state != WAITING:
             return
-        child.waits -= 1
+        child.waits = 0 if failed else child.waits - 1
         if failed:
             self.put_input(child, edge.slot, parent.id, parent.failure or b"", ok=False)
             self.ready(child)
@@ -294,6 +296,43 @@ class Moves(Work):
             return False
         self.unpark(name)
         return True
+
+    def _lend(self, owner: str, r: Rec) -> str:
+        """Let `r` use the key of a message in whose place it stands, unless another there does.
+
+        The lock stays with the replaced one, whose ending frees it. Gives whom `r` has to wait for:
+        nobody but itself where it may use the key.
+        """
+        stands_for = self._stands_for(r)
+        user = self.get(owner) if owner in stands_for else None
+        if user is None:
+            return owner
+        while (heir := self._heir(user)) is not None:
+            user = heir
+        if user is not r and user.id in stands_for:
+            user.lent = r.id
+            user = r
+        return user.id
+
+    def _stands_for(self, r: Rec) -> set[str]:
+        """Those in whose place it stands: the nearest, in whose place that stands, and so on."""
+        found = set[str]()
+        above: Rec | None = r
+        while above is not None and above.graft and above.graft not in found:
+            found.add(above.graft)
+            above = self.get(above.graft)
+        return found
+
+    def _heir(self, r: Rec) -> Rec | None:
+        """Who uses the key of a replaced message, and is still there."""
+        heir = self.get(r.lent) if r.lent else None
+        return heir if heir and heir.graft and heir.state < FIRST_FINAL else None
+
+    def _let_go(self, r: Rec, name: str) -> None:
+        """It has ended: its key is free, or goes on to who still uses it in its place."""
+        heir = self._heir(r)
+        if heir is None or self.first(LOCK_PASS, (self.lock_name(name), r.id, heir.id)) is None:
+            self.free(name, r.id)
 
     def park(self, r: Rec, name: str) -> None:
         """Wait for a lock."""

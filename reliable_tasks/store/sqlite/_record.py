@@ -71,6 +71,8 @@ class Rec(msgspec.Struct, gc=False):
     A transaction changes the fields; `Work.flush` compares them with the row that was read and
     writes what differs. `once` and `edges` are JSON. `revoked` is the signal, "" for none, when a
     running one was revoked. `place` is its place in the queue, `parked` the lock it waits for.
+    `graft` is the replaced message in whose place it stands with others, `lent` which of those in
+    its own place uses its once-key.
     """
 
     id: str
@@ -124,6 +126,8 @@ class Rec(msgspec.Struct, gc=False):
     failure: bytes | None = None
     result: bytes | None = None
     payload: bytes | None = None
+    graft: str | None = None
+    lent: str | None = None
 
 
 COLUMNS: Final = Rec.__struct_fields__
@@ -132,7 +136,7 @@ QUEUE: Final = COLUMNS.index("queue")
 STATE: Final = COLUMNS.index("state")
 
 
-def new_rec(m: Message, n: int, now: int, stage: int | None) -> Rec:
+def new_rec(m: Message, n: int, now: int, stage: int | None, graft: str | None = None) -> Rec:
     """The record of a message that is being enqueued."""
     return Rec(
         m.id,
@@ -159,6 +163,7 @@ def new_rec(m: Message, n: int, now: int, stage: int | None) -> Rec:
         edges=_encode(m.edges).decode() if m.edges else None,
         headers=m.headers,
         payload=m.payload,
+        graft=graft,
     )
 
 

@@ -61,7 +61,9 @@ CREATE TABLE records (
   doom BLOB,
   failure BLOB,
   result BLOB,
-  payload BLOB
+  payload BLOB,
+  graft TEXT,
+  lent TEXT
 );
 CREATE INDEX records_queued ON records (queue, priority, place) WHERE state = 2;
 CREATE INDEX records_scheduled ON records (due, id) WHERE state = 1;

@@ -157,12 +157,26 @@ def test_an_older_schema_is_migrated_and_keeps_its_messages(
     put(store, "a")
     store.close()
     monkeypatch.setattr(_schema, "VERSION", _schema.VERSION + 1)
-    monkeypatch.setitem(_schema.MIGRATIONS, 1, "to_two")
+    monkeypatch.setitem(_schema.MIGRATIONS, _schema.VERSION - 1, "to_two")
     monkeypatch.setattr(_schema, "load_schema", {"to_two": "CREATE TABLE added (x)"}.get)
     assert count(store) == 1
     with raw(path) as connection:
         assert version_of(connection.pragma("user_version")) == _schema.VERSION
         assert connection.execute("SELECT count(*) FROM added").get == 0
+
+
+def test_a_file_of_the_first_version_is_migrated(store: SqliteStore, path: Path) -> None:
+    put(store, "a")
+    store.close()
+    with raw(path) as connection:
+        for column in ("graft", "lent"):
+            connection.execute(f"ALTER TABLE records DROP COLUMN {column}")
+        connection.pragma("user_version", 1)
+    put(store, "b")
+    assert count(store) == 2
+    with raw(path) as connection:
+        migrated = connection.execute("SELECT name FROM pragma_table_info('records')").fetchall()
+    assert [name for (name,) in migrated] == list(COLUMNS)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(
@@ -172,7 +186,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     store.close()
     with monkeypatch.context() as patch:
         patch.setattr(_schema, "VERSION", _schema.VERSION + 1)
-        patch.setitem(_schema.MIGRATIONS, 1, "to_two")
+        patch.setitem(_schema.MIGRATIONS, _schema.VERSION - 1, "to_two")
         patch.setattr(_schema, "load_schema", {"to_two": "DROP TABLE counts; nonsense"}.get)
         with pytest.raises(StoreError, match="nonsense"):
             store.counts()

@@ -84,7 +84,7 @@ local function end_extras(r, was, failure, result, keep)
   end
   if r.x.parked then unpark(r) end
   if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
-    free(once[KEY], r.id)
+    let_go(r, once[KEY])
   end
   -- It may have been let go on when the lock was freed: it is the next one's turn.
   if was == 'queued' and once and HELD_WHILE[once[SCOPE]] and not lock_of(once[KEY] .. ':run') then
@@ -117,12 +117,14 @@ end
 
 -- Take the once-lock for a stored message; else park it, or make it a mirror.
 local function admit(r)
-  local once = r.x.once
-  if not once or not HELD_UNTIL[once[SCOPE]] or take(once[KEY], r, once[TIMEOUT]) then
+  local once, holder = r.x.once, r.id
+  if once and HELD_UNTIL[once[SCOPE]] and not take(once[KEY], r, once[TIMEOUT]) then
+    holder = lend(lock_entry(once[KEY]).is.owner, r)
+  end
+  if holder == r.id then
     if once then set_extra(r, 'admitted', true) end
     return true
   end
-  local holder = lock_entry(once[KEY]).is.owner
   set_state(r, 'waiting')
   if not static(r)[JOINS] and (once[POLICY] == 'reschedule' or once[POLICY] == 'rerun') then
     park(r, once[KEY])
@@ -176,7 +178,7 @@ local function count_down(child) set_extra(child, 'waits', (child.x.waits or 0) 
 
 local function follow_errback(child, parent, slot, failed)
   if child.c[STATE] ~= 'waiting' then return end
-  count_down(child)
+  set_extra(child, 'waits', failed and 0 or child.x.waits - 1)
   if failed then
     put_input(child, slot, parent, false, parent.x.failure or '')
     ready(child)
@@ -198,6 +200,8 @@ function follow(parent, edge, value, keep)
         break_child(child, parent, 'mirror')
       end
     end
+  elseif (child.x.waits or 0) <= 0 then
+    return -- it has started, or is a later one of the same id, which waits for nobody
   elseif on == 'failure' then
     follow_errback(child, parent, edge[SLOT], not ok and parent.c[REASON] ~= 'ignored')
   elseif not ok then

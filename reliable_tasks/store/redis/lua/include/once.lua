@@ -49,6 +49,51 @@ local function take(name, r, timeout_ms)
   return true
 end
 
+-- A replaced message keeps its key, and lends it to one at a time of those that stand in its place
+-- (`graft` names it in each of them, `lent` in it the one that uses the key).
+
+-- Those in whose place it stands: the nearest, in whose place that stands, and so on.
+local function stands_for(r)
+  local found, above = {}, r
+  while above and above.x.graft and not found[above.x.graft] do
+    found[above.x.graft] = true
+    above = load(above.x.graft)
+  end
+  return found
+end
+
+-- Who uses the key of a replaced message, and is still there.
+local function heir_of(r)
+  local heir = r.x.lent and load(r.x.lent)
+  return heir and heir.x.graft and not FINAL[heir.c[STATE]] and heir or nil
+end
+
+-- Let `r` use the key of a message in whose place it stands, unless another there does. Returns whom
+-- `r` has to wait for: nobody but itself where it may use the key.
+local function lend(owner, r)
+  local above = stands_for(r)
+  local user = above[owner] and load(owner)
+  if not user then return owner end
+  local heir = heir_of(user)
+  while heir do
+    user, heir = heir, heir_of(heir)
+  end
+  if user == r or not above[user.id] then return user.id end
+  set_extra(user, 'lent', r.id)
+  return r.id
+end
+
+-- It has ended: its key is free, or goes on to who still uses it in its place.
+local function let_go(r, name)
+  local entry, heir = lock_entry(name), heir_of(r)
+  if not heir or not entry.is or entry.is.owner ~= r.id then return free(name, r.id) end
+  local passed = { owner = heir.id }
+  for _, field in ipairs({ 'fence', 'since', 'until_ms', 'timeout_ms' }) do
+    passed[field] = entry.is[field]
+  end
+  entry.is, entry.changed = passed, true
+end
+
 local function parked(name)
   local p = parking[name]
   if not p then
@@ -117,7 +162,10 @@ end
 -- Write the locks that changed hands.
 local function flush_locks()
   for name, entry in pairs(lock_table) do
-    if entry.changed then
+    local was, is = entry.was, entry.is
+    if was and is and was.fence == is.fence then -- it was passed on
+      redis.call('HSET', prefix .. 'lock:' .. name, 'owner', is.owner)
+    elseif entry.changed then
       if entry.was then lock_free(prefix, name, entry.was.owner, 0) end
       if entry.is then
         lock_take(prefix, name, entry.is.owner, now, entry.is.timeout_ms)

@@ -71,8 +71,9 @@ local function outcomes()
       refusal = 'REPLACEMENT nothing that replaces message ' .. r.id .. ' has a mirror edge to it'
     end
     set_extra(r, 'mirrors', mirrored)
+    r.c[EXPIRES] = false -- it has been started
     set_state(r, 'waiting')
-    store_rows(rows, nil, {})
+    store_rows(rows, nil, {}, r.id)
   end
 
   return apply

@@ -17,7 +17,7 @@ local KEY, SCOPE, POLICY, TIMEOUT = 1, 2, 3, 4
 -- x.edges[n]
 local CHILD, ON, SLOT = 1, 2, 3
 -- c[EXTRAS], in a record x, has, absent while it does not apply: once, waits, mirrors, parked,
--- admitted, stage, revoked, edges, broken, born (a number that orders those that expire), failure,
+-- admitted, stage, graft, lent, revoked, edges, broken, born (a number that orders those that expire), failure,
 -- doom, progress (a state) and meta; and that there are inputs, steps.
 -- A message that is just one call, as most are, has no x: all that costs time hangs on it.
 local NO_EXTRAS = {}

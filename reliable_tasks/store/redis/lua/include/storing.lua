@@ -43,7 +43,8 @@ local function refuse(id, m, packed)
   local lock = once and HELD_UNTIL[once[SCOPE]] and lock_of(once[KEY])
   if not lock or lock.owner == id or m[JOINS] or once[POLICY] == 'reschedule' then return nil end
   local holder, policy = load(lock.owner), once[POLICY]
-  local waiting = holder and not FINAL[holder.c[STATE]] and holder.c[STATE] ~= 'running' and holder
+  local waiting = holder and not FINAL[holder.c[STATE]] and holder.c[STATE] ~= 'running'
+    and not holder.x.mirrors and holder
   if policy == 'rerun' and not waiting then
     local behind = parked_first(once[KEY])
     behind = behind and load(behind)
@@ -80,22 +81,23 @@ local function is_known(old, m)
 end
 
 -- The extras of a new message, from its m.
-local function extras(m, edges, stage)
+local function extras(m, edges, stage, graft)
   local x = {}
   if m[WAITS] > 0 then x.waits = m[WAITS] end
   if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_seq() end
-  x.once, x.edges, x.stage = m[ONCE] or nil, edges or nil, stage
+  x.once, x.edges, x.stage, x.graft = m[ONCE] or nil, edges or nil, stage, graft
   return next(x) and x or NO_EXTRAS
 end
 
 -- @end
 
-local function new_record(row, m, stage)
+local function new_record(row, m, stage, graft)
   local edges = row[4]
   return {
     id = row[1], key = prefix .. 'm:' .. row[1], rest = row[2] .. row[3], m = m,
     priority = row[6], at_once = not m,
-    x = (m or edges or stage) and extras(m or cmsgpack.unpack(row[2]), edges, stage) or NO_EXTRAS,
+    x = (m or edges or stage or graft) and extras(m or cmsgpack.unpack(row[2]), edges, stage, graft)
+      or NO_EXTRAS,
     c = {
       'waiting', 0, '', 1, 0, 0, 0, 0, 0, false, false, now, false, m and m[EXPIRES_AT], false,
       false, false, row[5], row[7], false, false, #row[3],
@@ -105,8 +107,9 @@ local function new_record(row, m, stage)
 end
 
 -- Store one row {id, m, p, edges or false, queue, priority, result_ttl, whether there is nothing
--- in m but one plain call to start at once}. Returns its receipt; nil = created.
-local function store(row, stage)
+-- in m but one plain call to start at once}; `graft` is the message in whose place it is to stand.
+-- Returns its receipt; nil = created.
+local function store(row, stage, graft)
   local id, old = row[1], load(row[1])
   local m = (old or not row[8]) and cmsgpack.unpack(row[2])
   if old then
@@ -118,7 +121,7 @@ local function store(row, stage)
   end
   local refused = m and m[ONCE] and refuse(id, m, row[3])
   if refused then return refused end
-  local r = new_record(row, m, stage)
+  local r = new_record(row, m, stage, graft)
   if old then succeed(r, old) end
   if #row[3] > INLINE then set_payload(r, row[3]) end
   records[id] = r
@@ -146,14 +149,14 @@ local function find_foreign(rows)
   end
 end
 
-local function store_rows(rows, stage, reply)
+local function store_rows(rows, stage, reply, graft)
   local ids = {}
   for index, row in ipairs(rows) do ids[index] = row[1] end
   load_all(ids)
   find_foreign(rows)
   reserve = math.max(1, #rows)
   for index, row in ipairs(rows) do
-    local got = store(row, stage)
+    local got = store(row, stage, graft)
     if got then
       reply[#reply + 1] = index
       for part = 2, 4 do reply[#reply + 1] = got[part] end
