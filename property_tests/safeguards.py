@@ -208,6 +208,18 @@ _OF_CLAIMS = (
         "property_tests.simulation.workers:SimChild.talk",
         " or now - self.reconciled_at >= _RECONCILE_S",
     ),
+    _simulated(
+        "the session of the dead is closed",
+        "reliable_tasks.worker.supervisor:_closing",
+        "store.close_session(session)",
+        "None",
+    ),
+    _simulated(
+        "a replay takes the once-lock",
+        f"{_MODEL}._replay",
+        "r.once and r.once.scope in HELD_UNTIL",
+        "False",
+    ),
     _simulated("the dead are replaced", f"{_SUPERVISOR}._duties", "self._replenish, "),
     _simulated("housekeeping", f"{_SUPERVISOR}._housekeep", "yield from self._reap(", "_ = dict("),
     _simulated("heartbeats", f"{_SUPERVISOR}._heartbeat", "self._now < self._heartbeat_at", "True"),
