@@ -150,6 +150,15 @@ def test_a_failure_has_bounds_however_many_are_in_it() -> None:
     assert len(encode_failure(bushy)) < 1_500_000
 
 
+def test_text_that_takes_six_times_its_room_has_bounds_in_bytes() -> None:
+    exc = ValueError("\x01" * 60_000)
+    exc.__cause__ = ValueError("\x01" * 60_000)
+    exc.add_note("\x01" * 60_000)
+    data = encode_failure(exc, "\x01" * 60_000)
+    assert len(data) <= 2**20
+    assert decode_failure(data).message == "\x01" * 60_000
+
+
 def test_a_cause_that_is_its_own_cause_has_bounds() -> None:
     exc = ValueError("round")
     exc.__cause__ = exc

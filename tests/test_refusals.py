@@ -149,6 +149,15 @@ def test_limits_may_be_timedeltas_and_a_limit_of_0_is_none(app: App) -> None:
     assert add.apply_async(time_limit=0, soft_time_limit=5).state == "PENDING"
 
 
+def test_a_value_that_does_not_even_say_what_it_is_is_refused_in_words(app: App) -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise ValueError
+
+    with pytest.raises(ConfigError, match=r"countdown must be .* not <Mute inst"):
+        app.tasks["add"].apply_async(countdown=Mute())
+
+
 def test_eager_mode_refuses_what_the_queue_refuses_and_runs_with_what_a_worker_gets() -> None:
     eager = App("eager", broker="sqlite://", task_always_eager=True, set_as_current=False)
     eager.conf.accept_content = ["json", "msgpack"]
