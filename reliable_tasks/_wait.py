@@ -42,6 +42,7 @@ def wait_for_end(
 
     Raises:
         TimeoutError: it had not ended in time.
+        ResultGone: it was there, and is no more.
         StoreUnavailable: the store could not be reached: at first, or later for a minute.
     """
     deadline = None if timeout is None else clock.monotonic() + timeout
@@ -55,6 +56,11 @@ def wait_for_end(
         record = _patiently(look, max(0.0, min(left, _LONGEST_WAIT_S)), patient_until)
         if record is not None and record.state in FINAL_STATES:
             return record
+        if record is None:  # not ended, or not there: the second is rare, and asked for last
+            record = _patiently(lambda _: read(), 0.0, patient_until)
+            if record is not None and record.state in FINAL_STATES:
+                return record
+            result.tell_if_gone()
         if left <= 0:
             raise ResultTimeoutError(f"message {result.id} had not ended after {timeout:g} s")
         if on_interval is not None:

@@ -26,6 +26,7 @@ __all__ = [
     "Reject",
     "ReliableTasksError",
     "RemoteError",
+    "ResultGone",
     "Retry",
     "SessionLost",
     "SoftTimeLimitExceeded",
@@ -225,6 +226,13 @@ class TimeoutError(ReliableTasksError, builtins.TimeoutError):  # noqa: A001 - C
 
 class UnknownResult(ReliableTasksError, LookupError):
     """Nothing is stored under this id."""
+
+
+class ResultGone(UnknownResult):
+    """The message was there, and the store keeps nothing of it any more.
+
+    Its result has expired (`result_expires`), was forgotten, or the store has lost it.
+    """
 
 
 class AlreadyQueued(ReliableTasksError):

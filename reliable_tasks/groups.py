@@ -10,7 +10,6 @@ import msgspec
 from . import _state, clock, ids
 from .eager import EagerResult
 from .errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
-from .message import FINAL_STATES
 from .result import AsyncResult, state_of
 
 if TYPE_CHECKING:
@@ -155,6 +154,7 @@ class GroupResult:
 
         Raises:
             TimeoutError: they had not all ended in time.
+            ResultGone: one was there, and the store keeps nothing of it any more.
             RuntimeError: called inside a task's body, where it could wait for its own worker.
             Exception: what a body raised; `TaskRevokedError`, `ChordError`.
         """
@@ -200,6 +200,8 @@ class GroupResult:
             if ended:
                 watched = [leaf for leaf in watched if not _has_ended(leaf)]
                 continue
+            for leaf in watched:
+                leaf.tell_if_gone()
             left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
             if left <= 0:
                 raise TimeoutError(
@@ -340,9 +342,7 @@ def _refresh(handles: list[AsyncResult[Any]], app: App) -> None:
     for at in range(0, len(open_), _READ_AT_ONCE):
         part = open_[at : at + _READ_AT_ONCE]
         for handle, record in zip(part, app.store.read([h.id for h in part]), strict=True):
-            handle.version = record.version if record else -1
-            if record is not None and record.state in FINAL_STATES:
-                handle._final = record  # noqa: SLF001 - its kin
+            handle.found(record)
 
 
 def _has_ended(leaf: Any) -> bool:

@@ -12,7 +12,7 @@ from ._states import PROPAGATED, exception_of, state_of
 from ._then import watcher
 from ._wait import wait_for_end
 from .builtins import extension_of
-from .errors import ReliableTasksError
+from .errors import ReliableTasksError, ResultGone
 from .message import FINAL_STATES, State, decode_headers
 from .serialization import decode_failure, loads, loads_call
 
@@ -70,6 +70,7 @@ class AsyncResult(Generic[R]):
         self.receipt: Receipt | None = None
         self._task_name = task_name
         self._final: Record | None = None
+        self._was_there = False
         self.version = -1
 
     @property
@@ -87,11 +88,30 @@ class AsyncResult(Generic[R]):
     def _read(self, *, full: bool = False) -> Record | None:
         if self._final is not None and not full:
             return self._final
-        record = self.app.store.read([self.id], full=full)[0]
+        return self.found(self.app.store.read([self.id], full=full)[0])
+
+    def found(self, record: Record | None) -> Record | None:
+        """Note what the store has said of it."""
         self.version = record.version if record else -1
+        self._was_there = self._was_there or record is not None
         if record is not None and record.state in FINAL_STATES:
             self._final = record
         return record
+
+    def tell_if_gone(self) -> None:
+        """Complain about a message that was there and was not, when last read: it will not end.
+
+        An id of which nothing was ever heard here is PENDING, as Celery has it: its message may
+        still be on its way.
+
+        Raises:
+            ResultGone: it was there, since it was enqueued by this handle, or had been read.
+        """
+        if self.version < 0 and (self._was_there or self.receipt is not None):
+            raise ResultGone(
+                f"message {self.id} was there and is gone: its result has expired "
+                f"(result_expires={self.app.settings.result_expires!r}), or it was forgotten"
+            )
 
     def _read_ended(self, wait_s: float) -> Record | None:
         """Its record once it has ended; None if it has not within at most a second."""
@@ -241,6 +261,7 @@ class AsyncResult(Generic[R]):
 
         Raises:
             TimeoutError: it had not ended in time.
+            ResultGone: it was there, and the store keeps nothing of it any more.
             RuntimeError: called inside a task's body, where it could wait for its own worker.
             StoreUnavailable: the store could not be reached: at first, or later for a minute.
             Exception: what the body raised; `TaskRevokedError`, `ChordError`.
@@ -318,7 +339,7 @@ class AsyncResult(Generic[R]):
     def forget(self) -> None:
         """Delete what the store keeps of it, if it has ended."""
         self._final = None
-        self.app.store.drop([self.id])
+        self._was_there = bool(self.app.store.drop([self.id])) or self._was_there
 
     def revoke(
         self,
