@@ -7,7 +7,7 @@ from typing import Any, Final
 from locks import _ops, keys
 from locks._ops import Busy, Holder, Kind, Subject, Taken
 from locks.errors import LockStoreError
-from locks.redis_errors import RedisError, SocketTimeout
+from locks.redis_errors import DRIVERS_OWN, SocketTimeout
 from locks.scripts import Executor, Script, load_script
 
 __all__ = ["RedisBackend", "given", "kind_and_name", "script", "translated", "wait_seconds"]
@@ -25,7 +25,7 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into LockStoreError."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except DRIVERS_OWN as error:
         raise LockStoreError(f"Redis could not be asked: {error!r}") from error
 
 

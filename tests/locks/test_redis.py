@@ -248,3 +248,13 @@ def test_what_is_held_is_renewed_on_a_server_without_room() -> None:
         client.config_set("maxmemory", 0)
         for lease in held:
             lease.release()
+
+
+def test_a_cluster_that_is_away_is_told_as_any_server() -> None:
+    with RedisServer(cluster=True) as server:
+        client = redis.RedisCluster.from_url(server.url)
+        Lock("a", client).acquire().release()
+        server.kill9()
+        with pytest.raises(LockStoreError, match="could not be asked"):
+            Lock("a", client).acquire()
+        client.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from redis import exceptions as rx
 
+from locks.redis_errors import DRIVERS_OWN
 from reliable_tasks import errors
 
 __all__ = ["DRIVERS_OWN", "is_out_of_memory", "store_error", "translated"]
@@ -20,10 +21,6 @@ _AWAY = frozenset(
 _READ_ONLY = frozenset({"READONLY"})
 _TOO_FEW = frozenset({"NOREPLICAS"})
 _REFUSED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
-
-
-DRIVERS_OWN = (rx.RedisError, rx.RedisClusterException, OSError)
-"""What redis-py raises."""
 
 
 _CANNOT_BE_REACHED = (

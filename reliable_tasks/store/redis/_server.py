@@ -19,6 +19,7 @@ import redis
 from redis import exceptions as rx
 
 from locks.redis_backend import drop_idle
+from locks.redis_errors import DRIVERS_OWN
 
 __all__ = ["Line", "Packer", "Server"]
 
@@ -121,7 +122,7 @@ class Server:
     def _call_cluster(self, args: tuple[Any, ...]) -> Any:
         try:
             return self.client.execute_command(args[0], *[_text(x) for x in args[1:]])
-        except (rx.RedisError, OSError):
+        except DRIVERS_OWN:
             raise
         except BaseException:
             drop_idle(self.client)  # one of them may have an answer to come

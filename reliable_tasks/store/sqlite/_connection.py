@@ -122,7 +122,7 @@ class Database:
         else:
             make_file(self.path, self._file_mode)
             check_log(self.path)
-            self._lacked_log = lacks_its_log(self.path)
+            self._lacked_log = self._lacked_log or lacks_its_log(self.path)
             connection = Stamped(self.path, _schema.VERSION, statementcachesize=CACHED_STATEMENTS)
         try:
             self._set_up(connection)
