@@ -54,9 +54,9 @@ class Tale:
 
 TALES = (
     Tale("A zombie", 5, r"\bm7\b|worker 1 .*frozen"),
-    Tale("A lost reply", 21, r"\bm4\b|\bm16\b"),
+    Tale("A lost reply", 1, r"\bm2\b|\bm10\b"),
     Tale("A double beat", 5, r"beat \d|slot", until=4.0),
-    Tale("A crash between commit and reply", 392, r"\bm0\b|\bm9\b|child 1002 +died"),
+    Tale("A crash between commit and reply", 271, r"\bm5\b|\bm13\b|child 100[56] +died"),
 )
 
 
