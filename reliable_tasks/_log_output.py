@@ -265,6 +265,11 @@ class PrintedLines(io.TextIOBase):
         """Lines can be written."""
         return True
 
+    @property
+    def stands_for(self) -> TextIO:
+        """The stream in whose place it is, for what is not to be a line of the log."""
+        return self._original
+
     def fileno(self) -> int:
         """The descriptor of the stream it stands for, for child processes."""
         return self._original.fileno()

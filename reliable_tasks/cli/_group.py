@@ -13,6 +13,7 @@ from reliable_tasks import __version__
 from reliable_tasks.errors import ReliableTasksError, StoreError, suggest
 
 from ._context import Chosen, app_options
+from ._say import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,7 @@ def _tell(error: BaseException, prog_name: str) -> int:
         case _:
             text = f"{type(error).__name__}: {error} (with {DEBUG_VARIABLE}=1: the traceback)"
             code = FAILED
-    click.echo(f"Error: {_line(text)}", err=True)
+    say(f"Error: {_line(text)}", err=True)
     return code
 
 

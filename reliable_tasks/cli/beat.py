@@ -13,6 +13,7 @@ from ._banner import said_of_store
 from ._context import Chosen, app_options
 from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
+from ._say import say
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
@@ -81,7 +82,7 @@ def command(
     run_hooks(app)
     with pidfile_of(pidfile):
         if not chosen.quiet:
-            click.echo(_banner(app))
+            say(_banner(app))
         code = run_beat(app, allow_unknown=allow_unknown_tasks)
     raise click.exceptions.Exit(code)
 

@@ -17,6 +17,7 @@ from ._context import Chosen, F, app_options
 from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
 from ._queues import QUEUES, served
+from ._say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +133,7 @@ def command(
 
             purge_queues(app, options.queues, (), force=True)
         if not chosen.quiet:
-            click.echo(banner(app, options, beat=bool(options.companions)))
+            say(banner(app, options, beat=bool(options.companions)))
         from reliable_tasks.worker import RESTART, run_worker  # noqa: PLC0415 - `--help` needs none
 
         code = run_worker(app, options)
