@@ -86,33 +86,33 @@ def _watched(store: RedisStore) -> bool:
 
 def _what_is_due_wakes(store: RedisStore, patience_s: float) -> bool:
     """Something becomes due after all have blocked: until then nobody watched."""
-    with _idlers(store, 1) as idlers:
+    with blocked(store, 1) as idlers:
         put(store, "late", delay_ms=50)
-        return _claims(idlers, "late", patience_s)
+        return claims(idlers, "late", patience_s)
 
 
 def _what_is_due_earlier_wakes(store: RedisStore, patience_s: float) -> bool:
     """The watcher knows of something that is due much later."""
-    with _idlers(store, 1) as idlers:
+    with blocked(store, 1) as idlers:
         put(store, "later", delay_ms=3_600_000)
         eventually(lambda: _watched(store), "it watches")
         put(store, "sooner", delay_ms=50)
-        return _claims(idlers, "sooner", patience_s)
+        return claims(idlers, "sooner", patience_s)
 
 
 def _another_watches(store: RedisStore, patience_s: float) -> bool:
     """The watcher has work to do; what becomes due meanwhile is for another."""
     put(store, "late", delay_ms=1_000, queue="other")
-    with _idlers(store, 1, queues=("celery", "other")) as (watcher,):
+    with blocked(store, 1, queues=("celery", "other")) as (watcher,):
         eventually(lambda: _watched(store), "it watches")
-        with _idlers(store, 1, queues=("other",), first=1) as idlers:
+        with blocked(store, 1, queues=("other",), first=1) as idlers:
             put(store, "now")
             eventually(lambda: watcher.claimed == ["now"], "the watcher has work")
-            return _claims(idlers, "late", patience_s)
+            return claims(idlers, "late", patience_s)
 
 
 @contextlib.contextmanager
-def _idlers(
+def blocked(
     store: RedisStore, count: int, *, first: int = 0, queues: tuple[str, ...] = ("celery",)
 ) -> Iterator[list[Idler]]:
     idlers = [Idler(store, f"w{first + n}", queues) for n in range(count)]
@@ -123,7 +123,7 @@ def _idlers(
             idler.end()
 
 
-def _claims(idlers: list[Idler], name: str, patience_s: float) -> bool:
+def claims(idlers: list[Idler], name: str, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if any(name in idler.claimed for idler in idlers):

@@ -48,7 +48,7 @@ local function commit_rest(ids, fences, results, passing, others, verdicts, stri
   return refusal
 end
 
--- It blocks no more; if it watched for what is due next, another has to.
+-- If it watched for what is due next, another has to.
 local function let_another_watch()
   redis.call('DEL', prefix .. 'watcher')
   for index = 7, #ARGV do
@@ -58,6 +58,21 @@ end
 -- @end general
 
 -- @include plain_claims.lua
+
+-- It blocks no more. The marker that woke it stood for one message of one queue, and it has taken what
+-- it could from all of its own: where work is left, the next one is woken, and so on.
+local function blocks_no_more(waiter)
+  for index = 7, #ARGV do
+    local queue = ARGV[index]
+    redis.call('ZREM', prefix .. 'idle:' .. queue, waiter)
+    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 then
+      wake(queue, 1)
+    else
+      redis.call('DEL', prefix .. 'wake:' .. queue)
+    end
+  end
+  if redis.call('GET', prefix .. 'watcher') == waiter then general().let_another_watch() end
+end
 
 -- Returns the verdicts, or an error.
 local function commit_all(ids, fences, results, passing, others)
@@ -85,7 +100,12 @@ if ARGV[4] ~= '' then
   if refused then return refused end
   reply[1] = verdicts
 end
-if reply[2] == 1 or ARGV[5] == '' then return reply end
+local waiter = ARGV[6]
+if reply[2] == 1 then -- lapsed: it claims nothing, and has to leave the work to others
+  if waiter ~= '' then blocks_no_more(waiter) end
+  return reply
+end
+if ARGV[5] == '' then return reply end
 
 local due = next_due()
 if due and due <= now then
@@ -98,10 +118,6 @@ for index = 7, #ARGV do
   claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
 end
 for index, r in pairs(others) do general().fill_in(reply, index, r) end
-local waiter = ARGV[6]
-if waiter ~= '' then
-  for index = 7, #ARGV do redis.call('ZREM', prefix .. 'idle:' .. ARGV[index], waiter) end
-  if redis.call('GET', prefix .. 'watcher') == waiter then general().let_another_watch() end
-end
+if waiter ~= '' then blocks_no_more(waiter) end
 reply[3] = (made and next_due() or due) or 0
 return reply

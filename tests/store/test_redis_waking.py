@@ -1,0 +1,93 @@
+"""A marker that wakes a worker for work which another one takes, or leaves, is passed on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from property_tests.switching import changed
+from reliable_tasks.store import values as v
+from reliable_tasks.store.redis import RedisStore, _waiting
+from tests.patience import PATIENCE_S
+from tests.store.driver import message
+from tests.store.redis_factories import REDIS_FACTORIES
+from tests.store.test_redis_watching import ABSENT_S, LATE_S, Idler, blocked, claims
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_waiting, "WORK_SECONDS", LATE_S)
+
+
+@pytest.fixture(params=sorted(REDIS_FACTORIES))
+def store(request: pytest.FixtureRequest) -> Iterator[RedisStore]:
+    with REDIS_FACTORIES[request.param](v.StoreOptions(), None) as opened:
+        assert isinstance(opened, RedisStore)
+        yield opened
+
+
+def _put(store: RedisStore, *queues: str) -> list[str]:
+    ids = [f"m{number}" for number in range(len(queues))]
+    named = zip(ids, queues, strict=True)
+    store.enqueue(v.Batch(messages=tuple(message(i, queue=queue) for i, queue in named)))
+    return ids
+
+
+def _all_claimed(waiting: list[Idler], ids: list[str], patience_s: float) -> bool:
+    return all(claims(waiting, name, patience_s) for name in ids)
+
+
+def _two_queues(store: RedisStore, patience_s: float) -> bool:
+    """Redis 6.2 wakes the first by the queue that both listen to; it takes from the other one."""
+    with (
+        blocked(store, 1, queues=("b", "a")) as one,
+        blocked(store, 1, queues=("a",), first=1) as two,
+    ):
+        return _all_claimed([*one, *two], _put(store, "a", "b"), patience_s)
+
+
+def _more_than_are_woken(store: RedisStore, patience_s: float) -> bool:
+    with (
+        changed("lua:*", "math.min(new, waiting, there, 100)", "math.min(new, waiting, there, 1)"),
+        blocked(store, 3) as waiting,
+    ):
+        return _all_claimed(waiting, _put(store, *["celery"] * 3), patience_s)
+
+
+def _a_lapsed_session(store: RedisStore, patience_s: float) -> bool:
+    """The one that was woken may claim nothing any more."""
+    with blocked(store, 2) as waiting:
+        store.close_session(waiting[0].session)
+        return _all_claimed(waiting[1:], _put(store, "celery"), patience_s)
+
+
+CASES = {
+    "two queues": (_two_queues, "      wake(queue, 1)\n"),
+    "more idle ones than are woken": (_more_than_are_woken, "      wake(queue, 1)\n"),
+    "a lapsed session": (
+        _a_lapsed_session,
+        "  if waiter ~= '' then blocks_no_more(waiter) end\n  return reply\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_marker_whose_work_is_left_is_passed_on(store: RedisStore, name: str) -> None:
+    scenario, _ = CASES[name]
+    assert scenario(store, PATIENCE_S)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_passing_it_on_somebody_sleeps_beside_work(name: str) -> None:
+    scenario, line = CASES[name]
+    without = "  return reply\n" if "return" in line else ""
+    with (
+        REDIS_FACTORIES["redis-6.2"](v.StoreOptions(), None) as store,
+        changed("lua:exchange", line, without),
+    ):
+        assert isinstance(store, RedisStore)
+        assert not scenario(store, ABSENT_S)
