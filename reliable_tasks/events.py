@@ -86,6 +86,9 @@ EVENTS: Mapping[str, Event] = {
         "A fault of the worker's own failed a message.",
         ("task", "id", "worker", "error", "einfo"),
     ),
+    "child.leftovers": Event(
+        WARNING, "What the bodies of a dead process had started was killed with it.", _CHILD
+    ),
     "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
     "child.stuck": Event(
         ERROR, "A child process makes no progress and is killed.", (*_CHILD, "reason")

@@ -13,6 +13,7 @@ from reliable_tasks import events, signals
 from reliable_tasks.clock import sleep
 
 from .consumer import Consumer
+from .copies import handle
 from .executor import Executor
 from .feed import Feed
 from .pools import pool_class
@@ -32,6 +33,8 @@ _ORPHAN_CHECK_S = 1.0
 def run_child(app: App, options: WorkerOptions, session: str, board: Board, parent: int) -> int:
     """Work for a session until told to stop; returns the exit code."""
     _die_with(parent)
+    if options.pool != "solo":
+        _stand_apart()
     settings = app.settings
     store = app.store
     chosen = pool_class(options.pool)
@@ -59,14 +62,16 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
         on_word=board.hear,
         on_crash=_end_loudly,
     )
-    # TERM comes from the supervisor; Ctrl-C reaches the whole group, and is the supervisor's to
-    # interpret. Draining takes a lock that the main thread may hold, so a thread does it.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=pool.feed.drain).start())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # TERM comes from the supervisor; Ctrl-C is the supervisor's to interpret. Draining takes a lock
+    # that the main thread may hold, so a thread does it.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, lambda *_: pool.soft_limit())
+    handle(
+        {
+            signal.SIGTERM: lambda: threading.Thread(target=pool.feed.drain).start(),
+            signal.SIGUSR1: pool.soft_limit,
+            **dict.fromkeys((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), lambda: None),
+        }
+    )
     signals.worker_process_init.send(None)
     pool.feed.start()
     pool.run()
@@ -85,6 +90,16 @@ def _end_loudly(exc: BaseException) -> None:
         sys.stderr.flush()
     finally:
         os._exit(1)
+
+
+def _stand_apart() -> None:
+    """A group of its own, so that what bodies start can be killed with it; not a terminal's."""
+    os.setpgid(0, 0)
+    if os.isatty(0):
+        # A group in the background that reads from the terminal is stopped; it finds nothing there.
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
 
 def _die_with(parent: int) -> None:

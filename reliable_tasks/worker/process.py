@@ -68,6 +68,7 @@ class _Processes:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             code = main()
         except BaseException as exc:  # noqa: BLE001 - nothing may unwind into the parent's stack
             events.emit("child.crashed", pid=os.getpid(), error=repr(exc))
@@ -102,6 +103,7 @@ class _Processes:
 
     def kill(self, pid: int) -> None:
         _send(pid, signal.SIGKILL)
+        _kill_group(pid)
 
     def dead(self) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -119,7 +121,17 @@ class _Processes:
                 continue
             code = os.waitstatus_to_exitcode(status)
             how = "" if code == 0 else f"exit code {code}" if code > 0 else _signal_name(-code)
+            if how and _kill_group(pid):
+                events.emit("child.leftovers", pid=pid)
             found.append((pid, how))
+
+    def stand_still(self) -> None:
+        """Ctrl-Z, which reaches the supervisor alone: let all stand still until it is continued."""
+        for pid in self._boards:
+            _send(-pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        for pid in self._boards:
+            _send(-pid, signal.SIGCONT)
 
     def running(self, pid: int) -> tuple[Posted, ...]:
         board = self._boards.get(pid)
@@ -153,6 +165,15 @@ def _send(pid: int, number: int) -> None:
         return  # it has ended already; the next wait tells
 
 
+def _kill_group(pid: int) -> bool:
+    """Kill what a child's bodies have started; returns whether there was anything."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -173,6 +194,7 @@ class _Signals:
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
         numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD}
+        numbers.add(signal.SIGTSTP)
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             numbers.remove(signal.SIGHUP)
         self._before = {number: signal.signal(number, self._note) for number in numbers}
@@ -302,6 +324,9 @@ class _Loop:
     def _obey(self, number: int, now: float) -> None:
         if number == signal.SIGCHLD:
             return  # it only woke the loop, which looks for dead children anyway
+        if number == signal.SIGTSTP:
+            self._processes.stand_still()
+            return
         stopping = self._supervisor.stopping is not Stopping.NO
         if number == signal.SIGHUP:
             if stopping:

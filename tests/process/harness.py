@@ -55,8 +55,8 @@ class Effect:
     fence: int
 
 
-def _process_group(group: int) -> list[int]:
-    """The living processes of a group."""
+def _session(leader: int) -> list[int]:
+    """The living processes of a session: each child has a group of its own."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -65,7 +65,7 @@ def _process_group(group: int) -> list[int]:
             fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:  # it ended while we looked
             continue
-        if int(fields[2]) == group and fields[0] not in "ZX":
+        if int(fields[3]) == leader and fields[0] not in "ZX":
             found.append(int(entry.name))
     return found
 
@@ -118,7 +118,7 @@ class Worker:
 
     @property
     def children(self) -> list[int]:
-        return [pid for pid in _process_group(self.pid) if pid != self.pid]
+        return [pid for pid in _session(self.pid) if pid != self.pid]
 
     @property
     def running(self) -> bool:
@@ -130,7 +130,10 @@ class Worker:
 
     def signal_tree(self, number: int) -> None:
         """To the supervisor and its children."""
-        os.killpg(self.pid, number)
+        os.kill(self.pid, number)
+        for pid in self.children:
+            with contextlib.suppress(ProcessLookupError):  # ended with its supervisor
+                os.kill(pid, number)
 
     def wait(self, seconds: float = PATIENCE_S) -> int:
         """Its exit code."""

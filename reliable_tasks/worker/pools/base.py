@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import clock, events, outcome, signals
@@ -12,6 +13,7 @@ from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Verdict
 from reliable_tasks.worker.attempt import shown, traceback_of
 from reliable_tasks.worker.board import Posted
+from reliable_tasks.worker.copies import end_copy
 from reliable_tasks.worker.executor import Started
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Pool:
         self._board = board
         self._slots = slots
         self._max_memory_kib = max_memory_kib
+        self._pid = os.getpid()
 
     def run(self) -> None:
         """Run bodies until the feed is over."""
@@ -112,13 +115,21 @@ class Pool:
             try:
                 value = call(started, context)
             except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+                self._end_copy(exc)
                 done = context.run(self._raised, started, exc)
             else:
+                self._end_copy()
                 done = context.run(self._returned, started, value)
         else:
             done = started
+        self._end_copy()
         self._board.clear(slot)
         return done
+
+    def _end_copy(self, error: BaseException | None = None) -> None:
+        """End here what user code has forked: it is no worker, and commits nothing."""
+        if os.getpid() != self._pid:
+            end_copy(error)
 
     def _begin(self, slot: int, claim: Claim) -> Started | outcome.Outcome:
         now = clock.monotonic()
@@ -130,6 +141,7 @@ class Pool:
             started = self._executor.begin(claim, StorePort(self._store, claim))
         except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(claim, exc)
+        self._end_copy()
         if isinstance(started, Started) and (started.soft_limit_s or started.hard_limit_s):
             soft = now + started.soft_limit_s if started.soft_limit_s else 0.0
             hard = now + started.hard_limit_s if started.hard_limit_s else 0.0

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import events
+from reliable_tasks.worker.copies import in_copies
 from reliable_tasks.worker.executor import Started
 
 from .base import Pool
@@ -42,6 +44,7 @@ class LoopPool(Pool):
         runner = asyncio.Runner()
         loop = runner.get_loop()
         main = loop.create_task(self._main())
+        in_copies(partial(self._end_copy_of_loop, loop, threading.get_ident()))
         while not main.done():
             try:
                 loop.run_until_complete(main)
@@ -53,6 +56,11 @@ class LoopPool(Pool):
         # Not where this has raised: closing cancels what runs, which would pass for an outcome.
         runner.close()
         self._threads.shutdown(wait=False)
+
+    def _end_copy_of_loop(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        """In a copy of this thread: when its body lets the loop go on, that is its end."""
+        if threading.get_ident() == thread and not loop.is_closed():
+            loop.call_soon(self._end_copy)
 
     async def _main(self) -> None:
         self._came = asyncio.Event()
@@ -86,13 +94,13 @@ class LoopPool(Pool):
         if not isinstance(started, Started):
             finish(started)
         elif started.is_async:
-            task = asyncio.create_task(_ended_of_coroutine(started), context=context)
+            task = asyncio.create_task(self._ended_of_coroutine(started), context=context)
             self._bodies.add(task)
             task.add_done_callback(self._bodies.discard)
             task.add_done_callback(lambda task: finish(self._outcome(started, context, task)))
         else:
             loop = asyncio.get_running_loop()
-            body = self._threads.submit(context.run, _ended, started)
+            body = self._threads.submit(context.run, self._ended, started)
             body.add_done_callback(
                 lambda body: loop.call_soon_threadsafe(
                     lambda: finish(self._outcome(started, context, body))
@@ -114,6 +122,7 @@ class LoopPool(Pool):
         return context.run(self._raised, started, error)
 
     def _finish(self, free: list[int], slot: int, claim: Claim, done: outcome.Outcome) -> None:
+        self._end_copy()
         try:
             self._board.clear(slot)
             self.feed.done(claim, done)
@@ -122,22 +131,25 @@ class LoopPool(Pool):
         free.append(slot)
         self._came.set()
 
+    # How a body ended, as a value: a future takes no StopIteration, and lets exits pass.
 
-# How a body ended, as a value: a future takes no StopIteration, and lets exits pass to the loop.
+    async def _ended_of_coroutine(self, started: Started) -> _Ended:
+        value, error = None, None
+        try:
+            value = await started.run(*started.args, **started.kwargs)
+        except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+            error = exc
+        self._end_copy(error)
+        return value, error
 
-
-async def _ended_of_coroutine(started: Started) -> _Ended:
-    try:
-        return await started.run(*started.args, **started.kwargs), None
-    except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
-        return None, exc
-
-
-def _ended(started: Started) -> _Ended:
-    try:
-        return started.run(*started.args, **started.kwargs), None
-    except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
-        return None, exc
+    def _ended(self, started: Started) -> _Ended:
+        value, error = None, None
+        try:
+            value = started.run(*started.args, **started.kwargs)
+        except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+            error = exc
+        self._end_copy(error)
+        return value, error
 
 
 POOL = LoopPool
