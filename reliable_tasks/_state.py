@@ -18,8 +18,8 @@ __all__ = [
     "forbid_waiting",
     "get_current_app",
     "on_each_app",
+    "refuse_waiting",
     "set_current_app",
-    "waiting_forbidden",
 ]
 
 T = TypeVar("T")
@@ -37,9 +37,13 @@ _current_app: App | None = None
 _on_app: list[Callable[[App], object]] = []
 
 
-def waiting_forbidden() -> bool:
-    """Whether `get()` must refuse here."""
-    return forbid_waiting.get()
+def refuse_waiting() -> None:
+    """Raise RuntimeError where waiting for a result is refused."""
+    if forbid_waiting.get():
+        raise RuntimeError(
+            "Never call result.get() within a task! It can wait for its own worker for ever; "
+            "use a chain or a chord, or `with allow_join_result():` if you know it cannot."
+        )
 
 
 def set_current_app(app: App) -> None:

@@ -14,7 +14,7 @@ from .result import PROPAGATED, AsyncResult
 from .retry import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from uuid import UUID
 
     from .app import App
@@ -86,6 +86,10 @@ class EagerResult(AsyncResult[R]):
         return value
 
     wait = get  # type: ignore[assignment]
+
+    def __await__(self) -> Generator[Any, None, R]:
+        yield from ()
+        return self.get()
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
         """The value; raises it if it is an exception that ended the call."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import _state, clock, ids
+from ._then import get_as_they_end
 from .eager import EagerResult
 from .errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from .result import AsyncResult, state_of
@@ -158,11 +158,8 @@ class GroupResult:
             RuntimeError: called inside a task's body, where it could wait for its own worker.
             Exception: what a body raised; `TaskRevokedError`, `ChordError`.
         """
-        if disable_sync_subtasks and _state.waiting_forbidden():
-            raise RuntimeError(
-                "Never call result.get() within a task! It can wait for its own worker for ever; "
-                "use a chord, or `with allow_join_result():` if you know it cannot."
-            )
+        if disable_sync_subtasks:
+            _state.refuse_waiting()
         for leaf in self._as_they_end(timeout, on_interval):
             value = leaf.get(
                 propagate=propagate, on_message=on_message, disable_sync_subtasks=False
@@ -225,7 +222,10 @@ class GroupResult:
             yield leaf.id, {"status": leaf.state, "result": value, "task_id": leaf.id}
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        return asyncio.to_thread(self.get).__await__()
+        _state.refuse_waiting()
+        open_ = [leaf for leaf in self.leaves() if not _has_ended(leaf)]
+        yield from get_as_they_end(open_).__await__()
+        return self._values(propagate=True)
 
     def then(self, callback: Callable[[Any], Any], on_error: Any = None) -> GroupResult:
         """Call `callback` with the handle of each message once it has ended."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _state
 from ._checks import message_id
 from ._states import PROPAGATED, exception_of, state_of
-from ._then import watcher
+from ._then import ended, then
 from ._wait import wait_for_end
 from .builtins import extension_of
 from .errors import ReliableTasksError, ResultGone
@@ -266,11 +265,8 @@ class AsyncResult(Generic[R]):
             StoreUnavailable: the store could not be reached: at first, or later for a minute.
             Exception: what the body raised; `TaskRevokedError`, `ChordError`.
         """
-        if disable_sync_subtasks and _state.waiting_forbidden():
-            raise RuntimeError(
-                "Never call result.get() within a task! It can wait for its own worker for ever; "
-                "use a chain or a chord, or `with allow_join_result():` if you know it cannot."
-            )
+        if disable_sync_subtasks:
+            _state.refuse_waiting()
         tell = None
         if on_message is not None:
             tell = lambda record: on_message(self._as_dict(record, self._value_of(record)))  # noqa: E731
@@ -297,7 +293,10 @@ class AsyncResult(Generic[R]):
         }
 
     def __await__(self) -> Generator[Any, None, R]:
-        return asyncio.to_thread(self.get).__await__()
+        _state.refuse_waiting()
+        if self._final is None:
+            yield from ended(self).__await__()
+        return self.get(disable_sync_subtasks=False)
 
     def then(
         self, callback: Callable[[Self], Any], on_error: Callable[[Self], Any] | None = None
@@ -306,7 +305,7 @@ class AsyncResult(Generic[R]):
 
         It is called in a thread, which keeps the program alive until then.
         """
-        watcher.add(self, callback, on_error)
+        then(self, callback, on_error)
         return self
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:

@@ -150,10 +150,14 @@ class Store(Protocol):
         """The records of messages; payload, headers and edges only with `full`."""
         ...
 
-    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
+    def wait(
+        self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
+    ) -> bool:
         """Block until one of these messages has another version than the one seen.
 
         With `ended` until one of them is in a final state, whatever was seen of them.
+
+        Returns at once when `wake_fd` is readable.
 
         Returns True when something may have changed, False after `timeout` seconds (at most one
         is waited at a time). A hint: read again in both cases. Unknown messages have version -1.

@@ -45,7 +45,9 @@ class DrivenStore:
         self.batches.append(batch)
         return cast("v.Enqueued", self.inner.enqueue(batch))
 
-    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
+    def wait(
+        self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
+    ) -> bool:
         assert seen
         assert timeout > 0
         if not self._work():

@@ -29,10 +29,12 @@ class Readers(Calls):
             for i, (packed, apart) in zip(ids, _wire.by(reply, 2), strict=True)
         )
 
-    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
+    def wait(
+        self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
+    ) -> bool:
         """Block until one of these messages may have another version than seen, or has ended."""
         with translated(self.location):
-            return self._waiting.for_change(seen, timeout, ended=ended)
+            return self._waiting.for_change(seen, timeout, ended=ended, wake_fd=wake_fd)
 
     def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
         """Block until a message has ended, and give its record, as it was when it ended.

@@ -163,7 +163,9 @@ class Waiting:
 
     # For results
 
-    def for_change(self, seen: Mapping[str, int], timeout: float, *, ended: bool) -> bool:
+    def for_change(
+        self, seen: Mapping[str, int], timeout: float, *, ended: bool, wake_fd: int = -1
+    ) -> bool:
         """Block until one of these messages may have another version, or has ended.
 
         At most a second.
@@ -176,7 +178,8 @@ class Waiting:
         def changed() -> bool:
             return bool(self._run("watch", _ms(timeout + GRACE_SECONDS), *pairs))
 
-        return self.on_channels(channels, changed, timeout, told=_ENDED if ended else None)
+        told = _ENDED if ended else None
+        return self.on_channels(channels, changed, timeout, wake_fd, told)
 
     def for_end(
         self, message_id: str, timeout: float, line_of: Callable[..., tuple[Any, ...]]

@@ -256,7 +256,9 @@ class SqliteStore:
         self.wait_for_work(want.queues, timeout, wake_fd)
         return self.exchange(session, (), want)
 
-    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool = False) -> bool:
+    def wait(
+        self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
+    ) -> bool:
         """Block until one of these messages has another version than the one seen, or has ended."""
 
         def look() -> bool:
@@ -265,7 +267,7 @@ class SqliteStore:
             found = self._read(lambda reader: reader.versions(list(seen)))
             return any(found.get(i, -1) != version for i, version in seen.items())
 
-        return wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S))
+        return wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S), wake_fd)
 
     def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
         """Block until a message has ended, and read it."""
