@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from tests.mutation.breaks import Break
 
 _PASSED = 0
-_PER_TEST_S = 120  # a test that a break makes hang
+_PER_TEST_S = 45  # a test that a break makes hang
+_PATIENCE_S = "20"  # what does not come is not waited for that long
 _THOROUGH_S = 1200
 _SEEDS = "400"  # of the simulator
 
@@ -137,6 +138,7 @@ class Bench:
         notes = self._tree.path / "notes"
         notes.write_text("", "utf-8")
         environment = {"RT_MUTATION_NOTES": str(notes), "RELIABLE_TASKS_SEEDS": _SEEDS}
+        environment["RELIABLE_TASKS_TEST_PATIENCE"] = _PATIENCE_S
         words = ["-m", "pytest", "-x", "-q", "-n0", "-p", "tests.mutation.plugin"]
         words += ["--tb=short", f"--timeout={_PER_TEST_S}"]
         if tests is None:
@@ -197,7 +199,7 @@ def run(places: list[Place], options: argparse.Namespace) -> list[Verdict]:
     verdicts = []
     try:
         with ThreadPoolExecutor(options.jobs) as pool:
-            for number, verdict in enumerate(pool.map(judged, places), 1):
+            for number, verdict in enumerate(pool.map(judged, places), options.begin):
                 verdicts.append(verdict)
                 print(f"{number:4} {told(verdict)}", flush=True)
                 if verdict.caught_by is None and not options.keep_going:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Break", "breaks_of"]
+__all__ = ["Break", "breaks_of", "lines_of_functions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,15 @@ def breaks_of(source: str) -> list[Break]:
     places = _Places(source)
     found = [b for node in _code(ast.parse(source)) for b in _breaks(node, places)]
     return sorted(found, key=lambda b: (b.line, b.start, b.end, b.what))
+
+
+def lines_of_functions(source: str) -> set[int]:
+    """The lines that run when a function is called, not when its module is imported."""
+    found: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.update(range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1))
+    return found
 
 
 def _code(node: ast.AST) -> Iterator[ast.AST]:
@@ -318,7 +327,8 @@ def _of_statement(node: ast.stmt, places: _Places) -> Iterator[Break]:
 
 
 def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+    """Or what is asked for its truth, and as false as None."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _replaced(node: ast.expr | ast.stmt, places: _Places, new: str, what: str) -> Break:

@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from tests.mutation.breaks import lines_of_functions
 from tests.mutation.tree import CORE, ROOT, Tree, core_files, digest
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ class Covering:
         if home not in self._lines:
             self._lines[home] = self._of_file(home)
         lines = self._lines[home]
-        found = lines.get(line, set()) if home == name else set()
+        in_a_call = home == name and line in lines_of_functions((ROOT / name).read_text("utf-8"))
+        found = lines.get(line, set()) if in_a_call else set()
         return self.ordered(found or set().union(*lines.values()))
 
     def ordered(self, tests: set[str]) -> list[str]:

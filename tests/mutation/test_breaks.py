@@ -35,6 +35,7 @@ def ways(source: str) -> set[str]:
         ("raise ValueError(f'not {x + 1}')", {"pass"}),
         ("def f():\n    return x", {"def f():\n    return None"}),
         ("def f():\n    return None", set()),
+        ("def f():\n    return False", {"def f():\n    return True"}),
     ],
 )
 def test_each_way_to_break_a_line(source: str, expected: set[str]) -> None:
