@@ -11,11 +11,11 @@ import pytest
 import redis
 import redis.cluster
 
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 __all__ = ["Failover", "cluster", "sentinel"]
 
-PATIENCE_S = 60.0
 NOTICED_MS = 1000
 """How long a node is silent before the others take it for dead."""
 PROMPT = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")

@@ -14,6 +14,7 @@ import pytest
 from locks import AlreadyHeld, Lease, LeaseLost, Lock, LockTimeout, NotHeld, Semaphore
 from locks._backend import Client
 from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
 
 Store = Client | Path
 T = TypeVar("T")
@@ -111,7 +112,7 @@ def test_a_second_object_of_one_name_is_known_for_the_same_lock(store: Store, na
 
 def test_what_ends_by_itself_may_be_waited_for(store: Store, name: str) -> None:
     Lock(name, store, ttl=0.1, auto_renew=False).acquire()
-    Lock(name, store).acquire(timeout=5).release()
+    Lock(name, store).acquire(timeout=PATIENCE_S).release()
 
 
 def test_a_thread_that_ended_is_not_renewed(
@@ -121,12 +122,12 @@ def test_a_thread_that_ended_is_not_renewed(
     lock = Lock(name, store, ttl=0.3, on_lost=told.append)
     with caplog.at_level(logging.WARNING, "locks"):
         lease = in_a_thread(lock.acquire)
-        assert lease.lost.wait(10), "renewed for a thread that is gone"
+        assert lease.lost.wait(PATIENCE_S), "renewed for a thread that is gone"
         eventually(lambda: told == [lease], "the call of on_lost")
     assert "is not renewed any more: the thread that took it has ended" in caplog.text
     with pytest.raises(LeaseLost, match="the thread that took it has ended without giving it back"):
         lease.check()
-    Lock(name, store).acquire(timeout=5).release()
+    Lock(name, store).acquire(timeout=PATIENCE_S).release()
 
 
 def test_what_a_thread_that_ended_has_taken_anybody_may_release(store: Store, name: str) -> None:
@@ -158,7 +159,7 @@ def test_an_open_block_is_renewed_though_its_thread_has_ended(store: Store, name
 
 def test_a_block_that_nobody_can_leave_is_not_renewed(store: Store, name: str) -> None:
     lease = in_a_thread(lambda: contextlib.ExitStack().enter_context(Lock(name, store, ttl=0.3)))
-    assert lease.lost.wait(10)
+    assert lease.lost.wait(PATIENCE_S)
 
 
 def test_who_renews_a_lease_goes_on_with_it(store: Store, name: str) -> None:
@@ -196,12 +197,12 @@ def test_threads_that_share_a_lock_leave_their_own_blocks(store: Store, name: st
     def long() -> None:
         with semaphore as lease:
             first_in.set()
-            second_out.wait(10)
+            second_out.wait(PATIENCE_S)
             valid.append(lease.valid)
 
     thread = threading.Thread(target=long)
     thread.start()
-    first_in.wait(10)
+    first_in.wait(PATIENCE_S)
     with semaphore:
         pass
     second_out.set()

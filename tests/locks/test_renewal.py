@@ -175,7 +175,7 @@ def test_calls_that_hang_hold_up_no_other_lease(
     go_on = threading.Event()
 
     def hangs(*args: object, **options: object) -> int | None:
-        go_on.wait(60)
+        go_on.wait(PATIENCE_S)
         return None
 
     monkeypatch.setattr(stuck._backend, "renew", hangs)
@@ -183,7 +183,7 @@ def test_calls_that_hang_hold_up_no_other_lease(
     try:
         lost = stuck.acquire()
         kept = Lock(name, store, ttl=6, on_lost=told.append).acquire()
-        assert lost.lost.wait(10)
+        assert lost.lost.wait(PATIENCE_S)
         first = kept.expires_at
         eventually(lambda: kept.expires_at > first, "a renewal past the call that hangs")
         assert kept.valid
@@ -204,7 +204,7 @@ def test_a_client_or_callback_that_raises_anything_ends_no_thread_of_ours(
     monkeypatch.setattr(bad._backend, "renew", raises)
     with Lock(name, store, ttl=0.9) as kept:
         lost = bad.acquire()
-        assert lost.lost.wait(10)
+        assert lost.lost.wait(PATIENCE_S)
         with pytest.raises(LeaseLost, match="its renewal failed"):
             lost.check()
         first = kept.expires_at
@@ -215,7 +215,7 @@ def test_a_callback_that_hangs_holds_up_no_other_lease(store: Store, name: str) 
     go_on = threading.Event()
 
     def hangs(lease: Lease) -> None:
-        go_on.wait(60)
+        go_on.wait(PATIENCE_S)
 
     try:
         with Lock(name, store, ttl=0.9) as kept:
@@ -224,7 +224,7 @@ def test_a_callback_that_hangs_holds_up_no_other_lease(store: Store, name: str) 
                     f"{name}-{number}", store, ttl=0.1, max_hold=0.1,
                     on_lost=hangs,
                 )  # fmt: skip
-                assert lock.acquire().lost.wait(10)
+                assert lock.acquire().lost.wait(PATIENCE_S)
             first = kept.expires_at
             eventually(lambda: kept.expires_at > first, "a renewal of the other")
     finally:
@@ -243,4 +243,4 @@ def test_many_leases_that_were_released_are_not_kept(store: Store, name: str) ->
 def test_a_fork_made_in_c_renews_by_itself(address: str, name: str) -> None:
     with program("fork_in_c", address, name, "0.6") as forking:
         assert read_line(forking) == "the child's lease is renewed"
-        assert forking.wait(30) == 0
+        assert forking.wait(PATIENCE_S) == 0

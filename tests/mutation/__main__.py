@@ -101,7 +101,7 @@ class Bench:
     def judge(self, place: Place) -> Verdict:
         """Break it, ask the tests, mend it."""
         begun = time.monotonic()
-        covering = self._covering.of(place.path, place.how.line)
+        covering = self._covering.of(place.path, place.how.line, place.source)
         asked = list(self._affordable(covering))
         self._tree.write(place.path, place.how.applied(place.source))
         try:

@@ -14,6 +14,7 @@ from tests.mutation.breaks import lines_of_functions
 from tests.mutation.tree import CORE, ROOT, Tree, core_files, digest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 __all__ = ["Covering"]
@@ -171,7 +172,7 @@ class Covering:
             for line, found in told["lines"].items()
         }
 
-    def of(self, name: str, line: int) -> list[str]:
+    def of(self, name: str, line: int, source: str) -> list[str]:
         """The tests that run a line, in the order in which they are to be asked.
 
         SQL and Lua are run by who calls the store. What runs only when a module is imported is
@@ -181,19 +182,24 @@ class Covering:
         if home not in self._lines:
             self._lines[home] = self._of_file(home)
         lines = self._lines[home]
-        in_a_call = home == name and line in lines_of_functions((ROOT / name).read_text("utf-8"))
+        in_a_call = home == name and line in lines_of_functions(source)
         found = lines.get(line, set()) if in_a_call else set()
-        return self.ordered(found or set().union(*lines.values()))
+        words = () if in_a_call else _words(name)
+        return self.ordered(found or set().union(*lines.values()), words)
 
-    def ordered(self, tests: set[str]) -> list[str]:
-        """The fastest of each function first, then the next fastest of each."""
+    def ordered(self, tests: set[str], words: Collection[str] = ()) -> list[str]:
+        """The fastest of each function first, then the next fastest of each.
+
+        Before them those whose name has one of the words.
+        """
         rounds: dict[str, int] = defaultdict(int)
         placed = []
         for test in sorted(tests, key=lambda t: (self.seconds[t], t)):
             function = test.partition("[")[0]
-            placed.append((rounds[function], self.seconds[test], test))
+            told = any(word in test for word in words)
+            placed.append((not told, rounds[function], self.seconds[test], test))
             rounds[function] += 1
-        return [test for _, _, test in sorted(placed)]
+        return [test for _, _, _, test in sorted(placed)]
 
 
 def _moved(known: dict[int, set[str]], before: list[str], now: list[str]) -> dict[int, set[str]]:
@@ -209,6 +215,12 @@ def _moved(known: dict[int, set[str]], before: list[str], now: list[str]) -> dic
             near = [known.get(n, set()) for n in range(old - 2, old_end + 4)]
             moved |= {n + 1: set().union(*near) for n in range(new, new_end)}
     return moved
+
+
+def _words(name: str) -> list[str]:
+    """What tests of a file are likely to be named after."""
+    stem = name.rpartition("/")[2].partition(".")[0]
+    return [word.removesuffix("s") for word in stem.split("_") if len(word) > len("of")]
 
 
 def _caller(name: str) -> str:

@@ -12,14 +12,13 @@ from click.testing import CliRunner
 from reliable_tasks.cli._group import cli
 from reliable_tasks.errors import CodecError, TimeLimitExceeded
 from reliable_tasks.message import State
+from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.process.harness import Place
-
-PATIENCE_S = 60
 
 
 @pytest.mark.parametrize("task", ["leaves", "leaves_in_c"])

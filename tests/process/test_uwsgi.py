@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App
+from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ def application(environ, start_response):
 """
 REQUESTS = 60
 WORKERS = 3
-PATIENCE_S = 60.0
 
 
 class Connection(http.client.HTTPConnection):

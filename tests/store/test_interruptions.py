@@ -17,12 +17,12 @@ from reliable_tasks.serialization import dumps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Store
 from tests.interrupting import interruptions
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]
 
 WANT = v.Want(queues=("celery",), limit=1)
-PATIENCE_S = 60.0
 
 
 class Bench:

@@ -12,6 +12,7 @@ import redis
 from locks import Lock
 from reliable_tasks import App
 from tests.interrupting import MOST, amid
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]
@@ -131,7 +132,7 @@ def test_locks_in_the_midst_of_each_other(
     names = map("again {}".format, itertools.count())
 
     def hold() -> None:
-        Lock(next(names), store, auto_renew=False).acquire(timeout=30).release()
+        Lock(next(names), store, auto_renew=False).acquire(timeout=PATIENCE_S).release()
 
     hold()
     for at in range(0, MOST, 3):
