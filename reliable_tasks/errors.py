@@ -105,7 +105,7 @@ class StoreVersionError(StoreError):
 
 
 class SessionLost(StoreError):
-    """The session's lease has lapsed; it is never revived, open a new one."""
+    """The session lapsed and was taken back: it is never revived, open a new one."""
 
 
 class StaleClaim(StoreError):

@@ -83,7 +83,6 @@ def test_pain_4_a_worker_in_a_blackhole_for_longer_than_its_lease_goes_on_by_its
     worker = place.start_worker("--concurrency", "2", settings=SHORT_LEASE)
     running = place.call("wait_for", "go")
     place.wait_effect("waits")
-    before = {s.id for s in place.store.sessions()}
     proxy.blackhole()
     waiting = [place.call("nap", 0.001) for _ in range(20)]
     place.write("go", "")
@@ -97,10 +96,13 @@ def test_pain_4_a_worker_in_a_blackhole_for_longer_than_its_lease_goes_on_by_its
     proxy.restore()
     for result in (running, *waiting):
         result.get(timeout=PATIENCE_S)
-    wait_until(lambda: before.isdisjoint(s.id for s in place.store.sessions()), "new sessions")
-    assert "session.lost" in worker.log
-    assert "store.recovered" in worker.log
+    wait_until(
+        lambda: all(s.lease_until_ms > place.store.now_ms() for s in place.store.sessions()),
+        "its sessions, the same or new ones, are alive",
+    )
+    wait_until(lambda: "store.recovered" in worker.log, "it says so")
     assert set(succeeded(place).values()) == {1}
+    assert len(place.effects("waits")) == 1, "nobody was there to take its claim away"
     assert place.store.counts().states == {State.SUCCEEDED: 21}
 
 
@@ -124,6 +126,7 @@ def test_pain_2_a_worker_that_was_cut_off_commits_nothing_of_what_another_took_o
     assert {row.fence for row in stale} == {first.fence}
     assert place.record(result).fence == second.fence
     assert succeeded(place)[result.id] == 1
+    wait_until(lambda: "session.lost" in cut_off.log, "it knows that it was taken for dead")
     wait_until(lambda: cut_off.name in {s.worker for s in place.store.sessions()}, "it is back")
 
 
