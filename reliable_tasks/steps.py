@@ -12,6 +12,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+from . import interrupts
 from ._checks import text
 from .errors import (
     ConfigError,
@@ -60,13 +61,25 @@ def run_step(
     step = _Step(running, running.port, name)
     if inspect.iscoroutinefunction(function):
         return _run_async(step, function, args, kwargs)
+    return _run(step, function, args, kwargs)
+
+
+@interrupts.whole
+def _run(step: _Step, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The step, in which a soft time limit interrupts nothing but the function."""
     if step.begin():
         return step.value
+    if interrupts.due():
+        step.skipped("a soft time limit")
+        return None  # to the one that waits to be raised
+    in_user_code = True
     try:
         value = function(*args, **kwargs)
     except BaseException as exc:
+        in_user_code = False
         step.raised(exc)
         raise
+    in_user_code = False  # noqa: F841 - see interrupts
     step.returned(value)
     return value
 
@@ -115,6 +128,10 @@ class _Step:
     def returned(self, value: Any) -> None:
         """Record what the function returned."""
         self._check(self._port.step(self._key, dumps(value, "json")).known)
+
+    def skipped(self, why: str) -> None:
+        """Record that the function was not called."""
+        self._check(self._port.step(self._key, _RAISED + why.encode()).known)
 
     def raised(self, exc: BaseException) -> None:
         """Record that the function raised, unless that leaves open whether it took effect."""

@@ -1,5 +1,6 @@
 """Whatever a signal's handler raises, wherever: nothing stays locked, open or half read."""
 
+import gc
 import itertools
 import subprocess
 import sys
@@ -92,7 +93,10 @@ def test_an_enqueue_may_be_interrupted_anywhere(bench: Bench) -> None:
 
 
 # A socket that redis-py was about to connect, or a file, is closed by its end, which warns of it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@unclosed
 def test_the_first_call_may_be_interrupted_anywhere(url: str) -> None:
     bench = Bench(url)
     bench.task.delay(0)
@@ -101,9 +105,11 @@ def test_the_first_call_may_be_interrupted_anywhere(url: str) -> None:
         bench.app.close()
         return lambda: bench.task.delay(1)
 
-    for _ in interruptions(first):
+    for interrupted in interruptions(first):
         bench.check()
+        del interrupted
     bench.close()
+    gc.collect()
 
 
 @pytest.mark.parametrize("name", ["get", "revoke", "exchange", "step", "report"])
@@ -142,6 +148,7 @@ def test_waiting_for_a_busy_file_may_be_interrupted(tmp_path: Path) -> None:
     bench.close()
 
 
+@unclosed
 def test_locks_may_be_interrupted_anywhere(url: str, tmp_path: Path) -> None:
     store: Any = str(tmp_path / "locks.db")
     if not url.startswith("sqlite"):
@@ -158,6 +165,7 @@ def test_locks_may_be_interrupted_anywhere(url: str, tmp_path: Path) -> None:
         free = Lock("free", store, auto_renew=False)
         beside.submit(lambda free=free: free.acquire(PATIENCE_S).release()).result(PATIENCE_S)  # type: ignore[misc]
     beside.shutdown()
+    gc.collect()
 
 
 # With real signals --------------------------------------------------------------------------------

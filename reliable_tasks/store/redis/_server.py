@@ -20,6 +20,7 @@ from redis import exceptions as rx
 
 from locks.redis_backend import drop_idle
 from locks.redis_errors import DRIVERS_OWN
+from reliable_tasks import interrupts
 
 __all__ = ["Line", "Packer", "Server"]
 
@@ -100,6 +101,7 @@ class Server:
         node = self.client.get_node_from_key(key)
         return cast("redis.Redis", self.client.get_redis_connection(node))
 
+    @interrupts.whole
     def execute_command(self, *args: Any) -> Any:
         """Send one command and return its reply.
 

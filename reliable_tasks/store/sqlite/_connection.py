@@ -8,6 +8,7 @@ import apsw
 
 from locks.files import FILE_MODE, make_file
 from locks.sqlite_file import MEMORY, Act, FileGone, ForkedInUse, Patience, SharedFile, use_wal
+from reliable_tasks import interrupts
 from reliable_tasks.errors import StoreError, StoreUnavailable
 
 from . import _schema
@@ -93,6 +94,7 @@ class Database:
 
         return self._told(self._file.use, look)
 
+    @interrupts.whole
     def _told(self, how: Callable[[Act[T]], T], act: Act[T]) -> T:
         """The same, with the store's own errors."""
         try:

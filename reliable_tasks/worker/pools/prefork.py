@@ -10,7 +10,7 @@ import asyncio
 import resource
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reliable_tasks import clock
+from reliable_tasks import clock, interrupts
 from reliable_tasks.errors import SoftTimeLimitExceeded
 
 from .base import Pool
@@ -67,12 +67,18 @@ class PreforkPool(Pool):
             return context.run(started.run, *started.args, **started.kwargs)
         finally:
             self._soft_at = 0.0
+            interrupts.forget()
 
     def soft_limit(self) -> None:
-        """Raise in the body that runs, unless the word was meant for one that has ended."""
+        """Raise in the body that runs, unless the word was meant for one that has ended.
+
+        What of ours it has called is carried through first.
+        """
         if 0.0 < self._soft_at <= clock.monotonic() + 0.01:
             self._soft_at = 0.0
-            raise SoftTimeLimitExceeded("the body ran longer than its soft time limit")
+            interrupts.raise_between(
+                SoftTimeLimitExceeded("the body ran longer than its soft time limit")
+            )
 
 
 POOL = PreforkPool
