@@ -21,6 +21,11 @@ settings.register_profile("long", patient, max_examples=5000)
 settings.load_profile("quick")
 
 
+def pytest_configure() -> None:
+    """What a shell's background or `nohup` has us ignore, the programs of tests are to hear."""
+    leftovers.hear_signals()
+
+
 def pytest_collection_finish() -> None:
     """What was imported is not looked at again after each test."""
     leftovers.adopt_orphans()

@@ -21,13 +21,21 @@ from tests.patience import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ALLOWED", "adopt_orphans", "check_collected", "nothing_left"]
+__all__ = ["ALLOWED", "adopt_orphans", "check_collected", "hear_signals", "nothing_left"]
 
 ALLOWED: set[int] = set()
 """Processes that may outlive a test: servers of the session."""
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _OF_PYTHON: Final = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def hear_signals() -> None:
+    """Undo that signals are ignored, which every process of ours would inherit."""
+    usual = {signal.SIGINT: signal.default_int_handler}
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual.get(number, signal.SIG_DFL))
 
 
 def adopt_orphans() -> None:

@@ -35,6 +35,18 @@ def test_a_process_that_ends_by_itself_is_waited_for() -> None:
     assert process.wait(PATIENCE_S) == 0
 
 
+def outcome_of(text: str, *before: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of tests under this project's settings."""
+    root = Path(__file__).parents[1]
+    path = root / "tests" / f"test_made_{os.getpid()}_{time.monotonic_ns()}.py"
+    path.write_text(text)
+    try:
+        command = [*before, sys.executable, "-m", "pytest", "-n0", "-rA", "-q", str(path)]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    finally:
+        path.unlink()
+
+
 UNRAISABLE = """
 class Complains:
     def __del__(self):
@@ -49,16 +61,25 @@ def test_another():
 """
 
 
-def test_what_complains_of_its_end_fails_the_test_that_made_it(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
-    path = root / "tests" / f"test_made_{os.getpid()}_{time.monotonic_ns()}.py"
-    path.write_text(UNRAISABLE)
-    try:
-        command = [sys.executable, "-m", "pytest", "-n0", "-rA", "-q", str(path)]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    finally:
-        path.unlink()
+def test_what_complains_of_its_end_fails_the_test_that_made_it() -> None:
+    done = outcome_of(UNRAISABLE)
     assert done.returncode == 1, done.stdout
-    assert "::test_one - " in done.stdout
-    assert "ERROR" in done.stdout
-    assert "PASSED" in done.stdout.split("::test_another")[-2].splitlines()[-1]
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("ERROR ") and "::test_one" in line]
+    assert [line for line in lines if line.startswith("PASSED ") and "::test_another" in line]
+
+
+SIGNALS = """
+import signal, subprocess, sys
+
+def test_programs_hear_signals():
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        program = f"import os, time; os.kill(os.getpid(), {number:d}); time.sleep(9)"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+        assert done.returncode == -number, (number, done)
+"""
+
+
+def test_programs_hear_what_a_shell_in_the_background_ignores() -> None:
+    done = outcome_of(SIGNALS, "sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh")
+    assert done.returncode == 0, done.stdout

@@ -76,13 +76,15 @@ class Covering:
         found: dict[str, float] = self._known["seconds"]
         return found
 
-    def refresh(self, *, anew: bool = False) -> None:
+    def refresh(self, *, anew: bool = False, run: bool = True) -> None:
         """Run what is new. Lines of the core that have moved are followed; or all is done anew."""
         if anew:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._known = {"files": {}, "seconds": {}}
         self._folder.mkdir(exist_ok=True)
         self._follow()
+        if not run:
+            return
         digests = {name: digest(name) for name in _files()}
         stale = [name for name in digests if self._known["files"].get(name) != digests[name]]
         gone = set(self._known["files"]) - set(digests)
