@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reliable_tasks import App, OnceTask, Task
-from reliable_tasks.errors import SoftTimeLimitExceeded
+from reliable_tasks.errors import SoftTimeLimitExceeded, StepOutcomeUnknown
 from tests.patience import PATIENCE_S
 from tests.process.effects import mark
 
@@ -54,6 +54,7 @@ def make_app(url: str, *, limits: bool = True) -> App:
     _coroutines(app)
     _once(app)
     if limits:
+        _busy(app)
         _limited(app)
     return app
 
@@ -185,6 +186,25 @@ def _once(app: App) -> None:
     def once_poison() -> None:
         mark("poison")
         os._exit(9)
+
+
+def _busy(app: App) -> None:
+    @app.task(name="busy_with_the_store", bind=True, soft_time_limit=0.1)
+    def busy_with_the_store(self: Task[Any, Any]) -> tuple[int, list[str]]:
+        """Does nothing but call the store: where the limit comes, it mostly is in a call."""
+        called: list[str] = []
+        sent = 0
+        try:
+            while True:
+                app.send_task("who", queue="nobodys")
+                sent += 1
+                self.update_state(state="BUSY", meta=sent)
+                self.step(f"step {sent}", called.append, f"step {sent}")
+        except SoftTimeLimitExceeded:
+            for number in range(1, sent + 2):
+                with contextlib.suppress(StepOutcomeUnknown):
+                    self.step(f"step {number}", called.append, f"step {number}")
+            return sent, called
 
 
 def _limited(app: App) -> None:

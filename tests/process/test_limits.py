@@ -35,6 +35,19 @@ def test_a_soft_limit_is_raised_in_the_body_which_may_tidy_up(place: Place) -> N
     assert place.effects("on_failure:SoftTimeLimitExceeded")
 
 
+def test_soft_limits_within_calls_of_the_store_leave_nothing_behind(place: Place) -> None:
+    place.start_worker("--concurrency", "1")
+    sent = 0
+    for _ in range(5):
+        number, called = place.call("busy_with_the_store").get(timeout=PATIENCE_S)
+        assert len(called) == len(set(called)), "each step is called once"
+        assert len(called) >= number - 1, "and is called, unless it was interrupted itself"
+        sent += number
+    waiting = place.store.counts().queues["nobodys"]["queued"]
+    assert sent <= waiting <= sent + 5, "one more at a time, of which the body did not hear"
+    assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2
+
+
 def test_limits_of_the_command_line_hold_for_tasks_without_their_own(place: Place) -> None:
     place.start_worker("--concurrency", "1", "--time-limit", "0.5")
     with pytest.raises(TimeLimitExceeded):
