@@ -9,12 +9,13 @@ a wrong value hears of it, not the worker that meets it later.
 import datetime as dt
 import numbers
 import reprlib
+import signal
 import uuid
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from .errors import CodecError, ConfigError, MessageTooLarge
+from .errors import CodecError, ConfigError, MessageTooLarge, suggest
 from .tags import tagged
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "queue",
     "retries",
     "shown",
+    "signal_name",
     "span",
     "span_ms",
     "text",
@@ -50,6 +52,7 @@ _FIRST_MS = 1  # an instant before 1970 has passed, however long ago that was
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999 in UTC, where datetimes end
 _LEAST_URGENT = 9
 _MOST_RETRIES = 2**53 - 1  # what every store and format holds exactly
+_STOPPING = frozenset({"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"})  # a slot would stand still
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
@@ -62,6 +65,23 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """A text as UTF-8 can write it: lone surrogates (of names that are no UTF-8) are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def signal_name(value: Any) -> str:
+    """A signal, by its name (with or without `SIG`) or its number; SIGTERM for None."""
+    if value is None:
+        return "SIGTERM"
+    known = signal.Signals.__members__
+    found = value.upper() if isinstance(value, str) else ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        found = next((key for key, number in known.items() if number == value), "")
+    found = found if found.startswith("SIG") else f"SIG{found}"
+    if found not in known or found in _STOPPING:
+        raise ConfigError(
+            f"signal={shown(value)} is no signal that ends a body{suggest(found, known)}; give a "
+            "name such as 'SIGINT'"
+        )
+    return found
 
 
 # Texts -------------------------------------------------------------------------------------------

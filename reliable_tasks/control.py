@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ._checks import message_id
+from ._checks import message_id, signal_name
 from .errors import UnknownResult
 from .message import State, decode_headers
 from .serialization import loads_call
@@ -42,11 +42,15 @@ class Control:
         Args:
             task_id: one id, or several.
             terminate: stop those that run.
-            signal: taken for Celery's sake; a body is stopped by killing its process.
+            signal: what the process of a body gets; see `AsyncResult.revoke`.
+
+        Raises:
+            ConfigError: there is no such signal.
         """
+        by = signal_name(signal)
         lone = isinstance(task_id, str | bytes) or not isinstance(task_id, Iterable)
         wanted = [message_id("task_id", each) for each in ([task_id] if lone else task_id)]
-        replies = self._app.store.revoke(wanted, terminate=terminate, signal=signal)
+        replies = self._app.store.revoke(wanted, terminate=terminate, signal=by)
         return {reply.id: reply.found for reply in replies}
 
     def terminate(self, task_id: str | Iterable[str], signal: str = "SIGTERM") -> dict[str, str]:

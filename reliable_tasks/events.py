@@ -130,6 +130,9 @@ EVENTS: Mapping[str, Event] = {
     "attempt.ignored": _attempt(INFO, "A body ended its message without a result.", "state"),
     "attempt.expired": _attempt(INFO, "A message expired before it started."),
     "attempt.revoked": _attempt(WARNING, "A running message was revoked.", "signal", "reason"),
+    "attempt.not_stopped": _attempt(
+        WARNING, "A running message was revoked with terminate; its pool cannot stop its body."
+    ),
     "attempt.doomed": _attempt(ERROR, "A body's process was killed at a limit.", *_RAISED),
     "attempt.buried": _attempt(
         ERROR, "A message killed its process too often: a dead letter.", *_RAISED

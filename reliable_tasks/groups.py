@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import _state, clock, ids
+from ._checks import signal_name
 from ._then import get_as_they_end
 from .eager import EagerResult
 from .errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
@@ -272,10 +273,11 @@ class GroupResult:
         Raises:
             TimeoutError: they had not all ended in time.
         """
+        by = signal_name(signal)
         found = lineage(self)
         for at in range(0, len(found), _READ_AT_ONCE):
             part = found[at : at + _READ_AT_ONCE]
-            self.app.store.revoke(part, terminate=terminate, signal=signal or "SIGTERM")
+            self.app.store.revoke(part, terminate=terminate, signal=by)
         if wait:
             for _ in self._as_they_end(timeout):
                 pass

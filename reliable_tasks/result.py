@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _state
-from ._checks import message_id
+from ._checks import message_id, signal_name
 from ._states import PROPAGATED, exception_of, state_of
 from ._then import ended, then
 from ._wait import wait_for_end
@@ -354,8 +354,8 @@ class AsyncResult(Generic[R]):
 
         Args:
             connection: taken for Celery's sake.
-            terminate: kill the process that runs it.
-            signal: by which signal, SIGTERM by default.
+            terminate: stop its body; the pool `threads` cannot.
+            signal: which one its process gets, SIGTERM by default: see the command `revoke`.
             wait: until it has ended.
             timeout: at most this many seconds.
 
@@ -366,7 +366,7 @@ class AsyncResult(Generic[R]):
 
         # The parts before it in a chain as well: what has not started is not to start.
         ids = lineage(self)
-        reply = self.app.store.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")[0]
+        reply = self.app.store.revoke(ids, terminate=terminate, signal=signal_name(signal))[0]
         if wait and reply.found == "running":
             wait_for_end(self, self._read, self._read_ended, timeout)
         return reply.found

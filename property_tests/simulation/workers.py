@@ -214,6 +214,12 @@ class SimWorker:
         if self.processes[pid].alive:
             self.processes[pid].die("SIGKILL")
 
+    def terminate(self, pid: int, fence: int, signal: str) -> bool:
+        child = self.processes[pid]
+        if child.alive and child.body is not None and child.body.claim.fence == fence:
+            child.die(signal)
+        return True
+
     def dead(self) -> list[tuple[int, str]]:
         found = [
             (pid, child.exit or "")

@@ -46,7 +46,8 @@ class Board:
         self._starts = slots * _WORDS
         self._numbers = itertools.count()  # atomic, for threads that begin bodies at once
         self._heard = self._starts + self._latest
-        self._memory = mmap.mmap(-1, (self._heard + 1) * 8)
+        self._revoked = self._heard + 1
+        self._memory = mmap.mmap(-1, (self._revoked + slots) * 8)
         self._bytes = memoryview(self._memory)
         self._words = self._bytes.cast("Q")
         self._floats = self._bytes.cast("d")
@@ -69,6 +70,21 @@ class Board:
     def clear(self, slot: int) -> None:
         """The body in this slot has ended."""
         self._words[slot * _WORDS] = 0
+        self._words[self._revoked + slot] = 0
+
+    def revoke(self, fence: int) -> None:
+        """The supervisor's word to the body of this claim: its message was revoked."""
+        for slot in range(self._slots):
+            if self._words[slot * _WORDS] == fence:
+                self._words[self._revoked + slot] = fence
+
+    def revoked(self, slot: int) -> int:
+        """The claim that this word is about in a slot; 0 for none."""
+        return self._words[self._revoked + slot]
+
+    def heed(self, slot: int) -> None:
+        """It has been heard."""
+        self._words[self._revoked + slot] = 0
 
     def hear(self) -> None:
         """The child has heard from the store."""

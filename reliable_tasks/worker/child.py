@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reliable_tasks import events, signals
@@ -19,10 +20,13 @@ from .feed import Feed
 from .pools import pool_class
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reliable_tasks.app import App
 
     from .board import Board
     from .options import WorkerOptions
+    from .pools.base import Pool
 
 __all__ = ["run_child"]
 
@@ -65,13 +69,12 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
     # TERM comes from the supervisor; Ctrl-C is the supervisor's to interpret. Draining takes a lock
     # that the main thread may hold, so a thread does it.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    handle(
-        {
-            signal.SIGTERM: lambda: threading.Thread(target=pool.feed.drain).start(),
-            signal.SIGUSR1: pool.soft_limit,
-            **dict.fromkeys((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), lambda: None),
-        }
-    )
+    otherwise: dict[signal.Signals, Callable[[], object]] = {
+        signal.SIGTERM: lambda: threading.Thread(target=pool.feed.drain).start(),
+        signal.SIGUSR1: pool.soft_limit,
+        **dict.fromkeys((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), lambda: None),
+    }
+    handle({number: partial(_heard, pool, number, otherwise[number]) for number in otherwise})
     signals.worker_process_init.send(None)
     pool.feed.start()
     pool.run()
@@ -79,6 +82,12 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
     signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
     app.close()
     return 0
+
+
+def _heard(pool: Pool, number: signal.Signals, otherwise: Callable[[], object]) -> None:
+    """A signal has come: about a revoked message, if the board says so."""
+    if not pool.hear_of_revocation(number):
+        otherwise()
 
 
 def _end_loudly(exc: BaseException) -> None:

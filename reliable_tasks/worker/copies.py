@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-__all__ = ["end_copy", "handle", "in_copies"]
+__all__ = ["end_copy", "handle", "in_copies", "take_back"]
 
+_NEEDED = (signal.SIGTERM, signal.SIGUSR1)
 _handled: dict[int, Callable[[int, FrameType | None], None]] = {}
 
 
@@ -39,6 +40,15 @@ def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
         signal.signal(number, act)
         signal.siginterrupt(number, False)
     in_copies(_by_default)
+
+
+def take_back() -> None:
+    """Put our handlers back where a body has left its own: the supervisor's words are for us."""
+    for number in _NEEDED:
+        act = _handled.get(number)
+        if act is not None and signal.getsignal(number) is not act:
+            signal.signal(number, act)
+            signal.siginterrupt(number, False)
 
 
 def in_copies(call: Callable[[], object]) -> None:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from reliable_tasks.outcome import Released
+from reliable_tasks import events
+from reliable_tasks.errors import TimeLimitExceeded
+from reliable_tasks.outcome import Doomed, Released
+from reliable_tasks.serialization import encode_failure
 
 if TYPE_CHECKING:
     from reliable_tasks.outcome import Outcome
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
     from .board import Posted
 
-__all__ = ["Backoff", "Burial", "Child", "Hands", "SupervisorOptions"]
+__all__ = ["Backoff", "Burial", "Child", "Hands", "SupervisorOptions", "exceeded"]
 
 _PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
 _STOPPED = b'{"reason":"stopped"}'
@@ -41,6 +44,14 @@ class Hands(Protocol):
 
     def kill(self, pid: int) -> None:
         """Kill a child."""
+        ...
+
+    def terminate(self, pid: int, fence: int, signal: str) -> bool:
+        """Tell the body of a claim, by a signal, that its message was revoked.
+
+        Returns:
+            whether the signal goes to a process that runs no other body.
+        """
         ...
 
     def dead(self) -> list[tuple[int, str]]:
@@ -97,6 +108,9 @@ class Child(msgspec.Struct):
         sentence: what becomes of the condemned claim, once the child is dead for sure.
         stopped: it was killed since the worker is going down.
         retiring: it is to claim no more, and another takes its place.
+        soft_told: the claim whose body was told of its soft limit.
+        revoked: the claim whose body was told of its revocation, and by which signal.
+        kill_at: when the condemned claim's body has had its time; 0.0 for never.
         words: how often it has heard from the store, when we looked last.
         quiet_s: for how long it has not, with nothing to do.
     """
@@ -110,6 +124,8 @@ class Child(msgspec.Struct):
     stopped: bool = False
     retiring: bool = False
     soft_told: int = 0
+    revoked: tuple[int, str] = (0, "")
+    kill_at: float = 0.0
     words: int = 0
     quiet_s: float = 0.0
 
@@ -133,6 +149,15 @@ class Burial(msgspec.Struct):
         if child.stopped and claim.bounces < _PLANNED_RELEASES:
             return Released(begun=True, detail=_STOPPED)
         return None
+
+
+def exceeded(posted: Posted) -> Doomed:
+    """What becomes of a claim whose body ran longer than its hard limit; the log is told."""
+    limit_s = posted.hard_deadline - posted.began
+    exc = TimeLimitExceeded(f"the body ran longer than {limit_s:g} s and its process was killed")
+    detail = msgspec.json.encode({"exception": "TimeLimitExceeded", "message": str(exc)})
+    events.emit("limit.hard", id=posted.id, fence=posted.fence, limit=limit_s)
+    return Doomed(failure=encode_failure(exc), detail=detail)
 
 
 class Backoff(msgspec.Struct):

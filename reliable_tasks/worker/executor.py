@@ -240,6 +240,14 @@ class Executor:
             done, cause = failed(raised), raised
         return self._ended(started, done, cause)
 
+    def revoked(self, started: Started) -> outcome.Outcome:
+        """The outcome of an attempt whose message was revoked, and whose body was told so."""
+        try:
+            self._teller.revoked(started)
+        finally:
+            self._leave(started)
+        return outcome.Revoked()
+
     def _outcome_of(
         self, started: Started, exc: BaseException, retriable: bool
     ) -> tuple[outcome.Outcome, BaseException]:

@@ -125,6 +125,18 @@ class _Processes:
                 events.emit("child.leftovers", pid=pid)
             found.append((pid, how))
 
+    def terminate(self, pid: int, fence: int, name: str) -> bool:
+        self._boards[pid].revoke(fence)
+        if not pool_class(self._options.pool).many_processes:
+            _send(pid, signal.SIGUSR1)  # it looks at its board; no signal is about one body alone
+            return False
+        number = signal.Signals.__members__.get(name, signal.SIGTERM)
+        if number == signal.SIGKILL:
+            self.kill(pid)
+        else:
+            _send(pid, number)
+        return True
+
     def stand_still(self) -> None:
         """Ctrl-Z, which reaches the supervisor alone: let all stand still until it is continued."""
         for pid in self._boards:

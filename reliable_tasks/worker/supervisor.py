@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks import events, ids
-from reliable_tasks.errors import StoreError, StoreUnavailable, TimeLimitExceeded
-from reliable_tasks.outcome import Doomed, Revoked
-from reliable_tasks.serialization import encode_failure
+from reliable_tasks.errors import StoreError, StoreUnavailable
+from reliable_tasks.outcome import Revoked
 from reliable_tasks.store.values import Commit
 
-from .crew import Backoff, Burial, Child, Hands, SupervisorOptions
+from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, exceeded
 from .errands import Answer, AtOnce
 
 if TYPE_CHECKING:
@@ -27,9 +26,8 @@ if TYPE_CHECKING:
 
     from reliable_tasks.outcome import Outcome
     from reliable_tasks.store.base import Store
-    from reliable_tasks.store.values import Claim, Heartbeat, Reaped, SessionInfo
+    from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped, SessionInfo
 
-    from .board import Posted
     from .errands import Call, Errands
 
 __all__ = ["Child", "Hands", "Stopping", "Supervisor", "SupervisorOptions"]
@@ -38,6 +36,7 @@ _HOUSEKEEPING_S = 1.0
 _MAX_BACKOFF_S = 5.0
 _MIN_CHILD_LIFE_S = 1.0  # a child that dies younger is replaced with growing delays
 _LAST_WORDS_S = 5.0  # after a cold stop, how long to try to tell the store; leases do the rest
+_GENTLE_S = 10.0  # for a body that was told by SIGTERM that its message was revoked
 _REAP_ROUNDS = 20  # bounded rounds of housekeeping in one round of duties
 _ANSWERING_S = 3.0  # a store that said something so lately is there, and we do not stand still
 
@@ -151,11 +150,12 @@ class Supervisor:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            midway = not ended and self._hands.running(pid)
-            how = "exit code 0 in the middle of a body" if midway else ended
+            running = self._hands.running(pid)
+            how = "exit code 0 in the middle of a body" if running and not ended else ended
+            revoked = child.condemned in {posted.fence for posted in running}
             self._burials.append(Burial(child, self._hands.begun(pid)))
             self._hands.forget(pid)
-            if not child.killed and how:
+            if not child.killed and not revoked and how:
                 events.emit("child.died", pid=pid, session=child.session, how=how)
                 if now - child.born < _MIN_CHILD_LIFE_S:
                     self._spawn_backoff.fail(now)
@@ -168,21 +168,13 @@ class Supervisor:
                 continue
             for posted in self._hands.running(child.pid):
                 if 0 < posted.hard_deadline <= now:
-                    self._exceeded(child, posted)
+                    self._condemn(child, posted.fence, exceeded(posted))
                 elif 0 < posted.soft_deadline <= now and child.soft_told != posted.fence:
                     child.soft_told = posted.fence
                     self._hands.soft_limit(child.pid)
                     events.emit("limit.soft", id=posted.id, fence=posted.fence)
-
-    def _exceeded(self, child: Child, posted: Posted) -> None:
-        limit_s = posted.hard_deadline - posted.began
-        exc = TimeLimitExceeded(
-            f"the body ran longer than {limit_s:g} s and its process was killed"
-        )
-        failure = encode_failure(exc)
-        detail = msgspec.json.encode({"exception": "TimeLimitExceeded", "message": str(exc)})
-        self._condemn(child, posted.fence, Doomed(failure=failure, detail=detail))
-        events.emit("limit.hard", id=posted.id, fence=posted.fence, limit=limit_s)
+                elif posted.fence == child.condemned and 0 < child.kill_at <= now:
+                    self._kill(child)
 
     def _condemn(self, child: Child, fence: int, sentence: Outcome) -> None:
         """Kill a child; once it is dead for sure, this claim of its gets this outcome."""
@@ -277,11 +269,19 @@ class Supervisor:
                 self._hands.drain(child.pid)
                 events.emit("session.lost", session=session, pid=child.pid)
         for command in reply.commands:
-            child = living.get(command.session)
-            if child is None or child.killed:
-                continue
-            if command.fence in {p.fence for p in self._hands.running(child.pid)}:
-                self._condemn(child, command.fence, Revoked())
+            if command.session in living and not living[command.session].killed:
+                self._revoke(living[command.session], command)
+
+    def _revoke(self, child: Child, command: Command) -> None:
+        """Tell a body that its message was revoked: once by each signal."""
+        runs = command.fence in {p.fence for p in self._hands.running(child.pid)}
+        if not runs or child.revoked == (command.fence, command.signal):
+            return
+        child.revoked = command.fence, command.signal
+        if self._hands.terminate(child.pid, command.fence, command.signal):
+            child.condemned, child.sentence = command.fence, Revoked()
+            gentle = command.signal == "SIGTERM"  # any other is the user's own business
+            child.kill_at = self._now + _GENTLE_S if gentle else 0.0
 
     def _renewed(self, now_ms: int) -> None:
         """Others have lapsed by the time at which we could renew our own sessions ourselves.

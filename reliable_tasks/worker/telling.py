@@ -96,6 +96,14 @@ class Teller:
         expected = self._try(claim, "throws", isinstance, exc, task.throws)
         self.tell("attempt.failed", claim, done.detail, expected=bool(expected), einfo=einfo)
 
+    def revoked(self, started: Started) -> None:
+        """The message was revoked, and its body stopped."""
+        claim, task = started.claim, started.runner.task
+        if signals.task_revoked.has_listeners:
+            said = {"terminated": True, "signum": None, "expired": False}
+            self.send(signals.task_revoked, claim, task, request=started.request, **said)
+        self.emit("attempt.revoked", claim, reason="terminated")
+
     def is_over(self, started: Started) -> None:
         """Nothing more comes of it: what it has printed so far is its own line."""
         if _log_output.unfinished:

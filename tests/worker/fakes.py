@@ -72,6 +72,8 @@ class FakeHands:
     deaths: list[tuple[int, str]] = field(default_factory=list)
     drained: list[int] = field(default_factory=list)
     killed: list[int] = field(default_factory=list)
+    terminated: list[tuple[int, int, str]] = field(default_factory=list)
+    alone: bool = True
     told_softly: list[int] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
 
@@ -91,6 +93,12 @@ class FakeHands:
     def kill(self, pid: int) -> None:
         self.killed.append(pid)
         self.deaths.append((pid, "SIGKILL"))
+
+    def terminate(self, pid: int, fence: int, signal: str) -> bool:
+        self.terminated.append((pid, fence, signal))
+        if signal == "SIGKILL":
+            self.kill(pid)
+        return self.alone
 
     def dead(self) -> list[tuple[int, str]]:
         deaths, self.deaths = self.deaths, []

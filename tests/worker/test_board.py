@@ -72,3 +72,15 @@ def test_a_reader_never_sees_half_of_a_change() -> None:
             assert posted == Posted(str(n), n, float(n), float(n), float(n))
             seen += 1
     assert seen
+
+
+def test_a_word_of_a_revocation_is_for_the_body_that_runs_and_gone_with_it() -> None:
+    board = Board(2)
+    board.post(1, Posted("a", 7, 1.0, 0.0, 0.0))
+    board.revoke(8)
+    assert [board.revoked(slot) for slot in (0, 1)] == [0, 0]
+    board.revoke(7)
+    assert [board.revoked(slot) for slot in (0, 1)] == [0, 7]
+    board.clear(1)
+    assert board.revoked(1) == 0
+    board.close()

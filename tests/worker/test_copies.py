@@ -126,7 +126,7 @@ def test_a_copy_whose_loop_goes_on_ends_before_its_neighbours_do(app: App) -> No
 
 PROGRAM = """
     import ctypes, os, signal, subprocess, sys, threading
-    from reliable_tasks.worker.copies import handle
+    from reliable_tasks.worker.copies import handle, take_back
 
     heard = []
     def hear():
@@ -149,7 +149,7 @@ PROGRAM = """
     wait_for(ctypes.PyDLL(None).fork, signal.pause)
     signal.signal(signal.SIGTERM, own)
     wait_for(os.fork, signal.pause)
-    handle({signal.SIGTERM: hear, signal.SIGINT: hear})
+    take_back()
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     print(subprocess.check_output([sys.executable, "-c", code]).decode(), end="")
     assert not heard

@@ -16,6 +16,7 @@ from reliable_tasks import App, Task, events
 from reliable_tasks.errors import ConfigError, SoftTimeLimitExceeded, StaleClaim
 from reliable_tasks.message import State
 from reliable_tasks.store import values as v
+from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.executor import Executor
 from reliable_tasks.worker.pools.base import StorePort
 from tests.locks.waiting import eventually
@@ -263,3 +264,115 @@ def test_threads_of_a_body_publish_its_progress_by_its_id_while_it_runs(
             late[0]()
         with pytest.raises(ConfigError, match="works from inside the body"):
             works.update_state(state="PROGRESS")
+
+
+# Revoked while they run --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
+def test_a_revoked_body_is_interrupted_as_its_signal_says_and_tidies_up(
+    app: App, number: signal.Signals
+) -> None:
+    """Here this test's own thread is the child's main one, for the signal to reach."""
+    raised: list[type[BaseException]] = []
+    told: list[Any] = []
+    end = events.subscribe(lambda _, fields: told.append(fields["id"]), "attempt.revoked")
+
+    @app.task(name="slow", autoretry_for=(Exception,))
+    def slow() -> None:
+        try:
+            time.sleep(2 * PATIENCE_S)
+        except BaseException as exc:
+            raised.append(type(exc))
+            raise
+
+    app.task(name="add")(lambda: 1)
+    running = Running(app, "prefork")
+    before = signal.signal(number, lambda *_: running.pool.hear_of_revocation(number))
+
+    def supervise() -> None:
+        eventually(running.board.running, "it runs")
+        eventually(lambda: running.pool._body, "its body does")  # type: ignore[attr-defined]
+        running.board.revoke(running.board.running()[0].fence)
+        os.kill(os.getpid(), number)
+        behind.get(timeout=PATIENCE_S)
+        running.pool.feed.drain()
+
+    result = slow.delay()
+    behind = app.tasks["add"].delay()
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    try:
+        running.pool.run()
+    finally:
+        signal.signal(number, before)
+        end()
+    supervisor.join()
+    running.pool.feed.join()
+    of_signal = {signal.SIGINT: KeyboardInterrupt, signal.SIGUSR1: SoftTimeLimitExceeded}
+    assert raised == [of_signal.get(number, SystemExit)]
+    assert (result.state, told) == ("REVOKED", [result.id])
+
+
+def test_a_word_of_a_revocation_that_comes_too_late_interrupts_nobody(app: App) -> None:
+    running = Running(app, "prefork")
+    assert not running.pool.hear_of_revocation(signal.SIGTERM), "it is about something else"
+    running.board.post(0, Posted("a", 7, 1.0, 0.0, 0.0))
+    running.board.revoke(7)
+    assert running.pool.hear_of_revocation(signal.SIGTERM)
+    assert not running.pool.hear_of_revocation(signal.SIGTERM)
+    running.board.clear(0)
+    with running:
+        pass
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_a_revoked_coroutine_is_cancelled_and_its_neighbours_go_on(
+    app: App, swallows: bool
+) -> None:
+    gate = threading.Event()
+    app.task(name="neighbour")(lambda: gate.wait(PATIENCE_S))
+
+    @app.task(name="waits")
+    async def waits() -> str:
+        try:
+            await asyncio.sleep(2 * PATIENCE_S)
+        except asyncio.CancelledError:
+            if not swallows:
+                raise
+        return "in spite of it"
+
+    with Running(app, "asyncio") as running:
+        neighbour, revoked = app.tasks["neighbour"].delay(), app.tasks["waits"].delay()
+        eventually(lambda: len(running.board.running()) == 2, "both run")
+        running.board.revoke(*(p.fence for p in running.board.running() if p.id == revoked.id))
+        assert not running.pool.hear_of_revocation(signal.SIGTERM), "that is to drain"
+        assert running.pool.hear_of_revocation(signal.SIGUSR1)
+        revoked.get(timeout=PATIENCE_S, propagate=False)
+        assert revoked.state == ("SUCCESS" if swallows else "REVOKED")
+        gate.set()
+        assert neighbour.get(timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("name", ["threads", "asyncio"])
+def test_a_revoked_body_in_a_thread_runs_to_its_end_and_that_is_told(name: str) -> None:
+    app = App("told", broker="sqlite://", audit="all", set_as_current=False)
+    app.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
+    told: list[Any] = []
+    end = events.subscribe(lambda _, fields: told.append(fields["id"]), "attempt.not_stopped")
+    gate = threading.Event()
+    app.task(name="waits")(lambda: gate.wait(PATIENCE_S))
+    with Running(app, name) as running:
+        revoked = app.tasks["waits"].delay()
+        eventually(lambda: len(running.board.running()) == 1, "it runs")
+        running.board.revoke(running.board.running()[0].fence)
+        for _ in range(2):
+            assert running.pool.hear_of_revocation(signal.SIGUSR1)
+        eventually(lambda: told, "it is told")
+        gate.set()
+        assert revoked.get(timeout=PATIENCE_S)
+    end()
+    assert told == [revoked.id]
+    (row,) = app.store.audit(v.AuditQuery(id=revoked.id, event=v.AuditEvent.SUCCEEDED))
+    assert b"to be terminated" in row.detail
+    app.close()

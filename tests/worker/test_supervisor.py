@@ -116,10 +116,46 @@ def test_pain_28_a_revocation_with_terminate_kills_the_child_that_runs_it(world:
     first = world.pid
     world.store.revoke(["unwanted"], terminate=True)
     world.step(5.1)
+    assert world.hands.terminated == [(first, claim.fence, "SIGTERM")]
+    world.step(5.1)
+    assert world.hands.killed == [], "it is told once, and may tidy up"
+    world.step(5.1)
     assert world.hands.killed == [first]
     world.step(0.1)
     assert world.record("unwanted").state == State.REVOKED
     assert len(world.hands.born) == 2
+
+
+def test_another_signal_is_told_as_well_and_of_that_the_body_may_die_in_its_own_time(
+    world: World,
+) -> None:
+    world.put("unwanted")
+    (claim,) = world.claim()
+    world.runs(claim)
+    for signal in ("SIGINT", "SIGUSR2"):
+        world.store.revoke(["unwanted"], terminate=True, signal=signal)
+        world.step(5.1)
+    told = [(world.pid, claim.fence, signal) for signal in ("SIGINT", "SIGUSR2")]
+    assert world.hands.terminated == told
+    for _ in range(5):
+        world.step(5.1)
+    assert world.hands.killed == []
+    world.hands.deaths.append((world.pid, "SIGUSR2"))
+    world.step(0.1)
+    world.step(5.1)
+    assert world.record("unwanted").state == State.REVOKED
+
+
+def test_a_revoked_body_that_shares_its_process_is_told_and_nobody_is_killed(world: World) -> None:
+    world.hands.alone = False
+    world.put("unwanted")
+    (claim,) = world.claim()
+    world.runs(claim)
+    world.store.revoke(["unwanted"], terminate=True)
+    for _ in range(5):
+        world.step(5.1)
+    assert len(world.hands.terminated) == 1
+    assert world.hands.killed == []
 
 
 def test_a_session_that_was_taken_back_is_never_revived_and_its_child_is_replaced(

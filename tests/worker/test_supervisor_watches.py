@@ -49,7 +49,7 @@ def test_the_neighbours_of_one_that_is_killed_are_counted(world: World) -> None:
     unwanted, neighbour = world.claim(2)
     world.runs(unwanted)
     world.hands.ended[world.pid] = frozenset({neighbour.fence})
-    world.store.revoke(["unwanted"], terminate=True)
+    world.store.revoke(["unwanted"], terminate=True, signal="SIGKILL")
     world.step(5.1)
     world.step(0.1)
     assert world.record("unwanted").state == State.REVOKED

@@ -6,18 +6,21 @@ import contextvars
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from reliable_tasks import clock, events, outcome, signals
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.request import Port
 from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Verdict
-from reliable_tasks.worker.attempt import shown, traceback_of
+from reliable_tasks.worker.attempt import encode_detail, shown, traceback_of
 from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.copies import end_copy
 from reliable_tasks.worker.executor import Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import signal
+    from collections.abc import Callable, Iterator
 
     from reliable_tasks.store.base import Store
     from reliable_tasks.store.values import Claim, StepReply
@@ -88,6 +91,7 @@ class Pool:
         self._slots = slots
         self._max_memory_kib = max_memory_kib
         self._pid = os.getpid()
+        self._heard_of = [0] * slots
 
     def run(self) -> None:
         """Run bodies until the feed is over."""
@@ -98,6 +102,13 @@ class Pool:
 
     def soft_limit(self) -> None:
         """The supervisor says that a soft limit has passed; called in the main thread."""
+
+    def hear_of_revocation(self, number: signal.Signals) -> bool:
+        """A signal has come, in the main thread: whether it is about a revoked message.
+
+        The body of one is stopped, if that is possible. The board says which it is.
+        """
+        raise NotImplementedError
 
     # An attempt ----------------------------------------------------------------------------------
 
@@ -116,13 +127,14 @@ class Pool:
                 value = call(started, context)
             except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
                 self._end_copy(exc)
-                done = context.run(self._raised, started, exc)
+                done = context.run(self._raised, slot, started, exc)
             else:
                 self._end_copy()
                 done = context.run(self._returned, started, value)
         else:
             done = started
         self._end_copy()
+        done = self._with_word_of_revocation(slot, claim, done)
         self._board.clear(slot)
         return done
 
@@ -154,11 +166,44 @@ class Pool:
         except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, exc)
 
-    def _raised(self, started: Started, exc: BaseException) -> outcome.Outcome:
+    def _raised(self, slot: int, started: Started, exc: BaseException) -> outcome.Outcome:
         try:
+            if self._board.revoked(slot) == started.claim.fence and self._stops(started):
+                # Whatever it made of the word: a body that returns in spite of it has succeeded.
+                return self._executor.revoked(started)
             return self._executor.raised(started, exc)
         except BaseException as error:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, error)
+
+    def _stops(self, started: Started) -> bool:
+        """Whether a body is told that its message was revoked."""
+        del started
+        return self.many_processes
+
+    def _newly_revoked(self) -> Iterator[tuple[int, int]]:
+        """Slots and claims of which the board says so for the first time."""
+        for slot in range(self._slots):
+            fence = self._board.revoked(slot)
+            if fence and self._heard_of[slot] != fence:
+                self._heard_of[slot] = fence
+                yield slot, fence
+
+    def _tell_in_vain(self, fence: int) -> None:
+        for posted in self._board.running():
+            if posted.fence == fence:
+                events.emit("attempt.not_stopped", id=posted.id, fence=fence)
+
+    def _with_word_of_revocation(
+        self, slot: int, claim: Claim, done: outcome.Outcome
+    ) -> outcome.Outcome:
+        """For the trail: a body that was to be terminated, and ran to its end."""
+        if self.many_processes or self._board.revoked(slot) != claim.fence:
+            return done
+        if isinstance(done, outcome.Revoked):
+            return done
+        said = msgspec.json.decode(done.detail) if done.detail else {}
+        said["revoked"] = "to be terminated, which its pool cannot do: it ran to its end"
+        return msgspec.structs.replace(done, detail=encode_detail(said))
 
     def _internal_error(self, claim: Claim, exc: BaseException) -> outcome.Failed:
         """A fault of the worker's own ends the attempt as a failure: no message may be stuck."""

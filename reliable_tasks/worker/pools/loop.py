@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -65,7 +66,7 @@ class LoopPool(Pool):
     async def _main(self) -> None:
         self._came = asyncio.Event()
         self._loop = asyncio.get_running_loop()  # from here on `claims_came` wakes it
-        self._bodies: set[asyncio.Task[_Ended]] = set()  # the loop itself would let them go
+        self._bodies: dict[int, asyncio.Task[_Ended]] = {}  # the loop itself would let them go
         free = list(range(self._slots))
         while not self.feed.over or len(free) < self._slots:
             self._came.clear()
@@ -85,6 +86,23 @@ class LoopPool(Pool):
         except RuntimeError:
             return  # it is closed: nobody waits any more, and the consumer has outcomes to commit
 
+    def hear_of_revocation(self, number: signal.Signals) -> bool:
+        """Cancel the coroutine; a plain body runs in a thread, which cannot be stopped."""
+        if number != signal.SIGUSR1 or self._loop is None:
+            return False
+        self._loop.call_soon_threadsafe(self._cancel_revoked)
+        return True
+
+    def _cancel_revoked(self) -> None:
+        for slot, fence in self._newly_revoked():
+            if slot in self._bodies:
+                self._bodies[slot].cancel()
+            else:
+                self._tell_in_vain(fence)
+
+    def _stops(self, started: Started) -> bool:
+        return started.is_async
+
     # `_attempt` in two halves: bodies are many, and none has a thread to wait in.
 
     def _start(self, free: list[int], claim: Claim) -> None:
@@ -95,20 +113,20 @@ class LoopPool(Pool):
             finish(started)
         elif started.is_async:
             task = asyncio.create_task(self._ended_of_coroutine(started), context=context)
-            self._bodies.add(task)
-            task.add_done_callback(self._bodies.discard)
-            task.add_done_callback(lambda task: finish(self._outcome(started, context, task)))
+            self._bodies[slot] = task
+            task.add_done_callback(lambda task: finish(self._outcome(slot, started, context, task)))
         else:
             loop = asyncio.get_running_loop()
             body = self._threads.submit(context.run, self._ended, started)
             body.add_done_callback(
                 lambda body: loop.call_soon_threadsafe(
-                    lambda: finish(self._outcome(started, context, body))
+                    lambda: finish(self._outcome(slot, started, context, body))
                 )
             )
 
     def _outcome(
         self,
+        slot: int,
         started: Started,
         context: contextvars.Context,
         body: asyncio.Task[_Ended] | Future[_Ended],
@@ -119,11 +137,13 @@ class LoopPool(Pool):
             value, error = None, exc
         if error is None:
             return context.run(self._returned, started, value)
-        return context.run(self._raised, started, error)
+        return context.run(self._raised, slot, started, error)
 
     def _finish(self, free: list[int], slot: int, claim: Claim, done: outcome.Outcome) -> None:
         self._end_copy()
         try:
+            self._bodies.pop(slot, None)
+            done = self._with_word_of_revocation(slot, claim, done)
             self._board.clear(slot)
             self.feed.done(claim, done)
         except BaseException as exc:  # noqa: BLE001 - `run` raises it: the slot is lost otherwise

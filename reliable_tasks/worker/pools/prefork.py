@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import clock, interrupts
 from reliable_tasks.errors import SoftTimeLimitExceeded
+from reliable_tasks.worker.copies import take_back
 
 from .base import Pool
 from .coroutines import Coroutines
@@ -42,6 +44,7 @@ class PreforkPool(Pool):
     leads: ClassVar[bool] = True
 
     _coroutines: Coroutines
+    _body = 0  # the claim whose body runs right now; 0 for none
     _soft_at = 0.0  # when the soft limit of the body that runs right now passes; 0.0 for none
 
     def run(self) -> None:
@@ -50,6 +53,7 @@ class PreforkPool(Pool):
         claim = self.feed.take()
         while claim is not None:
             done = self._attempt(0, claim, self._call)
+            take_back()
             if self._max_memory_kib is not None:
                 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 if used > self._max_memory_kib:
@@ -58,15 +62,15 @@ class PreforkPool(Pool):
         self._coroutines.close()
 
     def _call(self, started: Started, context: contextvars.Context) -> Any:
-        if started.is_async:
-            return self._coroutines.run(limited(started), context)
-        if not started.soft_limit_s:
-            return context.run(started.run, *started.args, **started.kwargs)
-        self._soft_at = clock.monotonic() + started.soft_limit_s
+        self._body = started.claim.fence
+        if started.soft_limit_s and not started.is_async:
+            self._soft_at = clock.monotonic() + started.soft_limit_s
         try:
+            if started.is_async:
+                return self._coroutines.run(limited(started), context)
             return context.run(started.run, *started.args, **started.kwargs)
         finally:
-            self._soft_at = 0.0
+            self._soft_at, self._body = 0.0, 0
             interrupts.forget()
 
     def soft_limit(self) -> None:
@@ -79,6 +83,23 @@ class PreforkPool(Pool):
             interrupts.raise_between(
                 SoftTimeLimitExceeded("the body ran longer than its soft time limit")
             )
+
+    def hear_of_revocation(self, number: signal.Signals) -> bool:
+        """Raise in the body, as Python does on this signal, or as programs that tidy up do."""
+        fence = self._board.revoked(0)
+        if not fence:
+            return False
+        if fence != self._body:
+            self._board.heed(0)  # the body has ended meanwhile
+            return True
+        self._body = 0  # once
+        word: BaseException = SystemExit(128 + number)
+        if number == signal.SIGINT:
+            word = KeyboardInterrupt()
+        elif number == signal.SIGUSR1:
+            word = SoftTimeLimitExceeded("the message was revoked")
+        interrupts.raise_between(word)
+        return True
 
 
 POOL = PreforkPool

@@ -6,6 +6,7 @@ A thread cannot be stopped from outside, so time limits are refused.
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -56,6 +57,14 @@ class ThreadsPool(Pool):
             ended.put(exc)
         else:
             ended.put(None)
+
+    def hear_of_revocation(self, number: signal.Signals) -> bool:
+        """A thread cannot be stopped: say so."""
+        if number != signal.SIGUSR1:
+            return False
+        for _, fence in self._newly_revoked():
+            self._tell_in_vain(fence)
+        return True
 
     def _call(self, coroutines: Coroutines, started: Started, context: contextvars.Context) -> Any:
         if not started.is_async:
