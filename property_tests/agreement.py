@@ -20,7 +20,7 @@ from property_tests.invariants import Invariants
 from property_tests.model import Model
 from reliable_tasks import outcome as oc
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import FINAL_STATES, Message, OnceLock, State
+from reliable_tasks.message import FINAL_STATES, Edge, Message, On, OnceLock, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock, Store
 from tests.store.factories import FACTORIES
@@ -94,6 +94,24 @@ class Agreement(Invariants):
     @rule(data=st.data())
     def enqueue_graph(self, data: st.DataObject) -> None:
         self._enqueue(v.Batch(messages=data.draw(some.graphs(self.now))))
+
+    @rule(policy=st.sampled_from(("reschedule", "rerun", "raise")), joins=st.booleans())
+    def enqueue_errback(self, policy: str, joins: bool) -> None:
+        """One that a failure needs, and that has to wait for its once-key as well."""
+        recs = self.model.recs
+        gone = [i for i in some.IDS if i not in recs or recs[i].state in FINAL_STATES]
+        if len(gone) < 3:
+            return
+        holder, parent, child = gone[:3]
+        edges, once = (Edge(child, On.FAILURE, 0),), OnceLock(some.KEYS[1], on_conflict=policy)
+        shared: dict[str, Any] = {"task": "t1", "queue": "q1", "token": str(self.now)}
+        for message in (
+            Message(id=holder, once=OnceLock(some.KEYS[1]), **shared),
+            Message(id=parent, edges=edges, **shared),
+            Message(id=child, waits=1, once=once, joins_duplicate=joins, **shared),
+        ):
+            self._enqueue(v.Batch(messages=(message,)))
+        self.revoke([parent, holder], None)
 
     @rule(data=st.data(), stage=st.sampled_from(some.STAGES), seal=st.booleans())
     def enqueue_staged(self, data: st.DataObject, stage: str, seal: bool) -> None:

@@ -122,5 +122,11 @@ class Invariants(RuleBasedStateMachine):
                 assert owner is not None, lock
                 assert owner.state not in FINAL_STATES, lock
 
+    @invariant()
+    def nobody_waits_for_two_keys(self) -> None:
+        for name, behind in self.model.parked.items():
+            assert len(set(behind)) == len(behind), name
+            assert all(self.model.recs[i].parked == name for i in behind), name
+
     def _mapped_claims(self, claims: tuple[v.Claim, ...]) -> tuple[v.Claim, ...]:
         return tuple(msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in claims)

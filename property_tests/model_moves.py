@@ -192,7 +192,8 @@ class Moves(Tables):
             child.inputs[edge.slot, parent.m.id] = v.Input(
                 slot=edge.slot, parent=parent.m.id, ok=False, value=parent.failure or b""
             )
-            self._ready(child)
+            if self._startable(child):  # it may wait for its once-key as well
+                self._ready(child)
         elif child.waits == 0:
             self._end_one(
                 child, State.REVOKED, "not needed", b"", keep=False, failure=None, detail=b""

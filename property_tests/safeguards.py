@@ -244,6 +244,7 @@ def _sqlite(name: str, where: str, old: str, new: str = "") -> Ablation:
 
 
 _OF_SQLITE = (
+    _sqlite("an errback waits for its key", "_moves:Moves._errback", "self.startable(child)", "1"),
     _sqlite("fence check of a commit", "_exchange:_commit", " or r.fence != c.fence"),
     _sqlite(
         "a commit that is repeated is known",
@@ -325,6 +326,7 @@ def _redis(name: str, old: str, new: str = "", script: str = "*") -> Ablation:
 
 
 _OF_REDIS = (
+    _redis("an errback waits for its key", "if startable(child) then ready(child) end -- it", "--"),
     _redis("fence check of a commit", " or r.c[FENCE] ~= fence"),
     _redis("fence check of a plain commit", " and string.sub(packed, 2, 9) == fence"),
     _redis("one final state of a plain message", " and string.byte(packed) == IS_CLAIMED"),

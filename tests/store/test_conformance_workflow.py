@@ -7,7 +7,7 @@ from reliable_tasks import outcome as oc
 from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery, Batch, Input
 from tests.store.conftest import Opener
-from tests.store.driver import Driver, edge, message
+from tests.store.driver import Driver, edge, message, once
 
 FALLS = [oc.Failed(failure=b"f"), oc.Ignored(), oc.Rejected(), oc.Revoked()]
 
@@ -128,6 +128,35 @@ def test_an_ignored_parent_does_not_need_its_errback(drive: Driver) -> None:
     drive.put(message("a", edges=(edge("err", "failure", 0),)), message("err", waits=1))
     drive.run(oc.Ignored())
     assert drive.record("err").reason == "not needed"
+
+
+def test_an_errback_that_is_needed_still_waits_for_its_once_key(drive: Driver) -> None:
+    later = once(on_conflict="reschedule")
+    drive.put_one("holder", queue="other", once=once())
+    drive.put(message("a", edges=(edge("err", "failure", 0),)), message("err", waits=1, once=later))
+    drive.run(oc.Failed(failure=b"f"))
+    assert (drive.state("err"), drive.record("err").waits) == (State.WAITING, 0)
+    drive.store.revoke(["holder"])
+    assert drive.holder() == "err"
+    claim = drive.run()
+    assert (claim.id, claim.inputs[0].value) == ("err", b"f")
+    drive.put_one("next", once=later)
+    assert drive.run().id == "next"
+    assert drive.holder() is None
+
+
+def test_an_errback_that_joined_another_ends_as_that_one_does(drive: Driver) -> None:
+    passing = once(scope="until_executing")
+    drive.put_one("holder", once=passing)
+    drive.put(
+        message("a", edges=(edge("err", "failure", 0),)),
+        message("err", waits=1, once=passing, joins_duplicate=True),
+    )
+    holder, a = drive.claim(2)
+    drive.commit(a, oc.Failed(failure=b"f"))
+    assert drive.claim(10) == ()
+    drive.commit(holder, oc.Succeeded(result=b"h"))
+    assert (drive.state("err"), drive.record("err").result) == (State.SUCCEEDED, b"h")
 
 
 def test_a_revoked_parent_starts_its_errback(drive: Driver) -> None:

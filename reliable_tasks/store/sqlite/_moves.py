@@ -258,7 +258,8 @@ class Moves(Work):
         child.waits = 0 if failed else child.waits - 1
         if failed:
             self.put_input(child, edge.slot, parent.id, parent.failure or b"", ok=False)
-            self.ready(child)
+            if self.startable(child):  # it may wait for its once-key as well
+                self.ready(child)
         elif child.waits == 0:
             self._end_one(child, REVOKED, "not needed")
 

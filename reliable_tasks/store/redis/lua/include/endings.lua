@@ -181,7 +181,7 @@ local function follow_errback(child, parent, slot, failed)
   set_extra(child, 'waits', failed and 0 or child.x.waits - 1)
   if failed then
     put_input(child, slot, parent, false, parent.x.failure or '')
-    ready(child)
+    if startable(child) then ready(child) end -- it may wait for its once-key as well
   elseif child.x.waits == 0 then
     end_one(child, 'revoked', 'not needed', '', false, false)
   end
