@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,15 +11,16 @@ from . import _call_options, _state, calls
 from . import _checks as checks
 from .errors import ConfigError, MaxRetriesExceededError, Retry, suggest
 from .message import encode_headers
+from .retry import Decision, RetryPolicy
 from .serialization import dumps, dumps_call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .request import Running
     from .task import Task
 
-__all__ = ["ask_retry", "limit_of", "publish_state"]
+__all__ = ["ask_retry", "decide_asked", "limit_of", "none_left", "publish_state"]
 
 _OF_HEADERS = frozenset(
     {"headers", "ignore_result", "serializer", "shadow", "soft_time_limit", "time_limit"}
@@ -39,6 +41,33 @@ def limit_of(task: Task[Any, Any]) -> int | None:
     """How many retries a body may ask for; None for no end."""
     limit = task.retry_policy.max_retries if task.retry_policy else task.max_retries
     return limit if isinstance(limit, int) else None
+
+
+def none_left(limit: int) -> str:
+    """Why a retry that the body asks for is not made."""
+    return f"the body asked for a retry: none is left, max_retries={limit}"
+
+
+def decide_asked(
+    task: Task[Any, Any], asked: Retry, attempt: int, decide: Callable[[RetryPolicy], Decision]
+) -> Decision | None:
+    """Whether `asked` is granted, by its limit and the task's policy; None: as it says itself.
+
+    Args:
+        task: whose body asks.
+        asked: by `self.retry()`, or made by the body itself: it does not say its limit then.
+        attempt: the number of the one that asks.
+        decide: asks a policy about this attempt.
+    """
+    limit = limit_of(task) if asked.max_retries is None else asked.max_retries
+    if limit is not None and attempt > limit:
+        return Decision(False, 0.0, none_left(limit), "self.retry()")
+    if asked.when is not None or asked.eta is not None:
+        return None
+    policy = task.policy
+    if limit != policy.max_retries and task.retry_policy is not None:
+        policy = replace(policy, max_retries=limit)  # the body's own word for this message
+    return decide(policy)
 
 
 def ask_retry(

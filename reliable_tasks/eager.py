@@ -6,12 +6,13 @@ import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _state, ids
+from ._asking import decide_asked
 from ._call_options import checked
 from ._states import said_exception
-from .errors import Ignore, Reject, Retry
+from .errors import Ignore, MaxRetriesExceededError, Reject, Retry
 from .request import Request, Running
 from .result import PROPAGATED, AsyncResult
-from .retry import Attempt
+from .retry import Attempt, Decision, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -185,11 +186,17 @@ def _attempt(task: Task[Any, Any], request: Request, running: Running) -> tuple[
     call = (request.id or "", request.args, request.kwargs)
     try:
         task.before_start(*call)
+    except Exception as exc:  # noqa: BLE001 - it ends the attempt as a body would
+        return _after_exception(task, request, running, exc, retriable=False)
+    try:
         value = _body(task, request)
     except Exception as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
         return _after_exception(task, request, running, exc)
     if running.retry is not None:
         return _after_exception(task, request, running, running.retry)
+    if task.policy.watches_results and _decision(task, request, task.policy, result=value).retry:
+        task.on_retry(Retry(f"the result {value!r:.200} is retried"), *call, None)
+        return "RETRY", value
     task.on_success(value, *call)
     task.after_return("SUCCESS", value, *call, None)
     return "SUCCESS", value
@@ -209,7 +216,12 @@ async def _awaited(value: Any) -> Any:
 
 
 def _after_exception(
-    task: Task[Any, Any], request: Request, running: Running, exc: Exception
+    task: Task[Any, Any],
+    request: Request,
+    running: Running,
+    exc: Exception,
+    *,
+    retriable: bool = True,
 ) -> tuple[str, Any]:
     call = (request.id or "", request.args, request.kwargs)
     if isinstance(exc, Ignore):
@@ -217,26 +229,52 @@ def _after_exception(
         if state in PROPAGATED:
             meta = said_exception(state, meta, task.app.exceptions)
         return state, meta
+    ended_by: BaseException | None = exc
     if isinstance(exc, Retry):
-        if exc.call is not None:
-            request.args, request.kwargs = exc.call
-        task.on_retry(exc.exc or exc, *call, None)
+        ended_by = _asked(task, request, exc)
+    elif (
+        retriable
+        and not (isinstance(exc, Reject) or running.gave_up(exc))
+        and _decision(task, request, task.policy, exception=exc).retry
+    ):
+        ended_by = None
+    if ended_by is None:
+        cause: BaseException = exc
+        if isinstance(exc, Retry):
+            cause = exc.exc or exc
+            if exc.call is not None:
+                request.args, request.kwargs = exc.call
+        task.on_retry(cause, *call, None)
         return "RETRY", exc
-    if not isinstance(exc, Reject):
-        decision = task.policy.decide(
-            Attempt(
-                number=request.attempt,
-                first_started_s=0.0,
-                now_s=0.0,
-                exception=exc,
-                fn_name=task.name,
-                args=request.args,
-                kwargs=request.kwargs,
-            )
+    task.on_failure(ended_by, *call, None)
+    task.after_return("FAILURE", ended_by, *call, None)
+    return "FAILURE", ended_by
+
+
+def _asked(task: Task[Any, Any], request: Request, asked: Retry) -> BaseException | None:
+    """What the body's own retry ends in, as in a worker; None: in another attempt."""
+    cause = asked.exc or asked
+
+    def decide(policy: RetryPolicy) -> Decision:
+        return _decision(task, request, policy, exception=cause, asked=True)
+
+    decision = decide_asked(task, asked, request.attempt, decide)
+    if decision is None or decision.retry:
+        return None
+    return asked.exc or MaxRetriesExceededError(decision.reason)
+
+
+def _decision(
+    task: Task[Any, Any], request: Request, policy: RetryPolicy, **ended: Any
+) -> Decision:
+    return policy.decide(
+        Attempt(
+            number=request.attempt,
+            first_started_s=0.0,
+            now_s=0.0,
+            fn_name=task.name,
+            args=request.args,
+            kwargs=request.kwargs,
+            **ended,
         )
-        if decision.retry:
-            task.on_retry(exc, *call, None)
-            return "RETRY", exc
-    task.on_failure(exc, *call, None)
-    task.after_return("FAILURE", exc, *call, None)
-    return "FAILURE", exc
+    )

@@ -123,6 +123,10 @@ class Running:
             self._request = self._request()
         return self._request
 
+    def gave_up(self, exc: BaseException) -> bool:
+        """Whether `self.retry()` raised this, since no retry was left: no policy is asked then."""
+        return self.exhausted is not None and self.exhausted[0] is exc
+
     @property
     def additions(self) -> list[Any]:
         """What the body added to its chord's header."""

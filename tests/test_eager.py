@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import tenacity
 
-from reliable_tasks import App, Ignore, Task
-from reliable_tasks.errors import MaxRetriesExceededError
+from reliable_tasks import App, Ignore, RetryPolicy, Task, chain, group
+from reliable_tasks.errors import CodecError, MaxRetriesExceededError, MessageTooLarge, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -190,3 +192,85 @@ def test_a_failure_with_details_of_the_bodys_own_is_raised_as_they_say(app: App)
     assert result.state == "FAILURE"
     with pytest.raises(ValueError, match="declined"):
         result.get()
+
+
+ANYTHING = RetryPolicy(max_retries=5)
+
+
+@pytest.mark.parametrize("exc", [None, KeyError("k")], ids=["none of its own", "of its own"])
+def test_no_policy_retries_what_a_retry_without_end_came_to(
+    app: App, exc: Exception | None
+) -> None:
+    runs: list[int] = []
+
+    @app.task(name="gives-up", bind=True, retry_policy=ANYTHING)
+    def gives_up(self: Task[Any, Any]) -> None:
+        runs.append(1)
+        raise self.retry(exc=exc, max_retries=1, countdown=0)
+
+    expected = MaxRetriesExceededError if exc is None else KeyError
+    assert isinstance(gives_up.apply().result, expected)
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_retries": 2}, {"retry_policy": RetryPolicy(max_retries=2)}]
+)
+def test_a_retry_that_a_body_makes_itself_ends_at_the_limit(
+    app: App, options: dict[str, Any]
+) -> None:
+    runs: list[int] = []
+
+    @app.task(name="raw", **options)
+    def raw() -> None:
+        runs.append(1)
+        raise Retry("once more")
+
+    result = raw.apply()
+    assert isinstance(result.result, MaxRetriesExceededError)
+    assert "max_retries=2" in str(result.result)
+    assert len(runs) == 3
+
+
+def test_a_policy_sees_results_and_nothing_of_before_start(app: App) -> None:
+    class Refusing(Task[Any, Any]):
+        def before_start(self, *_: Any) -> None:
+            runs.append(1)
+            raise KeyError("k")
+
+    runs: list[int] = []
+    odd = RetryPolicy(retry=tenacity.retry_if_result(lambda n: n % 2 == 1), max_retries=3)
+
+    @app.task(name="counts", retry_policy=odd, bind=True)
+    def counts(self: Task[Any, Any]) -> int:
+        return self.request.retries + 1
+
+    @app.task(name="refuses", base=Refusing, retry_policy=ANYTHING)
+    def refuses() -> None:
+        pass
+
+    assert counts.apply().result == 2
+    assert isinstance(refuses.apply().result, KeyError)
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("how", ["delay", "apply", "chain", "group", "many"])
+def test_eager_canvases_run_with_what_a_worker_would_get(how: str) -> None:
+    with App("eager", broker="sqlite://", task_always_eager=True) as app:
+
+        @app.task(name="kind")
+        def kind(value: Any) -> str:
+            return type(value).__name__
+
+        calls: dict[str, Callable[[Any], Any]] = {
+            "delay": lambda x: kind.s(x).delay(),
+            "apply": lambda x: kind.s(x).apply(),
+            "chain": lambda x: chain(kind.si("text"), kind.si(x)).delay(),
+            "group": lambda x: group(kind.s(x)).delay().results[0],
+            "many": lambda x: app.enqueue_many([kind.s(x)])[0],
+        }
+        assert calls[how]({"a", "b"}).get() == kind.delay({"a", "b"}).get()
+        with pytest.raises(CodecError):
+            calls[how](threading.Lock())
+        with pytest.raises(MessageTooLarge):
+            calls[how]("x" * 2_000_000)

@@ -116,7 +116,10 @@ class _Evaluation:
             failing = (inflow.request, inflow.exc, inflow.traceback)
             args = errback_arguments(task, *failing, args, call.kwargs)
         options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
-        return task.apply(args, call.kwargs, task_id=call.id, throw=self._throw, **options)
+        kwargs = call.kwargs
+        if self._app.settings.task_always_eager:  # it stands for a message
+            args, kwargs = calls.as_received(task, args, kwargs, {**options, "task_id": call.id})
+        return task.apply(args, kwargs, task_id=call.id, throw=self._throw, **options)
 
     def _broken(self, call: Call, inflow: _Broken) -> EagerResult[Any]:
         exc = inflow.exc

@@ -261,7 +261,7 @@ class Executor:
         if isinstance(exc, Retry):
             return retry_asked(started, exc, self._timer(), self._outlived)
         decision = None
-        if retriable:
+        if retriable and not started.running.gave_up(exc):
             decision = asked_of_policy(started, self._timer(), self._outlived, exception=exc)
             if decision.retry:
                 return retry_decided(started, exc, decision, self._timer()), exc

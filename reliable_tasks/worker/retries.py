@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from reliable_tasks import _checks as checks
 from reliable_tasks import outcome
-from reliable_tasks._asking import limit_of
+from reliable_tasks._asking import decide_asked, limit_of, none_left
 from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
 from reliable_tasks.retry import Decision, RetryPolicy
 from reliable_tasks.serialization import encode_failure
@@ -39,14 +38,10 @@ def failed(
     """
     reason = decision.reason if decision else "not retried"
     if exhausted is not None and exhausted[0] is exc:
-        reason = _none_left(exhausted[1])
+        reason = none_left(exhausted[1])
     detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
     failure = encode_failure(exc, traceback_of(exc))
     return outcome.Failed(failure=failure, detail=encode_detail(detail))
-
-
-def _none_left(limit: int) -> str:
-    return f"the body asked for a retry: none is left, max_retries={limit}"
 
 
 def asked_of_policy(
@@ -75,20 +70,17 @@ def retry_asked(
         What the attempt comes to, and because of what.
     """
     cause = asked if asked.exc is None else asked.exc
-    limit = asked.max_retries
-    if limit is None:  # a `Retry` that the body has made itself does not say
-        limit = limit_of(started.runner.task)
-    if limit is not None and started.claim.attempt > limit:
-        return _gave_up(asked, Decision(False, 0.0, _none_left(limit), "self.retry()"))
-    if asked.when is None and asked.eta is None:
-        policy = started.runner.policy
-        if limit != policy.max_retries and started.runner.task.retry_policy is not None:
-            policy = replace(policy, max_retries=limit)  # the body's own word for this message
-        ended = {"exception": cause, "asked": True}
-        decision = asked_of_policy(started, now, outlived, policy, **ended)
+    task = started.runner.task
+
+    def decide(policy: RetryPolicy) -> Decision:
+        return asked_of_policy(started, now, outlived, policy, exception=cause, asked=True)
+
+    decision = decide_asked(task, asked, started.claim.attempt, decide)
+    if decision is not None:
         if not decision.retry:
             return _gave_up(asked, decision)
         return retry_decided(started, cause, decision, now, asked), asked
+    limit = limit_of(task) if asked.max_retries is None else asked.max_retries
     of_limit = "" if limit is None else f" of {limit}"
     reason = f"the body asked for it: retry {started.claim.attempt}{of_limit}"
     said = {"policy": "self.retry()", "reason": reason, "max_retries": limit}

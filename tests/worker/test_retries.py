@@ -78,6 +78,21 @@ def test_past_the_last_retry_the_message_fails_with_its_cause(app: App) -> None:
     assert "Can't retry asks[a]" in str(without)
 
 
+@pytest.mark.parametrize("cause", [None, ValueError("cause")])
+def test_no_policy_retries_what_a_retry_past_the_last_raised(
+    app: App, cause: Exception | None
+) -> None:
+    @app.task(name="asks", bind=True, retry_policy=RetryPolicy(max_retries=5))
+    def asks(self: Task[Any, Any]) -> None:
+        raise self.retry(exc=cause, max_retries=1, countdown=1)
+
+    assert isinstance(attempt(app, claim_of("a", "asks")), oc.Retry)
+    last = attempt(app, claim_of("a", "asks", attempt=2))
+    assert isinstance(raised_by(last), type(cause) if cause else MaxRetriesExceededError)
+    reason = detail_of(last)["reason"]
+    assert reason == "the body asked for a retry: none is left, max_retries=1"
+
+
 NO_RETRIES = "the task asks for no retries (autoretry_for, retry_policy)"
 
 
