@@ -225,12 +225,20 @@ def test_policies_of_ones_own_see_the_stored_state() -> None:
     def wait(state: tenacity.RetryCallState) -> float:
         seen.extend([state.attempt_number, state.idle_for, state.upcoming_sleep, state.args])
         seen.extend([state.kwargs, state.get_fn_name(), state.seconds_since_start])
+        seen.append(dict(state.retry_object.statistics))
         return 1
 
     RetryPolicy(wait=wait).decide(
         attempt(2, idle_s=7.0, previous_delay_s=4.0, args=(1,), kwargs={"x": 2}, fn_name="add")
     )
+    statistics = seen.pop()
     assert seen == [2, 7.0, 4.0, (1,), {"x": 2}, "add", 1.0]
+    assert statistics == {
+        "start_time": START_S,
+        "attempt_number": 2,
+        "idle_for": 7.0,
+        "delay_since_first_attempt": 1.0,
+    }
 
 
 def test_try_again_is_retried_whatever_the_retry_says() -> None:

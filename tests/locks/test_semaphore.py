@@ -29,8 +29,8 @@ def test_as_many_as_the_limit_hold_it(store: Store, name: str) -> None:
 
 def test_each_lease_ends_by_itself(store: Store, name: str) -> None:
     semaphore = Semaphore(name, store, 2, ttl=0.1, auto_renew=False)
-    dead, alive = semaphore.acquire(), semaphore.acquire()
-    alive.renew(ttl=30)
+    dead = semaphore.acquire()
+    alive = Semaphore(name, store, 2, ttl=600, auto_renew=False).acquire()
     later = Semaphore(name, store, 2).acquire(timeout=PATIENCE_S)
     assert later.fence > alive.fence
     with pytest.raises(LeaseLost):
