@@ -39,6 +39,7 @@ class Holding:
         leaving: it is being given back, so it is not renewed any more.
         block: gives the lock in whose open `with` block the lease is held; None outside of one, and
             where that lock is gone, so that nobody can leave the block.
+        ended: how what took it has ended, as those say who ran it; None where they do not.
         on_news: called when the lease is known to be lost.
     """
 
@@ -65,6 +66,7 @@ class Holding:
         self.leaving = False
         self.reason: str | None = None
         self.block: Callable[[], object] = lambda: None
+        self.ended: str | None = None
         self.on_news: Callable[[], None] = lambda: None
         self._mutex = threading.RLock()
 
@@ -102,7 +104,8 @@ class Holding:
 
     def abandoned(self) -> str | None:
         """How its holder ended without giving it back; None while somebody may yet do so."""
-        return self.taker.ending(in_block=self.block() is not None)
+        in_block = self.block() is not None
+        return self.taker.ending(in_block=in_block) or (None if in_block else self.ended)
 
     def lost_error(self) -> LeaseLost:
         """The error that says how the lease was lost."""

@@ -8,7 +8,7 @@ a thread or an event loop took that has ended since is not to be renewed on its 
 import asyncio
 import os
 import threading
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 if TYPE_CHECKING:
     from locks._renewal import Holding
 
-__all__ = ["Taker", "known", "note", "taker"]
+__all__ = ["Taker", "known", "note", "taken_in", "taker"]
 
 # By token, what this process holds: what the store names as its holder may be one's own.
 _known: WeakValueDictionary[str, "Holding"] = WeakValueDictionary()
@@ -98,9 +98,14 @@ def taker(*, asynchronous: bool) -> Taker:
 def note(holding: "Holding") -> None:
     """Remember what the caller has taken."""
     _known[holding.owner] = holding
-    if holding.taker.loop is None:
-        still = {token for token in _taken_here.get() if token in _known}
-        _taken_here.set(frozenset(still | {holding.owner}))
+    still = {token for token in _taken_here.get() if token in _known}
+    _taken_here.set(frozenset(still | {holding.owner}))
+
+
+def taken_in(context: Context) -> "list[Holding]":
+    """What was taken in a context, and not in the caller's, of which it may be a copy."""
+    tokens = context.get(_taken_here, frozenset[str]()) - _taken_here.get()
+    return [holding for token in tokens if (holding := _known.get(token)) is not None]
 
 
 def known(token: str) -> "Holding | None":

@@ -84,7 +84,7 @@ class _LeaseFacts:
             self._holding.lose(f"it was held for max_hold, {self._holding.options.max_hold_ms} ms")
         if self._holding.released or self._holding.reason is not None:
             self._holding.check()
-        self._holding.taker = taker(asynchronous=self._asynchronous)
+        self._holding.taker, self._holding.ended = taker(asynchronous=self._asynchronous), None
         note(self._holding)
         return ttl_ms, started
 

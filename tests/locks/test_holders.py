@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from locks import AlreadyHeld, Lease, LeaseLost, Lock, LockTimeout, NotHeld, Semaphore
+from locks import AlreadyHeld, Lease, LeaseLost, Lock, LockTimeout, NotHeld, Semaphore, contexts
 from locks._backend import Client
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
@@ -208,3 +208,24 @@ def test_threads_that_share_a_lock_leave_their_own_blocks(store: Store, name: st
     second_out.set()
     thread.join()
     assert valid == [True]
+
+
+def test_the_end_of_what_ran_in_a_context_ends_its_leases(
+    store: Store, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker's thread lives on when a body has ended that forgot its lock."""
+    kept = Lock(f"{name}-kept", store, ttl=0.3).acquire()
+    gone, handed = Lock(name, store, ttl=0.3), Lock(f"{name}-handed", store, ttl=0.3)
+    block = held(Lock(f"{name}-block", store, ttl=0.3))
+    context = contextvars.copy_context()
+    lease, passed = context.run(gone.acquire), context.run(handed.acquire)
+    in_block = context.run(block.__enter__)
+    contexts.has_ended(context, "the body")
+    passed.renew()
+    Lock(name, store).acquire(timeout=PATIENCE_S).release()
+    assert not lease.valid
+    assert "the body has ended without giving it back" in caplog.text
+    eventually(lambda: passed.valid and kept.valid and in_block.valid, "those that go on")
+    block.__exit__(None, None, None)
+    kept.release()
+    passed.release()

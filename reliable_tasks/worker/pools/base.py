@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from locks import contexts
 from reliable_tasks import clock, events, outcome, signals
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.request import Port
@@ -134,6 +135,7 @@ class Pool:
         else:
             done = started
         self._end_copy()
+        contexts.has_ended(context, "the task")
         done = self._with_word_of_revocation(slot, claim, done)
         self._board.clear(slot)
         return done

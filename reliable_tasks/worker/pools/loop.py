@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from locks import contexts
 from reliable_tasks import events
 from reliable_tasks.worker.copies import in_copies
 from reliable_tasks.worker.executor import Started
@@ -135,6 +136,7 @@ class LoopPool(Pool):
             value, error = body.result()
         except BaseException as exc:  # noqa: BLE001 - cancelled before it had begun
             value, error = None, exc
+        contexts.has_ended(context, "the task")
         if error is None:
             return context.run(self._returned, started, value)
         return context.run(self._raised, slot, started, error)
