@@ -145,6 +145,11 @@ PROGRAM = """
         os.kill(pid, signal.SIGTERM)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
+    pid = os.fork()
+    if pid == 0:
+        of_python = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        os._exit(7 if of_python and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 8)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     wait_for(os.fork, signal.pause)
     wait_for(ctypes.PyDLL(None).fork, signal.pause)
     signal.signal(signal.SIGTERM, own)
@@ -161,5 +166,5 @@ PROGRAM = """
 def test_handlers_are_of_the_child_alone_and_of_no_copy_by_python_or_c() -> None:
     program = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
-    # A copy made by Python, one made in C, one with a handler of the body's own; a program.
-    assert done.stdout.split() == ["-15", "-15", "9", "True", "True"], done.stderr
+    # Copies made by Python, one made in C, one with a handler of the body's own; a program.
+    assert done.stdout.split() == ["7", "-15", "-15", "9", "True", "True"], done.stderr

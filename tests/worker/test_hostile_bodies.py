@@ -171,6 +171,8 @@ def outcome_of(app: App, name: str) -> str:
     behind = app.tasks["innocent"].delay()
     assert behind.get(timeout=PATIENCE_S) == "served", name
     ended = result.get(timeout=PATIENCE_S, propagate=False)
+    if name.startswith("str of"):
+        assert type(ended).__name__ == "HostileError", "what is raised is told all the same"
     if name in {"stop", "wait", "retry"}:
         assert type(ended) is KeyError, "a policy's trouble is not the failure"
         rows = [row for row in app.store.audit(v.AuditQuery(id=result.id)) if row.event == "failed"]

@@ -148,10 +148,10 @@ class Pool:
     def _begin(self, slot: int, claim: Claim) -> Started | outcome.Outcome:
         now = clock.monotonic()
         # On the board before anything of the user's runs: a death from here on counts.
-        limit_s = self._executor.hard_limit_s(claim) if self.enforces_limits else 0.0
-        at = now + limit_s if limit_s else 0.0
-        self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, at))
         try:
+            limit_s = self._executor.hard_limit_s(claim) if self.enforces_limits else 0.0
+            at = now + limit_s if limit_s else 0.0
+            self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, at))
             started = self._executor.begin(claim, StorePort(self._store, claim))
         except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(claim, exc)
