@@ -47,6 +47,7 @@ NO_NAMES = (
     *("redis-6", "redis-7", "redis-acl"),
 )
 _HOURS = 3.0
+_FEW = 100
 
 
 def _files() -> list[str]:
@@ -181,13 +182,19 @@ class Covering:
         tested by whoever uses that module.
         """
         home = _caller(name)
-        if home not in self._lines:
-            self._lines[home] = self._of_file(home)
-        lines = self._lines[home]
         in_a_call = home == name and line in lines_of_functions(source)
-        found = lines.get(line, set()) if in_a_call else set()
-        words = () if in_a_call else _words(name)
-        return self.ordered(found or set().union(*lines.values()), words)
+        if in_a_call and (found := self._known_of(home).get(line)):
+            return self.ordered(found)
+        found = set().union(*self._known_of(home).values())
+        if len(found) < _FEW:  # a module of nothing but values: its neighbours use them
+            near = [n for n in core_files() if n.rpartition("/")[0] == home.rpartition("/")[0]]
+            found = found.union(*(t for n in near for t in self._known_of(n).values()))
+        return self.ordered(found, _words(name))
+
+    def _known_of(self, name: str) -> dict[int, set[str]]:
+        if name not in self._lines:
+            self._lines[name] = self._of_file(name)
+        return self._lines[name]
 
     def ordered(self, tests: set[str], words: Collection[str] = ()) -> list[str]:
         """The fastest of each function first, then the next fastest of each.

@@ -74,6 +74,7 @@ def test_what_nobody_could_notice_is_left_alone(source: str) -> None:
         ("sql", "SELECT a FROM t WHERE b <= ? AND c IS NULL", {"<", "OR", "IS NOT NULL"}),
         ("sql", "SELECT a FROM t ORDER BY b DESC LIMIT 1", {"ASC", "", "2"}),
         ("sql", "-- a < b", set()),
+        ("sql", "SELECT 1 FROM t", set()),
         ("sql", "INSERT OR IGNORE INTO t VALUES ('a < b')", set()),
     ],
 )

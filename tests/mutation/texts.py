@@ -40,7 +40,7 @@ _SWAPS = {
         (r"\bIS NULL\b", "IS NOT NULL", "dropped NOT"),
         (r"\bDESC\b", "ASC", "another order"),
         (r"ORDER BY [\w., ]+?(?= LIMIT|\)|;|$)", "", "no order"),
-        (r"(?<![\w.:?])[0-3](?![\w.])", "+1", "changed constant"),
+        (r"(?<![\w.:?])(?<!SELECT )[0-3](?![\w.])", "+1", "changed constant"),
     ],
 }
 _COMMENT = {"lua": re.compile(r"--.*"), "sql": re.compile(r"--.*")}
