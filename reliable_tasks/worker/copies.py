@@ -5,6 +5,8 @@ A copy gets the signal handlers that a program has by default, and ends where it
 
 from __future__ import annotations
 
+# Its look-up is asked for each message; that of `signal` searches an enumeration as well.
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
@@ -46,7 +48,7 @@ def take_back() -> None:
     """Put our handlers back where a body has left its own: the supervisor's words are for us."""
     for number in _NEEDED:
         act = _handled.get(number)
-        if act is not None and signal.getsignal(number) is not act:
+        if act is not None and _signal.getsignal(number) is not act:
             signal.signal(number, act)
             signal.siginterrupt(number, False)
 

@@ -155,7 +155,8 @@ class Pool:
             started = self._executor.begin(claim, StorePort(self._store, claim))
         except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(claim, exc)
-        self._end_copy()
+        if isinstance(started, Started) and started.runner.hooks:
+            self._end_copy()
         if isinstance(started, Started) and (started.soft_limit_s or started.hard_limit_s):
             soft = now + started.soft_limit_s if started.soft_limit_s else 0.0
             hard = now + started.hard_limit_s if started.hard_limit_s else 0.0
