@@ -16,6 +16,7 @@ __all__ = ["READ_AT_OPENING", "Described", "Settings", "described"]
 _DAY = 86_400.0
 _MIB = 1_048_576
 _LEAST_PATIENCE_S = 5.0
+_MOST_OF_A_CALL_S, _LEAST_OF_A_CALL_S = 10.0, 2.0
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -78,7 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int = _set(_STORE, _MIB, kinds.whole(1024),
         "A larger message is refused where it is enqueued.", "bytes")
     max_result_bytes: int = _set(_STORE, 16 * _MIB, kinds.whole(1024),
-        "A larger result fails its attempt.", "bytes")
+        "A larger result fails its attempt; a larger value of a step, or `meta` of "
+        "`update_state`, is refused where it is said.", "bytes")
     max_batch: int = _set(_STORE, 1000, kinds.whole(1, 100_000),
         "How many messages are stored in one atomic step; a larger workflow is staged.",
         "messages")
@@ -214,6 +216,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """How long to wait for another process's write to SQLite."""
         given = self.store_busy_timeout
         return max(_LEAST_PATIENCE_S, self.session_lease) if given is None else given
+
+    @property
+    def socket_seconds(self) -> float:
+        """How long a call of Redis may take, unless it is told: half of a lease, and no longer."""
+        lease = self.session_lease
+        return min(_MOST_OF_A_CALL_S, max(lease / 2, min(lease, _LEAST_OF_A_CALL_S)))
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from . import interrupts
-from ._checks import text
+from ._checks import check_size, text
 from .errors import (
     ConfigError,
     ReliableTasksError,
@@ -50,6 +50,8 @@ def run_step(
         StepOutcomeUnknown: an earlier attempt began it and died before its outcome was recorded.
         StaleClaim: the claim was taken away.
         ConfigError: no body is running, or the name is not possible.
+        MessageTooLarge: what it returned is larger than a result may be. It took effect, so that
+            its outcome is unknown to later attempts.
     """
     if running is None:
         raise ConfigError("step() works from inside the body of a task")
@@ -126,8 +128,15 @@ class _Step:
         raise ReliableTasksError(f"{self._where()} raised in each of {_MAX_TRIES} tries")
 
     def returned(self, value: Any) -> None:
-        """Record what the function returned."""
-        self._check(self._port.step(self._key, dumps(value, "json")).known)
+        """Record what the function returned.
+
+        Raises:
+            MessageTooLarge: it is larger than a result may be; the step stays begun, hence unknown.
+        """
+        recorded = dumps(value, "json")
+        most = self._running.task.app.settings.max_result_bytes
+        check_size(f"the value of {self._where()}", len(recorded), most, "max_result_bytes")
+        self._check(self._port.step(self._key, recorded).known)
 
     def skipped(self, why: str) -> None:
         """Record that the function was not called."""

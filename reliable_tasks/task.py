@@ -293,6 +293,7 @@ class Task(Generic[P, R]):
         Raises:
             StepOutcomeUnknown: an earlier attempt began this step and died before it was recorded.
             StaleClaim: the claim was taken away from this worker.
+            MessageTooLarge: what it returned is larger than a result may be (`max_result_bytes`).
         """
         return run_step(_state.current_attempt.get(), name, function, args, kwargs)
 
