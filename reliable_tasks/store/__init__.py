@@ -37,21 +37,6 @@ def _ms(seconds: float | None) -> int:
     return 0 if seconds is None else round(seconds * 1000)
 
 
-def _check_durable(url: StoreUrl, durable: str | None) -> None:
-    """Refuse what a file cannot give, as a server's store does when it is opened."""
-    if durable in {None, "memory"}:
-        return
-    if durable != "fsync":
-        reason = "SQLite has no replicas"
-    elif url.in_memory:
-        reason = "the store is in memory"
-    elif url.synchronous != "FULL":
-        reason = f"its URL says synchronous={url.synchronous}"
-    else:
-        return
-    raise ConfigError(f"durable={durable!r} cannot be had: {reason}; ask for less")
-
-
 def open_store(url: StoreUrl, settings: Settings) -> Store:
     """The store at a URL. Only the libraries of the one that is asked for are loaded.
 
@@ -61,14 +46,21 @@ def open_store(url: StoreUrl, settings: Settings) -> Store:
     """
     options = store_options(settings)
     if url.kind == "sqlite":
-        from .sqlite import SqliteStore  # noqa: PLC0415 - only the chosen store is loaded
+        from .sqlite import SqliteStore, lacking  # noqa: PLC0415 - only the chosen store is loaded
 
         if url.busy_timeout is not None:
             options = msgspec.structs.replace(options, busy_timeout_ms=_ms(url.busy_timeout))
-        _check_durable(url, settings.durable)
+        reason = lacking(settings.durable, url.synchronous, in_memory=url.in_memory)
+        if reason is not None:
+            raise ConfigError(f"durable={settings.durable!r} cannot be had: {reason}")
         mode = int(settings.store_file_mode, 8)
         return SqliteStore(url.path, options, synchronous=url.synchronous, file_mode=mode)
     from .redis import RedisStore  # noqa: PLC0415 - only the chosen store is loaded
 
-    transport = settings.broker_transport_options
+    patience = settings.socket_seconds
+    transport = {
+        "socket_timeout": patience,
+        "socket_connect_timeout": min(5.0, patience),
+        **settings.broker_transport_options,
+    }
     return RedisStore(settings.broker_url, options, transport_options=transport)

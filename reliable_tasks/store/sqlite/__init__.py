@@ -1,5 +1,6 @@
 """The embedded store: one SQLite file, shared by any number of processes on one machine."""
 
+from ._enqueue import lacking
 from .store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "lacking"]

@@ -28,17 +28,30 @@ Ev = v.AuditEvent
 Kind = v.ReceiptKind
 
 
-def check(batch: v.Batch, options: v.StoreOptions) -> None:
+def lacking(durable: str | None, synchronous: str, *, in_memory: bool) -> str | None:
+    """Why a file cannot give what `durable` asks for; None where it can."""
+    if durable in {None, "memory"}:
+        return None
+    if durable != "fsync":
+        return "SQLite has no replicas; ask for 'fsync'"
+    if in_memory:
+        return "the store is in memory; ask for less"
+    if synchronous != "FULL":
+        return f"its URL says synchronous={synchronous}; ask for less"
+    return None
+
+
+def check(batch: v.Batch, options: v.StoreOptions, synchronous: str, *, in_memory: bool) -> None:
     """Refuse what the store cannot take: what is larger than its limits, and what it has not.
 
     Raises:
         MessageTooLarge: a message is.
-        StoreError: the batch is, or asks for replicas.
+        StoreError: the batch is, or asks to be kept more safely than the file can.
     """
-    if batch.durable is not None and batch.durable.startswith("replicas"):
-        raise StoreError(
-            f"durable={batch.durable!r} cannot be had: SQLite has no replicas; ask for 'fsync'"
-        )
+    if batch.durable is not None:
+        reason = lacking(batch.durable, synchronous, in_memory=in_memory)
+        if reason is not None:
+            raise StoreError(f"durable={batch.durable!r} cannot be had: {reason}")
     if len(batch.messages) > options.max_batch:
         raise StoreError(
             f"a batch of {len(batch.messages)} messages is more than max_batch="

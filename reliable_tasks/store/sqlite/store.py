@@ -96,11 +96,15 @@ class SqliteStore:
     def _read(self, look: Callable[[Reader], T]) -> T:
         return self._database.read(lambda c: look(Reader(c, self._clock(), self.options)))
 
+    def _check(self, batch: v.Batch) -> None:
+        in_memory = self.location == MEMORY
+        _enqueue.check(batch, self.options, self._synchronous, in_memory=in_memory)
+
     # Producers ------------------------------------------------------------------------------------
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks."""
-        _enqueue.check(batch, self.options)
+        self._check(batch)
         return self._write(_enqueue.enqueue, batch)
 
     def revoke(
@@ -226,7 +230,7 @@ class SqliteStore:
 
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
-        _enqueue.check(batch, self.options)
+        self._check(batch)
         return self._write(_beat.fire, entry, expected_ms, batch)
 
     # Waiting --------------------------------------------------------------------------------------

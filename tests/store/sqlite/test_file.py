@@ -1,5 +1,6 @@
 """The file: where it is, what it is opened with, its schema, and who else's it may be."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from reliable_tasks.store.sqlite import SqliteStore, _schema
 from reliable_tasks.store.sqlite._record import COLUMNS
 from reliable_tasks.store.sqlite._stamp import version_of
 from reliable_tasks.store.sqlite._statements import load
-from reliable_tasks.store.values import Batch, SessionInfo, StoreOptions, Want
+from reliable_tasks.store.values import Batch, Entry, SessionInfo, StoreOptions, Want
 from tests.store.driver import message, once
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, put, raw
 
@@ -95,6 +96,26 @@ def test_a_call_that_asks_for_replicas_is_refused(store: SqliteStore) -> None:
         store.enqueue(Batch(messages=(message("a"),), durable="replicas:1"))
     store.enqueue(Batch(messages=(message("a"),), durable="fsync"))
     assert count(store) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "synchronous", "words"),
+    [(None, "FULL", "the store is in memory"), ("a.db", "NORMAL", "says synchronous=NORMAL")],
+)
+def test_a_call_that_asks_for_a_disk_is_refused_without_one(
+    tmp_path: Path, path: str | None, synchronous: str, words: str
+) -> None:
+    store = SqliteStore(path and str(tmp_path / path), OPTIONS, synchronous=synchronous)
+    entry = Entry(name="tick", spec=b"", template=b"", next_ms=1)
+    batch = Batch(messages=(message("a"),), durable="fsync")
+    with contextlib.closing(store):
+        store.put_entry(entry)
+        with pytest.raises(StoreError, match=f"durable='fsync' cannot be had: .*{words}"):
+            store.enqueue(batch)
+        with pytest.raises(StoreError, match=words):
+            store.fire(entry, 1, batch)
+        store.enqueue(Batch(messages=(message("b"),), durable="memory"))
+        assert count(store) == 1
 
 
 def test_a_url_opens_the_store_it_names(path: Path) -> None:
