@@ -287,13 +287,12 @@ class Task(Generic[P, R]):
     def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` once in the life of this message, and replay what it returned.
 
-        A later attempt gets the recorded value without calling it again. See the guide on side
-        effects for what happens when a worker dies in the middle.
+        A later attempt gets the recorded value without calling it again; it may be as large as a
+        result. See the guide on side effects for what happens when a worker dies in the middle.
 
         Raises:
             StepOutcomeUnknown: an earlier attempt began this step and died before it was recorded.
             StaleClaim: the claim was taken away from this worker.
-            MessageTooLarge: what it returned is larger than a result may be (`max_result_bytes`).
         """
         return run_step(_state.current_attempt.get(), name, function, args, kwargs)
 

@@ -9,7 +9,6 @@ import pytest
 from reliable_tasks import App
 from reliable_tasks.errors import (
     ConfigError,
-    MessageTooLarge,
     SoftTimeLimitExceeded,
     StaleClaim,
     StepOutcomeUnknown,
@@ -99,40 +98,6 @@ def test_any_value_is_replayed_as_it_was(app: App, value: object) -> None:
     run_until_idle(app)
     assert seen == [value, value]
     assert type(seen[1]) is type(value)
-
-
-@pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_value_larger_than_a_result_is_refused_at_the_step(app: App, asynchronous: bool) -> None:
-    app.conf.max_result_bytes = 2000
-    seen, words = list[type[BaseException] | int](), list[str]()
-
-    def make(size: int) -> str:
-        return "x" * size
-
-    async def make_later(size: int) -> str:
-        return make(size)
-
-    def run(order: Any, name: str, size: int) -> str:
-        if asynchronous:
-            return str(asyncio.run(order.step(name, make_later, size)))
-        return str(order.step(name, make, size))
-
-    @app.task(bind=True, name="order")
-    def order(self: Any) -> None:
-        seen.append(len(run(self, "fits", 1998)))
-        try:
-            run(self, "large", 1999)
-        except (MessageTooLarge, StepOutcomeUnknown) as exc:
-            seen.append(type(exc))
-            words.append(str(exc))
-        if self.request.retries == 0:
-            raise self.retry(countdown=1)
-
-    order.delay()
-    run_until_idle(app)
-    assert seen == [1998, MessageTooLarge, 1998, StepOutcomeUnknown]
-    assert words[0].startswith("the value of step 'large' of ")
-    assert "has 2,001 bytes, more than max_result_bytes=2,000" in words[0]
 
 
 def test_a_recorded_step_survives_the_death_of_its_worker(app: App) -> None:

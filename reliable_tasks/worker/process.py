@@ -38,6 +38,8 @@ RESTART = 75
 
 _TICK_S = 0.1  # how late a time limit may be noticed
 _COMPANION_PAUSE_S = 1.0
+# No call of the store may last longer than a lease: a child that hears nothing for three is stuck.
+_LEASES_OF_PATIENCE, _LEAST_PATIENCE_S = 3, 15.0
 
 
 class _Processes:
@@ -298,6 +300,7 @@ def _supervised(app: App, options: WorkerOptions, pid: int) -> SupervisorOptions
         lease_ms=round(settings.session_lease * 1000),
         heartbeat_s=settings.heartbeat_interval or settings.session_lease / 4,
         grace_s=options.shutdown_timeout,
+        patience_s=max(_LEAST_PATIENCE_S, _LEASES_OF_PATIENCE * settings.session_lease),
     )
 
 
