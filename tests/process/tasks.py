@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,15 @@ def _deadly(app: App) -> None:
     def closes() -> None:
         mark("closes")
         os.closerange(3, 1000)
+
+    @app.task(name="stops_later")
+    def stops_later(name: str) -> int:
+        def stop() -> None:
+            _wait_for(name)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        threading.Thread(target=stop, daemon=True).start()
+        return os.getpid()
 
 
 def _slow(app: App) -> None:

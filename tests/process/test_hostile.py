@@ -13,7 +13,7 @@ from reliable_tasks.cli._group import cli
 from reliable_tasks.errors import CodecError, TimeLimitExceeded
 from reliable_tasks.message import State
 from tests.patience import PATIENCE_S
-from tests.process.harness import wait_until
+from tests.process.harness import wait_stopped, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,20 @@ def test_a_body_that_closes_the_descriptors_of_others_costs_no_more_than_itself(
     bad.get(timeout=PATIENCE_S, propagate=False)
     assert len(place.effects("closes")) <= 5
     assert place.call("add", 2, 2).get(timeout=PATIENCE_S) == 4
+    assert worker.stop() == 0
+
+
+def test_a_child_that_stands_still_after_a_body_is_replaced(place: Place) -> None:
+    settings = {"session_lease": 1.5, "heartbeat_interval": 0.2}
+    options = ("--concurrency", "1")
+    worker = place.start_worker(*options, module="tests.process.impatient", settings=settings)
+    child = place.call("stops_later", "now").get(timeout=PATIENCE_S)
+    place.write("now", "")
+    wait_stopped([child])
+    assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2
+    assert "child.stuck" in worker.log
+    assert "heard nothing from the store" in worker.log
+    assert child not in worker.children
     assert worker.stop() == 0
 
 
