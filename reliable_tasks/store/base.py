@@ -5,6 +5,12 @@ lost reply. Stores are synchronous and safe to share between threads; asyncio ca
 thread. `property_tests/model.py` is the executable meaning of this protocol, and every store is
 held against it.
 
+What is large is done in bounded steps, so that nobody else has to wait for long: what an ending
+does to many others (a chord's header, the dependants of a failure), and lists of more than
+`max_batch` ids. The first step decides: it ends the message, and keeps what is still to be done
+with those that wait for it. The verb goes on until all of it is done; should its process die,
+`reap` does. Each successor is started, or ended, once all the same.
+
 All verbs raise `StoreUnavailable` (try again), `StoreFull`, `StoreReadOnly` or another
 `StoreError`, and nothing of a driver's own.
 """

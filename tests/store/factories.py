@@ -42,10 +42,20 @@ def assert_nothing_left(store: SqliteStore) -> None:
     assert not any(left.values()), left
 
 
+ENDINGS = ("endings", "ending_parts")
 LEFT = {
     **{
         table: f"SELECT count(*) FROM {table}"
-        for table in ("inputs", "broken", "steps", "parked", "locks", "sessions", "entries")
+        for table in (
+            "inputs",
+            "broken",
+            "steps",
+            "parked",
+            "locks",
+            "sessions",
+            "entries",
+            *ENDINGS,
+        )
     },
     "records": "SELECT count(*) FROM records",
     "stages": "SELECT count(*) FROM stages WHERE sealed",

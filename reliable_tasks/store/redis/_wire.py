@@ -224,7 +224,7 @@ def parse_exchange(reply: Sequence[Any], unread: Unread) -> v.Exchange:
         ),
         claims=parse_claims(reply, unread, 3),
         next_due_ms=due_ms or None,
-        lost=bool(lost),
+        lost=bool(lost & 1),
     )
 
 

@@ -21,6 +21,8 @@ the others as told here.
     parked:<name>      list    messages parked behind a lock
     stages, sealed     zset    stages by their deadline
     stage:<name>       list    messages of a stage
+    endings            list    edges that are still to be followed, in parts
+    ending:<number>    hash    what the parent of such parts came to; goes with the last of them
     sessions           zset    sessions by the end of their lease
     workers, info      hash    session -> its worker's name; -> the rest that is known of it
     stops:<session>    set     running messages that the session is to stop; goes with the session

@@ -1,6 +1,7 @@
 """The store on Redis: each verb is one Lua script."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +48,12 @@ class RedisStore(Readers):
         reply = self._do("enqueue", *args, durable=batch.durable)
         if reply == STAGE_GONE:
             raise StoreError(STAGE_DROPPED)
+        return self._enqueued(reply, batch)
+
+    def _enqueued(self, reply: list[Any], batch: v.Batch) -> v.Enqueued:
+        if reply[0] < 0:
+            reply[0] = -2 - reply[0]
+            self._go_on()
         return _wire.parse_enqueued(reply, batch.messages)
 
     def _stage_args(self, batch: v.Batch) -> tuple[Any, ...]:
@@ -78,7 +85,9 @@ class RedisStore(Readers):
         """End messages that have not started; flag those that run."""
         if not ids:
             return ()
-        found = self._do("revoke", signal if terminate else "", *ids)
+        told = signal if terminate else ""
+        found = [word for some in self._some(ids) for word in self._do("revoke", told, *some)]
+        self._go_on()
         return tuple(
             v.RevokeReply(id=i, found=word.decode()) for i, word in zip(ids, found, strict=True)
         )
@@ -96,6 +105,7 @@ class RedisStore(Readers):
         while more:
             given, more = self._do("close_session", session, self.options.max_batch)
             total += given
+        self._go_on()
         return total
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
@@ -123,7 +133,19 @@ class RedisStore(Readers):
         unread: _wire.Unread = []
         exchange = _wire.parse_exchange(reply, unread)
         self._set_aside(session, unread)
+        if reply[1] > 1:
+            self._go_on()
         return exchange
+
+    def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
+        """So many ids at a time as a script may be about."""
+        return _wire.by(ids, self.options.max_batch)
+
+    def _go_on(self) -> None:
+        """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
+        with contextlib.suppress(StoreError):
+            while self._do("go_on"):
+                pass
 
     def _set_aside(self, session: str, unread: _wire.Unread) -> None:
         """What cannot be decoded goes to the dead letters, or it would be claimed for ever."""
@@ -215,7 +237,8 @@ class RedisStore(Readers):
         """Queue dead letters again as if new, and revive the dependants they had ended."""
         if not ids:
             return ()
-        reply = self._do("replay", *ids)
+        reply = [part for some in self._some(ids) for part in self._do("replay", *some)]
+        self._go_on()
         return tuple(
             v.Replayed(id=i, done=done.decode(), holder=holder.decode() or None)
             for i, (done, holder) in zip(ids, _wire.by(reply, 2), strict=True)
@@ -223,17 +246,21 @@ class RedisStore(Readers):
 
     def drop(self, ids: Sequence[str]) -> int:
         """Delete final records; returns how many there were."""
-        dropped: int = self._do("drop", *dict.fromkeys(ids))
+        dropped: int = sum(self._do("drop", *some) for some in self._some([*dict.fromkeys(ids)]))
+        self._go_on()
         return dropped
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
         purged: int = self._do("purge", queue, limit, self.options.max_rows)
+        self._go_on()
         return purged
 
     def release_lock(self, name: str, owner: str) -> bool:
         """Free a once-lock by hand if `owner` holds it."""
-        return bool(self._do("release_lock", name, owner))
+        freed = bool(self._do("release_lock", name, owner))
+        self._go_on()
+        return freed
 
     # Beat
 
@@ -254,7 +281,7 @@ class RedisStore(Readers):
         args = (rows, *self._stage_args(batch), entry.name, *slots)
         # Whether a lost reply said yes is not known: beat reads the entry again.
         reply = self._do("fire", *args, again=False, durable=batch.durable)
-        return None if reply is None else _wire.parse_enqueued(reply, batch.messages)
+        return None if reply is None else self._enqueued(reply, batch)
 
     # Groups
 

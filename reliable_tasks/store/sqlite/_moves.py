@@ -5,10 +5,8 @@ another in a circle (an ending frees a lock, which makes a message ready, which 
 is why they are one class.
 """
 
-from collections import deque
 from typing import Final
 
-import apsw
 import msgspec
 
 from locks.keys import sqlite_name
@@ -16,6 +14,7 @@ from locks.statements import load_sql
 from reliable_tasks.message import Edge, On
 from reliable_tasks.store import values as v
 
+from ._endings import Ended, Endings, ended
 from ._record import (
     DEAD,
     FALLEN,
@@ -29,12 +28,10 @@ from ._record import (
     SUCCEEDED,
     WAITING,
     Rec,
-    edges_of,
     once_of,
     with_edge,
 )
 from ._statements import load
-from ._work import Work
 
 __all__ = ["FREED_BY_CLAIM", "HELD_UNTIL", "HELD_WHILE", "RUN_SUFFIX", "Moves"]
 
@@ -65,12 +62,8 @@ _EVENTS: Final = {
 }
 
 
-class Moves(Work):
+class Moves(Endings):
     """One transaction, and the rules by which it moves messages."""
-
-    def __init__(self, connection: apsw.Connection, now: int, options: v.StoreOptions) -> None:
-        super().__init__(connection, now, options)
-        self._endings: deque[tuple[Rec, Edge, bytes, bool]] = deque()
 
     # Becoming ready -------------------------------------------------------------------------------
 
@@ -100,7 +93,8 @@ class Moves(Work):
         if parent is None:
             self.end(r, REVOKED, "duplicate")
         elif parent.state >= FIRST_FINAL:
-            self._follow(parent, edge, parent.result or b"", keep=parent.result is not None)
+            keep = parent.result is not None
+            self._follow(ended(parent, parent.result or b"", keep=keep), edge)
             self._drain()
         else:
             parent.edges = with_edge(parent, edge)
@@ -178,11 +172,6 @@ class Moves(Work):
         self._end_one(r, state, reason, result, keep=keep, failure=failure, detail=detail)
         self._drain()
 
-    def _drain(self) -> None:
-        while self._endings:
-            parent, edge, value, keep = self._endings.popleft()
-            self._follow(parent, edge, value, keep=keep)
-
     def _end_one(
         self,
         r: Rec,
@@ -216,11 +205,9 @@ class Moves(Work):
             run = once.key + RUN_SUFFIX
             if self.lock_of(run) is None:
                 self.unpark(run)
-        edges = edges_of(r)
-        self.prefetch(edge.child for edge in edges)
-        self._endings.extend((r, edge, result, keep) for edge in edges)
+        self._push(r, result, keep=keep)
 
-    def _follow(self, parent: Rec, edge: Edge, value: bytes, *, keep: bool) -> None:
+    def _follow(self, parent: Ended, edge: Edge) -> None:
         """One edge of a parent that has ended."""
         child = self.get(edge.child)
         if child is None or (edge.on != On.MIRROR and child.waits <= 0):
@@ -230,7 +217,7 @@ class Moves(Work):
             if child.state != WAITING or child.mirrors != parent.id:
                 return
             if ok:
-                self._end_one(child, SUCCEEDED, "", value, keep=keep)
+                self._end_one(child, SUCCEEDED, "", parent.value, keep=parent.keep)
             else:
                 self._break(child, parent, "mirror")
         elif edge.on == On.FAILURE:
@@ -239,12 +226,12 @@ class Moves(Work):
             self._break(child, parent, "parent")
         elif child.state == WAITING or child.reason in BY_ANOTHER:
             if edge.slot >= 0:
-                self.put_input(child, edge.slot, parent.id, value, ok=True)
+                self.put_input(child, edge.slot, parent.id, parent.value, ok=True)
             child.waits -= 1
             if self.startable(child):
                 self.ready(child)
 
-    def _break(self, child: Rec, parent: Rec, reason: str) -> None:
+    def _break(self, child: Rec, parent: Ended, reason: str) -> None:
         """A parent did not succeed: neither does the child."""
         if child.state == WAITING or child.reason in BY_ANOTHER:
             self.execute(BROKEN_PUT, (child.n, parent.id))
@@ -252,7 +239,7 @@ class Moves(Work):
         if child.state == WAITING:
             self._end_one(child, DEAD, reason, failure=parent.failure)
 
-    def _errback(self, child: Rec, parent: Rec, edge: Edge, *, failed: bool) -> None:
+    def _errback(self, child: Rec, parent: Ended, edge: Edge, *, failed: bool) -> None:
         if child.state != WAITING:
             return
         child.waits = 0 if failed else child.waits - 1

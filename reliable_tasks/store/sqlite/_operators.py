@@ -52,6 +52,7 @@ def replay(work: Moves, message_id: str) -> v.Replayed:
     r.attempt, r.delivery, r.bounces = 1, 0, 0
     r.first_started = r.started = r.ended = r.delete_at = r.expires = None
     r.failure, r.revoked, r.reason = None, None, ""
+    work.take_back_ending(r)
     work.audit(Ev.REPLAYED, r)
     work.queue_at(r, None)
     _revive(work, r)
@@ -70,6 +71,7 @@ def _revive(work: Moves, parent: Rec) -> None:
         if child.state in {DEAD, FALLEN} and not still_broken:
             child.reason, child.failure, child.ended, child.delete_at = "", None, None, None
             child.admitted = 0
+            work.take_back_ending(child)
             work.set_state(child, WAITING)
             todo.extend((child.id, e) for e in edges_of(child))
 

@@ -42,6 +42,7 @@ def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) ->
     bound = max(limit, LEAST_ROUND)
     by = work.now if lapsed_by is None else min(work.now, lapsed_by)
     lapsed = [row[0] for row in work.all(SESSIONS_LAPSED, (by, bound))]
+    rest = work.go_on()
     requeued, buried, more = _take_back_all(work, dead, lapsed, bound)
     promoted = promote(work, limit)
     expired = _expire(work, bound)
@@ -59,7 +60,7 @@ def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) ->
         expired=expired,
         deleted=deleted + len(ended),
         unparked=unparked,
-        more=more or stages_more or any(full),
+        more=more or rest or stages_more or any(full),
         next_due_ms=next_due(work),
     )
 

@@ -10,8 +10,8 @@ from ._statements import load, load_schema
 
 __all__ = ["MIGRATIONS", "VERSION", "prepare"]
 
-VERSION: int = 2
-MIGRATIONS: dict[int, str] = {1: "schema_2"}
+VERSION: int = 3
+MIGRATIONS: dict[int, str] = {1: "schema_2", 2: "schema_3"}
 """The name of the script that takes a file from that version to the next one."""
 
 

@@ -130,6 +130,26 @@ CREATE TABLE stage_members (
   PRIMARY KEY (stage, place)
 ) WITHOUT ROWID;
 
+-- What messages came to of which not all edges were followed yet: a transaction is bounded.
+-- AUTOINCREMENT: parts may outlive their ending, and must not find another one.
+CREATE TABLE endings (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  record INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  state INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  failure BLOB,
+  value BLOB NOT NULL,
+  keep INTEGER NOT NULL
+);
+CREATE INDEX endings_of_record ON endings (record);
+CREATE TABLE ending_parts (
+  place INTEGER PRIMARY KEY,
+  ending INTEGER NOT NULL,
+  edges TEXT NOT NULL
+);
+CREATE INDEX ending_parts_of_ending ON ending_parts (ending);
+
 CREATE TABLE sessions (
   id TEXT PRIMARY KEY,
   worker TEXT NOT NULL,

@@ -1,5 +1,6 @@
 """The embedded store: the verbs, each one transaction."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
@@ -9,7 +10,7 @@ import msgspec
 
 from locks.files import FILE_MODE
 from reliable_tasks import clock as clocks
-from reliable_tasks.errors import ConfigError, suggest
+from reliable_tasks.errors import ConfigError, StoreError, suggest
 from reliable_tasks.message import FINAL_STATES
 from reliable_tasks.store import values as v
 from reliable_tasks.store.base import Clock
@@ -85,13 +86,40 @@ class SqliteStore:
     # A verb is called by what runs its transaction, so that nothing comes between its two ends.
 
     def _write(self, act: Callable[Concatenate[Moves, P], T], *args: P.args, **kw: P.kwargs) -> T:
-        def verb(connection: apsw.Connection) -> T:
+        def verb(connection: apsw.Connection) -> tuple[T, bool]:
             work = Moves(connection, self._clock(), self.options)
             done = act(work, *args, **kw)
             work.finish()
-            return done
+            return done, work.leaves_some
 
-        return self._database.write(verb)
+        done, rest = self._database.write(verb)
+        if rest:
+            self._go_on()
+        return done
+
+    def _each(self, ids: Sequence[str], act: Callable[[Moves, str], T]) -> tuple[T, ...]:
+        """Do something to messages, as many in a transaction as a batch may have."""
+
+        def some(work: Moves, part: Sequence[str]) -> list[T]:
+            return [act(work, i) for i in part]
+
+        done, size = list[T](), self.options.max_batch
+        for at in range(0, len(ids), size):
+            done += self._write(some, ids[at : at + size])
+        return tuple(done)
+
+    def _go_on(self) -> None:
+        """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
+
+        def follow(connection: apsw.Connection) -> bool:
+            work = Moves(connection, self._clock(), self.options)
+            more = work.go_on()
+            work.finish()
+            return more
+
+        with contextlib.suppress(StoreError):
+            while self._database.write(follow):
+                pass
 
     def _read(self, look: Callable[[Reader], T]) -> T:
         return self._database.read(lambda c: look(Reader(c, self._clock(), self.options)))
@@ -112,7 +140,7 @@ class SqliteStore:
     ) -> tuple[v.RevokeReply, ...]:
         """End messages that have not started; flag those that run."""
         told = signal if terminate else None
-        return self._write(lambda work: tuple([_operators.revoke(work, i, told) for i in ids]))
+        return self._each(ids, lambda work, i: _operators.revoke(work, i, told))
 
     # Workers --------------------------------------------------------------------------------------
 
@@ -186,11 +214,13 @@ class SqliteStore:
 
     def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
         """Queue dead letters again as if new, and revive the dependants they had ended."""
-        return self._write(lambda work: tuple([_operators.replay(work, i) for i in ids]))
+        return self._each(ids, _operators.replay)
 
     def drop(self, ids: Sequence[str]) -> int:
         """Delete final records; returns how many there were."""
-        return self._write(_operators.drop, ids)
+        size, ids = self.options.max_batch, [*dict.fromkeys(ids)]
+        parts = (ids[at : at + size] for at in range(0, len(ids), size))
+        return sum(self._write(_operators.drop, part) for part in parts)
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`."""

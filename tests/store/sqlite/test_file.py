@@ -192,6 +192,8 @@ def test_a_file_of_the_first_version_is_migrated(store: SqliteStore, path: Path)
     with raw(path) as connection:
         for column in ("graft", "lent"):
             connection.execute(f"ALTER TABLE records DROP COLUMN {column}")
+        for table in ("endings", "ending_parts"):
+            connection.execute(f"DROP TABLE {table}")
         connection.pragma("user_version", 1)
     put(store, "b")
     assert count(store) == 2

@@ -4,7 +4,7 @@
 --         stage ('' = none), seal ('1'), the stage's deadline in ms from now, limit of the opening,
 --         a message that is in the stage ('' = none is known),
 --         plain messages (msgpack, see `store_plain` in plain_storing.lua)
--- Returns {-1} where that one is gone, else {held, then index, kind, holder, countdown_ms for each message not simply created}.
+-- Returns {-1} where that one is gone, else as `store_batch` in storing.lua does, {held, then index, kind, holder, countdown_ms for each message not simply created}.
 -- @include telling.lua
 -- @include layout.lua
 

@@ -5,7 +5,8 @@
 --         for which of them the result is not kept, see `succeed` in plain_claims.lua; for the rest
 --         false, and by their place rows, see `commit` in commits.lua; false where there are none;
 --         '' = nothing to commit), limit ('' = no work wanted), who waited (from wait_for_work; '' = nobody), queues ...
--- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1), next due (ms; 0 =
+-- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1; 2 more where
+--         go_on.lua has something to do), next due (ms; 0 =
 --         nothing is), then for each claim its id, record, payload if that lies apart, and
 --         inputs; false if none}.
 -- @include telling.lua
@@ -93,15 +94,17 @@ local function commit_all(ids, fences, results, passing, others)
 end
 
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
-local reply = { '', lease <= now and 1 or 0, 0 }
+local lost = lease <= now
+local reply = { '', lost and 1 or 0, 0 }
 
 if ARGV[4] ~= '' then
   local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
   if refused then return refused end
   reply[1] = verdicts
+  if made and made.leaves_some() then reply[2] = reply[2] + 2 end
 end
 local waiter = ARGV[6]
-if reply[2] == 1 then -- lapsed: it claims nothing, and has to leave the work to others
+if lost then -- lapsed: it claims nothing, and has to leave the work to others
   if waiter ~= '' then blocks_no_more(waiter) end
   return reply
 end

@@ -157,12 +157,14 @@ local function trim_audit()
   if old == limit then more = 1 end
 end
 
+local rest = go_on()
 local requeued = take_back_all()
 local promoted = promote(limit)
 if promoted >= limit then more = 1 end
 local expired, unparked = expire(), unpark_lapsed()
 local deleted = sweep_stages() + sweep_old()
 trim_audit()
+if rest > 0 or leaves_some() then more = 1 end
 local reply = { requeued, promoted, expired, deleted, unparked, more, next_due() or 0 }
 for _, value in ipairs(buried) do reply[#reply + 1] = value end
 return reply

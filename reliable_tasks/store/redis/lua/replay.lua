@@ -9,6 +9,7 @@ local function revive_child(child, parent, todo)
   broken[parent] = nil
   set_extra(child, 'broken', next(broken) and broken or nil)
   if child.c[STATE] ~= 'failed' or next(broken) then return end
+  take_back_ending(child)
   child.c[REASON], child.c[ENDED] = '', false
   set_extra(child, 'failure', nil)
   set_extra(child, 'admitted', nil)
@@ -44,6 +45,7 @@ local function replay(id)
   c[FIRST], c[STARTED], c[ENDED], c[EXPIRES] = false, false, false, false
   if r.x.failure then set_extra(r, 'failure', nil) end
   if r.x.revoked then set_extra(r, 'revoked', nil) end
+  take_back_ending(r)
   audit('replayed', r)
   queue_at(r, false)
   revive(r)

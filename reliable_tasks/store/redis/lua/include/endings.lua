@@ -5,8 +5,11 @@ local BECAUSE_EVENT = {
   expired = 'expired', ignored = 'ignored', purged = 'purged', rejected = 'rejected',
 }
 
--- Edges of the ended that are still to follow, in order.
-local endings, first_ending, last_ending = {}, 1, 0
+-- What an ending does to those that wait for it is done in bounded steps: {ns}:endings is a list of
+-- edges that are still to be followed, in parts; {ns}:ending:<number> has what a part's parent came to.
+local FOLLOWED_AT_ONCE = 500
+-- {parent, edges, how many of them were followed, result, whether that is kept}, in order
+local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
 local stage_is_open = {} -- name -> whether it is not sealed yet
 local drain, follow, ready
 
@@ -47,13 +50,23 @@ local function finish(r, state, reason, result, keep, failure, detail)
 end
 
 function drain()
-  while first_ending <= last_ending do
+  while first_ending <= last_ending and followed < FOLLOWED_AT_ONCE do
     local ending = endings[first_ending]
-    endings[first_ending] = nil
-    first_ending = first_ending + 1
-    follow(ending[1], ending[2], ending[3], ending[4])
+    local edge = ending[2][ending[3] + 1]
+    if edge then
+      ending[3], followed = ending[3] + 1, followed + 1
+      follow(ending[1], edge, ending[4], ending[5])
+    else
+      endings[first_ending] = nil
+      first_ending = first_ending + 1
+    end
   end
 end
+
+-- Whether there are edges left for others to follow.
+local function leaves_some() return left_behind end
+
+before_flush = function() leave_rest() end
 
 local function startable(r)
   local x = r.x
@@ -90,9 +103,9 @@ local function end_extras(r, was, failure, result, keep)
   if was == 'queued' and once and HELD_WHILE[once[SCOPE]] and not lock_of(once[KEY] .. ':run') then
     let_one_go_on(once[KEY] .. ':run')
   end
-  for _, edge in ipairs(r.x.edges or NO_EXTRAS) do
+  if r.x.edges then
     last_ending = last_ending + 1
-    endings[last_ending] = { r, edge, result, keep }
+    endings[last_ending] = { r, r.x.edges, 0, result, keep }
   end
 end
 
@@ -211,6 +224,78 @@ function follow(parent, edge, value, keep)
     count_down(child)
     if startable(child) then ready(child) end
   end
+end
+
+-- What is too much for one script --------------------------------------------------------------
+
+-- What is left of an ending goes to the list, in parts of what is followed at once.
+local function leave(ending)
+  local parent, edges, parts = ending[1], ending[2], 0
+  local number, last = next_seq(), #edges
+  for first = ending[3] + 1, last, FOLLOWED_AT_ONCE do
+    local part = { unpack(edges, first, math.min(first + FOLLOWED_AT_ONCE - 1, last)) }
+    put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
+    parts = parts + 1
+  end
+  if parts == 0 then return end
+  local facts = cmsgpack.pack({ parent.id, parent.c[STATE], parent.c[REASON], ending[5] })
+  put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending[4],
+    'failure', parent.x.failure or '', 'parts', parts)
+  if parent.c[STATE] == 'failed' and not parent.deleted and parent.c[VERSION] then
+    set_extra(parent, 'ending', number)
+  end
+end
+
+local function leave_rest()
+  if first_ending > last_ending then return end
+  left_behind = true
+  for index = first_ending, last_ending do leave(endings[index]) end
+  endings, first_ending, last_ending = {}, 1, 0
+end
+
+-- It is to run again: what had not been ended with it is not going to be.
+local function take_back_ending(r)
+  if r.x.ending then
+    put_off('DEL', prefix .. 'ending:' .. r.x.ending)
+    set_extra(r, 'ending', nil)
+  end
+end
+
+-- The parent of a part, as it was when it ended; nil where it is to run again.
+local function parent_of(number)
+  local found = redis.call('HMGET', prefix .. 'ending:' .. number, 'facts', 'result', 'failure', 'parts')
+  if not found[1] then return nil end
+  local facts = cmsgpack.unpack(found[1])
+  local c = { [STATE] = facts[2], [REASON] = facts[3] }
+  local parent = { id = facts[1], c = c, x = { failure = found[3] ~= '' and found[3] or nil } }
+  parent.result, parent.keep, parent.parts = found[2], facts[4], tonumber(found[4])
+  return parent
+end
+
+-- Go on with edges that were left. Returns how many parts there still are.
+local function go_on()
+  local key, parents, taken = prefix .. 'endings', {}, 0
+  while followed < FOLLOWED_AT_ONCE do
+    local packed = redis.call('LINDEX', key, taken)
+    if not packed then break end
+    local space = string.find(packed, ' ', 1, true)
+    local number = string.sub(packed, 1, space - 1)
+    if parents[number] == nil then parents[number] = parent_of(number) or false end
+    local parent = parents[number]
+    taken = taken + 1
+    if parent then
+      local part = cmsgpack.unpack(string.sub(packed, space + 1))
+      followed = followed + #part
+      for _, edge in ipairs(part) do follow(parent, edge, parent.result, parent.keep) end
+      parent.parts = parent.parts - 1
+      put_off('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)
+      if parent.parts == 0 then put_off('DEL', prefix .. 'ending:' .. number) end
+    end
+  end
+  if taken > 0 then put_off('LTRIM', key, taken, -1) end
+  drain()
+  flush()
+  return redis.call('LLEN', key)
 end
 
 -- @end

@@ -2,6 +2,7 @@
 -- @include once.lua
 -- @include unreadable.lua
 
+local before_flush = false -- what else is to be decided before anything is written
 local ARRAY = '\147'
 
 -- What `flush` gathers: by key {score, id, ...} to add and {id, ...} to remove; by queue and state
@@ -138,6 +139,7 @@ end
 
 local function flush()
   if damaged[1] then put_damaged_aside() end
+  if before_flush then before_flush() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {} -- what is needed again is read again

@@ -1,0 +1,2 @@
+-- The edges that were left first.
+SELECT place, ending, edges FROM ending_parts ORDER BY place LIMIT 1
