@@ -13,6 +13,7 @@ from reliable_tasks.message import FINAL_STATES, State
 from reliable_tasks.serialization import decode_failure
 from reliable_tasks.store.values import AuditEvent, AuditRow, Record
 from reliable_tasks.verify import Violation, verify
+from tests.soak.hostile import FAILURES
 from tests.soak.tasks import CHILD
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ BY_EXCEPTION = {
     "failing": {"ValueError"},
     "too_long": {"TimeLimitExceeded"},
     "stepping": {"StepOutcomeUnknown"},
+    "hostile": FAILURES,
+    "huge": {"MessageTooLarge"},
 }
 """What bodies may fail with; all others do not fail by themselves."""
 
-NEVER_SUCCEED = {"failing", "too_long"}
+NEVER_SUCCEED = {"failing", "too_long", "huge"}
 _ENDINGS = {"succeeded", "failed", "revoked", "expired", "ignored", "rejected", "purged"}
 _GIVES_UP = _ENDINGS | {Ev.RETRY, Ev.RELEASED, Ev.UNKNOWN, Ev.REAPED, Ev.DOOMED}
 

@@ -21,6 +21,7 @@ import msgspec
 from reliable_tasks import chain, chord, group
 from reliable_tasks.errors import StoreError
 from tests.soak.account import Note
+from tests.soak.hostile import DEEDS, HOOKS
 from tests.soak.tasks import ONCE, make_app
 
 if TYPE_CHECKING:
@@ -111,6 +112,14 @@ class Producer:
 
     def too_long(self) -> None:
         self._call("too_long", note={"number": None})
+
+    def hostile(self) -> None:
+        number, deed = self._number(), self._dice.choice(list(DEEDS))
+        hook = self._dice.choice(list(HOOKS))
+        self._call("hostile", number, deed, hook, note={"number": number})
+
+    def huge(self) -> None:
+        self._call("huge", self._number(), note={"number": None})
 
     def greet(self) -> None:
         self._call("greet", note={"number": None})
@@ -220,6 +229,8 @@ WEIGHTS: dict[Callable[[Producer], None], int] = {
     Producer.guarded: 8,
     Producer.poison: 2,
     Producer.too_long: 1,
+    Producer.hostile: 8,
+    Producer.huge: 1,
     Producer.greet: 4,
     Producer.newcomer: 4,
     Producer.chain: 4,

@@ -19,6 +19,7 @@ from reliable_tasks import App, OnceTask
 from reliable_tasks.contrib.guards import SqlGuard
 from reliable_tasks.errors import StoreError
 from tests.process.effects import mark
+from tests.soak import hostile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ def make_app(url: str, version: int) -> App:
     _once(app)
     _with_effects(app)
     _deadly(app)
+    hostile.register(app, marked)
     return app
 
 
