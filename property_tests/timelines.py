@@ -53,10 +53,10 @@ class Tale:
 
 
 TALES = (
-    Tale("A zombie", 5, r"\bm7\b|worker 1 .*frozen"),
-    Tale("A lost reply", 1, r"\bm2\b|\bm10\b"),
+    Tale("A zombie", 82, r"\bm18\b|worker 3 .*frozen|faults end", since=10.0),
+    Tale("A lost reply", 63, r"\bm17\b|\bm2\b"),
     Tale("A double beat", 5, r"beat \d|slot", until=4.0),
-    Tale("A crash between commit and reply", 271, r"\bm5\b|\bm13\b|child 100[56] +died"),
+    Tale("A crash between commit and reply", 499, r"\bm12\b|\bm14\b|child 1012 +died"),
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from property_tests.simulation.bounds import HOSTILE, NOT_ITS_FAULT, cost
 from property_tests.simulation.tasks import HARD_LIMIT_S, SOFT_LIMIT_S
 from reliable_tasks._verify_messages import detail_of
 from reliable_tasks.message import FINAL_STATES, State
@@ -22,18 +23,17 @@ if TYPE_CHECKING:
     from property_tests.simulation.world import World
     from reliable_tasks.store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
 
-__all__ = ["Account", "account_of", "violations", "watch", "watch_model"]
+__all__ = ["SLACK_MS", "Account", "account_of", "violations", "watch", "watch_model"]
 
 Ev = AuditEvent
 Records = dict[str, "Record"]
 Rows = tuple["AuditRow", ...]
 
-_NOT_ITS_FAULT = {"parent", "mirror", "delivery limit", "time limit"}
-_FAILING = {"failing", "rejecting", "requeuing", "poison", "softly"}
-_SLACK_MS = 1_800  # two of the longest steps of a world that comes to rest
+_FAILING = {"failing", "rejecting", "requeuing", "poison", "softly", *HOSTILE}
+SLACK_MS = 1_800  # two of the longest steps of a world that comes to rest
 _LIMITS_MS = {
-    "limited": round(HARD_LIMIT_S * 1000) + _SLACK_MS,
-    "softly": round(SOFT_LIMIT_S * 1000) + _SLACK_MS,
+    "limited": round(HARD_LIMIT_S * 1000) + SLACK_MS,
+    "softly": round(SOFT_LIMIT_S * 1000) + SLACK_MS,
 }
 
 
@@ -106,7 +106,7 @@ def violations(world: World) -> list[str]:
         *_enqueued_once(world, by_id, rows),
         *_times(world, rows),
         *_bodies(world, by_id),
-        *_counted(world, by_id, rows),
+        *cost(world, by_id, rows),
         *_steps(world),
         *_slots(world, by_id, rows),
         *_workflows(world, by_id),
@@ -210,27 +210,6 @@ def _bodies(world: World, records: Records) -> list[str]:
     return found
 
 
-def _counted(world: World, records: Records, rows: Rows) -> list[str]:
-    """Every start of a body is counted, and the starts of an attempt are bounded."""
-    ran = {(i, run.fence) for i, runs in world.effects.items() for run in runs}
-    found = []
-    stops: Counter[str] = Counter()
-    for row in rows:
-        if row.event == Ev.RELEASED and detail_of(row).get("reason") == "stopped":
-            stops[row.id] += 1
-        elif row.event in {Ev.RELEASED, Ev.UNKNOWN} and (row.id, row.fence) in ran:
-            found.append(f"{row.id} ran by fence {row.fence} and was given back uncounted")
-    for record in records.values():
-        attempts = Counter(run.attempt for run in world.effects.get(record.id, []))
-        most = record.max_deliveries * (1 + world.replays[record.id]) + stops[record.id]
-        found += [
-            f"{record.id} was started {times} times in attempt {attempt}, of at most {most}"
-            for attempt, times in attempts.items()
-            if times > most
-        ]
-    return found
-
-
 def _steps(world: World) -> list[str]:
     """A recorded step is done once, whatever happens to its attempts, and by a replay, too."""
     return [
@@ -292,7 +271,10 @@ def _reasons(world: World, records: Records) -> list[str]:
     found = []
     for record in records.values():
         by_itself = record.task in _FAILING or record.id in world.failed_effects
-        if record.state == State.FAILED and not by_itself and record.reason not in _NOT_ITS_FAULT:
+        by_itself |= record.id in world.producers.damaged | world.store.interrupted
+        if record.reason == "internal error":
+            found.append(f"{record.id} ({record.task}) failed by a fault of ours")
+        if record.state == State.FAILED and not by_itself and record.reason not in NOT_ITS_FAULT:
             failure = decode_failure(record.failure or b"")
             found.append(f"{record.id} ({record.task}) failed without a reason: {failure.type}")
     return found
@@ -317,12 +299,15 @@ def _limits(world: World, records: Records, rows: Rows) -> list[str]:
 
 
 def _kept(world: World, rows: Rows) -> list[str]:
-    """While nothing fails, nobody who lives loses a claim, however long the body runs."""
-    calm_ms = world.calm_ms + world.lease_ms + _SLACK_MS
+    """While nothing fails, nobody who lives loses a claim, however long the body runs.
+
+    And however long the store answers nobody.
+    """
+    calm_ms = world.calm_ms + world.lease_ms + SLACK_MS
     return [
         f"{row.id} was taken away from {row.worker}, which lives"
         for row in rows
-        if row.event == Ev.REAPED and row.at_ms > calm_ms and row.task != "poison"
+        if row.event == Ev.REAPED and row.at_ms > calm_ms and row.fence not in world.of_the_dead
     ]
 
 
@@ -368,4 +353,8 @@ def _at_rest(world: World) -> list[str]:
     living = {child.session for w in world.workers if w.alive for child in w.living()}
     # Whoever is gone without a word is so until its lease has lapsed.
     gone = [s for s in sessions if s.id not in living and s.lease_until_ms < world.now_ms - 2_000]
-    return found + [f"session {s.id} has lapsed and is still there" for s in gone]
+    found += [f"session {s.id} has lapsed and is still there" for s in gone]
+    # Of its own dead a worker tells at once, without waiting for the lease.
+    lost_ms = {i: at_ms for w in world.workers if w.alive for i, at_ms in w.lost_ms.items()}
+    open_still = [s.id for s in sessions if lost_ms.get(s.id, world.now_ms) < world.now_ms - 100]
+    return found + [f"session {i} is of a dead process and still there" for i in open_still]

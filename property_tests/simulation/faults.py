@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from property_tests.simulation.schedule import START_MS
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.values import Verdict
@@ -46,15 +48,17 @@ class FaultRates:
         after: it is applied, and its reply is lost.
         twice: it arrives twice, and the second reply is the one that is heard.
         late: the caller is told that it failed; it is applied at some later time.
+        interrupted: of a body's calls, an exception of a signal is raised before or after it.
     """
 
     before: float = 0.02
     after: float = 0.03
     twice: float = 0.02
     late: float = 0.02
+    interrupted: float = 0.2
 
 
-NO_FAULTS = FaultRates(0, 0, 0, 0)
+NO_FAULTS = FaultRates(0, 0, 0, 0, 0)
 
 
 class FaultyStore:
@@ -76,6 +80,8 @@ class FaultyStore:
         self.options = store.options
         self.calls = 0
         self.stale_commits: list[str] = []
+        self.body = ""  # the id of the message whose body is at work right now
+        self.interrupted: set[str] = set()
         self._applied: set[tuple[str, int]] = set()
         self._late: list[tuple[str, Callable[[], Any]]] = []
 
@@ -100,6 +106,7 @@ class FaultyStore:
         if name != "exchange" or not args[1]:
             return verb(*args, **kwargs)
         commits = args[1]
+        msgspec.msgpack.encode(commits)  # as every store does
         before = self._store.read([commit.id for commit in commits])
         reply = verb(*args, **kwargs)
         for commit, record, verdict in zip(commits, before, reply.verdicts, strict=True):
@@ -117,6 +124,8 @@ class FaultyStore:
             raise StoreUnavailable("simulated: the server is being restarted")
         rates, dice = self.rates, self._rng.random()
         what = _in_words(name, args)
+        if self.body and self._rng.random() < rates.interrupted:
+            self._interrupt(what, lambda: self._watched(name, verb, args, kwargs))
         if dice < rates.before:
             self._tell(f"{what}: the store was away")
             raise StoreUnavailable("simulated: not applied")
@@ -135,6 +144,18 @@ class FaultyStore:
             self._tell(f"{what}: applied, reply lost" + (f"; it claimed {unheard}" * bool(unheard)))
             raise StoreUnavailable("simulated: reply lost")
         return reply
+
+    def _interrupt(self, what: str, apply: Callable[[], Any]) -> None:
+        """A signal comes while a body waits for its call; its exception is raised after the call.
+
+        Or before it: never within one.
+        """
+        applied = self._rng.random() < 0.5
+        if applied:
+            apply()
+        self._tell(f"{what}: interrupted {'after' if applied else 'before'} it was applied")
+        self.interrupted.add(self.body)
+        raise KeyboardInterrupt
 
     # Calls that were given up ---------------------------------------------------------------------
 

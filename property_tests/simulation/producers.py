@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from property_tests.simulation import hostile
 from reliable_tasks.errors import StoreError
 from reliable_tasks.message import Edge, Headers, Message, OnceLock, encode_headers
 from reliable_tasks.serialization import dumps_call
@@ -22,7 +25,12 @@ _POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
 _SINGLES = (
     *("plain", "plain", "flaky", "failing", "poison", "ignoring", "rejecting", "requeuing"),
     *("stepping", "stepping", "stepping", "spawning", "spawning", "spawning", "replacing"),
-    *("limited", "limited", "softly", "novel"),
+    *("limited", "limited", "softly", "novel", "damaged"),
+    *("hostile", "hostile", "hostile", "hostile", "hostile_limited", "hostile_limited"),
+)
+_DAMAGES: tuple[dict[str, Any], ...] = (
+    {"task": "plain", "payload": b"\xc1"},
+    {"task": "plain", "headers": b"\xc1"},
 )
 _TIMINGS: tuple[dict[str, Any], ...] = ({}, {}, {"delay_ms": 700}, {"expires_in_ms": 900})
 
@@ -34,6 +42,7 @@ class Producers:
         sent: every message that was tried to send.
         acknowledged: those of which the store has said that it has them.
         abandoned: ids of workflows that were never sent whole.
+        damaged: ids of those that nobody can decode.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class Producers:
         self.sent: dict[str, Message] = {}
         self.acknowledged: dict[str, Message] = {}
         self.abandoned: set[str] = set()
+        self.damaged: set[str] = set()
 
     def step(self) -> bool:
         """Send something; False when there is nothing left to send."""
@@ -66,6 +76,13 @@ class Producers:
         """Say again what may not have been heard, now that nothing fails."""
         while self._unsent:
             self._send(self._unsent.pop())
+
+    def send_innocents(self) -> list[str]:
+        """Send what has to succeed, whatever others do; returns the ids."""
+        innocents = [self._message(name, 7) for name in ("plain", "limited", "plain")]
+        self.sent.update((message.id, message) for message in innocents)
+        self._send([Batch(messages=(message,)) for message in innocents])
+        return [m.id for m in innocents if m.task == "plain"]
 
     def _send(self, batches: list[Batch]) -> None:
         while batches:
@@ -113,8 +130,13 @@ class Producers:
 
     def _single(self) -> list[Batch]:
         name = self._rng.choice(_SINGLES)
-        args = (7, self._rng.randrange(4)) if name == "flaky" else (7,)
+        args: tuple[Any, ...] = (7, self._rng.randrange(4)) if name == "flaky" else (7,)
+        if name.startswith("hostile"):
+            args = hostile.draw(self._rng, limited=name == "hostile_limited")
         message = self._message(name, *args, **self._rng.choice(_TIMINGS))
+        if name == "damaged":
+            message = replace(message, **self._rng.choice(_DAMAGES))
+            self.damaged.add(message.id)
         return [Batch(messages=(message,))]
 
     def _once(self) -> list[Batch]:
@@ -124,6 +146,9 @@ class Producers:
             scope=self._rng.choice(_SCOPES),
             on_conflict=self._rng.choice(_POLICIES),
         )
+        if self._rng.random() < 0.2:
+            args = hostile.draw(self._rng, limited=True)
+            return [Batch(messages=(self._message("hostile_limited", *args, once=lock),))]
         known = self._rng.random() < 0.8
         message = self._message("once_plain", key, 7, once=lock if known else None)
         return [Batch(messages=(message,))]

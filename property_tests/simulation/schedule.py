@@ -18,7 +18,7 @@ START_MS = 1_000_000
 """What the virtual clock shows when a world begins."""
 
 CHANCES = {
-    "work": 832,
+    "work": 826,
     "produce": 100,
     "beat": 20,
     "arrive": 15,
@@ -29,6 +29,8 @@ CHANCES = {
     "operate": 5,
     "pause": 3,
     "restart": 3,
+    "stall": 3,
+    "wedge": 3,
 }
 """How often each thing happens, in a thousand steps. `World` has a method for each."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Protocol
 
+from property_tests.simulation import hostile
 from reliable_tasks.app import App
 from reliable_tasks.errors import Ignore, Reject, StepOutcomeUnknown, StoreError
 from reliable_tasks.task import Task
@@ -37,6 +38,10 @@ class Witness(Protocol):
         """A body was told that nobody knows of its step."""
         ...
 
+    def misbehaves(self, place: str, deed: str) -> None:
+        """User code does this here; it may be the last thing that its process does."""
+        ...
+
 
 class _Relay:
     """Tells the witness of the present world: apps take longer to make than worlds to run."""
@@ -54,6 +59,9 @@ class _Relay:
 
     def unknown(self, message_id: str) -> None:
         self.witness.unknown(message_id)
+
+    def misbehaves(self, place: str, deed: str) -> None:
+        self.witness.misbehaves(place, deed)
 
 
 _relay = _Relay()
@@ -77,6 +85,7 @@ def _made(old: bool) -> App:
     _tasks_that_end_well(app, _relay, old=old)
     _tasks_that_do_not(app, _relay)
     _tasks_with_more_to_do(app, _relay)
+    hostile.register(app, _relay, HARD_LIMIT_S)
     return app
 
 

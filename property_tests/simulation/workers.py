@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from property_tests.simulation.checks import SLACK_MS
+from property_tests.simulation.processes import Body, Errands, HalvesPool, PageBoard
 from property_tests.simulation.tasks import PoisonError
 from reliable_tasks.errors import (
     SoftTimeLimitExceeded,
@@ -14,32 +17,26 @@ from reliable_tasks.errors import (
     StoreError,
 )
 from reliable_tasks.store.values import SessionInfo, Verdict
-from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.executor import Executor, Started
 from reliable_tasks.worker.feed import _RECONCILE_S
-from reliable_tasks.worker.pools.base import StorePort
 from reliable_tasks.worker.supervisor import Stopping, Supervisor, SupervisorOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from property_tests.simulation.world import World
     from reliable_tasks.app import App
+    from reliable_tasks.outcome import Outcome
     from reliable_tasks.store.values import Claim
+    from reliable_tasks.worker.board import Posted
+    from reliable_tasks.worker.consumer import Request
 
 __all__ = ["SimChild", "SimWorker"]
 
 _DEATHS = ("SIGSEGV", "")  # C's exit(0) is a death like any other
-
-
-@dataclass
-class _Body:
-    """A body that is running: its end comes at a later step."""
-
-    claim: Claim
-    started: Started
-    context: contextvars.Context
-    until: int
-    posted: Posted
+_CALLS = {"stepping", "spawning", "replacing"}  # bodies that ask the store for something
+_PATIENCE_S = 8.0
 
 
 @dataclass
@@ -52,6 +49,9 @@ class SimChild:
     pid: int
     alive: bool = True
     draining: bool = False
+    hangs: bool = False
+    wedged: bool = False
+    hung_ms: int = 0
 
     def __post_init__(self) -> None:
         max_tasks = self.world.rng.choice((None, None, 5))
@@ -59,25 +59,48 @@ class SimChild:
         self.consumer = Consumer(
             ("celery",), ahead_s=0.02, max_tasks=max_tasks, trusted_s=trusted_s
         )
-        self.executor = Executor(self.app, "sim@host", timer=self.world.monotonic)
-        self.body: _Body | None = None
+        self.board = PageBoard(1)
+        executor = Executor(self.app, "sim@host", timer=self.world.monotonic)
+        self.pool = HalvesPool(executor, self.world.store, self.board, 1)
+        self.body: Body | None = None
+        self.job: Callable[[], None] | None = None  # what it is asking of the store
         self.exit: str | None = None
-        self.begun: set[int] = set()
-        self.words = 0
         self.reconciled_at = self.world.monotonic()
 
     @property
     def name(self) -> str:
         return f"child {self.pid}"
 
-    def running(self) -> tuple[Posted, ...]:
-        return (self.body.posted,) if self.body else ()
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of the user's goes on in it."""
+        return not self.alive or self.hangs
 
     def die(self, how: str) -> None:
         """The process is gone, at whatever it was doing."""
-        self.world.tell(self.name, f"died: {how or 'clean exit'}")
-        self.alive = False
-        self.exit = how
+        if self.alive:
+            self.world.tell(self.name, f"died: {how or 'clean exit'}")
+            late = self.hangs and self.world.monotonic() - self._deadline_s() > SLACK_MS / 1000
+            if late and 0 < self.world.calm_ms <= self.hung_ms:
+                self.world.violations.append(f"{self.name} was stuck for longer than its limit")
+            self.exit = how
+            self.end()
+
+    def end(self) -> None:
+        """What is not written by now never is."""
+        self.alive = self.board.writes = False
+        self.world.of_the_dead |= self.board.begun()
+
+    def hang(self) -> None:
+        """What it does right now never ends; its other thread lives."""
+        if not self.gone:
+            self.world.tell(self.name, "is stuck in the user's code")
+            self.hangs, self.board.writes, self.hung_ms = True, False, self.world.now_ms
+            if not self._deadline_s():
+                self.world.violations.append(f"{self.name} is stuck, and no limit ends it")
+
+    def _deadline_s(self) -> float:
+        return sum(posted.hard_deadline for posted in self.board.running())
 
     def step(self) -> None:
         """One thing that one of its two threads does."""
@@ -86,91 +109,130 @@ class SimChild:
         else:
             self.work()
 
+    # What the consumer's thread does: see `worker.feed` -------------------------------------------
+
     def talk(self) -> None:
-        """What the consumer's thread does: see `worker.feed`."""
-        store, consumer = self.world.store, self.consumer
+        """Ask the store, or hear what it answers: that takes longer where it stalls."""
         self.world.actor = self.name
         if self.draining:
-            consumer.drain()
-        if consumer.finished:
+            self.consumer.drain()
+        if self.consumer.finished:
             self.die("")
-            return
-        try:
-            now = self.world.monotonic()
-            if consumer.uncertain or now - self.reconciled_at >= _RECONCILE_S:
-                held = store.held(self.session)
-                self.reconciled_at = now
-                self.words += 1
-                consumer.reconcile(held)
-                ids = ", ".join(f"{claim.id} with fence {claim.fence}" for claim in held)
-                self.world.tell(self.name, f"asks what it holds: {ids or 'nothing'}")
-                return
-            request = consumer.request(self.world.monotonic())
-            if request is None:
-                consumer.woken()
-                return
-            reply = store.exchange(self.session, request.commits, request.want)
-            self.words += 1
-        except StoreError:
-            consumer.failed()
-            return
+        elif not self.wedged:
+            if self.job is None:
+                self.job = self._next_job()
+            if self.job is not None and not self.world.stalled:
+                job, self.job = self.job, None
+                try:
+                    job()
+                except StoreError:
+                    self.consumer.failed()
+                else:
+                    self.board.hear()
+
+    def _next_job(self) -> Callable[[], None] | None:
+        consumer, now = self.consumer, self.world.monotonic()
+        if consumer.uncertain or now - self.reconciled_at >= _RECONCILE_S:
+            return self._reconcile
+        request = consumer.request(now)
+        if request is None:
+            consumer.woken()
+            return None
+        return lambda: self._exchange(request)
+
+    def _reconcile(self) -> None:
+        held = self.world.store.held(self.session)
+        self.reconciled_at = self.world.monotonic()
+        self.consumer.reconcile(held)
+        ids = ", ".join(f"{claim.id} with fence {claim.fence}" for claim in held)
+        self.world.tell(self.name, f"asks what it holds: {ids or 'nothing'}")
+
+    def _exchange(self, request: Request) -> None:
+        reply = self.world.store.exchange(self.session, request.commits, request.want)
         for commit, verdict in zip(request.commits, reply.verdicts, strict=True):
             self.world.committed(self.name, commit, verdict)
         for claim in reply.claims:
             self.world.tell(self.name, f"claimed {claim.id} with fence {claim.fence}")
-        consumer.replied(reply)
+        self.consumer.replied(reply)
+
+    # What the main thread does: see `worker.pools.prefork` ----------------------------------------
 
     def work(self) -> None:
-        """What the main thread does: see `worker.pools.prefork`."""
+        """Begin a body, or end one whose time has come."""
         self.world.actor = self.name
+        if self.gone:
+            return
         if self.body is not None:
-            if self.world.now_ms >= self.body.until:
+            asks = self.body.claim.task in _CALLS and self.world.stalled
+            if self.world.now_ms >= self.body.until and not asks:
                 self._finish(self.body)
             return
         claim = self.consumer.next_claim(self.world.monotonic())
         if claim is None:
             return
-        self.begun.add(claim.fence)
+        self.world.began[claim.fence] = self.world.now_ms
+        with self.world.at_work(self, claim):
+            if self.world.rng.random() < 0.3 and not self.world.stalled:
+                self._ended(claim, self.pool.whole(claim, self._call))
+            else:
+                self._begin(claim)
+
+    def _begin(self, claim: Claim) -> None:
         context = contextvars.copy_context()
-        port = StorePort(self.world.store, claim)
-        started = context.run(self.executor.begin, claim, port)
+        started = self.pool.begin(claim, context)
         if not isinstance(started, Started):
-            self.consumer.ended(claim, started, self.world.monotonic())
+            self.pool.refused()
+            self._ended(claim, started)
             return
-        takes = self.world.rng.choice((0, 0, 5, 50, 500, 3000))
+        takes = self.world.rng.choice((0, 5, 50, 500, 3000))
         if started.soft_limit_s or started.hard_limit_s:
             takes = self.world.rng.choice((50, 3000, 3000))
-        now = self.world.monotonic()
-        soft, hard = (
-            now + limit if limit else 0.0 for limit in (started.soft_limit_s, started.hard_limit_s)
-        )
-        self.world.began[claim.fence] = self.world.now_ms
-        posted = Posted(claim.id, claim.fence, now, soft, hard)
-        self.body = _Body(claim, started, context, self.world.now_ms + takes, posted)
+        self.body = Body(claim, started, context, self.world.now_ms + takes)
+
+    def _call(self, started: Started, context: contextvars.Context) -> Any:
+        try:
+            return context.run(started.run, *started.args, **started.kwargs)
+        except PoisonError:
+            if not self.gone:
+                self.die(self.world.rng.choice(_DEATHS))
+            raise
+        except BaseException as exc:
+            if not isinstance(exc, StoreError | StaleClaim | StepOutcomeUnknown):
+                self.world.tell(self.name, f"{started.claim.id} raised {type(exc).__name__}")
+            raise
+
+    def _ended(self, claim: Claim, done: Outcome) -> None:
+        """What came of an attempt, if its process has lived to see it."""
+        if not self.gone:
+            self.body = None
+            self.consumer.ended(claim, done, self.world.monotonic())
 
     def interrupt(self) -> None:
         """The soft limit of the body that runs has passed."""
-        if self.body is not None:
+        if self.body is not None and not self.gone:
             self.world.tell(self.name, f"{self.body.claim.id} is told of its soft limit")
             self._finish(self.body, SoftTimeLimitExceeded())
 
-    def _finish(self, body: _Body, raises: BaseException | None = None) -> None:
-        started = body.started
-        try:
-            if raises is not None:
-                raise raises  # noqa: TRY301 - in the place of the body
-            value = body.context.run(started.run, *started.args, **started.kwargs)
-        except PoisonError:
-            self.die(self.world.rng.choice(_DEATHS))
-            return
-        except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
-            outcome = body.context.run(self.executor.raised, started, exc)
-            if not isinstance(exc, StoreError | StaleClaim | StepOutcomeUnknown):
-                self.world.tell(self.name, f"{body.claim.id} raised {type(exc).__name__}")
-        else:
-            outcome = body.context.run(self.executor.returned, started, value)
-        self.body = None
-        self.consumer.ended(body.claim, outcome, self.world.monotonic())
+    def terminate(self, fence: int, signal: str) -> None:
+        """The message of its body was revoked: the signal ends its process, or raises in it."""
+        if self.body is not None and not self.gone and self.body.claim.fence == fence:
+            self.board.revoke(fence)
+            if self.world.rng.random() < 0.5:
+                self.die(signal)
+            else:
+                self._finish(self.body, SystemExit(143))
+
+    def _finish(self, body: Body, raises: BaseException | None = None) -> None:
+        with self.world.at_work(self, body.claim):
+            try:
+                if raises is not None:
+                    raise raises  # noqa: TRY301 - in the place of the body
+                value = self._call(body.started, body.context)
+            except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
+                done = self.pool.raised(body, exc)
+            else:
+                done = self.pool.returned(body, value)
+            self._ended(body.claim, done)
 
 
 class SimWorker:
@@ -184,6 +246,7 @@ class SimWorker:
         self.frozen_until = 0
         self.processes: dict[int, SimChild] = {}
         self._told: set[int] = set()
+        self.lost_ms: dict[str, int] = {}  # session -> when it knew that its process was dead
         self.host = world.rng.choice(("east", "west"))
         self.pid = world.next_pid()
         info = SessionInfo(id="", worker=name, host=self.host, pid=self.pid, queues=("celery",))
@@ -193,12 +256,16 @@ class SimWorker:
             lease_ms=world.lease_ms,
             heartbeat_s=world.lease_ms / 4000,
             grace_s=2.0,
+            patience_s=_PATIENCE_S,
         )
-        self.supervisor = Supervisor(world.store, self, options)
+        self.supervisor = Supervisor(world.store, self, options, Errands(world))
 
     # The supervisor's hands
 
     def spawn(self, session: str) -> int:
+        if self.world.troubled and self.world.rng.random() < 0.05:
+            self.world.tell(self.name, "has no room for a child now")
+            raise OSError(errno.EAGAIN, "simulated")
         child = SimChild(self.world, session, self.world.app(old=self.old), self.world.next_pid())
         self.processes[child.pid] = child
         self.world.tell(self.name, f"started child {child.pid} with session {session[:8]}")
@@ -215,9 +282,7 @@ class SimWorker:
             self.processes[pid].die("SIGKILL")
 
     def terminate(self, pid: int, fence: int, signal: str) -> bool:
-        child = self.processes[pid]
-        if child.alive and child.body is not None and child.body.claim.fence == fence:
-            child.die(signal)
+        self.processes[pid].terminate(fence, signal)
         return True
 
     def dead(self) -> list[tuple[int, str]]:
@@ -227,19 +292,20 @@ class SimWorker:
             if not child.alive and pid not in self._told
         ]
         self._told |= {pid for pid, _ in found}
+        self.lost_ms |= {self.processes[pid].session: self.world.now_ms for pid, _ in found}
         return found
 
     def running(self, pid: int) -> tuple[Posted, ...]:
-        return self.processes[pid].running() if pid in self.processes else ()
+        return self.processes[pid].board.running() if pid in self.processes else ()
 
     def begun(self, pid: int) -> frozenset[int]:
-        return frozenset(self.processes[pid].begun) if pid in self.processes else frozenset()
+        return self.processes[pid].board.begun() if pid in self.processes else frozenset()
 
     def words(self, pid: int) -> int:
-        return self.processes[pid].words if pid in self.processes else 0
+        return self.processes[pid].board.words() if pid in self.processes else 0
 
     def forget(self, pid: int) -> None:
-        del self.processes[pid]
+        self.processes.pop(pid).board.close()
 
     def gone_sessions(self, sessions: tuple[SessionInfo, ...]) -> list[str]:
         return [
@@ -252,8 +318,8 @@ class SimWorker:
         """kill -9 of the whole worker: its children die with it."""
         self.world.tell(self.name, "killed with all its children")
         self.alive = False
-        for child in self.processes.values():
-            child.alive = False
+        for child in self.living():
+            child.end()
 
     def stop(self, how: Stopping) -> None:
         """A deploy: it is told to go down."""

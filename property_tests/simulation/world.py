@@ -5,27 +5,32 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest import mock
 
-from property_tests.simulation.checks import Account, watch_model
+from property_tests.simulation import hostile
+from property_tests.simulation.checks import SLACK_MS, Account, watch_model
 from property_tests.simulation.faults import NO_FAULTS, FaultRates, FaultyStore
 from property_tests.simulation.producers import Producers
 from property_tests.simulation.schedule import START_MS
 from property_tests.simulation.tasks import PoisonError, app_of
 from property_tests.simulation.workers import SimWorker, describe, verdict_word
-from reliable_tasks import ids
+from reliable_tasks import events, ids
 from reliable_tasks.beat.scheduler import Scheduler
 from reliable_tasks.beat.sync import code_definitions, sync
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store.values import MessageQuery, StoreOptions, Verdict
+from reliable_tasks.worker.pools import base
 from reliable_tasks.worker.supervisor import Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from property_tests.simulation.schedule import Schedule
+    from property_tests.simulation.workers import SimChild
     from reliable_tasks.app import App
-    from reliable_tasks.store.values import Commit
+    from reliable_tasks.store.values import Claim, Commit
 
 __all__ = ["OPTIONS", "Effect", "World"]
 
@@ -79,9 +84,11 @@ class World:
         self.real = make_store(lambda: self.now_ms, OPTIONS)
         self.store = FaultyStore(self.real, self.rng, self._tell_store, FaultRates())
         self.troubled = True
-        self._away_until_ms = 0
+        self._away_until_ms = self._stalled_until_ms = 0
+        self._at_work: SimChild | None = None
         self.effects: dict[str, list[Effect]] = defaultdict(list)
         self.began: dict[int, int] = {}  # fence -> when the body began
+        self.of_the_dead: set[int] = set()  # fences that a process had begun to run when it died
         self.calm_ms = 0  # since when nothing fails
         self.charges: dict[str, int] = defaultdict(int)
         self.recorded: set[str] = set()
@@ -89,6 +96,7 @@ class World:
         self.revoked: dict[str, int] = {}
         self.flagged: dict[str, int] = {}
         self.replays: dict[str, int] = defaultdict(int)
+        self.innocents: list[str] = []
         self.producers = Producers(self.store, self.rng, self._tell_producer, messages)
         self.workers: list[SimWorker] = []
         self._names, self._pids = iter(range(10_000)), iter(range(1_000, 100_000))
@@ -107,6 +115,11 @@ class World:
     def monotonic(self) -> float:
         """The clock of processes, in seconds."""
         return self.now_ms / 1000
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the store answers nobody: whoever asks it waits."""
+        return self.now_ms < self._stalled_until_ms
 
     def next_pid(self) -> int:
         """The pid of a new process."""
@@ -136,6 +149,29 @@ class World:
         self.tell(who, f"{commit.id} {what} with fence {commit.fence}: {verdict_word(verdict)}")
 
     # What bodies do, and what may happen to them -------------------------------------------------
+
+    @contextlib.contextmanager
+    def at_work(self, child: SimChild, claim: Claim) -> Iterator[None]:
+        """Within the block, this child runs what belongs to an attempt."""
+        self._at_work, self.store.body = child, claim.id
+        try:
+            yield
+        finally:
+            self._at_work, self.store.body = None, ""
+
+    def misbehaves(self, place: str, deed: str) -> None:
+        """Hostile code is at its deed: its process may end of it, or never come back."""
+        child = self._at_work
+        if child is None or child.gone:
+            raise PoisonError("nothing of it goes on")
+        if deed not in hostile.FATAL:
+            return
+        self.tell(child.name, f"{deed} ({place})")
+        if deed == hostile.HANGS:
+            child.hang()
+        else:
+            child.die("" if deed == hostile.EXITS else "SIGSEGV")
+        raise PoisonError(deed)
 
     def effect(self, task: Any) -> None:
         """A body is at its effect: the process may die before or after it, or it may fail."""
@@ -184,6 +220,15 @@ class World:
 
     def run(self) -> None:
         """Faults for a while, then none until all is at rest."""
+        clock = SimpleNamespace(monotonic=self.monotonic)
+        with (
+            mock.patch.object(base, "clock", clock),
+            mock.patch.object(events, "report"),  # of receivers that raise: very many
+            hostile.receiving(self),
+        ):
+            self._run()
+
+    def _run(self) -> None:
         for step in self.schedule.steps:
             self.rng.seed(step.dice)
             self.now_ms += step.pause_ms
@@ -193,6 +238,7 @@ class World:
         self.rng.seed(self.schedule.seed)
         self.tell("world", "faults end")
         self.troubled = self.store.away = False
+        self._stalled_until_ms = 0
         self.calm_ms = self.now_ms
         self.store.rates = NO_FAULTS
         for worker in self.workers:
@@ -202,7 +248,17 @@ class World:
             w.alive and not w.old and w.supervisor.stopping is Stopping.NO for w in self.workers
         ):
             self._start_worker(old=False)  # a deploy ends with somebody who knows every task
+        stall_at_ms = self.calm_ms + self.lease_ms + SLACK_MS
+        self._drain(until_ms=stall_at_ms)
+        self._visit_of_innocents()
         self._drain()
+
+    def _visit_of_innocents(self) -> None:
+        """Some more come, and soon afterwards the store answers nobody, for longer than a lease."""
+        self.actor = "producer"
+        self.innocents = self.producers.send_innocents()
+        self._drain(until_ms=self.now_ms + 300)
+        self._stall()
 
     def _look(self) -> None:
         if self._watch is not None and self.store.calls >= self._watched + self._patience:
@@ -235,6 +291,19 @@ class World:
         self.store.lose_late()
         if self._restart_store is not None:
             self._restart_store(self.real)
+
+    def _stall(self) -> None:
+        """Somebody holds the store's lock, or its server is busy: longer than a lease, perhaps."""
+        self._stalled_until_ms = self.now_ms + self.rng.choice((300, 2_500, 5_000))
+        self.tell("store", f"answers nobody until {self._seconds(self._stalled_until_ms)}")
+
+    def _wedge(self) -> None:
+        """A child hears from the store no more, and does not know it."""
+        children = [c for w in self.workers for c in w.living() if c.board.words()]
+        if children:
+            child = self.rng.choice(children)
+            child.wedged = True
+            self.tell(child.name, "hears nothing from the store any more")
 
     def _kill(self) -> None:
         living = [w for w in self.workers if w.alive]
@@ -299,11 +368,11 @@ class World:
 
     # Afterwards -----------------------------------------------------------------------------------
 
-    def _drain(self) -> None:
-        """Let everybody work, unhurriedly where nothing happens, until nothing is left to do."""
-        until_ms = self.now_ms + LONGEST_DRAIN_MS
+    def _drain(self, until_ms: int | None = None) -> None:
+        """Let everybody work, until nothing is left to do, or until a certain time."""
+        last_ms = until_ms or self.now_ms + LONGEST_DRAIN_MS
         pace_ms, shortest_ms = _PACES_MS[0], _PACES_MS[0]
-        while self.now_ms < until_ms:
+        while self.now_ms < last_ms:
             told = len(self.timeline)
             self.now_ms += pace_ms
             self._arrive()
@@ -315,14 +384,15 @@ class World:
             self._look()
             if len(self.timeline) > told:
                 pace_ms = shortest_ms
-            elif self._at_rest():
+            elif until_ms is None and self._at_rest():
                 return
             else:
                 pace_ms = min(pace_ms * 2, _PACES_MS[1])
-        self.violations.append(f"it did not come to rest within {LONGEST_DRAIN_MS // 1000} s")
+        if until_ms is None:
+            self.violations.append(f"it did not come to rest within {LONGEST_DRAIN_MS // 1000} s")
 
     def _at_rest(self) -> bool:
         stopping = any(w.alive and w.supervisor.stopping is not Stopping.NO for w in self.workers)
         lapsed = any(s.lease_until_ms <= self.now_ms for s in self.real.sessions())
         busy = any(self.real.counts().queues.values())
-        return not (stopping or lapsed or self.store.late or busy)
+        return not (self.stalled or stopping or lapsed or self.store.late or busy)

@@ -1,0 +1,222 @@
+"""What user code does without meaning any harm, and the tasks of a simulated world that do it.
+
+A deed is what happens, a place is where: a body, one of its hooks, a receiver, a policy's function.
+Both are arguments of the call, so that a message always misbehaves in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks import signals
+from reliable_tasks._state import current_attempt
+from reliable_tasks.errors import Retry
+from reliable_tasks.retry import RetryPolicy
+from reliable_tasks.task import Task
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator
+
+    from property_tests.simulation.tasks import Witness
+    from reliable_tasks.app import App
+
+__all__ = [
+    "EXITS",
+    "FATAL",
+    "HANGS",
+    "HOSTILE_RETRIES",
+    "PLACES",
+    "RAISING",
+    "draw",
+    "receiving",
+    "register",
+]
+
+HOSTILE_RETRIES = 1
+HANGS = "never ends"
+EXITS, KILLED = "exits with code 0", "is killed"
+FATAL = {HANGS, EXITS, KILLED}
+"""Deeds after which nothing of an attempt goes on."""
+
+RAISING = ("on_failure", "burial", "failure receiver", "retry predicate", "retry wait", "on_retry")
+"""Places that are reached when the body raises; "burial" when its process dies each time."""
+PLACES = (
+    "body",
+    "before_start",
+    "on_success",
+    "after_return",
+    "prerun receiver",
+    "success receiver",
+    "postrun receiver",
+    *RAISING,
+)
+_RETRYING = {"retry wait", "on_retry"}
+
+
+class _OwnBaseError(BaseException):
+    """What a library may raise to get past `except Exception`."""
+
+
+class _UnutterableError(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+    def __repr__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class _Mute:
+    """A value that no codec takes and that cannot be shown."""
+
+    def __json__(self) -> Any:
+        raise asyncio.CancelledError
+
+    def __repr__(self) -> str:
+        raise GeneratorExit
+
+
+def _raising(make: Callable[[], BaseException]) -> Callable[[], Any]:
+    def do() -> None:
+        raise make()
+
+    return do
+
+
+def _unpackable() -> BaseException:
+    asked = Retry("again", when=0.5)
+    asked.priority = 10**30
+    return asked
+
+
+_DEEDS: dict[str, Callable[[], Any]] = {
+    "SystemExit": _raising(lambda: SystemExit(0)),
+    "KeyboardInterrupt": _raising(KeyboardInterrupt),
+    "CancelledError": _raising(asyncio.CancelledError),
+    "GeneratorExit": _raising(GeneratorExit),
+    "an error of its own": _raising(_OwnBaseError),
+    "an error that cannot be shown": _raising(_UnutterableError),
+    "a retry in 10^17 s": _raising(lambda: Retry("again", when=1e17)),
+    "a retry that cannot be packed": _raising(_unpackable),
+    "a value that cannot be encoded": _Mute,
+    "a delay that is no number": lambda: float("nan"),
+}
+
+_OF_A_BODY = ("a retry that cannot be packed", "a value that cannot be encoded")
+
+
+def draw(rng: random.Random, *, limited: bool) -> tuple[str, str]:
+    """A place and a deed; only what a time limit ends may go on for ever."""
+    place = rng.choice(PLACES)
+    deeds = [*_DEEDS, *([EXITS, KILLED] * 3), *(_OF_A_BODY * 3 if place == "body" else ())]
+    if limited:
+        deeds += [HANGS] * len(deeds)
+    elif place == "burial":
+        deeds += [HANGS] * (len(deeds) // 4)
+    return place, rng.choice(deeds)
+
+
+class _Doer:
+    """Does the deed of the call that runs now, where its place is this one."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._witness = witness
+
+    def does(self, place: str, deed: str) -> Any:
+        """It ends the process, never returns, or is a matter of Python's own."""
+        self._witness.misbehaves(place, deed)
+        return None if deed in FATAL else _DEEDS[deed]()
+
+    def at(self, place: str, call: Any = None) -> Any:
+        """The deed, if this is its place."""
+        if call is None:
+            running = current_attempt.get()
+            call = running.request.args if running is not None else ()
+        return self.does(place, call[1]) if call and call[0] == place else None
+
+
+def _task_of(doer: _Doer) -> type[Task[Any, Any]]:
+    class Hostile(Task[Any, Any]):
+        abstract = True
+
+        def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+            doer.at("before_start", args)
+
+        def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+            doer.at("on_success", args)
+
+        def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            doer.at("on_retry", args)
+
+        def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            doer.at("on_failure", args)
+            doer.at("burial", args)
+
+        def after_return(self, status: str, retval: Any, task_id: str, *call: Any) -> None:
+            doer.at("after_return", call[0])
+
+    return Hostile
+
+
+def _policy_of(doer: _Doer) -> RetryPolicy:
+    class Wait:
+        def __call__(self, state: Any) -> float:
+            said = doer.at("retry wait", state.args)
+            return 0.5 if said is None else said
+
+    def predicate(state: Any) -> bool:
+        doer.at("retry predicate", state.args)
+        return bool(state.outcome.failed and state.args[0] in _RETRYING)
+
+    return RetryPolicy(wait=Wait(), retry=predicate, max_retries=HOSTILE_RETRIES)
+
+
+def register(app: App, witness: Witness, hard_limit_s: float) -> None:
+    """Two hostile tasks; what never ends is of the one with a limit, or of a burial."""
+    doer = _Doer(witness)
+    options = {"bind": True, "base": _task_of(doer), "retry_policy": _policy_of(doer)}
+
+    def body(self: Any, place: str, deed: str) -> Any:
+        witness.effect(self)
+        if place == "burial":
+            doer.does("body", KILLED)
+        if place in RAISING:
+            raise ValueError("so that its place is reached")
+        return doer.at("body", (place, deed))
+
+    app.task(name="hostile", **options)(body)
+    app.task(name="hostile_limited", time_limit=hard_limit_s, **options)(body)
+
+
+@contextlib.contextmanager
+def receiving(witness: Witness) -> Iterator[None]:
+    """Within the block, the receivers of signals are hostile, too."""
+    doer = _Doer(witness)
+    heard = {
+        "prerun receiver": signals.task_prerun,
+        "success receiver": signals.task_success,
+        "failure receiver": signals.task_failure,
+        "postrun receiver": signals.task_postrun,
+    }
+    connected = []
+    for place, signal in heard.items():
+        receiver = _receiver(doer, place)
+        for task in ("hostile", "hostile_limited"):
+            signal.connect(receiver, sender=task)
+            connected.append((signal, receiver, task))
+    try:
+        yield
+    finally:
+        for signal, receiver, task in connected:
+            signal.disconnect(receiver, sender=task)
+
+
+def _receiver(doer: _Doer, place: str) -> Callable[..., None]:
+    def receiver(**_: Any) -> None:
+        doer.at(place)
+
+    return receiver
