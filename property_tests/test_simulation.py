@@ -18,9 +18,9 @@ from reliable_tasks.store.values import AuditEvent
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = int(os.environ.get("RELIABLE_TASKS_SEEDS", "2000"))
+SEEDS = int(os.environ.get("RELIABLE_TASKS_SEEDS", "1500"))
 PARTS = 8
-STORE_SEEDS = {"memory": 40, "sqlite": 10, "redis": 30}
+STORE_SEEDS = {"memory": 30, "sqlite": 10, "redis": 20}
 FENCE_CHECK = next(a for a in ABLATIONS if a.name == "fence check of a commit")
 
 
