@@ -40,7 +40,6 @@ def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
     for number in actions:
         _handled[number] = act
         signal.signal(number, act)
-        signal.siginterrupt(number, False)
     in_copies(_by_default)
 
 
@@ -50,7 +49,6 @@ def take_back() -> None:
         act = _handled.get(number)
         if act is not None and _signal.getsignal(number) is not act:
             signal.signal(number, act)
-            signal.siginterrupt(number, False)
 
 
 def in_copies(call: Callable[[], object]) -> None:

@@ -217,6 +217,12 @@ def _busy(app: App) -> None:
             return sent, called
 
 
+def _wait(where: str) -> None:
+    if where == "asleep":
+        time.sleep(60)
+    threading.Event().wait()  # what waits without end may not notice a signal
+
+
 def _limited(app: App) -> None:
     @app.task(name="too_long", base=Hooked, time_limit=0.5)
     def too_long() -> None:
@@ -229,9 +235,9 @@ def _limited(app: App) -> None:
         time.sleep(600)
 
     @app.task(name="asked_to_hurry", base=Hooked, soft_time_limit=0.3)
-    def asked_to_hurry(tidy: bool) -> str:
+    def asked_to_hurry(tidy: bool, where: str = "asleep") -> str:
         try:
-            time.sleep(60)
+            _wait(where)
         except SoftTimeLimitExceeded:
             if not tidy:
                 raise

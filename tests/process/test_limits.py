@@ -30,6 +30,7 @@ def test_a_soft_limit_is_raised_in_the_body_which_may_tidy_up(place: Place) -> N
     assert place.call("asked_to_hurry", True).get(timeout=PATIENCE_S) == "tidied"
     with pytest.raises(SoftTimeLimitExceeded):
         place.call("asked_to_hurry", False).get(timeout=PATIENCE_S)
+    assert place.call("asked_to_hurry", True, "at an event").get(timeout=PATIENCE_S) == "tidied"
     with pytest.raises(SoftTimeLimitExceeded, match=r"longer than 0\.3 s"):
         place.call("async_hurry").get(timeout=PATIENCE_S)
     assert place.effects("on_failure:SoftTimeLimitExceeded")

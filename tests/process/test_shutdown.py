@@ -34,6 +34,17 @@ def test_a_warm_shutdown_finishes_what_runs_and_gives_back_the_rest_uncounted(
     assert place.store.sessions() == ()
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio"])
+def test_an_idle_worker_stops_at_once_in_every_pool(place: Place, pool: str) -> None:
+    """Its main thread hears the word whatever it waits for."""
+    worker = place.start_worker(
+        "--pool", pool, "-c", "1", "--shutdown-timeout", "3600", module="tests.process.unlimited"
+    )
+    assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+
+
 def test_work_claimed_ahead_goes_back_when_a_body_runs_long(place: Place) -> None:
     worker = place.start_worker("--concurrency", "1")
     for _ in range(20):
