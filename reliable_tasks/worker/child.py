@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from .options import WorkerOptions
     from .pools.base import Pool
 
-__all__ = ["run_child"]
+__all__ = ["WORDS", "run_child"]
+
+WORDS = frozenset({signal.SIGTERM, signal.SIGUSR1})
+"""Signals by which a supervisor speaks to a child, blocked until the child listens."""
 
 _PR_SET_PDEATHSIG = 1
 _ORPHAN_CHECK_S = 1.0
@@ -75,6 +78,7 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
         **dict.fromkeys((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), lambda: None),
     }
     handle({number: partial(_heard, pool, number, otherwise[number]) for number in otherwise})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
     signals.worker_process_init.send(None)
     pool.feed.start()
     pool.run()

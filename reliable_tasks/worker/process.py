@@ -17,7 +17,7 @@ from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
 
 from .board import Board
-from .child import run_child
+from .child import WORDS, run_child
 from .errands import InAThread
 from .host import host_identity, process_gone, process_started
 from .options import WorkerOptions, check_options
@@ -55,7 +55,12 @@ class _Processes:
 
     def spawn(self, session: str) -> int:
         board, parent = Board(self._slots), os.getpid()
-        pid = self._fork(lambda: run_child(self._app, self._options, session, board, parent))
+        # A word to a child that does not listen yet waits; it is not the copied handlers' to take.
+        signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
+        try:
+            pid = self._fork(lambda: run_child(self._app, self._options, session, board, parent))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
         self._boards[pid] = board
         return pid
 

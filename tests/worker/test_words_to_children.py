@@ -1,0 +1,39 @@
+"""What a supervisor says to a child that has just been forked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from reliable_tasks import App
+from reliable_tasks.worker import process
+from tests.patience import PATIENCE_S
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_a_word_waits_until_the_child_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is stopped while it starts: its newest child would go on for ever."""
+
+    def starts_slowly(*_: object) -> int:
+        until = time.monotonic() + PATIENCE_S
+        while signal.SIGTERM not in signal.sigpending():
+            if time.monotonic() > until:
+                return 1
+        return 0
+
+    monkeypatch.setattr(process, "run_child", starts_slowly)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # as the supervisor has one
+    try:
+        with App("words", broker="sqlite://", set_as_current=False) as app:
+            hands = process._Processes(app, process.WorkerOptions(hostname="w@h"))
+            pid = hands.spawn("s")
+            hands.drain(pid)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            hands.forget(pid)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
