@@ -10,6 +10,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["end_copy", "handle", "in_copies", "take_back"]
 
 _NEEDED = (signal.SIGTERM, signal.SIGUSR1)
 _handled: dict[int, Callable[[int, FrameType | None], None]] = {}
+_forking = threading.local()
 
 
 def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
@@ -40,7 +42,9 @@ def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
     for number in actions:
         _handled[number] = act
         signal.signal(number, act)
+    os.register_at_fork(before=_hold_back, after_in_parent=_let_through)
     in_copies(_by_default)
+    in_copies(_let_through)
 
 
 def take_back() -> None:
@@ -49,6 +53,19 @@ def take_back() -> None:
         act = _handled.get(number)
         if act is not None and _signal.getsignal(number) is not act:
             signal.signal(number, act)
+
+
+def _hold_back() -> None:
+    """Let no signal of ours come while this thread forks.
+
+    Python forgets what reached a copy before it was told that it is one: a process that is
+    terminated as soon as it is started would live on.
+    """
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 def in_copies(call: Callable[[], object]) -> None:

@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
     from .board import Posted
 
-__all__ = ["Backoff", "Burial", "Child", "Hands", "SupervisorOptions", "exceeded", "spared"]
+__all__ = [
+    "PLANNED_RELEASES",
+    "Backoff",
+    "Burial",
+    "Child",
+    "Hands",
+    "SupervisorOptions",
+    "exceeded",
+]
 
-_PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
+PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
 _STOPPED = b'{"reason":"stopped"}'
 
 
@@ -130,22 +138,6 @@ class Child(msgspec.Struct):
     quiet_s: float = 0.0
 
 
-def spared(child: Child, posted: Posted, hands: Hands, now: float, grace_s: float) -> bool:
-    """Whether a child lives on with a body that is past its limit, for others that run in it.
-
-    It takes no more, and another one takes its place. The others get the time of a warm stop; what
-    still runs then is run again, as it is where a worker is stopped.
-    """
-    if all(0 < other.hard_deadline <= now for other in hands.running(child.pid)):
-        return False
-    if not child.retiring:
-        child.retiring = True
-        hands.drain(child.pid)
-        events.emit("child.retired", pid=child.pid, session=child.session, id=posted.id)
-    child.stopped = now >= posted.hard_deadline + grace_s
-    return not child.stopped
-
-
 class Burial(msgspec.Struct):
     """A dead child whose claims the store has yet to be told of."""
 
@@ -162,7 +154,7 @@ class Burial(msgspec.Struct):
             return child.sentence
         if claim.fence not in self.begun:
             return Released()
-        if child.stopped and claim.bounces < _PLANNED_RELEASES:
+        if child.stopped and claim.bounces < PLANNED_RELEASES:
             return Released(begun=True, detail=_STOPPED)
         return None
 

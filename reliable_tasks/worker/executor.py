@@ -140,12 +140,6 @@ class Executor:
         return runner
 
     def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if claim.oversize:
-            raise MessageTooLarge(
-                f"what the parents of {claim.task} left for it has {claim.oversize:,} bytes "
-                f"together; the limit is {self._settings.max_input_bytes:,} (setting "
-                "max_input_bytes): let them return references, or raise it and replay this message"
-            )
         args, kwargs = loads_call(claim.payload, headers.serializer, self._accept)
         if not headers.takes:
             return args, kwargs
@@ -303,6 +297,13 @@ class Executor:
         return outcome.Ignored(detail=encode_detail({"state": said}) if said else b"")
 
     # Claims whose body does not run --------------------------------------------------------------
+
+    def interrupted(self, claim: Claim, exc: BaseException) -> outcome.Released:
+        """Give back a claim whose start was interrupted by what an earlier body had left behind."""
+        reason = f"{type(exc).__name__} came before its body began"
+        detail = encode_detail({"reason": reason, "delay": 0.0})
+        self._teller.tell("attempt.released", claim, detail)
+        return outcome.Released(begun=True, detail=detail)
 
     def _unknown(self, claim: Claim) -> outcome.Outcome:
         """No task of this name here: another worker may know it (a rolling deploy)."""

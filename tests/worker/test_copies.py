@@ -18,6 +18,7 @@ from tests.worker.pooled import POOLS, Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -168,3 +169,28 @@ def test_handlers_are_of_the_child_alone_and_of_no_copy_by_python_or_c() -> None
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     # Copies made by Python, one made in C, one with a handler of the body's own; a program.
     assert done.stdout.split() == ["7", "-15", "-15", "9", "True", "True"], done.stderr
+
+
+def test_a_copy_that_is_terminated_at_once_ends(tmp_path: Path) -> None:
+    program = """
+        import os, signal
+        from reliable_tasks.worker import copies
+
+        copies.handle({signal.SIGTERM: lambda: None})
+        for _ in range(300):
+            pid = os.fork()
+            if not pid:
+                signal.pause()
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+        print("all ended")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.stdout == "all ended\n", done.stderr

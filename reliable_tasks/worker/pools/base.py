@@ -17,6 +17,7 @@ from reliable_tasks.store.values import Verdict
 from reliable_tasks.worker.attempt import encode_detail, shown, traceback_of
 from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.copies import end_copy
+from reliable_tasks.worker.crew import PLANNED_RELEASES
 from reliable_tasks.worker.executor import Started
 
 if TYPE_CHECKING:
@@ -149,12 +150,12 @@ class Pool:
         now = clock.monotonic()
         # On the board before anything of the user's runs: a death from here on counts.
         try:
-            limit_s = self._executor.hard_limit_s(claim)
+            limit_s = self._executor.hard_limit_s(claim) if self.enforces_limits else 0.0
             at = now + limit_s if limit_s else 0.0
             self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, at))
             started = self._executor.begin(claim, StorePort(self._store, claim))
-        except BaseException as exc:  # noqa: BLE001 - see _internal_error
-            return self._internal_error(claim, exc)
+        except BaseException as exc:  # noqa: BLE001 - see _not_begun
+            return self._not_begun(claim, exc)
         if isinstance(started, Started) and started.runner.hooks:
             self._end_copy()
         if isinstance(started, Started) and (started.soft_limit_s or started.hard_limit_s):
@@ -207,6 +208,15 @@ class Pool:
         said = msgspec.json.decode(done.detail) if done.detail else {}
         said["revoked"] = "to be terminated, which its pool cannot do: it ran to its end"
         return msgspec.structs.replace(done, detail=encode_detail(said))
+
+    def _not_begun(self, claim: Claim, exc: BaseException) -> outcome.Outcome:
+        """What keeps a body from its start, and is neither a fault of ours nor of its message.
+
+        An exit that flies here has been left behind by an earlier body, whose alarm goes off now.
+        """
+        if isinstance(exc, Exception) or claim.bounces >= PLANNED_RELEASES:
+            return self._internal_error(claim, exc)
+        return self._executor.interrupted(claim, exc)
 
     def _internal_error(self, claim: Claim, exc: BaseException) -> outcome.Failed:
         """A fault of the worker's own ends the attempt as a failure: no message may be stuck."""
