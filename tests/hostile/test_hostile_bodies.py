@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["place", "redis_server", "store_url"]
 
-_COUNT = 60
+_COUNT = 45
 _SEEDS = {"prefork": 1, "threads": 2, "asyncio": 3}
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("pool", _SEEDS)
 def test_a_misdeed_costs_its_message_and_nothing_else(place: Place, pool: str) -> None:
     broken = Scene(place, pool).commit(draw(pool, _SEEDS[pool], _COUNT))
