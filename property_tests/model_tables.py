@@ -114,6 +114,8 @@ class Tables:
         return [r for r in self.recs.values() if r.state not in FINAL_STATES]
 
     def _as_claim(self, r: Rec) -> v.Claim:
+        size = sum(len(i.value) for i in r.inputs.values())
+        fits = size <= self.options.max_input_bytes
         return v.Claim(
             id=r.m.id,
             task=r.m.task,
@@ -134,7 +136,8 @@ class Tables:
             once_key=r.once.key if r.once else None,
             root_id=r.m.root_id,
             parent_id=r.m.parent_id,
-            inputs=tuple(r.inputs[k] for k in sorted(r.inputs)),
+            inputs=tuple(r.inputs[k] for k in sorted(r.inputs)) if fits else (),
+            oversize=0 if fits else size,
             doom=r.doom,
         )
 

@@ -81,6 +81,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_result_bytes: int = _set(_STORE, 16 * _MIB, kinds.whole(1024),
         "A larger result fails its attempt; a larger value of a step, or `meta` of "
         "`update_state`, is refused where it is said.", "bytes")
+    max_input_bytes: int = _set(_STORE, 64 * _MIB, kinds.whole(_MIB),
+        "What the parents of a message may leave for it, together: the results of a chord's "
+        "header. With more it fails unrun, and can be replayed.", "bytes")
     max_batch: int = _set(_STORE, 1000, kinds.whole(1, 100_000),
         "How many messages are stored in one atomic step; a larger workflow is staged.",
         "messages")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import ChordError, CodecError, TaskRevokedError
+from .errors import ChordError, CodecError, TaskRevokedError, WorkerLostError
 from .message import State
 from .serialization import Failure, decode_failure
 
@@ -68,6 +68,11 @@ def exception_of(
         return CodecError(
             f"what the store has of message {record.id} cannot be decoded: it is damaged, or of a "
             f"newer release; see `reliable-tasks dead show {record.id}`"
+        )
+    if record.reason == "delivery limit":  # its hooks died as well, so no worker could say why
+        return WorkerLostError(
+            f"the worker process died in each of the {record.delivery} deliveries of message "
+            f"{record.id}, also while its hooks were run"
         )
     return TaskRevokedError(record.reason or "revoked")
 

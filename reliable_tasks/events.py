@@ -90,6 +90,11 @@ EVENTS: Mapping[str, Event] = {
         WARNING, "What the bodies of a dead process had started was killed with it.", _CHILD
     ),
     "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
+    "child.retired": Event(
+        WARNING,
+        "A body is past its limit: its process ends with the others that run in it.",
+        (*_CHILD, "id"),
+    ),
     "child.stuck": Event(
         ERROR, "A child process makes no progress and is killed.", (*_CHILD, "reason")
     ),

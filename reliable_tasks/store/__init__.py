@@ -25,6 +25,7 @@ def store_options(settings: Settings) -> StoreOptions:
         audit=settings.audit,
         audit_ttl_ms=_ms(settings.audit_expires),
         max_message_bytes=settings.max_message_bytes,
+        max_input_bytes=settings.max_input_bytes,
         max_batch=settings.max_batch,
         max_rows=settings.max_query_rows,
         stage_ttl_ms=_ms(settings.stage_expires),

@@ -49,6 +49,7 @@ class StoreOptions(_Value, frozen=True, kw_only=True):
     audit: str = "default"
     audit_ttl_ms: int = 604_800_000
     max_message_bytes: int = 1_048_576
+    max_input_bytes: int = 67_108_864
     max_batch: int = 1000
     max_rows: int = 10_000
     stage_ttl_ms: int = 600_000
@@ -160,8 +161,8 @@ class Claim(_Value, frozen=True, kw_only=True):
         delivery: how many claims since the last retry, this one included.
         bounces: how often this attempt was given back: task unknown, or stopped in its body.
         inputs: what its parents left, by slot.
-        first_started_ms: when the first attempt was claimed.
-        started_ms: when this one was claimed.
+        oversize: how many bytes the inputs have that were left out, being over `max_input_bytes`.
+        first_started_ms, started_ms: when the first attempt was claimed, and when this one.
         doom: the failure to bury it with, if its process was killed at a limit.
     """
 
@@ -185,6 +186,7 @@ class Claim(_Value, frozen=True, kw_only=True):
     root_id: str = ""
     parent_id: str | None = None
     inputs: tuple[Input, ...] = ()
+    oversize: int = 0
     doom: bytes | None = None
 
 
@@ -214,9 +216,8 @@ class SessionInfo(_Value, frozen=True, kw_only=True):
         pid: of the process that runs the bodies.
         pid_started: start time of that process as the system tells it, since pids are reused.
         queues: what it consumes.
-        started_ms: when it was opened (set by the store).
-        lease_until_ms: until when it is alive (set by the store).
-        claims: how many messages it holds (set by the store).
+        started_ms, lease_until_ms, claims: when it was opened, until when it is alive, and how
+            many messages it holds (set by the store).
     """
 
     id: str
@@ -458,8 +459,7 @@ class Entry(_Value, frozen=True, kw_only=True):
         template: the task, arguments and options of its messages, encoded.
         origin: "code" or "runtime": who made it.
         next_ms: the next planned slot; None when it has none left.
-        last_ms: the slot fired last.
-        last_id: the message of that slot.
+        last_ms, last_id: the slot fired last, and its message.
         runs, missed: how many slots were fired, and passed over.
         paused: it does not fire.
         version: grows with every change of spec, template or paused.

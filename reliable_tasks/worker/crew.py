@@ -25,6 +25,7 @@ __all__ = [
     "Hands",
     "SupervisorOptions",
     "exceeded",
+    "spared",
 ]
 
 PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count as deliveries
@@ -136,6 +137,22 @@ class Child(msgspec.Struct):
     kill_at: float = 0.0
     words: int = 0
     quiet_s: float = 0.0
+
+
+def spared(child: Child, posted: Posted, hands: Hands, now: float, grace_s: float) -> bool:
+    """Whether a child lives on with a body that is past its limit, for others that run in it.
+
+    It takes no more, and another one takes its place. The others get the time of a warm stop; what
+    still runs then is run again, as it is where a worker is stopped.
+    """
+    if all(0 < other.hard_deadline <= now for other in hands.running(child.pid)):
+        return False
+    if not child.retiring:
+        child.retiring = True
+        hands.drain(child.pid)
+        events.emit("child.retired", pid=child.pid, session=child.session, id=posted.id)
+    child.stopped = now >= posted.hard_deadline + grace_s
+    return not child.stopped
 
 
 class Burial(msgspec.Struct):

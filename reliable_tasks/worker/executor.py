@@ -140,6 +140,12 @@ class Executor:
         return runner
 
     def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if claim.oversize:
+            raise MessageTooLarge(
+                f"what the parents of {claim.task} left for it has {claim.oversize:,} bytes "
+                f"together; the limit is {self._settings.max_input_bytes:,} (setting "
+                "max_input_bytes): let them return references, or raise it and replay this message"
+            )
         args, kwargs = loads_call(claim.payload, headers.serializer, self._accept)
         if not headers.takes:
             return args, kwargs

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Feed"]
 
 _LONGEST_WAIT_S = 5.0
+_GLANCE_S = 0.1  # a wait for a lock is not ended by a signal: its handler runs after so long
 _FIRST_BACKOFF_S = 0.05
 _LAST_BACKOFF_S = 2.0
 _RECONCILE_S = 15.0  # how long a claim may go unnoticed that nobody told us of
@@ -151,7 +152,7 @@ class Feed:
                 if self.over:
                     return None
                 if not self._led or self._asking or self._ails or not self._lead():
-                    self._changed.wait()
+                    self._changed.wait(_GLANCE_S if self._led else None)
             return claim
         finally:
             self._takers -= 1

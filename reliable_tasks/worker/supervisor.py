@@ -18,7 +18,7 @@ from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.outcome import Revoked
 from reliable_tasks.store.values import Commit
 
-from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, exceeded
+from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, exceeded, spared
 from .errands import Answer, AtOnce
 
 if TYPE_CHECKING:
@@ -168,7 +168,9 @@ class Supervisor:
                 continue
             for posted in self._hands.running(child.pid):
                 if 0 < posted.hard_deadline <= now:
-                    self._condemn(child, posted.fence, exceeded(posted))
+                    if not spared(child, posted, self._hands, now, self._options.grace_s):
+                        self._condemn(child, posted.fence, exceeded(posted))
+                        break
                 elif 0 < posted.soft_deadline <= now and child.soft_told != posted.fence:
                     child.soft_told = posted.fence
                     self._hands.soft_limit(child.pid)

@@ -24,7 +24,8 @@ def open_bench(store_kind: str) -> Iterator[Open]:
 
         def open_one(**settings: Any) -> Bench:
             clock = FakeClock()
-            options = StoreOptions(audit="all", max_batch=settings.get("max_batch", 1000))
+            limits = {n: settings[n] for n in ("max_batch", "max_input_bytes") if n in settings}
+            options = StoreOptions(audit="all", **limits)
             store: Any = Model(clock, options)
             if store_kind != "model":
                 store = stack.enter_context(FACTORIES[store_kind](options, clock))

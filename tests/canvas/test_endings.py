@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from reliable_tasks import chain, chord, group
-from reliable_tasks.errors import ChordError, Ignore, TaskRevokedError
-from tests.canvas.helpers import Bench, Open
+from reliable_tasks.errors import ChordError, Ignore, MessageTooLarge, TaskRevokedError
+from tests.canvas.helpers import Bench, Open, add_tasks
 
 
 @pytest.fixture
@@ -246,3 +246,18 @@ def test_results_keep_their_types_whatever_wrote_them(open_bench: Open) -> None:
     parts = [packed.si(at) | plain.s() | plain.s() for at in range(len(values))]
     others = [plain.si(value) | packed.s() for value in range(len(values))]
     assert chord(parts + others, check.s())().get() is True
+
+
+def test_a_body_for_which_too_much_was_left_fails_in_words(open_bench: Open) -> None:
+    bench = open_bench(max_input_bytes=2**20)
+    t = add_tasks(bench.app)
+
+    @bench.app.task(name="large")
+    def large() -> str:
+        return "x" * 700_000
+
+    result = chord([large.si(), large.si()], t.echo.s())()
+    with pytest.raises(MessageTooLarge, match=r"parents of echo.*1,400,004.*1,048,576.*max_input"):
+        result.get()
+    bench.drain()
+    assert bench.unended() == []

@@ -61,6 +61,26 @@ def test_a_child_that_stands_still_after_a_body_is_replaced(place: Place) -> Non
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+def test_a_call_past_its_own_limit_costs_its_neighbours_nothing(place: Place, pool: str) -> None:
+    options = ("--concurrency", "2", "--pool", pool, "--shutdown-timeout", "600")
+    worker = place.start_worker(*options, module="tests.process.unlimited")
+    beside = place.call("wait_for", "go")
+    place.wait_effect("waits")
+    hangs = place.call("wait_for", "never", time_limit=0.5)
+    place.wait_effect("waits", 2)
+    assert place.call("add", 1, 1).get(timeout=PATIENCE_S) == 2, "another process is there"
+    assert "child.retired" in worker.log
+    assert not hangs.ready()
+    place.write("go", "")
+    assert beside.get(timeout=PATIENCE_S) == "go"
+    with pytest.raises(TimeLimitExceeded):
+        hangs.get(timeout=PATIENCE_S)
+    assert len(place.effects("waits", beside.id)) == len(place.effects("waits", hangs.id)) == 1
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_limits_hold_and_nothing_runs_twice_while_somebody_holds_the_file(place: Place) -> None:
     import apsw  # noqa: PLC0415 - only where there is a file
 

@@ -270,6 +270,15 @@ def test_a_stage_that_is_not_sealed_in_time_is_dropped(drive: Driver) -> None:
         assert row.detail == b'{"reason":"abandoned"}'
 
 
+def test_a_stage_that_is_dropped_leaves_a_later_message_of_the_same_id(drive: Driver) -> None:
+    drive.store.enqueue(Batch(messages=(message("a", token="1"),), stage="s"))
+    drive.store.revoke(["a"])
+    drive.put_one("a", token="2")
+    drive.clock.advance(drive.store.options.stage_ttl_ms)
+    assert drive.store.reap().deleted == 0
+    assert drive.state("a") == State.QUEUED
+
+
 def test_the_rest_of_a_stage_that_was_dropped_is_refused(drive: Driver) -> None:
     drive.store.enqueue(Batch(messages=(message("a", edges=(edge("b"),)),), stage="s"))
     drive.clock.advance(drive.store.options.stage_ttl_ms)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from reliable_tasks.message import State
+from reliable_tasks.outcome import Succeeded
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.supervisor import Stopping
@@ -104,6 +105,42 @@ def test_limits_and_deaths_are_watched_while_the_store_lets_one_wait() -> None:
     slow.go_on(world)
     assert world.record("long").state == State.QUEUED
     assert len(world.hands.born) == 2
+
+
+@pytest.mark.parametrize("neighbours", ["end", "go on"])
+def test_who_runs_beside_one_past_its_limit_gets_the_time_of_a_warm_stop(
+    world: World, neighbours: str
+) -> None:
+    world.put("hangs", "beside")
+    hangs, beside = world.claim(2)
+    first, now = world.pid, world.now
+    both = (
+        Posted("hangs", hangs.fence, now, 0.0, now + 2.0),
+        Posted("beside", beside.fence, now, 0.0, 0.0),
+    )
+    world.hands.posted[first] = both
+    with listening() as told:
+        for _ in range(29):
+            world.step(1.0)
+    assert world.hands.killed == []
+    assert world.hands.drained == [first], "it is told once"
+    assert len(told["child.retired"]) == 1
+    assert len(world.hands.born) == 2, "another one takes its place meanwhile"
+    if neighbours == "end":
+        world.hands.posted[first] = both[:1]
+        done = v.Commit(id="beside", fence=beside.fence, outcome=Succeeded())
+        world.store.exchange(world.hands.born[first], (done,), None)
+        world.step(0.1)
+    else:
+        world.step(4.0)
+    assert world.hands.killed == [first]
+    world.step(0.1)
+    (doomed,) = (c for c in world.claim(2) if c.id == "hangs")
+    assert doomed.doom is not None
+    record = world.record("beside")
+    expected = (State.SUCCEEDED, 1) if neighbours == "end" else (State.RUNNING, 1)
+    assert (record.state, record.delivery) == expected
+    assert record.fence == beside.fence or neighbours == "go on"
 
 
 def test_it_outlives_whatever_a_store_raises_and_heartbeats_go_on(world: World) -> None:

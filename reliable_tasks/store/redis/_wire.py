@@ -263,7 +263,8 @@ def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -
         once_key=x.once[0] if x.once else None,
         root_id=m.root_id,
         parent_id=none_of(m.parent_id),
-        inputs=_inputs(inputs) if inputs else (),
+        inputs=_inputs(inputs) if isinstance(inputs, list) else (),
+        oversize=inputs if isinstance(inputs, int) else 0,
         doom=bytes_of(x.doom),
     )
 

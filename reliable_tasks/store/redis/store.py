@@ -131,11 +131,24 @@ class RedisStore(Readers):
 
     def _exchanged(self, session: str, reply: Sequence[Any]) -> v.Exchange:
         unread: _wire.Unread = []
-        exchange = _wire.parse_exchange(reply, unread)
+        exchange = _wire.parse_exchange(self._with_inputs(reply, 3), unread)
         self._set_aside(session, unread)
         if reply[1] > 1:
             self._go_on()
         return exchange
+
+    def _with_inputs(self, reply: Sequence[Any], first: int) -> Sequence[Any]:
+        """Fetch inputs that are too large to come along with their claims."""
+        if not any(type(inputs) is int for inputs in reply[first + 3 :: 4]):
+            return reply
+        full = list(reply[:first])
+        for message_id, packed, apart, inputs in _wire.by(reply, 4, first):
+            fetched = inputs
+            if type(inputs) is int and inputs <= self.options.max_input_bytes:
+                fetched = self._command("HGETALL", f"{self._key}in:{message_id.decode()}")
+            if fetched != []:  # else the claim was taken away meanwhile, and its message has ended
+                full += message_id, packed, apart, fetched
+        return full
 
     def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """So many ids at a time as a script may be about."""
@@ -188,7 +201,7 @@ class RedisStore(Readers):
         """The claims that a session holds, for a worker whose reply was lost."""
         reply = self._do("held", session, self.options.max_rows)
         unread: _wire.Unread = []
-        claims = _wire.parse_claims(reply, unread)
+        claims = _wire.parse_claims(self._with_inputs(reply, 0), unread)
         self._set_aside(session, unread)
         return claims
 

@@ -86,7 +86,7 @@ def _claim_from(
         return
     for r in _queued(work, queue, limit - len(claims)):
         if r.state == QUEUED and _claim(work, r, by):
-            claims.append(as_claim(r, work.inputs(r)))
+            claims.append(as_claim(r, *work.inputs(r)))
             if len(claims) >= limit:
                 return
 

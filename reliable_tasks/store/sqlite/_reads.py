@@ -30,6 +30,7 @@ __all__ = ["Reader"]
 RECORDS_BY_ID: Final = load("records_by_id")
 HELD: Final = load("held")
 INPUTS_READ: Final = load("inputs_read")
+INPUTS_SIZE: Final = load("inputs_size")
 BROKEN_READ: Final = load("broken_read")
 FIND: Final = load("find")
 FIND_DEAD: Final = load("find_dead")
@@ -75,7 +76,12 @@ class Reader:
         """The claims that a session holds."""
         rows = self._all(HELD, session, self._options.max_rows)
         held = [r for row in rows if is_readable(r := Rec(*row))]
-        return tuple([as_claim(r, as_inputs(self._all(INPUTS_READ, r.n))) for r in held])
+        return tuple([as_claim(r, *self._inputs(r.n)) for r in held])
+
+    def _inputs(self, n: int) -> tuple[tuple[v.Input, ...], int]:
+        ((size,),) = self._all(INPUTS_SIZE, n)
+        fits = size <= self._options.max_input_bytes
+        return (as_inputs(self._all(INPUTS_READ, n)), 0) if fits else ((), size)
 
     def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
         """List records; none when the one that `after` names is gone."""

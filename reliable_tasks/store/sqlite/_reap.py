@@ -138,7 +138,7 @@ def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
     deleted = 0
     for _, message_id in members:
         r = work.get(message_id)
-        if r is not None:
+        if r is not None and r.stage == stage:  # not a later one of the same id
             work.audit(v.AuditEvent.DROPPED, r, b'{"reason":"abandoned"}')
             work.forget(r)
             deleted += 1

@@ -202,7 +202,7 @@ def as_inputs(rows: list[tuple[Any, ...]]) -> tuple[v.Input, ...]:
     )
 
 
-def as_claim(r: Rec, inputs: tuple[v.Input, ...] = ()) -> v.Claim:
+def as_claim(r: Rec, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.Claim:
     """What a worker gets to know of a record that it claimed."""
     once = once_of(r)
     return v.Claim(
@@ -226,6 +226,7 @@ def as_claim(r: Rec, inputs: tuple[v.Input, ...] = ()) -> v.Claim:
         root_id=r.root_id,
         parent_id=r.parent_id,
         inputs=inputs,
+        oversize=oversize,
         doom=r.doom,
     )
 

@@ -43,6 +43,7 @@ RECORD_DELETE: Final = load("record_delete")
 COUNT_ADD: Final = load("count_add")
 AUDIT_INSERT: Final = load("audit_insert")
 INPUTS_READ: Final = load("inputs_read")
+INPUTS_SIZE: Final = load("inputs_size")
 INPUT_PUT: Final = load("input_put")
 INPUTS_DELETE: Final = load("inputs_delete")
 STEPS_DELETE: Final = load("steps_delete")
@@ -145,11 +146,14 @@ class Work:
                     self.execute(statement, (r.n,))
             r.parts &= ~parts
 
-    def inputs(self, r: Rec) -> tuple[v.Input, ...]:
-        """What the record's parents left for it, by slot."""
+    def inputs(self, r: Rec) -> tuple[tuple[v.Input, ...], int]:
+        """What the record's parents left for it, by slot; or how large it is, where too large."""
         if not r.parts & PART_INPUTS:
-            return ()
-        return as_inputs(self.all(INPUTS_READ, (r.n,)))
+            return (), 0
+        (size,) = self.one(INPUTS_SIZE, (r.n,))
+        if size > self.options.max_input_bytes:
+            return (), size
+        return as_inputs(self.all(INPUTS_READ, (r.n,))), 0
 
     def put_input(self, r: Rec, slot: int, parent: str, value: bytes, *, ok: bool) -> None:
         """Leave something for a record."""

@@ -150,7 +150,7 @@ class Pool:
         now = clock.monotonic()
         # On the board before anything of the user's runs: a death from here on counts.
         try:
-            limit_s = self._executor.hard_limit_s(claim) if self.enforces_limits else 0.0
+            limit_s = self._executor.hard_limit_s(claim)
             at = now + limit_s if limit_s else 0.0
             self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, at))
             started = self._executor.begin(claim, StorePort(self._store, claim))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["POOL", "ThreadsPool"]
 
+_GLANCE_S = 0.1
+
 
 class ThreadsPool(Pool):
     """Runs each body in one of a fixed number of threads."""
@@ -40,7 +42,7 @@ class ThreadsPool(Pool):
             name = f"body-{slot}"
             threading.Thread(target=self._work, args=(slot, ended), name=name, daemon=True).start()
         for _ in range(self._slots):
-            error = ended.get()
+            error = _next(ended)
             if error is not None:
                 # Without this thread its slot would stay taken, and the lease be renewed for ever.
                 raise error
@@ -70,6 +72,19 @@ class ThreadsPool(Pool):
         if not started.is_async:
             return context.run(started.run, *started.args, **started.kwargs)
         return coroutines.run(started.run(*started.args, **started.kwargs), context)
+
+
+def _next(ended: queue.SimpleQueue[BaseException | None]) -> BaseException | None:
+    """Wait for it and look up now and then: a signal that has come does not end a wait for a lock.
+
+    System calls that a signal interrupts are restarted (see `copies.handle`), this one among them,
+    and its handler runs in this thread alone.
+    """
+    while True:
+        try:
+            return ended.get(timeout=_GLANCE_S)
+        except queue.Empty:
+            continue
 
 
 POOL = ThreadsPool

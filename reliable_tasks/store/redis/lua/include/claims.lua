@@ -1,12 +1,17 @@
 -- Claims: taking them, and the end of an attempt.
 -- @include endings.lua
 
+local INPUTS_ALONG = 1048576 -- with more bytes they are fetched by themselves, a reply is bounded
+
 -- Put into `reply`, from `at` on, what a worker gets: id, string, payload if it lies apart, inputs if
--- there are any.
+-- there are any: if they are large, how many bytes they have.
 local function fill_in(reply, at, r)
   reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = r.id, r.packed, false, false
   if is_apart(r) then reply[at + 2] = redis.call('GET', prefix .. 'p:' .. r.id) end
-  if r.x.inputs then reply[at + 3] = redis.call('HGETALL', prefix .. 'in:' .. r.id) end
+  local size = r.x.inputs
+  if size then
+    reply[at + 3] = size > INPUTS_ALONG and size or redis.call('HGETALL', prefix .. 'in:' .. r.id)
+  end
 end
 
 local function claim(r, session, worker, fence)

@@ -165,7 +165,7 @@ end
 -- What an ending does to a child ------------------------------------------------------------------
 
 local function put_input(child, slot, parent, ok, value)
-  set_extra(child, 'inputs', true)
+  set_extra(child, 'inputs', (child.x.inputs or 0) + #value)
   put_off('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
 end
 
