@@ -24,7 +24,7 @@ __all__ = [
     "Child",
     "Hands",
     "SupervisorOptions",
-    "exceeded",
+    "sentence",
     "spared",
 ]
 
@@ -114,12 +114,12 @@ class Child(msgspec.Struct):
 
     Attributes:
         killed: by the supervisor, for a reason of its own.
-        sentence: what becomes of the condemned claim, once the child is dead for sure.
+        sentences: by fence, what becomes of condemned claims, once the child is dead for sure.
         stopped: it was killed since the worker is going down.
         retiring: it is to claim no more, and another takes its place.
-        soft_told: the claim whose body was told of its soft limit.
-        revoked: the claim whose body was told of its revocation, and by which signal.
-        kill_at: when the condemned claim's body has had its time; 0.0 for never.
+        soft_told: the claims whose bodies were told of their soft limits.
+        revoked: the claims whose bodies were told of their revocation, and by which signals.
+        kill_at: by fence, when the body of a revoked claim has had its time.
         words: how often it has heard from the store, when we looked last.
         quiet_s: for how long it has not, with nothing to do.
     """
@@ -128,15 +128,21 @@ class Child(msgspec.Struct):
     session: str
     born: float
     killed: bool = False
-    condemned: int = 0
-    sentence: Outcome | None = None
+    sentences: dict[int, Outcome] = msgspec.field(default_factory=dict)
     stopped: bool = False
     retiring: bool = False
-    soft_told: int = 0
-    revoked: tuple[int, str] = (0, "")
-    kill_at: float = 0.0
+    soft_told: set[int] = msgspec.field(default_factory=set)
+    revoked: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    kill_at: dict[int, float] = msgspec.field(default_factory=dict)
     words: int = 0
     quiet_s: float = 0.0
+
+    def remember_only(self, begun: frozenset[int]) -> None:
+        """Forget what was said of claims that are long over."""
+        self.sentences = {fence: o for fence, o in self.sentences.items() if fence in begun}
+        self.soft_told &= begun
+        self.revoked = {told for told in self.revoked if told[0] in begun}
+        self.kill_at = {fence: at for fence, at in self.kill_at.items() if fence in begun}
 
 
 def spared(child: Child, posted: Posted, hands: Hands, now: float, grace_s: float) -> bool:
@@ -167,8 +173,8 @@ class Burial(msgspec.Struct):
         Whatever the exit code: a claim is innocent only where its body is known not to have begun.
         """
         child = self.child
-        if child.sentence is not None and claim.fence == child.condemned:
-            return child.sentence
+        if claim.fence in child.sentences:
+            return child.sentences[claim.fence]
         if claim.fence not in self.begun:
             return Released()
         if child.stopped and claim.bounces < PLANNED_RELEASES:
@@ -176,7 +182,15 @@ class Burial(msgspec.Struct):
         return None
 
 
-def exceeded(posted: Posted) -> Doomed:
+def sentence(child: Child, running: tuple[Posted, ...], now: float) -> None:
+    """Say of each body that is past its hard limit what its claim comes to: none runs again."""
+    for posted in running:
+        told = isinstance(child.sentences.get(posted.fence), Doomed)
+        if 0 < posted.hard_deadline <= now and not told:
+            child.sentences[posted.fence] = _exceeded(posted)
+
+
+def _exceeded(posted: Posted) -> Doomed:
     """What becomes of a claim whose body ran longer than its hard limit; the log is told."""
     limit_s = posted.hard_deadline - posted.began
     exc = TimeLimitExceeded(f"the body ran longer than {limit_s:g} s and its process was killed")

@@ -18,13 +18,12 @@ from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.outcome import Revoked
 from reliable_tasks.store.values import Commit
 
-from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, exceeded, spared
+from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, sentence, spared
 from .errands import Answer, AtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from reliable_tasks.outcome import Outcome
     from reliable_tasks.store.base import Store
     from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped, SessionInfo
 
@@ -152,7 +151,9 @@ class Supervisor:
                 continue
             running = self._hands.running(pid)
             how = "exit code 0 in the middle of a body" if running and not ended else ended
-            revoked = child.condemned in {posted.fence for posted in running}
+            if child.killed and child.sentences:  # some may have come to their limits meanwhile
+                sentence(child, running, now)
+            revoked = any(isinstance(child.sentences.get(p.fence), Revoked) for p in running)
             self._burials.append(Burial(child, self._hands.begun(pid)))
             self._hands.forget(pid)
             if not child.killed and not revoked and how:
@@ -169,21 +170,18 @@ class Supervisor:
             for posted in self._hands.running(child.pid):
                 if 0 < posted.hard_deadline <= now:
                     if not spared(child, posted, self._hands, now, self._options.grace_s):
-                        self._condemn(child, posted.fence, exceeded(posted))
+                        self._kill(child)
                         break
-                elif 0 < posted.soft_deadline <= now and child.soft_told != posted.fence:
-                    child.soft_told = posted.fence
+                elif 0 < posted.soft_deadline <= now and posted.fence not in child.soft_told:
+                    child.remember_only(self._hands.begun(child.pid))
+                    child.soft_told.add(posted.fence)
                     self._hands.soft_limit(child.pid)
                     events.emit("limit.soft", id=posted.id, fence=posted.fence)
-                elif posted.fence == child.condemned and 0 < child.kill_at <= now:
+                elif child.kill_at.get(posted.fence, now + 1) <= now:
                     self._kill(child)
 
-    def _condemn(self, child: Child, fence: int, sentence: Outcome) -> None:
-        """Kill a child; once it is dead for sure, this claim of its gets this outcome."""
-        child.condemned, child.sentence = fence, sentence
-        self._kill(child)
-
     def _kill(self, child: Child) -> None:
+        sentence(child, self._hands.running(child.pid), self._now)
         child.killed = True
         self._hands.kill(child.pid)
 
@@ -277,13 +275,14 @@ class Supervisor:
     def _revoke(self, child: Child, command: Command) -> None:
         """Tell a body that its message was revoked: once by each signal."""
         runs = command.fence in {p.fence for p in self._hands.running(child.pid)}
-        if not runs or child.revoked == (command.fence, command.signal):
+        if not runs or (command.fence, command.signal) in child.revoked:
             return
-        child.revoked = command.fence, command.signal
+        child.remember_only(self._hands.begun(child.pid))
+        child.revoked.add((command.fence, command.signal))
         if self._hands.terminate(child.pid, command.fence, command.signal):
-            child.condemned, child.sentence = command.fence, Revoked()
-            gentle = command.signal == "SIGTERM"  # any other is the user's own business
-            child.kill_at = self._now + _GENTLE_S if gentle else 0.0
+            child.sentences[command.fence] = Revoked()
+            if command.signal == "SIGTERM":  # any other is the user's own business
+                child.kill_at[command.fence] = self._now + _GENTLE_S
 
     def _renewed(self, now_ms: int) -> None:
         """Others have lapsed by the time at which we could renew our own sessions ourselves.

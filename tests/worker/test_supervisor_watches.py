@@ -143,6 +143,75 @@ def test_who_runs_beside_one_past_its_limit_gets_the_time_of_a_warm_stop(
     assert record.fence == beside.fence or neighbours == "go on"
 
 
+def run_beside(world: World, *limits: tuple[str, float, float]) -> list[int]:
+    """Bodies in one process, by their soft and hard limits in seconds."""
+    world.put(*(name for name, _, _ in limits))
+    fences = [claim.fence for claim in world.claim(len(limits))]
+    world.hands.posted[world.pid] = tuple(
+        Posted(name, fence, world.now, world.now + soft, world.now + hard if hard else 0.0)
+        for (name, soft, hard), fence in zip(limits, fences, strict=True)
+    )
+    return fences
+
+
+def doomed(world: World, *names: str) -> list[bool]:
+    by_id = {claim.id: claim for claim in world.claim(len(names))}
+    return [by_id[name].doom is not None for name in names]
+
+
+def test_all_that_are_past_their_limits_at_the_kill_are_sentenced(world: World) -> None:
+    run_beside(world, ("a", 9, 2), ("b", 9, 2.5), ("c", 9, 2.5))
+    first = world.pid
+    with listening() as told:
+        world.step(2.1)
+        assert world.hands.killed == []
+        world.step(1.0)
+        assert world.hands.killed == [first]
+        world.step(0.1)
+    assert doomed(world, "a", "b", "c") == [True] * 3
+    assert [fields["id"] for fields in told["limit.hard"]] == ["a", "b", "c"], "each said once"
+
+
+def test_who_comes_to_its_limit_before_the_death_is_noticed_is_sentenced(world: World) -> None:
+    run_beside(world, ("past", 9, 2), ("soon", 9, 32.5), ("neighbour", 99, 0))
+    first = world.pid
+    for at in (2.1, 30.0):
+        world.step(at)
+    assert world.hands.killed == [first], "the others had the time of a warm stop"
+    world.step(1.0)
+    assert doomed(world, "past", "soon", "neighbour") == [True, True, False]
+
+
+def test_a_cold_stop_sentences_who_was_spared_for_its_neighbours(world: World) -> None:
+    run_beside(world, ("past", 9, 2), ("neighbour", 99, 2.9))
+    world.step(2.1)
+    world.supervisor.stop(Stopping.COLD, world.now)
+    world.step(1.0)
+    world.start()
+    assert doomed(world, "past") == [True]
+
+
+def test_a_cold_stop_alone_sentences_nobody(world: World) -> None:
+    run_beside(world, ("soon", 9, 2))
+    world.step(1.9)
+    world.supervisor.stop(Stopping.COLD, world.now)
+    world.step(0.5)
+    world.start()
+    assert doomed(world, "soon") == [False]
+
+
+def test_each_of_several_is_told_of_its_soft_limit_and_of_its_revocation_once(
+    world: World,
+) -> None:
+    world.hands.alone = False
+    run_beside(world, ("a", 2, 0), ("b", 3, 0))
+    world.store.revoke(["a", "b"], terminate=True)
+    for _ in range(20):
+        world.step(1.0)
+    assert len(world.hands.told_softly) == 2
+    assert len(world.hands.terminated) == 2
+
+
 def test_it_outlives_whatever_a_store_raises_and_heartbeats_go_on(world: World) -> None:
     world.put("a")
     (claim,) = world.claim()
