@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
@@ -355,7 +356,11 @@ def _zone(value: object) -> str:
         name = "UTC"
     if not isinstance(name, str) or not name:
         raise ValueError("give the name of a time zone, as 'Europe/Paris'")
-    return name
+    try:
+        return name if name == "UTC" else ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):  # names of folders and odd paths raise the latter two
+        near = suggest(name, available_timezones())
+        raise ValueError(f"there is no such time zone here, as 'Europe/Paris' is{near}") from None
 
 
 def _level(value: object) -> str:
