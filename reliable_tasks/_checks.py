@@ -23,6 +23,7 @@ __all__ = [
     "MAX_SPAN_S",
     "as_seconds",
     "check_size",
+    "delay",
     "exception_classes",
     "flag",
     "instant",
@@ -197,6 +198,16 @@ def limit(name: str, value: Any) -> float:
     if seconds is None or seconds < 0:
         raise _no_span(name, value, "0 (no limit) to")
     return seconds
+
+
+def delay(name: str, value: Any) -> float:
+    """Seconds to wait before a retry."""
+    seconds = as_seconds(value)
+    if seconds is not None and seconds >= 0:
+        return seconds
+    raise ConfigError(
+        f"{name}={shown(value)}: pass seconds, 0 or more, or a timedelta, a hundred years at most"
+    )
 
 
 def limits_fit(soft: float | None, hard: float | None, where: str = "") -> None:

@@ -128,7 +128,7 @@ def _kept(name: str, value: Any) -> Any:
     if name in _CLASSES:
         return checks.exception_classes(name, value)
     if name == "default_retry_delay":
-        return max(0.0, checks.span(name, value)) if value else value
+        return checks.delay(name, value)
     if name == "expires" and not isinstance(value, dt.datetime | str):
         return checks.span(name, value, above_zero=True)
     return _call_options.one(name, value)

@@ -18,7 +18,7 @@ from tenacity.stop import stop_all, stop_any, stop_base
 from tenacity.wait import wait_base, wait_chain, wait_combine
 
 from . import errors, ids
-from ._checks import MAX_SPAN_S, as_seconds, exception_classes, retries, shown
+from ._checks import MAX_SPAN_S, delay, exception_classes, retries, shown
 from .errors import ConfigError, suggest
 
 __all__ = [
@@ -262,11 +262,11 @@ def policy_from_options(
     if spared:
         retry = retry & tenacity.retry_if_not_exception_type(spared)
     jitter = _check_flag("retry_jitter", retry_jitter)
-    base_s = 1.0 if retry_backoff is True else _check_seconds("retry_backoff", retry_backoff or 0)
-    max_s = _check_seconds("retry_backoff_max", retry_backoff_max)
-    fixed_s = _check_seconds("default_retry_delay", default_retry_delay)
+    base_s = 1.0 if retry_backoff is True else delay("retry_backoff", retry_backoff or 0)
+    max_s = delay("retry_backoff_max", retry_backoff_max)
+    fixed_s = delay("default_retry_delay", default_retry_delay)
     if "countdown" in extra:
-        fixed_s = _check_seconds("retry_kwargs['countdown']", extra["countdown"])
+        fixed_s = delay("retry_kwargs['countdown']", extra["countdown"])
     return RetryPolicy(
         wait=wait_backoff(base_s, max_s, jitter=jitter) if base_s else tenacity.wait_fixed(fixed_s),
         retry=retry if retried else tenacity.retry_never,
@@ -354,26 +354,17 @@ def _check_strategy(option: str, value: object) -> None:
     )
 
 
-def _check_seconds(option: str, value: Any) -> float:
-    seconds = as_seconds(value)
-    if seconds is not None and seconds >= 0:
-        return seconds
-    raise ConfigError(
-        f"{option}={shown(value)}: pass seconds, 0 or more, or a timedelta, a hundred years at most"
-    )
-
-
 def _check_flag(option: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise ConfigError(f"{option}={value!r}: pass True or False")
+    raise ConfigError(f"{option}={shown(value)}: pass True or False")
 
 
 def _check_retry_kwargs(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"retry_kwargs={value!r}: pass a dict such as {{'max_retries': 5}}")
+        raise ConfigError(f"retry_kwargs={shown(value)}: pass a dict such as {{'max_retries': 5}}")
     for name in set(value) - {"countdown", "max_retries"}:
         hint = suggest(str(name), ("countdown", "max_retries"))
         raise ConfigError(

@@ -213,6 +213,8 @@ def test_headers_keep_types_as_arguments_do(app: App) -> None:
         ({"throws": (int,)}, "pass a tuple of exception classes"),
         ({"max_retries": -1, "retry_policy": RetryPolicy()}, "max_retries=-1: pass a number"),
         ({"default_retry_delay": math.nan}, "default_retry_delay=nan"),
+        ({"default_retry_delay": -1}, "task bad: default_retry_delay=-1: pass seconds, 0 or more"),
+        ({"default_retry_delay": "5"}, "task bad: default_retry_delay='5': pass seconds"),
         ({"base": OnceTask, "once": {"timeout": 1e300}}, "timeout=1e.300: pass seconds over 0"),
     ],
 )
