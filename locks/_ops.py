@@ -124,7 +124,12 @@ def seconds(what: str, duration: dt.timedelta | float) -> float:
         return duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, int | float) or duration != duration:  # noqa: PLR0124 - not a number
         raise LockError(f"{what} is {duration!r}; it must be a timedelta or a number of seconds")
-    return float(duration)
+    try:
+        return float(duration)
+    except OverflowError:  # a whole number has no bounds, and may be too long to be shown
+        raise LockError(
+            f"{what} is too large a number; it must be at most {LONGEST_DAYS} days"
+        ) from None
 
 
 def positive_ms(what: str, duration: dt.timedelta | float) -> int:

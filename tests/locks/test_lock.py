@@ -249,6 +249,11 @@ def test_wrong_arguments_of_calls_are_named(store: Store, name: str) -> None:
         Lock(name, store).acquire(timeout="5")  # type: ignore[arg-type]
     with pytest.raises(LockError, match="timeout is nan"):
         Lock(name, store).acquire(timeout=float("nan"))
+    for length in (10**400, 10**5000):
+        with pytest.raises(LockError, match="timeout is too large a number; it must be at most"):
+            Lock(name, store).acquire(timeout=length)
+        with pytest.raises(LockError, match="ttl is too large a number"):
+            Lock(name, store, ttl=length)
     with (
         Lock(name, store) as lease,
         pytest.raises(LockError, match="ttl is 1000000000000"),
