@@ -11,7 +11,7 @@ import numbers
 import reprlib
 import signal
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
     "priority",
     "queue",
     "retries",
+    "said",
     "shown",
     "signal_name",
     "span",
@@ -54,13 +55,37 @@ _LAST_MS = 253_402_300_799_999  # the end of the year 9999 in UTC, where datetim
 _LEAST_URGENT = 9
 _MOST_RETRIES = 2**53 - 1  # what every store and format holds exactly
 _STOPPING = frozenset({"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"})  # a slot would stand still
-_SHORT = reprlib.Repr()
+
+
+class _Short(reprlib.Repr):
+    """A bounded `repr`, of whole numbers that Python does not write out, too."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """A whole number, or how long it is."""
+        try:
+            return super().repr_int(x, level)
+        except ValueError:
+            return f"<whole number of {x.bit_length():,} bits>"
+
+
+_SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+
+
+def said(value: object, how: Callable[[Any], str] = repr) -> str:
+    """What `repr()` (or `str()`) says of a value, or that it does not.
+
+    What a value's own method raises is never let through: not even what ends a program.
+    """
+    try:
+        return str.__str__(how(value))
+    except BaseException as broken:  # noqa: BLE001 - see above
+        return f"<{type(value).__name__} whose __{how.__name__}__ raised {type(broken).__name__}>"
 
 
 def shown(value: object) -> str:
     """A value in an error: short, whatever its own `__repr__` does."""
-    return _SHORT.repr(value)
+    return said(value, _SHORT.repr)
 
 
 def printable(text: str) -> str:

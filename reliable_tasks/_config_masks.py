@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from ._checks import said
+
 __all__ = ["mask_url", "masked", "shown"]
 
 _SECRET = re.compile(r"(?i)pass(word|wd)?$|secret|token")
@@ -57,6 +59,6 @@ def masked(value: object, key: str = "") -> object:
 
 def shown(value: object, key: str = "") -> str:
     """Return the `repr` of `value` for a message, with secrets covered and of a bounded length."""
-    text = repr(masked(value, key))
+    text = said(masked(value, key))
     limit = 200
     return text if len(text) <= limit else f"{text[:limit]}…"

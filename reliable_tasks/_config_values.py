@@ -210,7 +210,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
         raise ValueError("give a dict")
     for key in value:
         if not isinstance(key, str):
-            raise ValueError(f"its keys are texts, and {key!r} is not")
+            raise ValueError(f"its keys are texts, and {checks.shown(key)} is not")
     return value
 
 
@@ -280,13 +280,13 @@ def _routes(value: object) -> dict[str, dict[str, Any]]:
             elif isinstance(part, tuple | list) and len(part) == 2:  # noqa: PLR2004 - a pair
                 items.append((part[0], part[1]))
             else:
-                raise ValueError(f"route {part!r}: give {{'task name or glob': queue}}")
+                raise ValueError(f"route {checks.shown(part)}: give {{'task name or glob': queue}}")
     elif value is not None:
         raise ValueError("give {'task name or glob': queue}")
     routes: dict[str, dict[str, Any]] = {}
     for pattern, route in items:
         if not isinstance(pattern, str):
-            raise ValueError(f"route {pattern!r}: name tasks by a text, `*` and `?` match any")
+            raise ValueError(f"route {checks.shown(pattern)}: name tasks by a text (or glob)")
         routes.setdefault(pattern, _route(pattern, route))
     return routes
 
@@ -311,7 +311,7 @@ def _exceptions(value: object) -> tuple[type[BaseException] | str, ...]:
     for item in value:
         dotted = isinstance(item, str) and "." in item.replace(":", ".")
         if not dotted and not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ValueError(f"{item!r} is neither an exception class nor a dotted name of one")
+            raise ValueError(f"{checks.shown(item)} is no exception class nor a dotted name of one")
         kept.append(item)
     return tuple(kept)
 

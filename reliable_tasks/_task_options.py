@@ -115,11 +115,14 @@ def check_task_options(task: Task[Any, Any], where: str) -> None:
         raise ConfigError(f"{where}: {exc}") from None
     if task.rate_limit is not None:
         raise ConfigError(
-            f"{where}: rate_limit={task.rate_limit!r} is not supported; give the task a queue of "
-            "its own and a worker with as much concurrency as you allow it"
+            f"{where}: rate_limit={checks.shown(task.rate_limit)} is not supported; give the task "
+            "a queue of its own and a worker with as much concurrency as you allow it"
         )
-    if task.retry_policy is not None and not isinstance(task.retry_policy, RetryPolicy):
-        raise ConfigError(f"{where}: retry_policy must be a RetryPolicy, not {task.retry_policy!r}")
+    policy: Any = task.retry_policy
+    if policy is not None and not isinstance(policy, RetryPolicy):
+        raise ConfigError(
+            f"{where}: retry_policy must be a RetryPolicy, not {checks.shown(policy)}"
+        )
 
 
 def _kept(name: str, value: Any) -> Any:

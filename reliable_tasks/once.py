@@ -192,7 +192,7 @@ def _read_enum(kind: type[_E], value: Any, where: str) -> _E:
     except ValueError:
         known = [member.value for member in kind]
         raise ConfigError(
-            f"{where}={value!r}: known are {', '.join(known)}" + suggest(str(value), known)
+            f"{where}={shown(value)}: known are {', '.join(known)}" + suggest(str(value), known)
         ) from None
 
 
@@ -201,7 +201,7 @@ def _read_keys(value: object, where: str) -> tuple[str, ...] | None:
         return None
     if isinstance(value, list | tuple) and all(isinstance(key, str) for key in value):
         return tuple(value)
-    raise ConfigError(f"{where}: keys={value!r}: pass a list of names of arguments, such as ['a']")
+    raise ConfigError(f"{where}: keys={shown(value)}: pass a list of names, such as ['a']")
 
 
 def _read_timeout(value: Any, where: str) -> float | None:

@@ -41,7 +41,7 @@ def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[A
     options = dict(options)
     base = options.pop("base", None) or app.Task
     if not (isinstance(base, type) and issubclass(base, Task)):
-        raise ConfigError(f"base must be a subclass of Task, not {base!r}")
+        raise ConfigError(f"base must be a subclass of Task, not {shown(base)}")
     name = options.pop("name", None)
     _check_callable(function, named=bool(name))
     name = text("name", name) if name else app.gen_task_name(function)

@@ -227,6 +227,40 @@ def test_options_of_a_task_are_refused_by_the_decorator(
     assert "bad" not in app.tasks
 
 
+class Exits:
+    """What ends the program when it is asked what it is."""
+
+    def __repr__(self) -> str:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (Exits(), "<Exits whose __repr__ raised SystemExit>"),
+        ([Exits()], "<list whose __repr__ raised SystemExit>"),
+        (10**5000, "<whole number of 16,610 bits>"),
+        ([10**5000], "[<whole number of 16,610 bits>]"),
+    ],
+    ids=("exits", "holds what exits", "long", "holds what is long"),
+)
+def test_a_refusal_bears_whatever_the_value_says_of_itself(
+    app: App, value: Any, words: str
+) -> None:
+    ways: list[Callable[[], object]] = [
+        lambda: app.task(name="bad", default_retry_delay=value)(lambda: None),
+        lambda: app.task(name="bad", rate_limit=value)(lambda: None),
+        lambda: app.tasks["add"].apply_async((), queue=value),
+        lambda: app.tasks["add"].apply_async((), countdown=value),
+    ]
+    for way in ways:
+        with pytest.raises(ConfigError) as caught:
+            way()
+        assert words in str(caught.value)
+    with pytest.raises(ConfigError, match="timezone=<"):
+        app.conf.timezone = value
+
+
 @pytest.mark.parametrize("name", [5, SURROGATE, NUL, LONG])
 def test_a_name_that_is_not_possible_is_refused(app: App, name: Any) -> None:
     with pytest.raises(ConfigError, match="name"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks._checks import printable
+from reliable_tasks._checks import printable, said
 from reliable_tasks._log_lines import as_json
 from reliable_tasks.retry import Attempt
 from reliable_tasks.task import Task
@@ -28,7 +28,6 @@ __all__ = [
     "Started",
     "einfo_of",
     "encode_detail",
-    "shown",
     "text_of",
     "traceback_of",
 ]
@@ -49,7 +48,7 @@ class ExceptionInfo:
         return self.traceback
 
     def __repr__(self) -> str:
-        return f"<ExceptionInfo: {shown(self.exception)}>"
+        return f"<ExceptionInfo: {said(self.exception)}>"
 
 
 class Runner:
@@ -146,15 +145,7 @@ def encode_detail(fields: Mapping[str, Any]) -> bytes:
 
 def text_of(exc: BaseException) -> str:
     """What `str()` says of an exception, bounded."""
-    return printable(shown(exc, str)[:MAX_TEXT])
-
-
-def shown(value: object, how: Callable[[Any], str] = repr) -> str:
-    """What `repr()` (or `str()`) says of a value, or that it does not."""
-    try:
-        return str.__str__(how(value))
-    except BaseException as broken:  # noqa: BLE001 - see above
-        return f"<{type(value).__name__} whose __{how.__name__}__ raised {type(broken).__name__}>"
+    return printable(said(exc, str)[:MAX_TEXT])
 
 
 def traceback_of(exc: BaseException) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import _state, outcome, signals
+from reliable_tasks._checks import said
 from reliable_tasks.calls import once_lock
 from reliable_tasks.canvas import ReplaceMessage, arguments_of
 from reliable_tasks.canvas.replacing import extended
@@ -37,7 +38,6 @@ from .attempt import (
     Started,
     einfo_of,
     encode_detail,
-    shown,
     text_of,
 )
 from .retries import asked_of_policy, checked, failed, retry_asked, retry_decided
@@ -188,9 +188,9 @@ class Executor:
         )
 
     def _ignores(self, runner: Runner, headers: Headers) -> bool:
-        for said in (headers.ignore_result, runner.task.ignore_result):
-            if said is not None:
-                return bool(said)
+        for chosen in (headers.ignore_result, runner.task.ignore_result):
+            if chosen is not None:
+                return bool(chosen)
         return self._settings.task_ignore_result
 
     # After the body ------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Executor:
         if started.runner.policy.watches_results:
             decision = asked_of_policy(started, self._timer(), self._outlived, result=value)
             if decision.retry:
-                exc = Retry(f"the result {shown(value):.200} is retried")
+                exc = Retry(f"the result {said(value):.200} is retried")
                 return retry_decided(started, exc, decision, self._timer()), exc
         if started.running.additions:
             return checked(outcome.Replaced(messages=extended(started.running, value))), None
@@ -274,7 +274,7 @@ class Executor:
         return failed(exc, decision, started.running.exhausted), exc
 
     def _rejected(self, exc: Reject) -> outcome.Outcome:
-        reason, requeue = shown(exc.reason, str)[:MAX_TEXT], bool(exc.requeue)
+        reason, requeue = said(exc.reason, str)[:MAX_TEXT], bool(exc.requeue)
         detail = encode_detail({"reason": reason, "requeue": requeue})
         return outcome.Rejected(requeue=requeue, failure=encode_failure(exc), detail=detail)
 

@@ -10,11 +10,12 @@ import msgspec
 
 from locks import contexts
 from reliable_tasks import clock, events, outcome, signals
+from reliable_tasks._checks import said
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.request import Port
 from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Verdict
-from reliable_tasks.worker.attempt import encode_detail, shown, traceback_of
+from reliable_tasks.worker.attempt import encode_detail, traceback_of
 from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.copies import end_copy
 from reliable_tasks.worker.crew import PLANNED_RELEASES
@@ -222,7 +223,7 @@ class Pool:
         """A fault of the worker's own ends the attempt as a failure: no message may be stuck."""
         failure = encode_failure(exc, traceback_of(exc))
         try:
-            events.emit("worker.internal_error", id=claim.id, task=claim.task, error=shown(exc))
+            events.emit("worker.internal_error", id=claim.id, task=claim.task, error=said(exc))
             signals.task_internal_error.send(None, task_id=claim.id, exception=exc)
         except BaseException as error:  # noqa: BLE001 - the one who is told is user code as well
             events.report("whoever hears of internal errors raised", error)
