@@ -261,6 +261,15 @@ def test_a_refusal_bears_whatever_the_value_says_of_itself(
         app.conf.timezone = value
 
 
+@pytest.mark.parametrize("zone", ["Mars/Phobos", "Europe", "../etc/localtime", NUL])
+def test_a_time_zone_that_is_not_known_is_refused_where_it_is_set(app: App, zone: str) -> None:
+    for way in (lambda: App("zoned", timezone=zone), lambda: app.conf.update(timezone=zone)):
+        with pytest.raises(ConfigError, match=r"timezone=.*there is no such time zone here"):
+            way()
+    with pytest.raises(ConfigError, match="did you mean 'Europe/Berlin'"):
+        app.conf.timezone = "Europe/Berlim"
+
+
 @pytest.mark.parametrize("name", [5, SURROGATE, NUL, LONG])
 def test_a_name_that_is_not_possible_is_refused(app: App, name: Any) -> None:
     with pytest.raises(ConfigError, match="name"):
