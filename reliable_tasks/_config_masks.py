@@ -23,9 +23,9 @@ def mask_url(url: str) -> str:
         scheme, rest = "", url
     login, at, place = rest.rpartition("@")
     user, colon, _ = login.partition(":")
-    if scheme == "sqlite":
-        return url
-    if at and (colon or separator):
+    if scheme == "sqlite" and rest.startswith("/"):
+        pass  # the path of a file: an @ or a colon is part of its name
+    elif at and (colon or separator):
         # One word may be either: a password is often written where the user belongs.
         rest = f"{user}:***@{place}" if colon else f"***@{place}"
     elif separator:

@@ -203,8 +203,9 @@ def _file(name: str, url: str, body: str) -> str | None:
     if body in {"", "/:memory:"}:
         return None
     if not body.startswith("/"):
+        file = "file.db" if "@" in body else mask_url(f"sqlite://{body}").partition("://")[2]
         remedy = (
-            f"write sqlite:///{body} for a file in the working directory, sqlite:////… for another"
+            f"write sqlite:///{file} for a file in the working directory, sqlite:////… for another"
         )
         raise wrong_url(name, url, remedy)
     path = unquote(body[1:])

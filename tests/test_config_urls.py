@@ -219,6 +219,9 @@ def test_no_backend_needs_no_note() -> None:
         ("sentinel://a:1,[::1]:2;sentinel://b/m", "sentinel://a:1,[::1]:2;sentinel://b/m"),
         ("sentinel://a:1;sentinel://b:pw/m", "sentinel://a:1;sentinel://b:***"),
         ("sqlite:////tmp/a@b:c.db", "sqlite:////tmp/a@b:c.db"),
+        ("sqlite://u:pw@/x", "sqlite://u:***@/x"),
+        ("sqlite://u:pw", "sqlite://u:***"),
+        ("sqlite:///x.db?password=pw", "sqlite:///x.db?password=***"),
         ("me@example.com", "me@example.com"),
         ("sqlite:///a.db", "sqlite:///a.db"),
     ],
@@ -247,3 +250,10 @@ def test_no_password_is_shown_anywhere() -> None:
         told.append(str(caught.value))
     assert "me" in told[2]
     assert not [text for text in told if "hidden" in text]
+
+
+@pytest.mark.parametrize("rest", ["u:hidden@/x", "hidden@/x", "u:hidden", "hidden@"])
+def test_a_login_in_the_url_of_a_file_is_not_shown(rest: str) -> None:
+    with pytest.raises(ConfigError, match="write sqlite:///") as caught:
+        url_of(f"sqlite://{rest}")
+    assert "hidden" not in str(caught.value)
