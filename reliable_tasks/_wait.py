@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from . import _checks as checks
 from . import clock
 from .errors import StoreUnavailable
 from .errors import TimeoutError as ResultTimeoutError
@@ -15,11 +17,30 @@ if TYPE_CHECKING:
     from .result import AsyncResult
     from .store.values import Record
 
-__all__ = ["wait_for_end"]
+__all__ = ["LONGEST_WAIT_S", "not_ended", "wait_for_end", "wait_span"]
 
-_LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
+LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
 _STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
 _STORE_PAUSE_S = 0.1
+
+
+def wait_span(timeout: Any) -> float | None:
+    """For how many seconds somebody wants to wait; None for ever.
+
+    Raises:
+        ConfigError: it is neither a number of seconds nor a timedelta.
+    """
+    if timeout is None or (isinstance(timeout, float) and timeout == math.inf):
+        return None
+    return checks.span("timeout", timeout)
+
+
+def not_ended(result: AsyncResult[Any], timeout: float | None, others: str = "") -> str:
+    """What is said of a message that had not ended when it was read last."""
+    said = f"message {result.id}{others} had not ended after {timeout:g} s"
+    if result.version >= 0:
+        return said
+    return f"{said}: the store has no message with this id, now (its exists() says whether it has)"
 
 
 def wait_for_end(
@@ -41,19 +62,21 @@ def wait_for_end(
         on_interval: called after each wait of at most a second.
 
     Raises:
+        ConfigError: the timeout is not a span.
         TimeoutError: it had not ended in time.
         ResultGone: it was there, and is no more.
         StoreUnavailable: the store could not be reached: at first, or later for a minute.
     """
+    timeout = wait_span(timeout)
     deadline = None if timeout is None else clock.monotonic() + timeout
     look = read_ended if tell is None else _listening(result, read, tell)
     patience_s = 0.0  # a store that is away from the start is told at once
     while True:
-        left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
+        left = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
         patient_until = clock.monotonic() + patience_s
         if deadline is not None:
             patient_until = min(patient_until, deadline)
-        record = _patiently(look, max(0.0, min(left, _LONGEST_WAIT_S)), patient_until)
+        record = _patiently(look, max(0.0, min(left, LONGEST_WAIT_S)), patient_until)
         if record is not None and record.state in FINAL_STATES:
             return record
         if record is None:  # not ended, or not there: the second is rare, and asked for last
@@ -62,7 +85,7 @@ def wait_for_end(
                 return record
             result.tell_if_gone()
         if left <= 0:
-            raise ResultTimeoutError(f"message {result.id} had not ended after {timeout:g} s")
+            raise ResultTimeoutError(not_ended(result, timeout))
         if on_interval is not None:
             on_interval()
         patience_s = _STORE_AWAY_S

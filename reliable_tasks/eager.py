@@ -9,6 +9,7 @@ from . import _state, ids
 from ._asking import decide_asked
 from ._call_options import checked
 from ._states import said_exception
+from ._wait import wait_span
 from .errors import Ignore, MaxRetriesExceededError, Reject, Retry
 from .request import Request, Running
 from .result import PROPAGATED, AsyncResult
@@ -76,11 +77,12 @@ class EagerResult(AsyncResult[R]):
 
     def get(  # type: ignore[override]
         self,
-        timeout: float | None = None,  # noqa: ARG002 - it has ended
+        timeout: float | None = None,
         propagate: bool = True,
         **_: Any,
     ) -> R:
-        """What the body returned; raises what it raised."""
+        """What the body returned; raises what it raised. There is nothing to wait for."""
+        wait_span(timeout)
         if propagate and self._state in PROPAGATED:
             raise self._value
         value: R = self._value

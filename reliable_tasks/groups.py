@@ -9,6 +9,7 @@ import msgspec
 from . import _state, clock, ids
 from ._checks import signal_name
 from ._then import get_as_they_end
+from ._wait import LONGEST_WAIT_S, not_ended, wait_span
 from .eager import EagerResult
 from .errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from .result import AsyncResult, state_of
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupResult", "ResultSet", "result_from_tuple"]
 
-_LONGEST_WAIT_S = 1.0
 _WINDOW = 100  # handles that are watched at a time, the first that have not ended
 _READ_AT_ONCE = 1000
 
@@ -184,6 +184,7 @@ class GroupResult:
         self, timeout: float | None, on_interval: Callable[[], Any] | None = None
     ) -> Iterator[Any]:
         """The handles on messages, each when it has ended; no more than a window is watched."""
+        timeout = wait_span(timeout)
         deadline = None if timeout is None else clock.monotonic() + timeout
         coming = iter(list(self.leaves()))
         watched = list[Any]()
@@ -200,13 +201,12 @@ class GroupResult:
                 continue
             for leaf in watched:
                 leaf.tell_if_gone()
-            left = _LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
+            left = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
             if left <= 0:
-                raise TimeoutError(
-                    f"group {self.id}: {watched[0].id} and others had not ended after {timeout:g} s"
-                )
+                said = not_ended(watched[0], timeout, " and others")
+                raise TimeoutError(f"group {self.id}: {said}")
             seen = {leaf.id: leaf.version for leaf in watched}
-            self.app.store.wait(seen, min(left, _LONGEST_WAIT_S), ended=True)
+            self.app.store.wait(seen, min(left, LONGEST_WAIT_S), ended=True)
             if on_interval is not None:
                 on_interval()
 
@@ -273,7 +273,7 @@ class GroupResult:
         Raises:
             TimeoutError: they had not all ended in time.
         """
-        by = signal_name(signal)
+        by, timeout = signal_name(signal), wait_span(timeout)
         found = lineage(self)
         for at in range(0, len(found), _READ_AT_ONCE):
             part = found[at : at + _READ_AT_ONCE]

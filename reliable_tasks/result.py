@@ -9,7 +9,7 @@ from . import _state
 from ._checks import message_id, signal_name
 from ._states import PROPAGATED, exception_of, state_of
 from ._then import ended, then
-from ._wait import wait_for_end
+from ._wait import wait_for_end, wait_span
 from .builtins import extension_of
 from .errors import ReliableTasksError, ResultGone
 from .message import FINAL_STATES, State, decode_headers
@@ -364,6 +364,7 @@ class AsyncResult(Generic[R]):
         """
         from .groups import lineage  # noqa: PLC0415 - groups are made of results
 
+        timeout = wait_span(timeout)
         # The parts before it in a chain as well: what has not started is not to start.
         ids = lineage(self)
         reply = self.app.store.revoke(ids, terminate=terminate, signal=signal_name(signal))[0]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reliable_tasks import App, AsyncResult, group
-from reliable_tasks.errors import ResultGone, TimeoutError, UnknownResult  # noqa: A004 - Celery's name
+from reliable_tasks.errors import ConfigError, ResultGone, TimeoutError, UnknownResult  # noqa: A004 - Celery's name
 from reliable_tasks.testing import bound, run_until_idle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -69,8 +71,35 @@ def test_an_id_of_which_nothing_was_heard_is_pending(app: App) -> None:
     result = app.AsyncResult("from elsewhere")
     assert result.state == "PENDING"
     result.forget()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"the store has no message with this id.*exists\(\)"):
         result.get(timeout=0)
+    with pytest.raises(TimeoutError, match=r"group .*: message from elsewhere and others had not"):
+        app.GroupResult("several", [result]).get(timeout=0)
+
+
+def test_one_that_is_there_is_not_said_to_be_missing(app: App, add: Any) -> None:
+    with pytest.raises(TimeoutError, match=r"had not ended after 0 s$"):
+        app.AsyncResult(add.delay(1, 2).id).get(timeout=0)
+
+
+@pytest.mark.parametrize("timeout", ["3", True, 10**400, float("nan"), [1]], ids=repr)
+def test_a_timeout_that_is_none_is_refused(app: App, add: Any, timeout: Any) -> None:
+    sent = add.delay(1, 2)
+    ways: list[Callable[[], object]] = [
+        lambda: sent.get(timeout=timeout),
+        lambda: sent.get(timeout=timeout, on_message=print),
+        lambda: sent.revoke(wait=True, timeout=timeout),
+        lambda: app.GroupResult("one", [sent]).get(timeout=timeout),
+        lambda: app.GroupResult("one", [sent]).revoke(timeout=timeout),
+        lambda: list(app.GroupResult("one", [sent]).iter_native(timeout=timeout)),
+        lambda: add.apply((1, 2)).get(timeout=timeout),
+    ]
+    for way in ways:
+        with pytest.raises(ConfigError, match=r"timeout( must be a number of|=.*is out of bounds)"):
+            way()
+    run_until_idle(app)
+    assert sent.get(timeout=dt.timedelta(seconds=1)) == 3, "no way revoked it"
+    assert sent.get(timeout=math.inf) == 3
 
 
 def test_one_that_was_read_is_known(app: App, add: Any) -> None:
