@@ -202,22 +202,36 @@ class Agreement(Invariants):
         ]
         return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
 
-    @rule(target=claims, data=st.data(), session=st.sampled_from(some.SESSIONS[:2]))
-    def replace(self, data: st.DataObject, session: str) -> Any:
+    @rule(
+        target=claims,
+        data=st.data(),
+        session=st.sampled_from(some.SESSIONS[:2]),
+        scope=st.sampled_from(("until_executed", "until_executed", "until_expired")),
+        revoke=st.booleans(),
+    )
+    def replace(self, data: st.DataObject, session: str, scope: str, revoke: bool) -> Any:
         """One that runs is replaced by others, of which some have its once-key."""
         recs = self.model.recs
-        running = [r for r in recs.values() if r.state == State.RUNNING and r.once is not None]
         gone = [i for i in some.IDS if i not in recs or recs[i].state in FINAL_STATES]
+        once = OnceLock(some.KEYS[1], scope)
+        if gone:
+            new = Message(id=gone.pop(), task="t1", queue="q1", once=once, token=str(self.now))
+            self._enqueue(v.Batch(messages=(new,)))
+            self._exchange(session, (), v.Want(queues=some.QUEUES, limit=9))
+        running = [r for r in recs.values() if r.state == State.RUNNING and r.once is not None]
+        ids = [*gone, *(f"{name} {self.now}" for name in "xyz")]
         commits = [
             v.Commit(
                 id=r.m.id,
                 fence=r.fence,
-                outcome=data.draw(some.replacements_in_kind(self.now, r.m.id, gone, r.once)),
+                outcome=data.draw(some.replacements_in_kind(self.now, r.m.id, ids, r.once)),
             )
-            for r in running[:1]
-            if gone
+            for r in running[-1:]
         ]
-        return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+        claimed = self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+        if revoke:
+            self.revoke([c.id for c in commits], None)
+        return claimed
 
     @rule(
         target=claims,
@@ -232,6 +246,14 @@ class Agreement(Invariants):
             for i, fence in dict(taken).items()
         ]
         return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+
+    @rule(session=st.sampled_from(some.SESSIONS))
+    def succeed_by_a_wrong_fence(self, session: str) -> None:
+        """As a worker does that has lost all that runs now."""
+        running = [r.m.id for r in self.model.recs.values() if r.state == State.RUNNING]
+        late = oc.Succeeded(result=b"late")
+        commits = [v.Commit(id=i, fence=BOGUS_FENCE, outcome=late) for i in running]
+        self._exchange(session, commits, None)
 
     def _exchange(self, session: str, commits: Sequence[v.Commit], want: v.Want | None) -> Any:
         self.may_revive = True  # a replacement may take the id of one that has ended

@@ -147,17 +147,17 @@ def replacements_in_kind(
     draw: st.DrawFn, now: int, message_id: str, ids: list[str], once: OnceLock | None
 ) -> oc.Replaced:
     """Messages of these ids in the place of another, as `self.replace` makes them, with its key."""
-    first, *others = draw(st.permutations(ids))[: draw(st.integers(1, 3))]
+    first, *others = draw(st.permutations(ids))[: draw(st.sampled_from((1, 2, 3, 3)))]
     fields: dict[str, Any] = {
         "joins_duplicate": True,
         "queue": "q1",
-        "token": "graft",
+        "token": f"graft {now}",
         "task": "t1",
     }
     end = Message(id=first, edges=(Edge(message_id, On.MIRROR),), waits=len(others), **fields)
     if not others:
         return oc.Replaced(messages=(msgspec.structs.replace(end, once=once),))
-    locks = st.sampled_from((once, once, None))
+    locks = st.sampled_from((once, once, once, None))
     parts = (
         Message(id=name, edges=(Edge(first, On.SUCCESS, 0),), once=draw(locks), **fields)
         for name in others
