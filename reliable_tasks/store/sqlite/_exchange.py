@@ -14,6 +14,7 @@ from ._record import (
     QUEUED,
     REVOKED,
     RUNNING,
+    SCHEDULED,
     SUCCEEDED,
     WAITING,
     Rec,
@@ -22,7 +23,7 @@ from ._record import (
     set_once,
 )
 from ._statements import load
-from ._unreadable import UNREADABLE, is_readable, mend
+from ._unreadable import LARGEST
 
 __all__ = ["exchange", "next_due", "promote"]
 
@@ -32,6 +33,7 @@ SESSION_READ: Final = load("session_read")
 QUEUED_PAGE: Final = load("queued_page")
 DUE: Final = load("due")
 NEXT_DUE: Final = load("next_due")
+NEVER_DUE: Final = load("never_due")
 RECORD_PRIORITY: Final = load("record_priority")
 
 Ev = v.AuditEvent
@@ -60,6 +62,8 @@ def promote(work: Moves, limit: int) -> int:
     """Queue what is due; how many there were."""
     due = work.records(DUE, (work.now, limit))
     for r in due:
+        if r.state != SCHEDULED:  # it could not be read
+            continue
         work.queue_at(r, r.due)
         work.audit(Ev.PROMOTED, r)
     return len(due)
@@ -69,7 +73,11 @@ def next_due(work: Moves) -> int | None:
     """When the next scheduled message is due."""
     work.flush()
     due: int | None = work.one(NEXT_DUE)[0]
-    return due
+    if due is None or (type(due) is int and due <= LARGEST):
+        return due
+    work.records(NEVER_DUE, (LARGEST, PROMOTED_PER_EXCHANGE))  # whoever reads them puts them aside
+    work.flush()
+    return work.now
 
 
 # Claiming -----------------------------------------------------------------------------------------
@@ -108,10 +116,6 @@ def _queued(work: Moves, queue: str, page: int) -> Iterator[Rec]:
 
 
 def _claim(work: Moves, r: Rec, by: tuple[str, str]) -> bool:
-    if not is_readable(r):
-        mend(r)
-        work.end(r, DEAD, UNREADABLE)
-        return False
     if r.expires is not None and r.expires <= work.now:
         work.end(r, REVOKED, "expired")
         return False

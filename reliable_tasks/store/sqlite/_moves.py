@@ -24,6 +24,7 @@ from ._record import (
     PART_STEPS,
     QUEUED,
     REVOKED,
+    RUNNING,
     SCHEDULED,
     SUCCEEDED,
     WAITING,
@@ -32,6 +33,7 @@ from ._record import (
     with_edge,
 )
 from ._statements import load
+from ._unreadable import UNREADABLE
 
 __all__ = ["FREED_BY_CLAIM", "HELD_UNTIL", "HELD_WHILE", "RUN_SUFFIX", "Moves"]
 
@@ -250,6 +252,11 @@ class Moves(Endings):
         elif child.waits == 0:
             self._end_one(child, REVOKED, "not needed")
 
+    def _set_aside(self, r: Rec) -> None:
+        if r.state == RUNNING:
+            self.attempt_over(r)
+        self.end(r, DEAD, UNREADABLE)
+
     # Locks ----------------------------------------------------------------------------------------
 
     def lock_name(self, name: str) -> str:
@@ -336,9 +343,15 @@ class Moves(Endings):
     def unpark(self, name: str) -> bool:
         """The lock is free: let the first that waits behind it go on; whether there was one."""
         found = self.first(PARKED_FIRST, (self.lock_name(name),))
-        r = self.get(found[0]) if found is not None else None
-        if r is None:
-            return False
+        while found is not None:
+            r = self.get(found[0])
+            if r is not None and r.parked == name:
+                return self._go_on_from(r, name)
+            self.execute(UNPARK, (self.lock_name(name), found[1]))  # it is gone, or was damaged
+            found = self.first(PARKED_FIRST, (self.lock_name(name),))
+        return False
+
+    def _go_on_from(self, r: Rec, name: str) -> bool:
         self.leave_parking(r)
         if name.endswith(RUN_SUFFIX):
             self.queue_at(r, None, keep_place=True)

@@ -94,7 +94,8 @@ def purge(work: Moves, queue: str, limit: int) -> int:
     if len(found) < limit:
         found += work.records(SCHEDULED_IN_QUEUE, (queue, limit - len(found)))
     for r in found:
-        work.end(r, REVOKED, "purged")
+        if r.state < FIRST_FINAL:  # else it could not be read
+            work.end(r, REVOKED, "purged")
     return len(found)
 
 

@@ -23,7 +23,7 @@ from ._record import (
     codes_of,
 )
 from ._statements import load
-from ._unreadable import is_readable, mend
+from ._unreadable import LARGEST, fits, mend, rows_of
 
 __all__ = ["Reader"]
 
@@ -60,22 +60,24 @@ class Reader:
     def _all(self, statement: str, *bindings: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, bindings).fetchall()
 
+    def _rows(self, statement: str, *bindings: object) -> list[tuple[Any, ...]]:
+        return rows_of(self._connection.execute, statement, bindings)
+
     def read(self, ids: Sequence[str], *, full: bool) -> tuple[v.Record | None, ...]:
         """The records of messages."""
-        rows = self._all(RECORDS_BY_ID, msgspec.json.encode(list(ids)).decode())
-        found = {row[0]: self._record(Rec(*row), full=full) for row in rows}
+        rows = self._rows(RECORDS_BY_ID, msgspec.json.encode(list(ids)).decode())
+        found = {row[0]: self._record(row, full=full) for row in rows}
         return tuple([found.get(message_id) for message_id in ids])
 
-    def _record(self, r: Rec, *, full: bool) -> v.Record:
-        if not is_readable(r):
-            mend(r)
+    def _record(self, row: tuple[Any, ...], *, full: bool) -> v.Record:
+        r = Rec(*row) if fits(row) else mend(row)
         broken = self._all(BROKEN_READ, r.n) if r.parts & PART_BROKEN else ()
         return as_record(r, tuple([row[0] for row in broken]), full=full)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
-        rows = self._all(HELD, session, self._options.max_rows)
-        held = [r for row in rows if is_readable(r := Rec(*row))]
+        rows = self._rows(HELD, session, self._options.max_rows)
+        held = [Rec(*row) for row in rows if fits(row)]
         return tuple([as_claim(r, *self._inputs(r.n)) for r in held])
 
     def _inputs(self, n: int) -> tuple[tuple[v.Input, ...], int]:
@@ -101,7 +103,7 @@ class Reader:
             states = msgspec.json.encode(codes_of(query.state)).decode()
         limit = min(query.limit, self._options.max_rows)
         chosen = (states, query.queue, query.task, query.session, query.root_id, after, limit)
-        return tuple([self._record(Rec(*row), full=False) for row in self._all(statement, *chosen)])
+        return tuple([self._record(row, full=False) for row in self._rows(statement, *chosen)])
 
     def counts(self) -> v.Counts:
         """How many messages stand where."""
@@ -224,6 +226,8 @@ class Reader:
     def waiting(self, queues: Sequence[str]) -> tuple[bool, int | None]:
         """Whether one of the queues has something, and when the next message anywhere is due."""
         queued, due = self._all(WORK_WAITS, msgspec.json.encode(queues).decode())[0]
+        if due is not None and (type(due) is not int or due > LARGEST):
+            due = self._now  # a damaged one: an exchange puts it aside
         return bool(queued), due
 
     def entries_version(self) -> int:

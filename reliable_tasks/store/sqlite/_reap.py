@@ -8,7 +8,7 @@ from reliable_tasks.store import values as v
 from ._enqueue import open_stage
 from ._exchange import next_due, promote
 from ._moves import Moves
-from ._record import DEAD, FIRST_FINAL, QUEUED, REVOKED, Rec
+from ._record import DEAD, FIRST_FINAL, QUEUED, REVOKED, RUNNING, Rec
 from ._statements import load
 
 __all__ = ["reap"]
@@ -86,6 +86,8 @@ def _take_back_all(
 
 def _take_back(work: Moves, r: Rec) -> bool:
     """What a dead session held goes back to its place, until it has killed too many."""
+    if r.state != RUNNING:  # it could not be read
+        return False
     work.attempt_over(r)
     work.audit(Ev.REAPED, r)
     if r.revoked is not None:

@@ -22,11 +22,13 @@ from ._record import (
     PART_STEPS,
     QUEUE,
     STATE,
+    STATES,
     N,
     Rec,
     as_inputs,
 )
 from ._statements import load
+from ._unreadable import fits, mend, rows_of
 
 __all__ = ["Row", "Work"]
 
@@ -55,6 +57,7 @@ _DELETES: Final = (
     (PART_BROKEN, BROKEN_DELETE),
 )
 _astuple = msgspec.structs.astuple
+_CODES: Final = range(len(STATES))
 
 
 class Work:
@@ -73,6 +76,7 @@ class Work:
         self.options = options
         self._recs: dict[str, Rec | None] = {}
         self._rows: dict[int, Row] = {}
+        self._unfit: list[tuple[Rec, Row]] = []
         self._trail: list[Row] = []
         self._moved: dict[tuple[str, int], int] = {}
         self.fence, self.seq = self._numbers = self._read_numbers()
@@ -101,7 +105,10 @@ class Work:
     def records(self, statement: str, bindings: Sequence[object] = ()) -> list[Rec]:
         """The records that a query of whole rows finds, with what was changed so far."""
         self.flush()
-        return [self._adopt(row) for row in self.all(statement, bindings)]
+        found = [self._adopt(row) for row in rows_of(self.execute, statement, bindings)]
+        if self._unfit:
+            self._put_aside()
+        return found
 
     # Records --------------------------------------------------------------------------------------
 
@@ -110,19 +117,25 @@ class Work:
         try:
             return self._recs[message_id]
         except KeyError:
-            row = self.first(RECORD_BY_ID, (message_id,))
-            if row is None:
+            rows = rows_of(self.execute, RECORD_BY_ID, (message_id,))
+            if not rows:
                 self._recs[message_id] = None
                 return None
-            return self._adopt(row)
+            r = self._adopt(rows[0])
+            if self._unfit:
+                self._put_aside()
+            return r
 
     def prefetch(self, ids: Iterable[str]) -> None:
         """Read several records at once, for `get` to find."""
         unread = [i for i in ids if i not in self._recs]
         if len(unread) > 1:
             self._recs.update(dict.fromkeys(unread))
-            for row in self.execute(RECORDS_BY_ID, (msgspec.json.encode(unread).decode(),)):
+            wanted = (msgspec.json.encode(unread).decode(),)
+            for row in rows_of(self.execute, RECORDS_BY_ID, wanted):
                 self._adopt(row)
+            if self._unfit:
+                self._put_aside()
 
     def add(self, r: Rec) -> None:
         """Keep a new record."""
@@ -164,10 +177,33 @@ class Work:
         known = self._recs.get(row[0])
         if known is not None:
             return known
-        r = Rec(*row)
+        if fits(row):
+            r = Rec(*row)
+            self._rows[r.n] = row
+        else:
+            r = mend(row)
+            self._unfit.append((r, row))
         self._recs[r.id] = r
-        self._rows[r.n] = row
         return r
+
+    # What cannot be read --------------------------------------------------------------------------
+
+    def _set_aside(self, r: Rec) -> None:
+        """Make a dead letter of a record that could not be read and had not ended."""
+        raise NotImplementedError
+
+    def _put_aside(self) -> None:
+        """Write those that could not be read anew, in all of their columns."""
+        unfit, self._unfit = self._unfit, []
+        for r, row in unfit:
+            self._tally(row, -1)
+            self.execute(RECORD_DELETE, (r.n,))
+            if r.id != row[0] and self.first(RECORD_BY_ID, (r.id,)) is not None:
+                r.id = f"{r.id}~{r.n}"  # there is another one of that name
+                self._recs[r.id] = r
+        for r, _ in unfit:
+            if r.state < FIRST_FINAL:
+                self._set_aside(r)
 
     # Numbers and the trail ------------------------------------------------------------------------
 
@@ -236,7 +272,10 @@ class Work:
             self.execute(SEQ_SET, (self.seq,))
 
     def _tally(self, row: Row, by: int) -> None:
-        key = (row[QUEUE] if row[STATE] < FIRST_FINAL else "", row[STATE])
+        queue, state = row[QUEUE], row[STATE]
+        if type(queue) is not str or state not in _CODES:
+            return  # damaged: nobody knows for what it was counted
+        key = (queue if state < FIRST_FINAL else "", state)
         self._moved[key] = self._moved.get(key, 0) + by
 
 

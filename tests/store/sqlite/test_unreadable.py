@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from reliable_tasks.message import State
+from reliable_tasks import outcome as oc
+from reliable_tasks.errors import StoreError
+from reliable_tasks.message import FINAL_STATES, Edge, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.store.sqlite._record import COLUMNS, Rec
 from tests.store.driver import message, once
 
 if TYPE_CHECKING:
@@ -37,9 +41,12 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def damaged(store: SqliteStore, damage: str) -> None:
     store.enqueue(v.Batch(messages=(message("bad", once=once()), message("good"))))
-    store._database.write(
-        lambda connection: connection.execute(f"UPDATE records SET {damage} WHERE id = 'bad'")
-    )
+    update(store, "bad", damage)
+
+
+def update(store: SqliteStore, message_id: str, damage: str) -> None:
+    statement = f"UPDATE records SET {damage} WHERE id = ?"
+    store._database.write(lambda connection: connection.execute(statement, (message_id,)))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -81,3 +88,63 @@ def test_an_id_that_is_no_text_does_not_stop_the_queue(store: SqliteStore) -> No
     assert [c.id for c in store.exchange("s", (), want).claims] == ["next"]
     (dead,) = store.find(v.MessageQuery(dead=True))
     assert (dead.id, dead.reason) == ("ab", "unreadable")
+
+
+JUNK = [
+    "x'ff00fe'",
+    "NULL",
+    "'zz'",
+    "''",
+    "CAST(x'80ff' AS TEXT)",
+    "-5",
+    "9223372036854775807",
+    "1.5e300",
+    "-1.5",
+    "'[[1,2,3]]'",
+]
+# What stands for another state, or at another place, is no damage that anybody could see.
+OUT_OF_THE_WAY = {"id", "n", "queue", "state", "due", "place", "priority"}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("delay_ms", [0, 1])
+def test_one_damaged_column_stops_nobody_else(
+    store: SqliteStore, column: str, delay_ms: int
+) -> None:
+    want = v.Want(queues=("celery",), limit=5)
+    for number, junk in enumerate(JUNK):
+        bad, good, child = f"bad{number}", f"good{number}", f"child{number}"
+        first = message(bad, once=once(key=bad), edges=(Edge(child),), delay_ms=delay_ms)
+        store.enqueue(v.Batch(messages=(first, message(child, waits=1), message(good))))
+        try:
+            update(store, bad, f"{column} = {junk}")
+        except StoreError:
+            continue  # the database itself refuses that
+        assert len(store.find(v.MessageQuery(limit=999))) >= 3
+        store.read([bad, good], full=True)
+        assert store.read_ended(good, 0) is None
+        store.counts()
+        claims = list(store.exchange("s", (), want).claims)
+        for _ in range(2):
+            store.reap(())
+            claims += store.exchange("s", (), want).claims
+        assert good in [c.id for c in claims]
+        assert good in [c.id for c in store.held("s")]
+        commits = [v.Commit(id=c.id, fence=c.fence, outcome=oc.Succeeded()) for c in claims]
+        store.exchange("s", commits, None)
+        (ended,) = store.read([good])
+        assert ended is not None
+        assert ended.state == State.SUCCEEDED
+        (left,) = store.read([bad])
+        if column not in OUT_OF_THE_WAY:
+            assert left is not None
+            assert left.state in FINAL_STATES, "served, or set aside"
+            if junk == JUNK[0] and type_of(column) is not bytes:
+                assert (left.state, left.reason) == (State.FAILED, "unreadable")
+        store.reap(())
+        store.counts()
+
+
+def type_of(column: str) -> object:
+    kind = next(f.type for f in msgspec.structs.fields(Rec) if f.name == column)
+    return getattr(kind, "__args__", (kind,))[0]

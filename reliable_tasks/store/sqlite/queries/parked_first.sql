@@ -1,2 +1,2 @@
 -- Who waits longest for a lock: ?1 its name.
-SELECT id FROM parked WHERE lock = ?1 ORDER BY place LIMIT 1
+SELECT id, place FROM parked WHERE lock = ?1 ORDER BY place LIMIT 1

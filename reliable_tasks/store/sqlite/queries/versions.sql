@@ -1,2 +1,2 @@
 -- The versions of several messages: ?1 their ids as a JSON list.
-SELECT id, version FROM records WHERE id IN (SELECT value FROM json_each(?1))
+SELECT id, CAST(version AS INTEGER) FROM records WHERE id IN (SELECT value FROM json_each(?1))
