@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _checks as checks
 from .errors import ConfigError, suggest
-from .once import check_once
+from .once import check_once_of_call
 from .serialization import canonical_serializer
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "group_id": checks.message_id,
     "headers": _headers,
     "ignore_result": checks.flag,
-    "once": check_once,
+    "once": check_once_of_call,
     "parent_id": checks.message_id,
     "priority": checks.priority,
     "queue": checks.queue,

@@ -128,11 +128,11 @@ def apply_eagerly(
     Raises:
         Exception: what the body raised, where `throw` (or `task_eager_propagates`) says so.
     """
-    from .canvas import maybe_signature  # noqa: PLC0415 - canvas builds on tasks
+    from .canvas import linked, maybe_signature  # noqa: PLC0415 - canvas builds on tasks
 
     given = checked({**(options or {}), "task_id": task_id})
-    links = [maybe_signature(each, task.app) for each in _listed(link)]
-    errbacks = [maybe_signature(each, task.app) for each in _listed(link_error)]
+    links = linked("link", link, lambda each: maybe_signature(each, task.app))
+    errbacks = linked("link_error", link_error, lambda each: maybe_signature(each, task.app))
     message_id = given.get("task_id") or ids.new_id()
     request = Request(
         id=message_id,
@@ -162,12 +162,6 @@ def apply_eagerly(
     if propagates and state == "FAILURE":
         raise value
     return result
-
-
-def _listed(callbacks: Any) -> list[Any]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
 
 
 def _attempts(task: Task[Any, Any], request: Request) -> tuple[str, Any]:

@@ -23,7 +23,7 @@ __all__ = [
     "OnceOptions",
     "Scope",
     "check_keys",
-    "check_once",
+    "check_once_of_call",
     "once_key",
     "once_label",
 ]
@@ -104,18 +104,13 @@ class OnceOptions:
         """
         return _merge(cls(), mapping, where)
 
-    def override(self, mapping: Mapping[str, Any], *, where: str = "once=") -> "OnceOptions":
+    def override(self, mapping: Mapping[str, Any], *, where: str = "once") -> "OnceOptions":
         """These options with those of one call on top: any but `keys`. Raises as `parse` does.
 
         `graceful: False` turns "return" back into "raise", `unlock_before_run: False` turns
         "until_executing" back into "until_executed"; both leave anything else alone.
         """
-        if isinstance(mapping, Mapping) and "keys" in mapping:
-            raise ConfigError(
-                f"{where}: keys cannot be changed for one call, because calls with other keys "
-                "would not exclude each other; set keys on the task"
-            )
-        return _merge(self, mapping, where)
+        return _merge(self, check_once_of_call(where, mapping), where)
 
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -176,7 +171,7 @@ def check_once(where: str, mapping: Any) -> Mapping[str, Any]:
         ConfigError: it is no dict, or there is no option of such a name.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where}: {shown(mapping)} is not a dict such as {{'keys': ['a']}}")
+        raise ConfigError(f"{where}={shown(mapping)} is not a dict such as {{'timeout': 60}}")
     for name in mapping:
         if name not in _OPTIONS:
             raise ConfigError(
@@ -184,6 +179,20 @@ def check_once(where: str, mapping: Any) -> Mapping[str, Any]:
                 + suggest(str(name), _OPTIONS)
             )
     return mapping
+
+
+def check_once_of_call(where: str, mapping: Any) -> Mapping[str, Any]:
+    """Check `once=` of one call, of whichever task: all but `keys` may be in it.
+
+    Raises:
+        ConfigError: it is no dict, or there is no such option for a call.
+    """
+    if "keys" in check_once(where, mapping):
+        raise ConfigError(
+            f"{where}: keys cannot be changed for one call, because calls with other keys would "
+            "not exclude each other; set keys on the task"
+        )
+    return mapping  # type: ignore[no-any-return]
 
 
 def _read_enum(kind: type[_E], value: Any, where: str) -> _E:

@@ -380,7 +380,7 @@ class Task(Generic[P, R]):
         )
         self.once_options = None
         if self.once is not None:
-            self.once_options = OnceOptions.parse(self.once, where=where)
+            self.once_options = OnceOptions.parse(self.once, where=f"{where}: once")
             if self.once_options.keys is not None:
                 check_keys(self.signature_of_call, self.once_options.keys, where)
         names = ("queue", "priority", "serializer", "expires")

@@ -7,6 +7,7 @@ starts; a node starts in the very step in which the last of those it waits for i
 from .arguments import arguments_of, complete_call, errback_arguments
 from .compile import Graph, Node, compile_plan
 from .enqueue import enqueue_many, handles_of, messages_of
+from .items import linked
 from .plan import MAX_DEPTH, MAX_NODES, plan_of
 from .primitives import chain, chord, chunks, group, xmap, xstarmap
 from .render import render_dot, render_mermaid, render_tree
@@ -32,6 +33,7 @@ __all__ = [
     "extended",
     "group",
     "handles_of",
+    "linked",
     "maybe_signature",
     "messages_of",
     "plan_of",

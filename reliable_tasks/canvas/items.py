@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from reliable_tasks.errors import ConfigError
 
-__all__ = ["Item", "listed", "over"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Item", "linked", "listed", "over"]
 
 T = TypeVar("T")
 _TIMING = frozenset({"countdown", "eta"})
@@ -16,6 +18,18 @@ _TIMING = frozenset({"countdown", "eta"})
 def listed(value: Any) -> list[Any]:
     """Several values as a list; one alone as a list of it."""
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def linked(option: str, value: Any, signature: Callable[[Any], Any]) -> list[Any]:
+    """The signatures of callbacks; of None there are none.
+
+    Raises:
+        ConfigError: one is none; it names the option that the callbacks were given under.
+    """
+    try:
+        return [] if value is None else [signature(each) for each in listed(value)]
+    except ConfigError as exc:
+        raise ConfigError(f"{option}: {exc}") from None
 
 
 def over(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

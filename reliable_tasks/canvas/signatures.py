@@ -7,9 +7,10 @@ import reprlib
 from typing import TYPE_CHECKING, Any, Self
 
 from reliable_tasks import _state, calls
+from reliable_tasks._checks import shown
 from reliable_tasks.errors import ConfigError, suggest
 
-from .items import Item, listed, over
+from .items import Item, linked, over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -349,7 +350,7 @@ def _clean(options: Mapping[str, Any], app: App | None = None) -> dict[str, Any]
     clean = calls.checked({name: value for name, value in options.items() if name not in links})
     for name, value in links.items():
         if value is not None:
-            clean[name] = [maybe_signature(each, app) for each in listed(value)]
+            clean[name] = linked(name, value, lambda each: maybe_signature(each, app))
     return clean
 
 
@@ -392,7 +393,7 @@ def maybe_signature(d: Any, app: App | None = None) -> Any:
         return None
     if not isinstance(d, Signature):
         if not isinstance(d, dict):
-            raise ConfigError(f"{d!r} is not a signature; write task.s(…) instead of task(…)")
+            raise ConfigError(f"{shown(d)} is not a signature; write task.s(…) instead of task(…)")
         d = Signature.from_dict(d, app=app)
     if app is not None and d._app is None:  # noqa: SLF001 - one module
         d._app = app  # noqa: SLF001
