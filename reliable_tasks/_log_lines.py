@@ -6,12 +6,11 @@ import datetime as dt
 import functools
 import logging
 import re
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import _state, events
+from . import _state, _tracebacks, events
 from ._log_structlog import console_renderer
 
 if TYPE_CHECKING:
@@ -130,8 +129,9 @@ def _line_of(record: logging.LogRecord) -> dict[str, Any]:
     line = _of_attempt(_head(ms, record.levelname, text, record.name), fields)
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
-        line["exception"], line["message"] = type(error).__name__, str(error)
-        line["traceback"] = "".join(traceback.format_exception(error))
+        line["exception"] = type(error).__name__
+        line["message"] = _tracebacks.bounded(_shown(error))
+        line["traceback"] = _tracebacks.written(error)
     if record.stack_info:
         line["stack"] = record.stack_info
     return line

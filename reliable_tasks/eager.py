@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _state, ids
+from . import _state, _tracebacks, ids
 from ._asking import decide_asked
 from ._call_options import checked
 from ._states import said_exception
@@ -151,7 +150,7 @@ def apply_eagerly(
         message_id,
         value,
         state,
-        traceback="".join(traceback.format_exception(value)) if state == "FAILURE" else None,
+        traceback=_tracebacks.written(value) if state == "FAILURE" else None,
         name=task.name,
         app=task.app,
     )

@@ -128,12 +128,15 @@ class _Encoding:
             kept.append(self.fields(more, "", 0, 0))
         return kept
 
-    def arg(self, value: object) -> list[Any]:
+    def arg(self, value: Any) -> list[Any]:
+        room = min(_MAX_TEXT, self.characters)
+        if type(value) in {str, bytes} and len(value) > room:  # megabytes, perhaps
+            return [False, self.cut(repr(value[:room]), len(value) - room)]
         try:
             size = len(dumps(value))
         except BaseException:  # noqa: BLE001 - a user's __json__ may raise anything; the repr remains
             size = _MAX_TEXT + 1
-        if size > min(_MAX_TEXT, self.characters):
+        if size > room:
             return [False, self.text(repr, value)]
         self.characters -= size
         return [True, value]
@@ -146,9 +149,10 @@ class _Encoding:
             text = f"<{name} whose {render.__name__}() raised {type(error).__name__}>"
         return self.cut(text)
 
-    def cut(self, text: str) -> str:
+    def cut(self, text: str, already: int = 0) -> str:
+        """A text for which there is room; `already` so much of it has been left out."""
         room = min(_MAX_TEXT, self.characters)
-        lost = len(text) - room
+        lost = len(text) - room + already
         kept = printable(text if lost <= 0 else f"{text[:room]}… [{lost} characters cut]")
         self.characters = max(0, self.characters - len(kept))
         return kept

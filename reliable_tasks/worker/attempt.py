@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks import _tracebacks
 from reliable_tasks._checks import printable, said
 from reliable_tasks._log_lines import as_json
 from reliable_tasks.retry import Attempt
@@ -72,7 +72,7 @@ class Started(msgspec.Struct):
     """An attempt whose body is to run now: `run(*args, **kwargs)`, awaited if `is_async`.
 
     `soft_limit_s` and `hard_limit_s` are for the pool to enforce; `keep` says whether the result
-    is stored.
+    is stored; `told` is what is said of its exception, until it is over.
     """
 
     claim: Claim
@@ -86,10 +86,17 @@ class Started(msgspec.Struct):
     hard_limit_s: float | None
     keep: bool
     tokens: tuple[Token[Running | None], Token[bool]]
+    told: ExceptionInfo | None = None
 
     def now_ms(self, now: float) -> int:
         """The store's clock, as far as a worker can know it; `now` is of the monotonic clock."""
         return self.claim.started_ms + round((now - self.began) * 1000)
+
+    def einfo(self, exc: BaseException) -> ExceptionInfo:
+        """The exception as hooks get it; its traceback is written once."""
+        if self.told is None or self.told.exception is not exc:
+            self.told = einfo_of(exc)
+        return self.told
 
     def for_policy(
         self,
@@ -151,7 +158,7 @@ def text_of(exc: BaseException) -> str:
 def traceback_of(exc: BaseException) -> str:
     """The traceback as text."""
     try:
-        return "".join(traceback.format_exception(exc))
+        return _tracebacks.written(exc)
     except BaseException as broken:  # noqa: BLE001 - see above
         return f"{type(exc).__name__} (its traceback: {type(broken).__name__})\n"
 

@@ -200,7 +200,7 @@ class Executor:
         try:
             done, exc = self._outcome_of_value(started, value)
         except self._outlived as raised:
-            done, exc = failed(raised), raised
+            done, exc = failed(started, raised), raised
         if exc is None:
             return self._handed_over(started, done, value)
         return self._ended(started, done, exc)
@@ -243,7 +243,7 @@ class Executor:
         try:
             done, cause = self._outcome_of(started, exc, retriable)
         except self._outlived as raised:
-            done, cause = failed(raised), raised
+            done, cause = failed(started, raised), raised
         return self._ended(started, done, cause)
 
     def revoked(self, started: Started) -> outcome.Outcome:
@@ -271,7 +271,7 @@ class Executor:
             decision = asked_of_policy(started, self._timer(), self._outlived, exception=exc)
             if decision.retry:
                 return retry_decided(started, exc, decision, self._timer()), exc
-        return failed(exc, decision, started.running.exhausted), exc
+        return failed(started, exc, decision, started.running.exhausted), exc
 
     def _rejected(self, exc: Reject) -> outcome.Outcome:
         reason, requeue = said(exc.reason, str)[:MAX_TEXT], bool(exc.requeue)
@@ -363,6 +363,7 @@ class Executor:
             return exc
 
     def _leave(self, started: Started) -> None:
+        started.told = None  # its exception's frames know it: a circle
         self._teller.is_over(started)
         if _state.attempts.get(started.claim.id) is started.running:
             del _state.attempts[started.claim.id]

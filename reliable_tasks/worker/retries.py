@@ -14,7 +14,7 @@ from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
 from reliable_tasks.retry import Decision, RetryPolicy
 from reliable_tasks.serialization import encode_failure
 
-from .attempt import MAX_TEXT, encode_detail, text_of, traceback_of
+from .attempt import MAX_TEXT, encode_detail, text_of
 
 if TYPE_CHECKING:
     from reliable_tasks.errors import Retry
@@ -25,6 +25,7 @@ __all__ = ["asked_of_policy", "checked", "failed", "retry_asked", "retry_decided
 
 
 def failed(
+    started: Started,
     exc: BaseException,
     decision: Decision | None = None,
     exhausted: tuple[BaseException, int] | None = None,
@@ -32,6 +33,7 @@ def failed(
     """The end of a message whose attempt raised and is not followed by another.
 
     Args:
+        started: the attempt.
         exc: what it raised.
         decision: of the policy, where it was asked.
         exhausted: what `self.retry()` raised when no retry was left, and of how many.
@@ -40,7 +42,7 @@ def failed(
     if exhausted is not None and exhausted[0] is exc:
         reason = none_left(exhausted[1])
     detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
-    failure = encode_failure(exc, traceback_of(exc))
+    failure = encode_failure(exc, started.einfo(exc).traceback)
     return outcome.Failed(failure=failure, detail=encode_detail(detail))
 
 
@@ -78,7 +80,7 @@ def retry_asked(
     decision = decide_asked(task, asked, started.claim.attempt, decide)
     if decision is not None:
         if not decision.retry:
-            return _gave_up(asked, decision)
+            return _gave_up(started, asked, decision)
         return retry_decided(started, cause, decision, now, asked), asked
     limit = limit_of(task) if asked.max_retries is None else asked.max_retries
     of_limit = "" if limit is None else f" of {limit}"
@@ -87,9 +89,11 @@ def retry_asked(
     return _record(started, cause, asked, asked.when or 0.0, said, now), asked
 
 
-def _gave_up(asked: Retry, decision: Decision) -> tuple[outcome.Outcome, BaseException]:
+def _gave_up(
+    started: Started, asked: Retry, decision: Decision
+) -> tuple[outcome.Outcome, BaseException]:
     exc = MaxRetriesExceededError(decision.reason) if asked.exc is None else asked.exc
-    return failed(exc, decision), exc
+    return failed(started, exc, decision), exc
 
 
 def retry_decided(
@@ -138,7 +142,7 @@ def _record(
     retry = outcome.Retry(
         delay_ms=round(delay_s * 1000),
         at_ms=at_ms,
-        failure=encode_failure(exc, traceback_of(exc)),
+        failure=encode_failure(exc, started.einfo(exc).traceback),
         detail=encode_detail(detail),
         **({} if asked is None else _changes(started, asked, now_ms)),
     )

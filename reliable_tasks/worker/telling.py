@@ -76,7 +76,7 @@ class Teller:
     def _retried(self, started: Started, done: outcome.Retry, exc: BaseException) -> None:
         task, claim = started.runner.task, started.claim
         cause = exc.exc or exc if isinstance(exc, Retry) else exc
-        einfo = einfo_of(cause)
+        einfo = started.einfo(cause)
         self.hook(started, "on_retry", cause, claim.id, started.args, started.kwargs, einfo)
         if signals.task_retry.has_listeners:
             asked = {"request": started.request, "reason": cause, "einfo": einfo}
@@ -86,7 +86,7 @@ class Teller:
 
     def _failed(self, started: Started, done: outcome.Failed, exc: BaseException) -> None:
         task, claim = started.runner.task, started.claim
-        einfo = einfo_of(exc)
+        einfo = started.einfo(exc)
         self.hook(started, "on_failure", exc, claim.id, started.args, started.kwargs, einfo)
         self._after(started, "FAILURE", exc, einfo)
         if signals.task_failure.has_listeners:
