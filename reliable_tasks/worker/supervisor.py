@@ -80,7 +80,7 @@ class Supervisor:
         longest_s = min(_MAX_BACKOFF_S, options.heartbeat_s)
         self._store_backoff, self._spawn_backoff = Backoff(longest_s), Backoff(_MAX_BACKOFF_S)
         self._away_since: float | None = None
-        self._word_at = float("-inf")
+        self._word_at, self._heard = float("-inf"), False
         self._renewed_ms: int | None = None
         self._patient_until_ms = self._lapsed_by_ms = 0
         self._stop_by: float | None = None
@@ -209,13 +209,14 @@ class Supervisor:
         if self._round is None:
             if self._now < self._store_backoff.until:
                 return
+            self._heard = False
             self._resume(self._duties(), Answer())
         while self._round is not None:
             answer = self._errands.take()
             if answer is None:
                 return
             if answer.error is None:
-                self._word_at = self._now
+                self._word_at, self._heard = self._now, True
             self._resume(self._round, answer)
 
     def _resume(self, duties: Generator[Call, Any, None], answer: Answer) -> None:
@@ -223,7 +224,8 @@ class Supervisor:
         try:
             call = duties.throw(answer.error) if answer.error else duties.send(answer.value)
         except StopIteration:
-            self._store_answers()
+            if self._heard:  # else nothing was due, and the store was not asked
+                self._store_answers()
         except Exception as exc:  # noqa: BLE001 - to die of it would take the running bodies along
             self._store_away(exc)
         else:

@@ -231,6 +231,22 @@ def test_it_outlives_whatever_a_store_raises_and_heartbeats_go_on(world: World) 
     assert alive.lease_until_ms > world.clock.now
 
 
+def test_only_an_answer_of_the_store_says_that_it_is_back(world: World) -> None:
+    """A round in which nothing was due has asked nobody."""
+    world.store.away = True
+    with listening() as told:
+        for _ in range(200):
+            world.step(0.1)
+        assert len(told["store.unavailable"]) == 1
+        assert "store.recovered" not in told
+        world.store.away = False
+        for _ in range(100):
+            world.step(0.1)
+    assert len(told["store.unavailable"]) == len(told["store.recovered"]) == 1
+    (recovered,) = told["store.recovered"]
+    assert recovered["after"] >= 19
+
+
 def test_a_child_that_cannot_be_forked_is_tried_again(world: World) -> None:
     world.hands.full = True
     world.hands.deaths.append((world.pid, "SIGKILL"))
