@@ -155,8 +155,7 @@ class App:
         routes = self.settings.task_routes
         if not routes or name in routes:
             return routes.get(name, {})
-        fitting = (route for pattern, route in routes.items() if fnmatchcase(name, pattern))
-        return next(fitting, {})
+        return next((route for glob, route in routes.items() if fnmatchcase(name, glob)), {})
 
     @property
     def accept_content(self) -> frozenset[str]:
@@ -174,26 +173,31 @@ class App:
     # Tasks ---------------------------------------------------------------------------------------
 
     @overload
-    def task(self, fun: Callable[P, R], /) -> Task[P, R]: ...
+    def task(
+        self, fun: Callable[Concatenate[Any, P], R], /, *, bind: Literal[True], **options: Any
+    ) -> Task[P, R]: ...
 
     @overload
     def task(
-        self, *, bind: Literal[True], **options: Any
+        self, fun: Callable[P, R], /, *, bind: Literal[False] = ..., **options: Any
+    ) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self, /, *, bind: Literal[True], **options: Any
     ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
 
     @overload
-    def task(self, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(self, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
-    def task(self, fun: Any = None, **options: Any) -> Any:
+    def task(self, fun: Any = None, /, **options: Any) -> Any:
         """Make a task of a function: `@app.task` or `@app.task(bind=True, queue="mail")`.
 
         Raises:
             ConfigError: an option is unknown or not possible, or the name is taken.
         """
-        if fun is not None and not options:
-            return task_of_function(self, fun, {})
         if fun is not None:
-            raise ConfigError("give the options by name: @app.task(queue='mail')")
+            return task_of_function(self, fun, options)
         return lambda function: task_of_function(self, function, options)
 
     def register_task(self, task: Any) -> Task[Any, Any]:
@@ -202,12 +206,10 @@ class App:
         Raises:
             ConfigError: its name is taken by another task.
         """
-        if isinstance(task, type):
-            task = task()
+        task = task() if isinstance(task, type) else task
         if not task.name:
             task.name = f"{type(task).__module__}.{type(task).__qualname__}"
-        taken = self.tasks.get(task.name)
-        if taken is not None and type(taken) is not type(task):
+        if type(taken := self.tasks.get(task.name, task)) is not type(task):
             raise ConfigError(f"task {task.name!r} is registered already, as {taken!r}")
         if not hasattr(task, "__wrapped__"):
             task.__wrapped__ = task.run
@@ -217,10 +219,8 @@ class App:
 
     def gen_task_name(self, function: Callable[..., Any]) -> str:
         """The name of a task without `name=`: its module's and its function's."""
-        module = function.__module__
-        if module == "__main__" and self.main:
-            module = self.main
-        return f"{module}.{function.__name__}"
+        main = self.main if function.__module__ == "__main__" else None
+        return f"{main or function.__module__}.{function.__name__}"
 
     def import_modules(self) -> None:
         """Import what `include` and `imports` name, so that their tasks are registered."""

@@ -78,7 +78,10 @@ def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[A
 def _check_callable(function: Any, *, named: bool) -> None:
     said = shown(function)
     if not callable(function):
-        raise ConfigError(f"a task is made of a function or another callable, not {said}")
+        raise ConfigError(
+            f"a task is made of a function or another callable, not {said}; give the options by "
+            "name: @app.task(queue='mail')"
+        )
     if not named and functions.name_of(function) is None:
         raise ConfigError(f"{said} has no name of its own: write app.task(name='…')({said})")
 
@@ -96,7 +99,7 @@ def _register(app: App, task: Task[Any, Any], taken: Task[Any, Any] | None) -> T
 
 
 @overload
-def shared_task(fun: Callable[P, R], /) -> Task[P, R]: ...
+def shared_task(fun: Callable[P, R], /, **options: Any) -> Task[P, R]: ...
 
 
 @overload

@@ -84,9 +84,22 @@ def test_a_class_may_be_registered_as_a_task(app: App) -> None:
 
 
 def test_options_are_given_by_name(app: App) -> None:
-    add: Any = lambda: 1  # noqa: E731 - a function without a name
-    with pytest.raises(ConfigError, match="give the options by name"):
-        app.task(add, queue="mail")  # type: ignore[call-overload]
+    for given in ({}, {"queue": "mail"}):
+        with pytest.raises(ConfigError, match="not 'mail'; give the options by name"):
+            app.task("mail", **given)  # type: ignore[call-overload]
+
+
+def test_a_function_may_be_given_along_with_its_options(app: App) -> None:
+    def add(x: int, y: int = 1) -> int:
+        return x + y
+
+    def me(self: Any) -> str:
+        return str(self.name)
+
+    task = app.task(add, name="x", queue="mail")
+    assert (app.tasks["x"], task.queue, task(1)) == (task, "mail", 2)
+    assert app.task(me, bind=True, name="me")() == "me"
+    assert shared_task(add, name="shared beside").name == "shared beside"
 
 
 def test_the_class_of_all_tasks_may_be_ones_own() -> None:

@@ -28,6 +28,19 @@ def bound(self: Task[Any, Any], n: int) -> float:
     return n / self.request.attempt
 
 
+def plain(n: int) -> bytes:
+    return bytes(n)
+
+
+def of_self(self: Task[Any, Any], n: int) -> str:
+    return f"{self.name} {n}"
+
+
+beside = app.task(plain, name="beside", queue="mail")
+bound_beside = app.task(of_self, name="bound beside", bind=True)
+shared_beside = shared_task(plain, name="shared beside options")
+
+
 @app.task(base=OnceTask, once={"keys": ["n"]})
 def once(n: int) -> None: ...
 
@@ -52,6 +65,9 @@ def fits() -> None:
     assert_type(mail.delay("a@b", copy=True).get(), str)
     assert_type(bound.delay(3).get(), float)
     assert_type(bound(3), float)
+    assert_type(beside.delay(3).get(), bytes)
+    assert_type(bound_beside.delay(3).get(), str)
+    assert_type(shared_beside.delay(3).get(), bytes)
     assert_type(once.delay(3), AsyncResult[None])
     assert_type(shared.delay(3).get(), list[int])
     assert_type(shared_with_options.delay(3).get(), list[int])
