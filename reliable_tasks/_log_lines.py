@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import _state, _tracebacks, events
+from ._checks import printable
 from ._log_structlog import console_renderer
 
 if TYPE_CHECKING:
@@ -156,11 +157,16 @@ def as_json(line: dict[str, Any]) -> str:
         return _encode(line).decode()
     except (TypeError, ValueError, RecursionError):
         # Keys that are no text, lone surrogates, a value that contains itself: show it as text.
-        plain = {
-            key: _shown(value).encode("utf-8", "backslashreplace").decode()
-            for key, value in line.items()
-        }
+        plain = {printable(_shown(key)): _plain(value) for key, value in line.items()}
         return _encode(plain).decode()
+
+
+def _plain(value: object) -> object:
+    try:
+        _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return printable(_shown(value))
+    return value
 
 
 def _escaped(text: str) -> str:
