@@ -75,8 +75,8 @@ EVENTS: Mapping[str, Event] = {
     "child.started": Event(DEBUG, "A worker's child process runs.", _CHILD),
     "child.died": Event(
         ERROR,
-        "A child process died; what it held is given to others.",
-        (*_CHILD, "how", "held", "reason"),
+        "A child process died; `ids` are of the messages it ran.",
+        (*_CHILD, "how", "ids"),
     ),
     "child.crashed": Event(
         ERROR, "A child process ended by an error of its own code.", (*_CHILD, "error")

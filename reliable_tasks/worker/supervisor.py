@@ -157,7 +157,8 @@ class Supervisor:
             self._burials.append(Burial(child, self._hands.begun(pid)))
             self._hands.forget(pid)
             if not child.killed and not revoked and how:
-                events.emit("child.died", pid=pid, session=child.session, how=how)
+                ids_ = [p.id for p in running]
+                events.emit("child.died", pid=pid, session=child.session, how=how, ids=ids_)
                 if now - child.born < _MIN_CHILD_LIFE_S:
                     self._spawn_backoff.fail(now)
                     continue

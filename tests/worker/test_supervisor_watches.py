@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from reliable_tasks import events
 from reliable_tasks.message import State
 from reliable_tasks.outcome import Succeeded
 from reliable_tasks.store import values as v
@@ -32,7 +33,10 @@ def test_a_start_is_counted_whatever_the_exit_code(world: World) -> None:
         world.hands.deaths.append((world.pid, ""))
         world.step(0.1)
     assert [world.record(i).delivery for i in ("leaves", "waiting")] == [1, 0]
-    assert "exit code 0 in the middle of a body" in str(told["child.died"])
+    (died,) = told["child.died"]
+    assert died["how"] == "exit code 0 in the middle of a body"
+    assert died["ids"] == ["leaves"], "and not what waited"
+    assert {"worker", *died} == set(events.EVENTS["child.died"].fields)
 
 
 def test_a_start_is_counted_although_its_body_had_ended(world: World) -> None:
