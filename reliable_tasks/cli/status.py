@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _LIVE = (State.QUEUED, State.SCHEDULED, State.WAITING, State.RUNNING)
+_SHORT_ID = 8
 
 
 @click.command("status")
@@ -45,7 +46,7 @@ def command(chosen: Chosen, as_json: bool) -> None:
     )
     click.echo(f"\nended and kept: {final}; dead letters: {counts.dead}\n")
     if sessions:
-        head = ("worker", "pid", "holds", "queues", "up", "lease")
+        head = ("worker", "session", "pid", "holds", "queues", "up", "lease")
         table(head, [_session_row(session, now_ms) for session in sessions])
     else:
         click.echo("No worker is running.")
@@ -55,7 +56,9 @@ def _session_row(session: SessionInfo, now_ms: int) -> tuple[object, ...]:
     left = session.lease_until_ms - now_ms
     lease = f"{span(left)} left" if left > 0 else f"lapsed {span(-left)} ago"
     up = span(max(0, now_ms - session.started_ms))
-    return (session.worker, session.pid, session.claims, ",".join(session.queues), up, lease)
+    # The children of a worker share its name: the start of its session's id tells one from another.
+    name = (session.worker, session.id[:_SHORT_ID])
+    return (*name, session.pid, session.claims, ",".join(session.queues), up, lease)
 
 
 def _print_json(counts: Counts, sessions: tuple[SessionInfo, ...], now_ms: int) -> None:
