@@ -107,7 +107,7 @@ def test_status_counts_queues_and_sessions(run: Run, shop: Shop) -> None:
     assert ["celery", "1", "0", "0", "0"] in rows
     assert ["mail", "0", "1", "0", "0"] in rows
     assert "dead letters: 1" in told
-    assert ["worker", "session", "pid"] in [row[:3] for row in rows]
+    assert ["WORKER", "SESSION", "PID"] in [row[:3] for row in rows]
     assert ["w@h", "s1", "77"] in [row[:3] for row in rows]
     kinds = [found["kind"] for found in objects(run("-b", shop.url, "status", "--json"))]
     assert kinds == ["queue", "queue", "messages", "session"]
