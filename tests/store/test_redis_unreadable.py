@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from reliable_tasks.message import State
+from reliable_tasks import outcome as oc
+from reliable_tasks.message import OnceLock, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.redis._layout import open_record, pack
@@ -132,3 +134,86 @@ def test_what_waits_for_it_ends_where_it_can_be_understood_that_far(store: Redis
     (record,) = store.read(["child"])
     assert record is not None
     assert (record.state, record.reason) == (State.FAILED, "parent")
+
+
+JUNK: list[object] = [None, -1, 2**63, 1.5, "text", "", b"\xff", [], {}, True]
+
+
+def damages_of(packed: bytes, seed: int) -> Iterator[bytes]:
+    """The string with junk at each place of its parts c and m, and with seeded noise."""
+    record = open_record(packed)
+    parts = [msgspec.msgpack.decode(pack(part)) for part in (record.c, record.m)]
+    for part in parts:
+        for place, right in enumerate(part):
+            for junk in JUNK:
+                part[place] = junk
+                yield b"\x93" + b"".join(map(pack, parts)) + bytes(record.p)
+            part[place] = right
+    chance = random.Random(seed)
+    for _ in range(150):
+        noisy = bytearray(packed)
+        for _ in range(chance.choice([1, 1, 2, 5])):
+            noisy[chance.randrange(len(noisy))] = chance.randrange(256)
+        yield bytes(noisy)[: chance.choice([999, 999, len(noisy) // 2])]
+
+
+@pytest.mark.parametrize("fields", [{}, {"delay_ms": 1}, {"once": OnceLock("key")}])
+def test_no_damage_of_one_record_stops_another(
+    store: RedisStore, fields: dict[str, object]
+) -> None:
+    want = v.Want(queues=("celery",), limit=5)
+    store.enqueue(v.Batch(messages=(message("bad", **fields),)))
+    key = f"{store._key}m:bad"
+    damages = list(damages_of(store._command("GET", key), seed=len(fields)))
+    for packed in damages[:: 2 if fields else 1]:
+        for name in store._server.client.scan_iter(f"{store._key}*"):
+            store._command("DEL", name)
+        store.open_session(v.SessionInfo(id="s", worker="w"), 60_000)
+        store.enqueue(v.Batch(messages=(message("bad", **fields), message("good"))))
+        store._command("SET", key, packed)
+        store.read(["bad"], full=True)
+        claims = [c for _ in range(3) for c in store.exchange("s", (), want).claims]
+        assert "good" in {c.id for c in claims}, packed
+        store.held("s")
+        commits = [v.Commit(id=c.id, fence=c.fence, outcome=oc.Succeeded()) for c in claims]
+        store.exchange("s", commits, None)
+        (good,) = store.read(["good"])
+        assert good is not None
+        assert good.state == State.SUCCEEDED, packed
+        store.reap(("s",))
+        store.counts()
+
+
+@pytest.mark.parametrize("part", [("c", 1), ("c", 11), ("m", 2), ("m", 4), ("m", 7)])
+def test_what_only_scripts_look_at_is_found_by_them(
+    store: RedisStore, part: tuple[str, int]
+) -> None:
+    def without(packed: bytes) -> bytes:
+        record = open_record(packed)
+        parts = {name: msgspec.msgpack.decode(pack(getattr(record, name))) for name in "cm"}
+        parts[part[0]][part[1]] = None
+        return b"\x93" + pack(parts["c"]) + pack(parts["m"]) + bytes(record.p)
+
+    damaged(store, without, once=OnceLock("key"))
+    want = v.Want(queues=("celery",), limit=5)
+    assert [c.id for c in store.exchange("s", (), want).claims] == ["good"]
+    (dead,) = store.find(v.MessageQuery(dead=True))
+    assert (dead.id, dead.reason) == ("bad", "unreadable")
+    assert store.counts().queues == {"celery": {"running": 1}}
+
+
+def test_a_running_one_that_is_damaged_stops_no_commit_and_no_reaping(store: RedisStore) -> None:
+    store.enqueue(v.Batch(messages=(message("bad"), message("good"))))
+    want = v.Want(queues=("celery",), limit=5)
+    claims = store.exchange("s", (), want).claims
+    key = f"{store._key}m:bad"
+    packed = store._command("GET", key)
+    store._command("SET", key, packed[:23] + b"\xc1" + packed[24:])  # who holds it
+    commits = [v.Commit(id=c.id, fence=c.fence, outcome=oc.Succeeded()) for c in claims]
+    store.exchange("s", commits, None)
+    for _ in range(2):
+        store.reap(("s",))
+    bad, good = store.read(["bad", "good"])
+    assert bad is not None
+    assert good is not None
+    assert (bad.state, bad.reason, good.state) == (State.FAILED, "unreadable", State.SUCCEEDED)

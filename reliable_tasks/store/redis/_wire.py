@@ -357,7 +357,7 @@ def parse_counts(reply: Sequence[Any]) -> v.Counts:
     queues: dict[str, dict[str, int]] = {}
     states = dict(zip(("succeeded", "failed", "revoked"), reply[:3], strict=True))
     for name, number in by(reply, 2, 4):
-        state, _, queue = name.decode().partition(":")
+        state, _, queue = name.decode(errors="replace").partition(":")
         queues.setdefault(queue, {})[state] = int(number)
         states[state] = states.get(state, 0) + int(number)
     states = {state: number for state, number in states.items() if number}

@@ -8,7 +8,7 @@ local session, limit = ARGV[3], tonumber(ARGV[4])
 local ids = held_by(session, limit)
 for _, id in ipairs(ids) do
   local r = load(id)
-  if r then
+  if r and r.c[STATE] == 'running' then -- else it could not be read, and is set aside
     attempt_over(r)
     uncount(r)
     audit('released', r)

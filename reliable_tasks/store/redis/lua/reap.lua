@@ -46,7 +46,7 @@ local function take_back_all()
     local ids = not seen[session] and budget > 0 and held_by(session, budget) or {}
     for _, id in ipairs(ids) do
       local r = load(id)
-      if r then
+      if r and r.c[STATE] == 'running' then -- else it could not be read, and is set aside
         take_back(r)
         if r.c[STATE] == 'queued' then requeued = requeued + 1 end
       else

@@ -26,12 +26,8 @@ end
 
 -- Of a record that is there as a string only.
 local function audit_packed(event, id, packed)
-  local readable, c, m = pcall(function()
-    local c, rest = unfold(packed)
-    local _, m = cmsgpack.unpack_one(rest, 0)
-    return c, m
-  end)
-  if not readable then return end -- who gets it finds that out as well
+  local unpacked, m, c = pcall(function() return unpack_fit(packed) end)
+  if not unpacked or not m then return end -- who gets it finds that out as well
   audit_row(event, id, m[TASK], c[ATTEMPT], c[DELIVERY], c[FENCE], c[WORKER])
 end
 

@@ -35,7 +35,9 @@ end
 local function claim_packed(id, key, packed, session, worker, fence, queue)
   local r = records[id]
   if r == nil then r = packed and adopt(id, key, packed) end
-  if not r and damaged[1] and damaged[#damaged][1] == id then count_in('queued', queue, -1) end
+  if not r and damaged[1] and damaged[#damaged][1] == id then -- it was here, whatever it says
+    damaged[#damaged][4] = { [STATE] = 'queued', [QUEUE] = queue }
+  end
   if not r or r.c[STATE] ~= 'queued' then return nil end
   r.popped = true
   return claim(r, session, worker, fence) and r or nil

@@ -69,6 +69,12 @@ local function claim_from(queue, session, limit, reply, others)
   return claimed
 end
 
+-- Whether who holds a message can be read from its string; looked at once for all of one claim.
+local function stamp_fits(stamp)
+  local known, said = pcall(cmsgpack.unpack, stamp)
+  return known and type(said) == 'table' and type(said[1]) == 'string' and type(said[4]) == 'string'
+end
+
 -- Commit plain messages that succeeded, out of some: their ids, fences (8 bytes), results, and by
 -- their place which results are not kept. Of each that it commits it puts a '1' into `verdicts` and
 -- the string into `strings`. Returns what is to be written, and how many there are.
@@ -78,21 +84,24 @@ local function succeed(ids, fences, results, passing, first, last, verdicts, str
   for offset, packed in ipairs(redis.call('MGET', unpack(keys))) do
     local index = first + offset - 1
     local id, fence, keep = ids[index], fences[index], not (passing and passing[index])
-    if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence then
+    if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence
+      and #packed > BEFORE_STAMP then
       local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
       local stamp = string.sub(packed, BEFORE_STAMP + 1, BEFORE_STAMP + length)
-      packed = succeeded_string(packed, place_of_p, ended, keep and results[index])
-      changed[size + 1], changed[size + 2] = keys[offset], packed
-      size = size + 2
       local group = by_stamp[stamp]
-      if not group then
+      if not group and stamp_fits(stamp) then
         group = { {}, {}, {} }
         by_stamp[stamp] = group
       end
-      local number = #group[1]
-      group[1][number + 1], group[3][number + 1] = id, packed
-      group[2][2 * number + 1], group[2][2 * number + 2] = ttl > 0 and now + ttl or '+inf', id
-      verdicts[index], strings[index] = '1', packed
+      if group then
+        packed = succeeded_string(packed, place_of_p, ended, keep and results[index])
+        changed[size + 1], changed[size + 2] = keys[offset], packed
+        size = size + 2
+        local number = #group[1]
+        group[1][number + 1], group[3][number + 1] = id, packed
+        group[2][2 * number + 1], group[2][2 * number + 2] = ttl > 0 and now + ttl or '+inf', id
+        verdicts[index], strings[index] = '1', packed
+      end
     end
   end
   return { changed, by_stamp }, size / 2

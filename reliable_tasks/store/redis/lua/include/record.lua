@@ -6,7 +6,7 @@
 --
 -- How a record lies in its string is in layout.lua.
 -- @include telling.lua
--- @include unfolding.lua
+-- @include fitting.lua
 
 -- m: what was enqueued; the common path does not unpack it
 local TASK, M_QUEUE, PRIORITY, M_RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6
@@ -28,7 +28,7 @@ local INLINE = 1024
 
 local records = {} -- id -> record; false = there is none
 local foreign = {} -- ids whose key is taken by something that is no record
-local damaged = {} -- {id, key, string} of records that cannot be unfolded; see unreadable.lua
+local damaged = {} -- {id, key, string, c where that much can be unpacked} of records that cannot be unfolded; see unreadable.lua
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
 local reserve = 1 -- how many numbers are likely to be needed
@@ -58,9 +58,9 @@ end
 
 -- A record made of its string; `move` needs to know how it was.
 local function adopt(id, key, packed)
-  local readable, c, rest = pcall(function() return unfold(packed) end)
-  if not readable or type(c) ~= 'table' then
-    if is_ours(packed) then damaged[#damaged + 1] = { id, key, packed } end
+  local unpacked, m, c, rest = pcall(function() return unpack_fit(packed) end)
+  if not unpacked or not m then
+    if is_ours(packed) then damaged[#damaged + 1] = { id, key, packed, unpacked and c } end
     foreign[id], records[id] = true, false
     return false
   end
@@ -69,7 +69,7 @@ local function adopt(id, key, packed)
     old_state = c[STATE], old_queue = c[QUEUE], old_session = c[SESSION],
     old_expires = c[EXPIRES], old_reason = c[REASON],
     -- Named here for room: a table that grows is copied.
-    dirty = false, moved = false, popped = false, m = false, packed = packed,
+    dirty = false, moved = false, popped = false, m = m, packed = packed,
   }
   records[id] = r
   return r

@@ -21,8 +21,20 @@ local function put_aside(id, key, packed)
   publish(id, 'failed')
 end
 
+-- It is counted no more for where it stood, as far as it says where that was.
+local function leave_place(id, c)
+  if type(c) ~= 'table' then return end
+  local state, queue = c[STATE], c[QUEUE]
+  if not (KNOWN_STATES[state] and type(queue) == 'string') then return end
+  if state ~= 'running' or type(c[SESSION]) == 'string' then
+    redis.call('ZREM', prefix .. place_of(state, queue, c[SESSION]), id)
+  end
+  if not FINAL[state] then count_in(state, queue, -1) end
+end
+
 local function put_damaged_aside()
   for _, row in ipairs(damaged) do
+    leave_place(row[1], row[4])
     put_aside(row[1], row[2], row[3])
     audit_row('failed', row[1], '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
