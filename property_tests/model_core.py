@@ -231,12 +231,17 @@ class Core(Moves):
                 self._audit(Ev.DOOMED, r, o.detail)
                 self._again(r, None, keep_place=True)
             case oc.Keyed():
-                self._uncount(r)
-                r.once, r.admitted = o.once, False
-                if self._admit(r):
-                    self._again(r, None, keep_place=True)
+                self._rekey(r, o)
             case oc.Replaced():
                 self._graft(r, o)
+
+    def _rekey(self, r: Rec, o: oc.Keyed) -> None:
+        self._uncount(r)
+        if r.once and r.once.key != o.once.key:
+            self._free(r.once.key, r.m.id)
+        r.once, r.admitted = o.once, False
+        if self._admit(r):
+            self._again(r, None, keep_place=True)
 
     def _graft(self, r: Rec, o: oc.Replaced) -> None:
         self._set(r, State.WAITING)

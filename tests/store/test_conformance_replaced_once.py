@@ -180,3 +180,13 @@ def test_a_stranger_that_took_the_key_after_its_cap_is_joined(drive: Driver) -> 
     assert drive.record("last").mirrors == "x"
     drive.commit(claims["x"], oc.Succeeded(result=b"r"))
     assert drive.record("a").result == b"r"
+
+
+def test_another_key_takes_the_place_of_the_one_that_is_held(drive: Driver) -> None:
+    drive.put_one("a", once=once("old"))
+    drive.put_one("x", once=once("old", on_conflict="reschedule"))
+    drive.run(oc.Keyed(once=once("new")))
+    assert (drive.holder("old"), drive.holder("new")) == ("x", "a")
+    for _ in range(2):
+        drive.run()
+    assert drive.store.locks() == ()

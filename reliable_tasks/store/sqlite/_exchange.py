@@ -187,6 +187,9 @@ def _continue(
         _doom(work, r, o)
     elif isinstance(o, oc.Keyed):
         work.uncount(r)
+        old = once_of(r)
+        if old is not None and old.key != o.once.key:
+            work.free(old.key, r.id)
         set_once(r, o.once)
         r.admitted = 0
         if work.admit(r):

@@ -60,7 +60,9 @@ local function outcomes()
   end
 
   function apply.keyed(r, _, once)
+    local old = r.x.once
     uncount(r)
+    if old and old[KEY] ~= once[KEY] then free(old[KEY], r.id) end
     set_extra(r, 'once', once)
     set_extra(r, 'admitted', nil)
     if admit(r) then again(r, false, true) end
