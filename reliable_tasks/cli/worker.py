@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -118,7 +119,9 @@ def command(
     """
     # A shell starts what runs in its background with QUIT ignored. While it is blocked it is kept,
     # and the worker gets it once it listens.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT})
+    restore = partial(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+    click.get_current_context().call_on_close(restore)
     with _without_collections():
         app = chosen.find_app()
         if include:

@@ -36,6 +36,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerOptions]:
     return options
 
 
+def test_a_worker_in_this_process_leaves_its_signals_as_they_were(
+    run: Run, started: list[WorkerOptions], tasks: str
+) -> None:
+    run("-A", tasks, "worker", "-c", "1")
+    assert len(started) == 1
+    assert signal.SIGQUIT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_celerys_options_are_understood(run: Run, started: list[WorkerOptions], tasks: str) -> None:
     told = run(
         *("-A", tasks, "worker", "-l", "info", "-c", "3", "-Q", "a,b", "--queue=c", "-X", "b"),
