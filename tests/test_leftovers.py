@@ -38,7 +38,9 @@ def test_a_process_that_ends_by_itself_is_waited_for() -> None:
 def outcome_of(text: str, *before: str) -> subprocess.CompletedProcess[str]:
     """Run a module of tests under this project's settings."""
     root = Path(__file__).parents[1]
-    path = root / "tests" / f"test_made_{os.getpid()}_{time.monotonic_ns()}.py"
+    # Out of sight of the tools that look at the tree meanwhile, and below its conftest.
+    path = root / ".made_tests" / f"test_made_{os.getpid()}_{time.monotonic_ns()}.py"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     try:
         command = [*before, sys.executable, "-m", "pytest", "-n0", "-rA", "-q", str(path)]
