@@ -294,6 +294,7 @@ READ_AT_OPENING = frozenset(
         "broker_url",
         "durable",
         "max_batch",
+        "max_input_bytes",
         "max_message_bytes",
         "max_query_rows",
         "stage_expires",

@@ -18,6 +18,7 @@ OTHER_VALUES: dict[str, Any] = {
     "broker_url": "sqlite:///other.db",
     "durable": "fsync",
     "max_batch": 7,
+    "max_input_bytes": 2_097_152,
     "max_message_bytes": 2048,
     "max_query_rows": 7,
     "stage_expires": 7,
