@@ -39,7 +39,7 @@ class Caught:
 
 
 _LIMITS = {SIMULATED: 300}
-_EXAMPLES = 150
+_EXAMPLES = 300
 
 
 @contextlib.contextmanager

@@ -113,10 +113,15 @@ class Agreement(Invariants):
             self._enqueue(v.Batch(messages=(message,)))
         self.revoke([parent, holder], None)
 
+    @rule(message_id=st.sampled_from(some.IDS))
+    def enqueue_a_first_part(self, message_id: str) -> None:
+        first = Message(id=message_id, task="t1", queue="q1", token=f"part {self.now}")
+        self._enqueue(v.Batch(messages=(first,), stage=some.STAGES[0]))
+
     @rule(data=st.data(), stage=st.sampled_from(some.STAGES), seal=st.booleans())
     def enqueue_staged(self, data: st.DataObject, stage: str, seal: bool) -> None:
         drawn = data.draw(st.one_of(st.just(()), some.graphs(self.now)))
-        after = data.draw(st.none() | st.sampled_from(some.IDS))
+        after = data.draw(st.sampled_from((None, None, None, None, *some.IDS[:3])))
         self._enqueue(v.Batch(messages=drawn, stage=stage, seal=seal, after=after))
 
     @rule(ids=some.id_lists, signal=st.sampled_from((None, "SIGTERM", "SIGKILL")))
