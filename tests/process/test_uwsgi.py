@@ -91,11 +91,15 @@ def _ask(address: str, number: int) -> Any:
 
 def test_each_worker_of_uwsgi_sends_messages_of_its_own(site: str, store_url: str) -> None:
     with ThreadPoolExecutor(2 * WORKERS) as users:
-        answers = list(users.map(lambda n: _ask(site, n), range(REQUESTS)))
+        answers: list[Any] = []
+        for _ in range(50):  # a busy machine may let one worker answer a whole round
+            answers += users.map(lambda n: _ask(site, n), range(REQUESTS))
+            if len({pid for pid, _, _ in answers}) > 1:
+                break
     assert len({pid for pid, _, _ in answers}) > 1
-    assert len({message for _, message, _ in answers}) == REQUESTS
+    assert len({message for _, message, _ in answers}) == len(answers)
     assert all(own for _, _, own in answers)
     app = App("reader", broker=store_url, set_as_current=False)
-    imported = sum(app.store.counts().states.values()) - REQUESTS
+    imported = sum(app.store.counts().states.values()) - len(answers)
     assert 1 <= imported <= 1 + WORKERS
     app.close()
