@@ -2,7 +2,6 @@
 -- its work fails, and with it every message next to the damaged one.
 -- @include unfolding.lua
 
--- @rare
 
 local KNOWN_STATES = {
   waiting = true, scheduled = true, queued = true, running = true,
@@ -52,6 +51,7 @@ local OF_X = {
   born = is_whole, broken = is_table,
 }
 
+-- @rare
 local function all_fit(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
