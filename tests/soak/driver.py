@@ -127,7 +127,7 @@ class Soak:
         for number in range(WORKERS):
             name, more = f"w{number}@soak", ["-B"] * (number == 0)
             worker = _program("worker", "-c", "2", "-n", name, *more)
-            crew.workers.append(Member(name, worker, version=1 + number % 2))
+            crew.workers.append(Member(name, worker))  # of version 1: what is new is unknown to all
         crew.beats.append(Member("beat", _program("beat")))
         notes = str(self.folder / "notes.jsonl")
 
