@@ -20,9 +20,9 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from reliable_tasks import ids
-from reliable_tasks.message import Message
-from reliable_tasks.outcome import Succeeded
+from reliable_tasks.core import ids
+from reliable_tasks.core.message import Message
+from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.values import Batch, Commit, SessionInfo, StoreOptions, Want
 from tests.redis_server import default_server, free_port

@@ -14,8 +14,8 @@ from typing import Any
 import redis
 
 from reliable_tasks import App, OnceTask
-from reliable_tasks.outcome import Failed, Succeeded
-from reliable_tasks.serialization import encode_failure
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.outcome import Failed, Succeeded
 from reliable_tasks.store.values import Commit, SessionInfo, Want
 
 COUNT = 10_000

@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reliable_tasks import App, ids
+from reliable_tasks import App
+from reliable_tasks.core import ids
 from reliable_tasks.store.values import SessionInfo
-from reliable_tasks.worker.board import Board
 from reliable_tasks.worker.child import run_child
 from reliable_tasks.worker.options import WorkerOptions
+from reliable_tasks.worker.scoreboard import Board
 from tests.redis_server import RedisServer
 
 from . import environments

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import apsw
 
-from reliable_tasks.groups import GroupResult
+from reliable_tasks.results.groups import GroupResult
 from tests.process.harness import Place, Worker
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Record
 
 __all__ = ["Figures", "main", "measure"]

@@ -18,11 +18,11 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule
 from property_tests import strategies as some
 from property_tests.invariants import Invariants
 from property_tests.model import Model
-from reliable_tasks import outcome as oc
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import FINAL_STATES, Edge, Message, On, OnceLock, State
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import FINAL_STATES, Edge, Message, On, OnceLock, State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import Clock, Store
+from reliable_tasks.store.protocol import Clock, Store
 from tests.store.factories import FACTORIES
 
 Opener = Callable[[v.StoreOptions, Clock], AbstractContextManager[Store]]

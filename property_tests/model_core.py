@@ -9,10 +9,10 @@ import msgspec
 from property_tests.model_moves import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Moves
 from property_tests.model_tables import Ev, Rec, Stage, is_dead
 from reliable_tasks import errors
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import FINAL_STATES, Message, State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import FINAL_STATES, Message, State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import STAGE_DROPPED
+from reliable_tasks.store.protocol import STAGE_DROPPED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reliable_tasks.message import FINAL_STATES, Edge, Message, OnceLock, State
+from reliable_tasks.core.message import FINAL_STATES, Edge, Message, OnceLock, State
 from reliable_tasks.store import values as v
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ _CORE = "property_tests.model_core:Core"
 _MOVES = "property_tests.model_moves:Moves"
 _MODEL = "property_tests.model:Model"
 _CONSUMER = "reliable_tasks.worker.consumer:Consumer"
-_EXECUTOR = "reliable_tasks.worker.executor:Executor"
+_EXECUTOR = "reliable_tasks.attempts.executor:Executor"
 _SUPERVISOR = "reliable_tasks.worker.supervisor:Supervisor"
 _POOL = "reliable_tasks.worker.pools.base:Pool"
 
@@ -50,7 +50,7 @@ _OF_MESSAGES = (
     ),
     _simulated(
         "a repeated body sends the same message",
-        "reliable_tasks.calls:_token",
+        "reliable_tasks.tasks.calls:_token",
         "(running.request.id if running else None) or ",
     ),
     _simulated(
@@ -164,7 +164,7 @@ _OF_USER_CODE = (
     ),
     _simulated(
         "an outcome can be packed",
-        "reliable_tasks.worker.retries:checked",
+        "reliable_tasks.attempts.retries:checked",
         "msgspec.msgpack.decode(msgspec.msgpack.encode(done), type=type(done))",
         "pass",
     ),
@@ -246,7 +246,7 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "an exit of a hook ends nothing",
-        "reliable_tasks.worker.telling:Teller._try",
+        "reliable_tasks.attempts.notifier:Teller._try",
         "except self._outlived",
         "except Exception",
     ),

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from property_tests.model import Model
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import FINAL_STATES, Message, OnceLock, State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import FINAL_STATES, Message, OnceLock, State
 from reliable_tasks.store import values as v
 
 if TYPE_CHECKING:

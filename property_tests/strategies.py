@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import Edge, Message, On, OnceLock
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import Edge, Message, On, OnceLock
 
 __all__ = [
     "IDS",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from locks.scripts import Script
-from reliable_tasks.store.redis import _scripts
-from reliable_tasks.store.sqlite._statements import load
+from reliable_tasks.store.redis.codec import scripts as _scripts
+from reliable_tasks.store.sqlite.statements import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

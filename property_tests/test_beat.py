@@ -28,7 +28,7 @@ from tests.store.factories import FACTORIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reliable_tasks.store.base import Clock, Store
+    from reliable_tasks.store.protocol import Clock, Store
     from reliable_tasks.store.values import Batch, Enqueued, Entry
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000

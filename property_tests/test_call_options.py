@@ -18,17 +18,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from reliable_tasks import App, Task, chain
-from reliable_tasks import outcome as oc
-from reliable_tasks._call_options import CALL_OPTIONS
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.call_options import CALL_OPTIONS
+from reliable_tasks.core.codec import loads_call
+from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.core.message import decode_headers
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge
-from reliable_tasks.message import decode_headers
-from reliable_tasks.request import request_of_claim
-from reliable_tasks.serialization import decode_failure, loads_call
-from reliable_tasks.store.redis import _wire
+from reliable_tasks.store.redis.codec import records as _wire
 from reliable_tasks.store.values import Claim, Commit, Record
+from reliable_tasks.tasks.request import request_of_claim
 from reliable_tasks.testing import bound
+from tests.attempts.running import attempt
 from tests.worker.fakes import claim_of
-from tests.worker.running import attempt
 
 OUR_ERRORS = (ConfigError, CodecError, MessageTooLarge)
 NAMES = sorted(CALL_OPTIONS | {"link", "link_error"})

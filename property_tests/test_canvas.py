@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from property_tests.model import Model
 from reliable_tasks import App, chain, chord, group
-from reliable_tasks.groups import GroupResult
-from reliable_tasks.message import FINAL_STATES, State
+from reliable_tasks.core.message import FINAL_STATES, State
+from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.store import values as v
 from tests.canvas.helpers import Bench
 from tests.fakes import FakeClock

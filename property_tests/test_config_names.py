@@ -6,9 +6,9 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reliable_tasks._config_names import NOTED, OLD_NAMES, REFUSED, resolve
-from reliable_tasks._config_settings import described
-from reliable_tasks.config import Conf, Settings, mask_url, store_url
+from reliable_tasks.config.conf import Conf, Settings, mask_url, store_url
+from reliable_tasks.config.names import NOTED, OLD_NAMES, REFUSED, resolve
+from reliable_tasks.config.settings import described
 from reliable_tasks.errors import ConfigError
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {

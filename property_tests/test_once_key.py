@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reliable_tasks.once import once_key
-from reliable_tasks.serialization import dumps_call, loads_call
+from reliable_tasks.core.codec import dumps_call, loads_call
+from reliable_tasks.core.once import once_key
 
 numbers = st.integers(-2, 2) | st.sampled_from([2**64, 2**70, -(2**70)])
 floats = st.sampled_from([0.0, -0.0, 1.0, 2.0, 1e300, float("inf"), float("nan")])

@@ -10,7 +10,7 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reliable_tasks.retry import Attempt, RetryPolicy, policy_from_options
+from reliable_tasks.core.retry import Attempt, RetryPolicy, policy_from_options
 
 START_S = 1_700_000_000.0
 MOST_ATTEMPTS = 8

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reliable_tasks.serialization import dumps, dumps_call, loads, loads_call
-from reliable_tasks.tags import TAG
+from reliable_tasks.core.codec import dumps, dumps_call, loads, loads_call
+from reliable_tasks.core.codec.tags import TAG
 
 texts = st.text() | st.text(st.characters()) | st.just(TAG)
 hashables: st.SearchStrategy[Any] = st.deferred(

@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 
 from property_tests.model import Model
 from property_tests.strategies import NOW, POLICIES, SCOPES
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import LIVE_STATES, Message, OnceLock, State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import LIVE_STATES, Message, OnceLock, State
 from reliable_tasks.store import values as v
 from tests.store.factories import FACTORIES
 

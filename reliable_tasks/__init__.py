@@ -10,16 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reliable_tasks.core.retry import RetryPolicy
+    from reliable_tasks.results.groups import GroupResult
+    from reliable_tasks.results.result import AsyncResult, allow_join_result
+    from reliable_tasks.tasks.registry import shared_task
+    from reliable_tasks.tasks.task import OnceTask, QueueOnce, Task
+
     from . import signals
     from .app import App
     from .canvas import Signature, chain, chord, group, signature
     from .errors import AlreadyQueued, Ignore, Reject, Retry
-    from .groups import GroupResult
-    from .registry import shared_task
-    from .result import AsyncResult, allow_join_result
-    from .retry import RetryPolicy
     from .schedules import crontab
-    from .task import OnceTask, QueueOnce, Task
 
     current_app: App
     current_task: Task[Any, Any]
@@ -54,24 +55,24 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlreadyQueued": "errors",
     "App": "app",
-    "AsyncResult": "result",
-    "GroupResult": "groups",
+    "AsyncResult": "results.result",
+    "GroupResult": "results.groups",
     "Ignore": "errors",
-    "OnceTask": "task",
-    "QueueOnce": "task",
+    "OnceTask": "tasks.task",
+    "QueueOnce": "tasks.task",
     "Reject": "errors",
     "Retry": "errors",
-    "RetryPolicy": "retry",
+    "RetryPolicy": "core.retry",
     "Signature": "canvas",
-    "Task": "task",
-    "allow_join_result": "result",
+    "Task": "tasks.task",
+    "allow_join_result": "results.result",
     "chain": "canvas",
     "chord": "canvas",
     "crontab": "schedules",
-    "current_app": "_current",
-    "current_task": "_current",
+    "current_app": "tasks.current",
+    "current_task": "tasks.current",
     "group": "canvas",
-    "shared_task": "registry",
+    "shared_task": "tasks.registry",
     "signature": "canvas",
 }
 

@@ -8,29 +8,33 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
-from . import _state, calls, signals
-from ._periodic import periodic_entry
-from ._publish import publish
-from ._task_options import duplicate_is_error
-from .builtins import register_builtins
-from .config import Conf, Settings, check_backend, exception_classes, store_url
+from reliable_tasks import signals
+from reliable_tasks.config.conf import Conf, Settings, check_backend, exception_classes, store_url
+from reliable_tasks.core import context as _state
+from reliable_tasks.core.codec.failures import SafeExceptions
+from reliable_tasks.results.groups import GroupResult
+from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.tasks import calls
+from reliable_tasks.tasks.builtins import register_builtins
+from reliable_tasks.tasks.options import duplicate_is_error
+from reliable_tasks.tasks.periodic import periodic_entry
+from reliable_tasks.tasks.publish import publish
+from reliable_tasks.tasks.registry import TaskRegistry, task_of_function
+from reliable_tasks.tasks.task import Task
+
 from .errors import AlreadyQueued, ConfigError
-from .groups import GroupResult
-from .registry import TaskRegistry, task_of_function
-from .result import AsyncResult
-from .serialization import SafeExceptions
 from .store import open_store
 from .store.values import Batch, Enqueued, Receipt, ReceiptKind
-from .task import Task
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from reliable_tasks.core.message import Message
+    from reliable_tasks.store.protocol import Store
+
     from .canvas import Signature
-    from .message import Message
-    from .store.base import Store
 
 __all__ = ["App"]
 

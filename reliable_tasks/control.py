@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ._checks import message_id, signal_name
+from reliable_tasks.core.checks import message_id, signal_name
+from reliable_tasks.core.codec import loads_call
+from reliable_tasks.core.message import State, decode_headers
+
 from .errors import UnknownResult
-from .message import State, decode_headers
-from .serialization import loads_call
 from .store.values import MessageQuery
 
 if TYPE_CHECKING:

@@ -157,7 +157,7 @@ class Retry(ReliableTasksError):
 
 
 def _seconds_to_wait(when: float) -> float:
-    from ._checks import span  # noqa: PLC0415 - which is made of these errors
+    from reliable_tasks.core.checks import span  # noqa: PLC0415 - which is made of these errors
 
     return max(0.0, span("when", when))
 

@@ -8,7 +8,8 @@ import pytest
 from click import NoSuchOption
 from sybil.example import SybilFailure
 
-from reliable_tasks import _state, events
+from reliable_tasks import events
+from reliable_tasks.core import context as _state
 from tests.documents import ROOT, Page
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

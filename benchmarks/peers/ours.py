@@ -7,7 +7,7 @@ import time
 from benchmarks import marks, probe
 from benchmarks.adapter import PART, Adapter, store_url, variant
 from reliable_tasks import App, chord
-from reliable_tasks.message import FINAL_STATES, State
+from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import MessageQuery
 
 app = App(

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from property_tests.simulation.hostile import FATAL, HOSTILE_RETRIES, RAISING
-from reliable_tasks._verify_messages import detail_of
-from reliable_tasks.message import State
-from reliable_tasks.serialization import loads_call
+from reliable_tasks.audit.trace import detail_of
+from reliable_tasks.core.codec import loads_call
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditEvent
 
 if TYPE_CHECKING:

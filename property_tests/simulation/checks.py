@@ -1,8 +1,8 @@
 """The invariants: some at every instant, the rest on a world at rest.
 
-What a store's own account can tell, `reliable_tasks.verify` checks: the very checker that is run on
-the trail of a real installation. Here stands what it takes a witness for: what producers were told,
-what bodies did to the world outside, what users asked for.
+What a store's own account can tell, `reliable_tasks.audit.verify` checks: the very checker that is
+run on the trail of a real installation. Here stands what it takes a witness for: what producers
+were told, what bodies did to the world outside, what users asked for.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from property_tests.simulation.bounds import HOSTILE, NOT_ITS_FAULT, cost
 from property_tests.simulation.tasks import HARD_LIMIT_S, SOFT_LIMIT_S
-from reliable_tasks._verify_messages import detail_of
-from reliable_tasks.message import FINAL_STATES, State
-from reliable_tasks.serialization import decode_failure
+from reliable_tasks.audit.trace import detail_of
+from reliable_tasks.audit.verify import verify
+from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
-from reliable_tasks.verify import verify
 
 if TYPE_CHECKING:
     from property_tests.model import Model

@@ -11,10 +11,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import signals
-from reliable_tasks._state import current_attempt
+from reliable_tasks.core.context import current_attempt
+from reliable_tasks.core.retry import RetryPolicy
 from reliable_tasks.errors import Retry
-from reliable_tasks.retry import RetryPolicy
-from reliable_tasks.task import Task
+from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     import random

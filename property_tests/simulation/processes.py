@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.worker.board import Board
 from reliable_tasks.worker.errands import AtOnce
 from reliable_tasks.worker.pools.base import Pool
+from reliable_tasks.worker.scoreboard import Board
 
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable
 
     from property_tests.simulation.world import World
-    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.attempts.executor import Started
+    from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
-    from reliable_tasks.worker.board import Posted
     from reliable_tasks.worker.errands import Answer, Call
-    from reliable_tasks.worker.executor import Started
+    from reliable_tasks.worker.scoreboard import Posted
 
 __all__ = ["Body", "Errands", "HalvesPool", "PageBoard"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from property_tests.simulation import hostile
+from reliable_tasks.core.codec import dumps_call
+from reliable_tasks.core.message import Edge, Headers, Message, OnceLock, encode_headers
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import Edge, Headers, Message, OnceLock, encode_headers
-from reliable_tasks.serialization import dumps_call
 from reliable_tasks.store.values import Batch, ReceiptKind
 
 if TYPE_CHECKING:

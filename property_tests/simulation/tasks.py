@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from property_tests.simulation import hostile
 from reliable_tasks.app import App
 from reliable_tasks.errors import Ignore, Reject, StepOutcomeUnknown, StoreError
-from reliable_tasks.task import Task
+from reliable_tasks.tasks.task import Task
 
 __all__ = ["HARD_LIMIT_S", "SOFT_LIMIT_S", "PoisonError", "Witness", "app_of"]
 

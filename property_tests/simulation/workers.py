@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from property_tests.simulation.checks import SLACK_MS
 from property_tests.simulation.processes import Body, Errands, HalvesPool, PageBoard
 from property_tests.simulation.tasks import PoisonError
+from reliable_tasks.attempts.executor import Executor, Started
 from reliable_tasks.errors import (
     SoftTimeLimitExceeded,
     StaleClaim,
@@ -18,8 +19,7 @@ from reliable_tasks.errors import (
 )
 from reliable_tasks.store.values import SessionInfo, Verdict
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.executor import Executor, Started
-from reliable_tasks.worker.feed import _RECONCILE_S
+from reliable_tasks.worker.exchanger import _RECONCILE_S
 from reliable_tasks.worker.supervisor import Stopping, Supervisor, SupervisorOptions
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from property_tests.simulation.world import World
     from reliable_tasks.app import App
-    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
-    from reliable_tasks.worker.board import Posted
     from reliable_tasks.worker.consumer import Request
+    from reliable_tasks.worker.scoreboard import Posted
 
 __all__ = ["SimChild", "SimWorker"]
 

@@ -16,9 +16,10 @@ from property_tests.simulation.producers import Producers
 from property_tests.simulation.schedule import START_MS
 from property_tests.simulation.tasks import PoisonError, app_of
 from property_tests.simulation.workers import SimWorker, describe, verdict_word
-from reliable_tasks import events, ids
+from reliable_tasks import events
 from reliable_tasks.beat.scheduler import Scheduler
 from reliable_tasks.beat.sync import code_definitions, sync
+from reliable_tasks.core import ids
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store.values import MessageQuery, StoreOptions, Verdict
 from reliable_tasks.worker.pools import base

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
 
-from reliable_tasks import _state
-from reliable_tasks._checks import as_seconds, instant_ms, shown, span_ms, text
-from reliable_tasks.calls import call_args
 from reliable_tasks.canvas import Signature, compile_plan, messages_of, plan_of, signature
+from reliable_tasks.core import context as _state
+from reliable_tasks.core.checks import as_seconds, instant_ms, shown, span_ms, text
+from reliable_tasks.core.codec import dumps, loads
+from reliable_tasks.core.message import decode_headers
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
-from reliable_tasks.message import decode_headers
-from reliable_tasks.serialization import dumps, loads
 from reliable_tasks.store.values import Entry
+from reliable_tasks.tasks.calls import call_args
 
 from .crontab import crontab
 from .encoding import FIRST, Spec, Template, Timetable, decode_spec, encode, relabelled
@@ -27,7 +27,7 @@ from .zones import as_zone, zone_name
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
-    from reliable_tasks.message import Message
+    from reliable_tasks.core.message import Message
 
     from .schedules import BaseSchedule
 

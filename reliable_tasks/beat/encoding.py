@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks.core.message import Message, decode_headers, encode_headers
 from reliable_tasks.errors import ConfigError
-from reliable_tasks.message import Message, decode_headers, encode_headers
 
 from .plan import DEFAULT_GRACE_MS, CatchUp, DuePlan, due_slots, first_slot, jittered
 from .schedules import schedule_from_spec

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks import events, ids
+from reliable_tasks import events
+from reliable_tasks.core import ids
+from reliable_tasks.core.codec import loads
 from reliable_tasks.errors import ConfigError, ReliableTasksError, StoreError, suggest
-from reliable_tasks.serialization import loads
 from reliable_tasks.store.values import Batch, Entry
 
 from .crontab import crontab
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reliable_tasks.app import App
-    from reliable_tasks.result import AsyncResult
+    from reliable_tasks.results.result import AsyncResult
 
     from .schedules import BaseSchedule
 

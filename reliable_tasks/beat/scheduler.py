@@ -24,8 +24,8 @@ from .zones import from_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reliable_tasks.message import Message
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.core.message import Message
+    from reliable_tasks.store.protocol import Store
 
     from .encoding import Spec
     from .plan import DuePlan

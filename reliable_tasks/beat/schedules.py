@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple
 
-from reliable_tasks import clock
 from reliable_tasks.beat.zones import (
     EPOCH,
     as_zone,
@@ -24,6 +23,7 @@ from reliable_tasks.beat.zones import (
     wall_time,
     zone_name,
 )
+from reliable_tasks.core import clock
 from reliable_tasks.errors import BadSchedule, suggest
 
 __all__ = [

@@ -8,9 +8,10 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
-from reliable_tasks import clock, events, signals
-from reliable_tasks._checks import printable
-from reliable_tasks._readable import readable
+from reliable_tasks import events, signals
+from reliable_tasks.core import clock
+from reliable_tasks.core.checks import printable
+from reliable_tasks.core.readable import readable
 from reliable_tasks.errors import StoreError
 
 from .scheduler import Scheduler

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reliable_tasks.app import App
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Entry
 
 __all__ = ["Change", "changes", "code_definitions", "run_hooks", "sync"]

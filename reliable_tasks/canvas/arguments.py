@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.builtins import extension_of
+from reliable_tasks.core.codec import loads
+from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.errors import TaskRevokedError
-from reliable_tasks.request import Request
-from reliable_tasks.serialization import decode_failure, loads
+from reliable_tasks.tasks.builtins import extension_of
+from reliable_tasks.tasks.request import Request
 
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Iterator
 
     from reliable_tasks.app import App
-    from reliable_tasks.message import Headers
+    from reliable_tasks.core.message import Headers
     from reliable_tasks.store.values import Claim, Input
-    from reliable_tasks.task import Task
+    from reliable_tasks.tasks.task import Task
 
 __all__ = ["arguments_of", "complete_call", "errback_arguments", "nested"]
 

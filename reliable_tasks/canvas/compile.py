@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reliable_tasks import ids
-from reliable_tasks.builtins import COLLECT
+from reliable_tasks.core import ids
+from reliable_tasks.core.codec import dumps
+from reliable_tasks.core.message import Edge, On
 from reliable_tasks.errors import ConfigError
-from reliable_tasks.message import Edge, On
-from reliable_tasks.serialization import dumps
+from reliable_tasks.tasks.builtins import COLLECT
 
 from .plan import Call, Par, Plan, Seq, plan_of
 

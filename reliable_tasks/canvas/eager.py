@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import calls
-from reliable_tasks.eager import EagerResult
+from reliable_tasks.attempts.eager import EagerResult
+from reliable_tasks.core.codec import dumps
 from reliable_tasks.errors import ChordError
-from reliable_tasks.groups import GroupResult
-from reliable_tasks.request import Request
-from reliable_tasks.serialization import dumps
+from reliable_tasks.results.groups import GroupResult
+from reliable_tasks.tasks import calls
+from reliable_tasks.tasks.request import Request
 
 from .arguments import errback_arguments
 from .enqueue import _PUBLISH

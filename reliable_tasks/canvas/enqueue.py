@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
-from reliable_tasks import _state, calls, ids
-from reliable_tasks.builtins import COLLECT
+from reliable_tasks.canvas.sender import Packer
+from reliable_tasks.core import context as _state
+from reliable_tasks.core import ids
+from reliable_tasks.core.message import Message, decode_headers, encode_headers
 from reliable_tasks.errors import AlreadyQueued
-from reliable_tasks.groups import GroupResult
-from reliable_tasks.message import Message, decode_headers, encode_headers
-from reliable_tasks.result import AsyncResult
+from reliable_tasks.results.groups import GroupResult
+from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
+from reliable_tasks.tasks import calls
+from reliable_tasks.tasks.builtins import COLLECT
 
 from .arguments import nested
 from .compile import Graph, Node, Spec, compile_plan
-from .packer import Packer
 from .plan import Call, Plan, plan_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import ids
+from reliable_tasks.core import ids
 
 from .compile import compile_plan
 from .enqueue import handles_of

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import ids
-from reliable_tasks.builtins import MAP, STARMAP
+from reliable_tasks.core import ids
 from reliable_tasks.errors import ConfigError
+from reliable_tasks.tasks.builtins import MAP, STARMAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from reliable_tasks import calls
 from reliable_tasks.errors import ConfigError
+from reliable_tasks.tasks import calls
 
 from .items import Item
 from .sharing import Shared
@@ -14,7 +14,7 @@ from .signatures import SHOWN, Signature, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
-    from reliable_tasks.task import Task
+    from reliable_tasks.tasks.task import Task
 
 __all__ = ["chain", "chord", "chunks", "group", "xmap", "xstarmap"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reliable_tasks.message import On
-from reliable_tasks.result import state_of
+from reliable_tasks.core.message import On
+from reliable_tasks.results.result import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import _state
-from reliable_tasks.builtins import EXTEND
+from reliable_tasks.core import context as _state
 from reliable_tasks.errors import ConfigError, ReliableTasksError
+from reliable_tasks.tasks.builtins import EXTEND
 
 from .compile import compile_plan
 from .enqueue import messages_of
@@ -15,9 +15,9 @@ from .primitives import chain, group
 from .signatures import Signature, maybe_signature
 
 if TYPE_CHECKING:
-    from reliable_tasks.message import Message
-    from reliable_tasks.request import Running
-    from reliable_tasks.task import Task
+    from reliable_tasks.core.message import Message
+    from reliable_tasks.tasks.request import Running
+    from reliable_tasks.tasks.task import Task
 
 __all__ = ["ReplaceMessage", "add_to_running_chord", "extended", "replace_running"]
 

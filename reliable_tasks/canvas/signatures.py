@@ -6,9 +6,10 @@ import copy
 import reprlib
 from typing import TYPE_CHECKING, Any, Self
 
-from reliable_tasks import _state, calls
-from reliable_tasks._checks import shown
+from reliable_tasks.core import context as _state
+from reliable_tasks.core.checks import shown
 from reliable_tasks.errors import ConfigError, suggest
+from reliable_tasks.tasks import calls
 
 from .items import Item, linked, over
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reliable_tasks.app import App
-    from reliable_tasks.task import Task
+    from reliable_tasks.tasks.task import Task
 
 __all__ = ["SHOWN", "Signature", "maybe_signature", "signature", "subtask"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reliable_tasks.app import App
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.worker import WorkerOptions
 
 __all__ = ["banner", "said_of_store"]

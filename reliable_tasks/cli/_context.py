@@ -84,7 +84,7 @@ class Chosen:
         if self.names_app:
             return self.find_app()
         from reliable_tasks.app import App  # noqa: PLC0415 - only commands that run need it
-        from reliable_tasks.config import store_url  # noqa: PLC0415
+        from reliable_tasks.config.conf import store_url  # noqa: PLC0415
 
         self._enter_workdir()
         app = App("reliable-tasks", broker=self.broker)

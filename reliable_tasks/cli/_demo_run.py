@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reliable_tasks import clock
+from reliable_tasks.core import clock
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import ReliableTasksError
-from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditEvent, AuditQuery
 
 from ._demo_tasks import MARKS, checksum
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from reliable_tasks.app import App
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
 
 __all__ = ["Accounts", "Asked", "Plan", "Ran", "Worker", "check", "enqueue", "make_plan", "run"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import App, OnceTask, signals
-from reliable_tasks.clock import sleep
+from reliable_tasks.core.clock import sleep
 
 if TYPE_CHECKING:
-    from reliable_tasks.task import Task
+    from reliable_tasks.tasks.task import Task
 
 __all__ = ["MARKS", "MAX_RETRIES", "app", "checksum"]
 

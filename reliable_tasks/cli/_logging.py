@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from reliable_tasks.config import Settings
+    from reliable_tasks.config.conf import Settings
 
     from ._context import Chosen, F
 
@@ -15,7 +15,7 @@ __all__ = ["level_option", "set_up_log"]
 
 
 def _level(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
-    from reliable_tasks.log import level_of  # noqa: PLC0415 - `--help` needs none of it
+    from reliable_tasks.log.setup import level_of  # noqa: PLC0415 - `--help` needs none of it
 
     level_of(value)
     return value
@@ -37,7 +37,7 @@ def level_option(command: F) -> F:
 
 def set_up_log(settings: Settings, chosen: Chosen, level: str, file: str | None) -> None:
     """Show the log as the settings and the command line say."""
-    from reliable_tasks.log import configure  # noqa: PLC0415 - `--help` needs none of it
+    from reliable_tasks.log.setup import configure  # noqa: PLC0415 - `--help` needs none of it
 
     printed = settings.worker_redirect_stdouts_level if settings.worker_redirect_stdouts else None
     configure(

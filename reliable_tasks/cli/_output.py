@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from reliable_tasks.core.codec import loads_call
 from reliable_tasks.errors import CodecError
-from reliable_tasks.serialization import loads_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -126,7 +126,7 @@ def call_of(app: App, record: Record) -> str | None:
         return None
     if record.reason == "unreadable":
         return f"{record.task}(…)  # what was stored: {record.payload!r}"
-    from reliable_tasks.message import decode_headers  # noqa: PLC0415 - few commands show calls
+    from reliable_tasks.core.message import decode_headers  # noqa: PLC0415 - few commands show calls
 
     try:
         args, kwargs = loads_call(

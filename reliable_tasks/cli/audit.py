@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from reliable_tasks.audit.history import story
 from reliable_tasks.errors import UnknownResult
 from reliable_tasks.store.values import AuditEvent, AuditQuery
-from reliable_tasks.story import story
 
 from ._context import Chosen, app_options
 from ._output import detail_of, echo_json, instant, since_ms, table
@@ -17,7 +17,7 @@ from ._output import detail_of, echo_json, instant, since_ms, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import AuditRow
 
 __all__ = ["command", "print_story"]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import UnknownResult
-from reliable_tasks.message import State
-from reliable_tasks.serialization import decode_failure
 from reliable_tasks.store.values import MessageQuery
 
 from ._context import Chosen, app_options
@@ -17,7 +17,7 @@ from ._output import call_of, echo_json, instant, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Record
 
 __all__ = ["command"]

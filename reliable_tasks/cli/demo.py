@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reliable_tasks import clock, ids
+from reliable_tasks.core import clock, ids
 
 from ._context import Chosen, app_options
 from ._output import table

@@ -12,7 +12,7 @@ from reliable_tasks.store.values import MessageQuery
 from ._context import Chosen, app_options
 
 if TYPE_CHECKING:
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Record
 
 __all__ = ["command", "workflow_of"]

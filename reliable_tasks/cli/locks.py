@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reliable_tasks.core.message import decode_headers
 from reliable_tasks.errors import UnknownResult, suggest
-from reliable_tasks.message import decode_headers
 
 from ._context import Chosen, app_options
 from ._output import call_of, echo_json, instant, span, table
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import LockInfo, Record
 
 __all__ = ["command"]

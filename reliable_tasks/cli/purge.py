@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import suggest
-from reliable_tasks.message import State
 
 from ._context import Chosen, app_options
 from ._queues import QUEUES, names_of

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reliable_tasks import __version__
-from reliable_tasks._config_masks import masked as covered
-from reliable_tasks.config import Settings, mask_url, store_url
+from reliable_tasks.config.conf import Settings, mask_url, store_url
+from reliable_tasks.config.masks import masked as covered
 from reliable_tasks.errors import StoreError
 
 from ._context import Chosen, app_options

@@ -13,7 +13,7 @@ from ._context import Chosen, app_options
 from ._output import echo_json, instant
 
 if TYPE_CHECKING:
-    from reliable_tasks.result import AsyncResult
+    from reliable_tasks.results.result import AsyncResult
 
 __all__ = ["command", "shown_value"]
 

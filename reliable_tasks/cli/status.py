@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reliable_tasks.message import State
+from reliable_tasks.core.message import State
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, span, table

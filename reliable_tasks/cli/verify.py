@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from reliable_tasks.audit.verify import INVARIANTS, NEED_FULL_TRAIL, verify
 from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
-from reliable_tasks.verify import INVARIANTS, NEED_FULL_TRAIL, verify
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, since_ms
@@ -18,9 +18,9 @@ from .audit import print_story
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.audit.verify import Violation
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import AuditRow, Record, SessionInfo
-    from reliable_tasks.verify import Violation
 
 __all__ = ["command"]
 

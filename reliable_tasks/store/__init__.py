@@ -11,9 +11,8 @@ from reliable_tasks.errors import ConfigError
 from .values import StoreOptions
 
 if TYPE_CHECKING:
-    from reliable_tasks.config import Settings, StoreUrl
-
-    from .base import Store
+    from reliable_tasks.config.conf import Settings, StoreUrl
+    from reliable_tasks.store.protocol import Store
 
 __all__ = ["open_store", "store_options"]
 

@@ -4,8 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
-from reliable_tasks.message import Message, State
-from reliable_tasks.outcome import Outcome
+from reliable_tasks.core.message import Message, State
+from reliable_tasks.core.outcome import Outcome
 
 __all__ = [
     "AUDIT_DEFAULT",

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from reliable_tasks import _state
+from reliable_tasks.core import context as _state
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store import store_options
 from reliable_tasks.store.sqlite import SqliteStore

@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.result import state_of
-from reliable_tasks.serialization import decode_failure, loads
+from reliable_tasks.core.codec import loads
+from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.results.result import state_of
 from reliable_tasks.store.values import MessageQuery
 
 from .binding import bound
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from reliable_tasks.app import App
     from reliable_tasks.canvas import Signature
     from reliable_tasks.store.values import Record
-    from reliable_tasks.task import Task
+    from reliable_tasks.tasks.task import Task
 
 __all__ = ["CrashPoint", "CrashReport", "assert_idempotent", "crash_matrix"]
 

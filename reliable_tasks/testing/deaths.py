@@ -6,16 +6,16 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.message import decode_headers
-from reliable_tasks.outcome import Replaced
-from reliable_tasks.serialization import loads_call
+from reliable_tasks.core.codec import loads_call
+from reliable_tasks.core.message import decode_headers
+from reliable_tasks.core.outcome import Replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import CodeType, FrameType
 
     from reliable_tasks.app import App
-    from reliable_tasks.message import Message
+    from reliable_tasks.core.message import Message
     from reliable_tasks.store.values import Record
 
 __all__ = ["Death", "WatchedStore", "dying_between_lines"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from reliable_tasks import clock
+from reliable_tasks.core import clock
 
 __all__ = ["VirtualTime"]
 

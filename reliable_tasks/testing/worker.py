@@ -7,11 +7,11 @@ import contextvars
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import clock, ids
-from reliable_tasks.message import LIVE_STATES, State
+from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.core import clock, ids
+from reliable_tasks.core.message import LIVE_STATES, State
 from reliable_tasks.store.values import MessageQuery, SessionInfo
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.executor import Executor, Started
 from reliable_tasks.worker.pools.base import StorePort
 
 from .binding import time_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reliable_tasks.app import App
-    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
 
     from .time import VirtualTime

@@ -11,20 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reliable_tasks import events, signals
-from reliable_tasks.clock import sleep
+from reliable_tasks.attempts.executor import Executor
+from reliable_tasks.core.clock import sleep
+from reliable_tasks.worker.exchanger import Feed
 
 from .consumer import Consumer
 from .copies import handle
-from .executor import Executor
-from .feed import Feed
 from .pools import pool_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reliable_tasks.app import App
+    from reliable_tasks.worker.scoreboard import Board
 
-    from .board import Board
     from .options import WorkerOptions
     from .pools.base import Pool
 

@@ -10,13 +10,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reliable_tasks.outcome import Released
+from reliable_tasks.core.outcome import Released
 from reliable_tasks.store.values import Commit, Verdict, Want
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim, Exchange
 
 __all__ = ["Consumer", "Request"]

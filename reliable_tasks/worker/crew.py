@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from reliable_tasks import events
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.outcome import Doomed, Released
 from reliable_tasks.errors import TimeLimitExceeded
-from reliable_tasks.outcome import Doomed, Released
-from reliable_tasks.serialization import encode_failure
 
 if TYPE_CHECKING:
-    from reliable_tasks.outcome import Outcome
+    from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim, SessionInfo
-
-    from .board import Posted
+    from reliable_tasks.worker.scoreboard import Posted
 
 __all__ = [
     "PLANNED_RELEASES",

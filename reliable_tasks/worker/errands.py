@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
 
 __all__ = ["Answer", "AtOnce", "Call", "Errands", "InAThread"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reliable_tasks import _checks as checks
+from reliable_tasks.core import checks
 from reliable_tasks.errors import ConfigError
 
 from .pools import pool_class

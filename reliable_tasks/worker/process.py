@@ -11,12 +11,13 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reliable_tasks import clock, events, signals
-from reliable_tasks._readable import readable
+from reliable_tasks import events, signals
+from reliable_tasks.core import clock
+from reliable_tasks.core.readable import readable
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
+from reliable_tasks.worker.scoreboard import Board
 
-from .board import Board
 from .child import WORDS, run_child
 from .errands import InAThread
 from .host import host_identity, process_gone, process_started
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reliable_tasks.app import App
-
-    from .board import Posted
+    from reliable_tasks.worker.scoreboard import Posted
 
 __all__ = ["RESTART", "WorkerOptions", "run_worker"]
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks import events, ids
+from reliable_tasks import events
+from reliable_tasks.core import ids
+from reliable_tasks.core.outcome import Revoked
 from reliable_tasks.errors import StoreError, StoreUnavailable
-from reliable_tasks.outcome import Revoked
 from reliable_tasks.store.values import Commit
 
 from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, sentence, spared
@@ -24,7 +25,7 @@ from .errands import Answer, AtOnce
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped, SessionInfo
 
     from .errands import Call, Errands

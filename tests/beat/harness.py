@@ -15,7 +15,7 @@ from tests.fakes import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, Entry, Record
 
 __all__ = ["Bench"]

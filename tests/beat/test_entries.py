@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from reliable_tasks import _state, beat, chain, crontab, group
+from reliable_tasks import beat, chain, crontab, group
 from reliable_tasks.beat.encoding import decode_spec, decode_template
 from reliable_tasks.beat.entries import in_words
 from reliable_tasks.beat.service import beat_companion
 from reliable_tasks.beat.sync import run_hooks
 from reliable_tasks.beat.zones import from_ms
+from reliable_tasks.core import context as _state
 from reliable_tasks.errors import AlreadyQueued, BadSchedule, ConfigError, StoreError
-from reliable_tasks.request import Request, Running
 from reliable_tasks.schedules import schedule, solar
+from reliable_tasks.tasks.request import Request, Running
 from tests.beat.harness import DAY, HOUR, MINUTE, SECOND, Bench, make_app
 
 if TYPE_CHECKING:

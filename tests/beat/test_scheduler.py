@@ -11,13 +11,13 @@ from reliable_tasks.beat import scheduler as scheduler_module
 from reliable_tasks.beat.encoding import slot_id
 from reliable_tasks.beat.scheduler import RETRY_MS, Scheduler
 from reliable_tasks.beat.zones import from_ms
+from reliable_tasks.core.message import State, decode_headers
 from reliable_tasks.errors import StoreUnavailable
-from reliable_tasks.message import State, decode_headers
 from reliable_tasks.store.values import AuditEvent, AuditQuery, Batch, Enqueued, Entry
 from tests.beat.harness import HOUR, MINUTE, SECOND, Bench
 
 if TYPE_CHECKING:
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from tests.beat.conftest import Told
 
 

@@ -4,17 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from reliable_tasks import App, outcome
+from reliable_tasks import App
+from reliable_tasks.attempts.executor import Executor, Started
 from reliable_tasks.canvas.replacing import extended
+from reliable_tasks.core import outcome
+from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import StoreUnavailable
-from reliable_tasks.message import FINAL_STATES
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.executor import Executor, Started
 from reliable_tasks.worker.pools.base import StorePort
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
 
 LEASE_MS = 10**9
 

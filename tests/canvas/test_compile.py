@@ -7,7 +7,7 @@ import pytest
 from reliable_tasks import App, chain, chord, group
 from reliable_tasks.canvas import compile_plan, plan_of
 from reliable_tasks.canvas.compile import Graph
-from reliable_tasks.message import On
+from reliable_tasks.core.message import On
 from tests.canvas.helpers import add_tasks
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from reliable_tasks import OnceTask, chain, chord, group, signals
 from reliable_tasks.canvas import MAX_DEPTH
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreError, StoreUnavailable
-from reliable_tasks.message import State
 from reliable_tasks.store.values import Batch, Enqueued
 from tests.canvas.helpers import Bench, Open, add_tasks
 

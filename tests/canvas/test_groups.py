@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from reliable_tasks import GroupResult, allow_join_result, group
-from reliable_tasks._state import forbid_waiting
+from reliable_tasks.core.context import forbid_waiting
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
-from reliable_tasks.groups import result_from_tuple
+from reliable_tasks.results.groups import result_from_tuple
 from tests.canvas.helpers import Bench, Stuck
 
 
@@ -55,7 +55,7 @@ def test_a_failure_is_raised_at_once_or_takes_its_place(t: Any, bench: Bench) ->
 def test_waiting_is_bounded(t: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     result = group(t.echo.si(1), t.echo.si(2))()
     ticks = iter(range(100))
-    monkeypatch.setattr("reliable_tasks.clock.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("reliable_tasks.core.clock.monotonic", lambda: float(next(ticks)))
     monkeypatch.setattr(
         bench.store, "wait", lambda seen, timeout, ended: bool(seen and timeout and ended)
     )

@@ -7,8 +7,8 @@ import pytest
 
 from reliable_tasks import App, chain, chord, group, signature
 from reliable_tasks.canvas import Signature, maybe_signature, subtask, xmap, xstarmap
+from reliable_tasks.core.codec import dumps, loads
 from reliable_tasks.errors import ConfigError, NotRegistered
-from reliable_tasks.serialization import dumps, loads
 from tests.canvas.helpers import add_tasks
 
 

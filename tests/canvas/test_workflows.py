@@ -6,8 +6,8 @@ import pytest
 from reliable_tasks import chain, chord, group
 from reliable_tasks.canvas import Signature, chunks
 from reliable_tasks.errors import ConfigError
-from reliable_tasks.groups import GroupResult
-from reliable_tasks.result import AsyncResult
+from reliable_tasks.results.groups import GroupResult
+from reliable_tasks.results.result import AsyncResult
 from tests.canvas.helpers import Bench, Open
 
 

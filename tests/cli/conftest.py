@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from reliable_tasks import _state
 from reliable_tasks.cli import cli
+from reliable_tasks.core import context as _state
 from tests.cli.support import Shop, open_shop
 
 TASKS = """

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from reliable_tasks import outcome
-from reliable_tasks.message import Headers, Message, OnceLock, encode_headers
-from reliable_tasks.serialization import dumps, dumps_call, encode_failure
+from reliable_tasks.core import outcome
+from reliable_tasks.core.codec import dumps, dumps_call
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.message import Headers, Message, OnceLock, encode_headers
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import Batch, Claim, Commit, SessionInfo, StoreOptions, Want
 

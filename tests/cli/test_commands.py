@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from reliable_tasks import outcome
-from reliable_tasks.message import State
+from reliable_tasks.core import outcome
+from reliable_tasks.core.message import State
 from tests.cli.support import Shop
 
 Run = Callable[..., Result]

@@ -9,8 +9,8 @@ import apsw
 import pytest
 from click.testing import Result
 
-from reliable_tasks import outcome
-from reliable_tasks.serialization import dumps
+from reliable_tasks.core import outcome
+from reliable_tasks.core.codec import dumps
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import Exchange, StoreOptions
 from tests.cli.support import Shop

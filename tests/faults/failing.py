@@ -9,7 +9,7 @@ from reliable_tasks.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
 
 __all__ = ["FailingStore"]
 

@@ -5,7 +5,7 @@ import hashlib
 import importlib.resources
 from collections.abc import Sequence
 
-from reliable_tasks.store.redis._scripts import script
+from reliable_tasks.store.redis.codec.scripts import script
 from tests.faults.proxy import command_name
 
 __all__ = ["verb_of"]

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from reliable_tasks import App, Task, signals
-from reliable_tasks.retry import RetryPolicy
+from reliable_tasks.core.retry import RetryPolicy
 from tests.hostile.misdeeds import DEEDS
 from tests.hostile.places import MAX_DELIVERIES, MAX_RETRIES, RAISING
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.message import FINAL_STATES, State
+from reliable_tasks.core.message import FINAL_STATES, State
 from tests.hostile.misdeeds import DEEDS
 from tests.hostile.places import MAX_DELIVERIES, MAX_RETRIES, PLACES
 from tests.process.harness import wait_until
@@ -18,7 +18,7 @@ from tests.process.harness import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reliable_tasks.result import AsyncResult
+    from reliable_tasks.results.result import AsyncResult
     from reliable_tasks.store.values import Record
     from tests.process.harness import Place, Worker
 

@@ -22,7 +22,8 @@ __all__ = ["Covering"]
 FOLDER = ROOT / ".mutation"
 
 # What is asked by line. Of the servers one is enough.
-TESTS = tuple(f"tests/{part}" for part in ("beat", "canvas", "cli", "process", "store", "testing"))
+PARTS = "attempts audit beat canvas cli config core log process results store tasks testing"
+TESTS = tuple(f"tests/{part}" for part in PARTS.split())
 WORKERS = "tests/worker"
 SLOW = ("tests/process", "tests/cli")
 
@@ -234,7 +235,7 @@ def _words(name: str) -> list[str]:
 
 def _caller(name: str) -> str:
     if name.endswith(".lua"):
-        return "reliable_tasks/store/redis/_calls.py"
+        return "reliable_tasks/store/redis/calls.py"
     if name.endswith(".sql"):
         return "reliable_tasks/store/sqlite/store.py"
     return name

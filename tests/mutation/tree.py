@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["CORE", "ROOT", "Tree", "core_files", "digest"]
 
 ROOT = Path(__file__).parents[2]
-CORE = ("store", "worker", "canvas", "once.py", "retry.py")
+CORE = ("store", "worker", "attempts", "canvas", "core/once.py", "core/retry.py")
 
 
 _NOT_COPIED = (".git", ".venv", ".mutation", ".hypothesis", ".*_cache", "__pycache__", "*.db*")

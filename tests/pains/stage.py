@@ -11,8 +11,8 @@ from reliable_tasks.testing.worker import InlineWorker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.result import AsyncResult
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.results.result import AsyncResult
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, Record
     from reliable_tasks.testing.time import VirtualTime
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import AlreadyQueued, Ignore, Reject
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.message import State
+from reliable_tasks.core.outcome import Doomed, Succeeded
 from reliable_tasks.errors import (
     MessageTooLarge,
     SoftTimeLimitExceeded,
     StoreUnavailable,
     TimeLimitExceeded,
 )
-from reliable_tasks.message import State
-from reliable_tasks.outcome import Doomed, Succeeded
-from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Commit, ReceiptKind, Verdict
 from tests.faults.failing import FailingStore
 

@@ -9,7 +9,7 @@ import pytest
 
 from reliable_tasks import AlreadyQueued, App, chain, chord, group
 from reliable_tasks.beat.scheduler import Scheduler
-from reliable_tasks.message import State
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import MessageQuery, ReceiptKind
 from reliable_tasks.testing.worker import InlineWorker
 from tests.pains.test_rows_5_to_8 import ENDINGS

@@ -19,10 +19,11 @@ from property_tests.test_canvas import (
     shape,
     shape_of_plan,
 )
-from reliable_tasks import App, OnceTask, chain, chord, outcome
+from reliable_tasks import App, OnceTask, chain, chord
+from reliable_tasks.core import outcome
+from reliable_tasks.core.codec import dumps
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import ChordError, Ignore, Reject
-from reliable_tasks.message import State
-from reliable_tasks.serialization import dumps
 from reliable_tasks.store.values import Commit, StoreOptions, Verdict
 from tests.canvas.helpers import Bench, add_tasks
 from tests.fakes import FakeClock
@@ -31,7 +32,7 @@ from tests.store.factories import FACTORIES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reliable_tasks.result import AsyncResult
+    from reliable_tasks.results.result import AsyncResult
     from reliable_tasks.store.values import Claim, Record
 
 KINDS = ("sqlite", "redis")

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from reliable_tasks import _state
+from reliable_tasks.core import context as _state
 
 __all__ = ["mark"]
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from reliable_tasks.app import App
-    from reliable_tasks.result import AsyncResult
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.results.result import AsyncResult
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Record
 
 __all__ = ["Effect", "Place", "Worker", "sqlite_writable", "wait_stopped", "wait_until"]

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from reliable_tasks.cli._group import cli
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import CodecError, TimeLimitExceeded
-from reliable_tasks.message import State
 from tests.patience import PATIENCE_S
 from tests.process.harness import wait_stopped, wait_until
 

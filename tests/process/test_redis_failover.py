@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import State
 from reliable_tasks.store.redis import keys
 from tests import redis_failover
 from tests.process.harness import Place, wait_until

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import StoreFull
-from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of

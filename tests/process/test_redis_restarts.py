@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import StoreUnavailable
-from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery
 from tests.patience import PATIENCE_S
 from tests.process.harness import Place, wait_until
@@ -18,7 +18,7 @@ from tests.redis_server import RedisServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reliable_tasks.result import AsyncResult
+    from reliable_tasks.results.result import AsyncResult
 
 PATIENT = {"max_retries": 60, "interval_start": 0.05, "interval_step": 0.05, "interval_max": 0.5}
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import TaskRevokedError
-from reliable_tasks.message import State
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reliable_tasks.message import State
+from reliable_tasks.core.message import State
 from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from reliable_tasks.message import State
+from reliable_tasks.core.message import State
 from tests.patience import PATIENCE_S
 from tests.process.harness import Place, wait_until
 from tests.redis_server import RedisServer

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import AlreadyQueued, WorkerLostError
-from reliable_tasks.message import State
-from reliable_tasks.serialization import decode_failure
 from reliable_tasks.store.values import AuditQuery, MessageQuery
 from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until

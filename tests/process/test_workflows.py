@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import chord, signature
-from reliable_tasks.message import State
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditQuery
 from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
 
 __all__ = ["Account", "Effect", "Note", "Write", "load", "read", "save"]
 

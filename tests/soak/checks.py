@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from reliable_tasks.audit.verify import Violation, verify
 from reliable_tasks.beat.encoding import decode_spec, slot_id
-from reliable_tasks.message import FINAL_STATES, State
-from reliable_tasks.serialization import decode_failure
+from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import AuditEvent, AuditRow, Record
-from reliable_tasks.verify import Violation, verify
 from tests.soak.hostile import FAILURES
 from tests.soak.tasks import CHILD
 

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reliable_tasks.message import FINAL_STATES
-from reliable_tasks.verify import Violation
+from reliable_tasks.audit.verify import Violation
+from reliable_tasks.core.message import FINAL_STATES
 from tests.process.harness import ROOT
 from tests.soak.account import read, save
 from tests.soak.checks import violations

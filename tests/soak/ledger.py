@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from reliable_tasks.beat.encoding import Spec, encode, slot_id
-from reliable_tasks.message import State
-from reliable_tasks.serialization import encode_failure
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditEvent, AuditRow, Counts, Entry, Record
 from tests.soak.account import Account, Effect, Note, Write
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from reliable_tasks.story import story
+from reliable_tasks.audit.history import story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from reliable_tasks.verify import Violation
+    from reliable_tasks.audit.verify import Violation
     from tests.soak.account import Account
 
 __all__ = ["Event", "tell"]

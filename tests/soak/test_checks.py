@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from reliable_tasks.message import State
-from reliable_tasks.serialization import encode_failure
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import LockInfo, SessionInfo
 from tests.soak.account import Account, Note, Write, load, save
 from tests.soak.checks import CHECKS, Known, violations

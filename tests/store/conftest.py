@@ -3,7 +3,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
-from reliable_tasks.store.base import Store
+from reliable_tasks.store.protocol import Store
 from reliable_tasks.store.values import StoreOptions
 from tests.fakes import FakeClock
 from tests.store.driver import Driver

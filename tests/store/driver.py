@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from reliable_tasks.message import Edge, Message, OnceLock, State
-from reliable_tasks.outcome import Outcome, Succeeded
+from reliable_tasks.core.message import Edge, Message, OnceLock, State
+from reliable_tasks.core.outcome import Outcome, Succeeded
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import Store
+from reliable_tasks.store.protocol import Store
 from tests.fakes import FakeClock
 
 LEASE_MS = 20_000

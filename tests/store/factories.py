@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from reliable_tasks.store.base import Clock, Store
+from reliable_tasks.store.protocol import Clock, Store
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import StoreOptions
 from tests.store.redis_factories import REDIS_FACTORIES, empty

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import redis
 
-from reliable_tasks.message import FINAL_STATES, LIVE_STATES
-from reliable_tasks.store.base import Clock, Store
+from reliable_tasks.core.message import FINAL_STATES, LIVE_STATES
+from reliable_tasks.store.protocol import Clock, Store
 from reliable_tasks.store.redis import RedisStore, acl_rules, keys
 from reliable_tasks.store.values import MessageQuery, StoreOptions
 from tests.redis_server import RedisServer, ServerBinary, default_server, find_servers

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from locks import Lock
-from reliable_tasks import App, ids
+from reliable_tasks import App
+from reliable_tasks.core import ids
 from reliable_tasks.errors import StoreError
 from tests.redis_server import RedisServer, redis_server
 

@@ -1,7 +1,7 @@
 """Claiming: in order, not before it is due, not after it expired."""
 
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import Commit, Want
 from tests.store.driver import LEASE_MS, SESSION, WORKER, Driver, message
 

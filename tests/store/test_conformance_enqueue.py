@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from reliable_tasks import outcome as oc
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import MessageTooLarge, StoreError
-from reliable_tasks.message import State
 from reliable_tasks.store.values import AuditQuery, Batch, ReceiptKind, StoreOptions
 from tests.fakes import FakeClock
 from tests.store.conftest import Opener

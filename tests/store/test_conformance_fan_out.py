@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from property_tests.switching import changed
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import State
-from reliable_tasks.store.sqlite import _endings
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import State
+from reliable_tasks.store.sqlite import endings as _endings
 from tests.store.driver import Driver, edge, message
 
 if TYPE_CHECKING:

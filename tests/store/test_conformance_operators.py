@@ -2,8 +2,8 @@
 
 import pytest
 
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditQuery, MessageQuery
 from tests.store.driver import SESSION, Driver, edge, message, once
 

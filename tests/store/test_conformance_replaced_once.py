@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import Message, State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import Message, State
 from reliable_tasks.store.values import ReceiptKind
 from tests.store.driver import Driver, edge, message, once
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import pytest
 
-from reliable_tasks import clock
-from reliable_tasks.outcome import Failed, Retry, Succeeded
-from reliable_tasks.store.base import Store
-from reliable_tasks.store.redis import _waiting
+from reliable_tasks.core import clock
+from reliable_tasks.core.outcome import Failed, Retry, Succeeded
+from reliable_tasks.store.protocol import Store
+from reliable_tasks.store.redis import waiting as _waiting
 from reliable_tasks.store.sqlite import store as sqlite_store
 from reliable_tasks.store.values import (
     Batch,

@@ -3,8 +3,8 @@
 import pytest
 
 from reliable_tasks import errors
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditQuery, Batch, Input
 from tests.store.conftest import Opener
 from tests.store.driver import Driver, edge, message, once

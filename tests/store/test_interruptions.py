@@ -13,10 +13,11 @@ import pytest
 import redis
 
 from locks import Lock
-from reliable_tasks import App, outcome
-from reliable_tasks.serialization import dumps
+from reliable_tasks import App
+from reliable_tasks.core import outcome
+from reliable_tasks.core.codec import dumps
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import Store
+from reliable_tasks.store.protocol import Store
 from tests.interrupting import interruptions
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, redis_server

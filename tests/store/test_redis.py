@@ -11,9 +11,10 @@ import pytest
 import redis
 
 from reliable_tasks import App, errors
-from reliable_tasks import outcome as oc
+from reliable_tasks.core import outcome as oc
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, _waiting
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis import waiting as _waiting
 from tests.fakes import FakeClock
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, default_server, find_servers
@@ -381,5 +382,5 @@ def test_a_sound_server_is_warned_of_nothing() -> None:
 
 
 def test_a_clock_far_off_is_told_of(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliable_tasks.store.redis._opening.now_ms", lambda: 0)
+    monkeypatch.setattr("reliable_tasks.store.redis.opening.now_ms", lambda: 0)
     assert any("clock is" in warning for warning in store.warnings())

@@ -6,10 +6,10 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from reliable_tasks import outcome as oc
 from reliable_tasks.cli import cli
+from reliable_tasks.core import outcome as oc
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import Store
+from reliable_tasks.store.protocol import Store
 from reliable_tasks.store.redis import RedisStore
 from tests.redis_server import RedisServer, find_servers
 from tests.store.driver import message, once

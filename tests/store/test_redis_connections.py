@@ -9,7 +9,8 @@ import redis
 
 from reliable_tasks import errors
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, _server
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis import server as _server
 from tests.redis_server import RedisServer
 
 WANT = v.Want(queues=("celery",), limit=1)

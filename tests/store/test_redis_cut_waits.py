@@ -10,13 +10,14 @@ import msgspec
 import pytest
 
 from reliable_tasks import errors
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, _waiting
-from reliable_tasks.worker import feed as feeds
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis import waiting as _waiting
+from reliable_tasks.worker import exchanger as feeds
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.feed import Feed
+from reliable_tasks.worker.exchanger import Feed
 from tests.fakes import FakeClock
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of

@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from reliable_tasks import errors
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import Edge, On
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import Edge, On
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore, keys
 from tests.fakes import START_MS, FakeClock

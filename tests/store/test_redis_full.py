@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reliable_tasks import errors
-from reliable_tasks import outcome as oc
+from reliable_tasks.core import outcome as oc
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
 from tests.fakes import START_MS, FakeClock

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reliable_tasks import App, errors
-from reliable_tasks import outcome as oc
+from reliable_tasks.core import outcome as oc
 from reliable_tasks.store import values as v
 from tests.redis_server import RedisServer, ServerBinary, free_port
 from tests.store.driver import message

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from reliable_tasks import outcome as oc
-from reliable_tasks.message import OnceLock, State
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import OnceLock, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.redis._layout import open_record, pack
+from reliable_tasks.store.redis.codec.fast_path import open_record, pack
 from tests.redis_server import default_server
 from tests.store.driver import message
 from tests.store.redis_factories import server_of
@@ -123,7 +123,7 @@ def test_one_that_waits_for_its_time_is_found_when_that_comes(
 
 
 def test_what_waits_for_it_ends_where_it_can_be_understood_that_far(store: RedisStore) -> None:
-    from reliable_tasks.message import Edge  # noqa: PLC0415
+    from reliable_tasks.core.message import Edge  # noqa: PLC0415
 
     child = message("child", waits=1)
     bad = message("bad", edges=(Edge("child"),))

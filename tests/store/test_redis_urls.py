@@ -9,11 +9,12 @@ import pytest
 import redis
 
 from reliable_tasks import App, errors
-from reliable_tasks._config_url import parse_store_url
+from reliable_tasks.config.url import parse_store_url
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, _scripts, acl_rules
-from reliable_tasks.store.redis._connect import client_options, connect
-from reliable_tasks.store.redis._scripts import script
+from reliable_tasks.store.redis import RedisStore, acl_rules
+from reliable_tasks.store.redis.client import client_options, connect
+from reliable_tasks.store.redis.codec import scripts as _scripts
+from reliable_tasks.store.redis.codec.scripts import script
 
 
 def options_of(url: str, **transport: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from property_tests.switching import changed
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, _waiting
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis import waiting as _waiting
 from tests.patience import PATIENCE_S
 from tests.store.driver import message
 from tests.store.redis_factories import REDIS_FACTORIES

@@ -16,7 +16,8 @@ import pytest
 
 from property_tests.switching import changed
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore, _waiting
+from reliable_tasks.store.redis import RedisStore
+from reliable_tasks.store.redis import waiting as _waiting
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.store.driver import message

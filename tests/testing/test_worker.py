@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reliable_tasks import App, OnceTask, _state, chain, chord
+from reliable_tasks import App, OnceTask, chain, chord
+from reliable_tasks.core import context as _state
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store.values import AuditQuery, SessionInfo, Want
 from reliable_tasks.testing import NotIdle, VirtualTime, bound, run_until_idle

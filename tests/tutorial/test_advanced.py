@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reliable_tasks.message import State
+from reliable_tasks.core.message import State
 from reliable_tasks.store.values import MessageQuery
 from tests.process.harness import wait_until
 from tests.tutorial.programs import write_program

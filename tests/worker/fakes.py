@@ -7,14 +7,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from property_tests.model import Model
+from reliable_tasks.core.codec import dumps_call
+from reliable_tasks.core.message import Headers, Message, encode_headers
 from reliable_tasks.errors import StoreUnavailable
-from reliable_tasks.message import Headers, Message, encode_headers
-from reliable_tasks.request import Port
-from reliable_tasks.serialization import dumps_call
 from reliable_tasks.store import values as v
+from reliable_tasks.tasks.request import Port
 
 if TYPE_CHECKING:
-    from reliable_tasks.worker.board import Posted
+    from reliable_tasks.worker.scoreboard import Posted
     from tests.fakes import FakeClock
 
 __all__ = ["FakeHands", "FakePort", "ModelStore", "claim_of", "message"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
-from reliable_tasks.worker.board import Board
+from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.executor import Executor
-from reliable_tasks.worker.feed import Feed
+from reliable_tasks.worker.exchanger import Feed
 from reliable_tasks.worker.pools import pool_class
+from reliable_tasks.worker.scoreboard import Board
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:

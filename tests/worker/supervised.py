@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reliable_tasks import events
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.board import Posted
 from reliable_tasks.worker.errands import Answer
+from reliable_tasks.worker.scoreboard import Posted
 from reliable_tasks.worker.supervisor import Supervisor, SupervisorOptions
 from tests.fakes import FakeClock
 from tests.worker.fakes import FakeHands, ModelStore, message
@@ -17,7 +17,7 @@ from tests.worker.fakes import FakeHands, ModelStore, message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.worker.errands import Call, Errands
 
 LEASE_MS = 20_000

@@ -9,8 +9,8 @@ import pytest
 
 from reliable_tasks import App
 from reliable_tasks.worker import child
-from reliable_tasks.worker.board import Board
 from reliable_tasks.worker.options import WorkerOptions
+from reliable_tasks.worker.scoreboard import Board
 
 
 class Made(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reliable_tasks.outcome import Released, Succeeded
+from reliable_tasks.core.outcome import Released, Succeeded
 from reliable_tasks.store.values import Claim, Exchange, Verdict, Want
 from reliable_tasks.worker.consumer import Consumer
 from tests.worker.fakes import claim_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App
+from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.executor import Executor
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, Running

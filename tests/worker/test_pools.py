@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App, Task, events
+from reliable_tasks.attempts.executor import Executor
+from reliable_tasks.core.message import State
 from reliable_tasks.errors import ConfigError, SoftTimeLimitExceeded, StaleClaim
-from reliable_tasks.message import State
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.board import Posted
-from reliable_tasks.worker.executor import Executor
 from reliable_tasks.worker.pools.base import StorePort
+from reliable_tasks.worker.scoreboard import Posted
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, SLOTS, Running

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliable_tasks.core.codec.failures import SafeExceptions, decode_failure
+from reliable_tasks.core.message import State
+from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.errors import TimeLimitExceeded
-from reliable_tasks.message import State
-from reliable_tasks.outcome import Succeeded
-from reliable_tasks.serialization import SafeExceptions, decode_failure
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.supervisor import Stopping
 from tests.worker.supervised import LEASE_MS, World

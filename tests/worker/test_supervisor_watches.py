@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from reliable_tasks import events
-from reliable_tasks.message import State
-from reliable_tasks.outcome import Succeeded
+from reliable_tasks.core.message import State
+from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.board import Posted
+from reliable_tasks.worker.scoreboard import Posted
 from reliable_tasks.worker.supervisor import Stopping
 from tests.worker.supervised import LEASE_MS, Slow, World, listening
 

@@ -1,6 +1,7 @@
 """The distributed store, on Redis 6.2 or newer and on Valkey."""
 
-from ._opening import acl_rules
+from reliable_tasks.store.redis.opening import acl_rules
+
 from .store import RedisStore
 
 __all__ = ["RedisStore", "acl_rules"]

@@ -9,11 +9,19 @@ import msgspec
 from reliable_tasks import events
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import STAGE_DROPPED
-
-from . import _layout, _opening, _wire, _wire_beat
-from ._errors import translated
-from ._readers import Readers
+from reliable_tasks.store.protocol import STAGE_DROPPED
+from reliable_tasks.store.redis import opening as _opening
+from reliable_tasks.store.redis.codec import (
+    fast_path as _layout,
+)
+from reliable_tasks.store.redis.codec import (
+    records as _wire,
+)
+from reliable_tasks.store.redis.codec import (
+    schedules as _wire_beat,
+)
+from reliable_tasks.store.redis.errors import translated
+from reliable_tasks.store.redis.readers import Readers
 
 __all__ = ["RedisStore"]
 
@@ -23,7 +31,7 @@ STAGE_GONE: Final = [-1]
 class RedisStore(Readers):
     """Messages, results, once-locks, schedules and audit in one namespace of a server.
 
-    The verbs are those of `reliable_tasks.store.base.Store`; see there for their meaning.
+    The verbs are those of `reliable_tasks.store.protocol.Store`; see there for their meaning.
 
     Args:
         url: redis://, rediss:// (TLS), unix://, redis+sentinel://host1,host2/service or

@@ -9,21 +9,40 @@ import apsw
 import msgspec
 
 from locks.files import FILE_MODE
-from reliable_tasks import clock as clocks
+from reliable_tasks.core import clock as clocks
+from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import ConfigError, StoreError, suggest
-from reliable_tasks.message import FINAL_STATES
 from reliable_tasks.store import values as v
-from reliable_tasks.store.base import Clock
-
-from . import _backup, _beat, _enqueue, _exchange, _operators, _reap, _sessions
-from ._connection import MEMORY, Database
-from ._moves import Moves
-from ._reads import Reader
-from ._statements import load
-from ._waiting import UNHURRIED_PAUSE_S, wait_until
+from reliable_tasks.store.protocol import Clock
+from reliable_tasks.store.sqlite import (
+    backup as _backup,
+)
+from reliable_tasks.store.sqlite import (
+    enqueue as _enqueue,
+)
+from reliable_tasks.store.sqlite import (
+    exchange as _exchange,
+)
+from reliable_tasks.store.sqlite import (
+    operators as _operators,
+)
+from reliable_tasks.store.sqlite import (
+    reap as _reap,
+)
+from reliable_tasks.store.sqlite import (
+    schedules as _beat,
+)
+from reliable_tasks.store.sqlite import (
+    sessions as _sessions,
+)
+from reliable_tasks.store.sqlite.connection import MEMORY, Database
+from reliable_tasks.store.sqlite.reads import Reader
+from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.transitions import Moves
+from reliable_tasks.store.sqlite.waiting import UNHURRIED_PAUSE_S, wait_until
 
 if TYPE_CHECKING:
-    from reliable_tasks.config import StoreUrl
+    from reliable_tasks.config.conf import StoreUrl
 
 __all__ = ["SqliteStore"]
 

@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from locks import contexts
-from reliable_tasks import clock, events, outcome, signals
-from reliable_tasks._checks import said
+from reliable_tasks import events, signals
+from reliable_tasks.attempts.attempt import encode_detail, traceback_of
+from reliable_tasks.attempts.executor import Started
+from reliable_tasks.core import clock, outcome
+from reliable_tasks.core.checks import said
+from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.errors import StaleClaim
-from reliable_tasks.request import Port
-from reliable_tasks.serialization import encode_failure
 from reliable_tasks.store.values import Verdict
-from reliable_tasks.worker.attempt import encode_detail, traceback_of
-from reliable_tasks.worker.board import Posted
+from reliable_tasks.tasks.request import Port
 from reliable_tasks.worker.copies import end_copy
 from reliable_tasks.worker.crew import PLANNED_RELEASES
-from reliable_tasks.worker.executor import Started
+from reliable_tasks.worker.scoreboard import Posted
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator
 
-    from reliable_tasks.store.base import Store
+    from reliable_tasks.attempts.executor import Executor
+    from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, StepReply
-    from reliable_tasks.worker.board import Board
-    from reliable_tasks.worker.executor import Executor
-    from reliable_tasks.worker.feed import Feed
+    from reliable_tasks.worker.exchanger import Feed
+    from reliable_tasks.worker.scoreboard import Board
 
     Call = Callable[[Started, contextvars.Context], Any]
 

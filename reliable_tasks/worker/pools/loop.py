@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from locks import contexts
 from reliable_tasks import events
+from reliable_tasks.attempts.executor import Started
 from reliable_tasks.worker.copies import in_copies
-from reliable_tasks.worker.executor import Started
 
 from .base import Pool
 
 if TYPE_CHECKING:
-    from reliable_tasks import outcome
+    from reliable_tasks.core import outcome
     from reliable_tasks.store.values import Claim
 
     _Ended = tuple[Any, BaseException | None]

@@ -11,7 +11,7 @@ import resource
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reliable_tasks import clock, interrupts
+from reliable_tasks.core import clock, interrupts
 from reliable_tasks.errors import SoftTimeLimitExceeded
 from reliable_tasks.worker.copies import take_back
 
@@ -21,7 +21,7 @@ from .coroutines import Coroutines
 if TYPE_CHECKING:
     import contextvars
 
-    from reliable_tasks.worker.executor import Started
+    from reliable_tasks.attempts.executor import Started
 
 __all__ = ["POOL", "PreforkPool"]
 

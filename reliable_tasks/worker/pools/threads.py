@@ -17,7 +17,7 @@ from .coroutines import Coroutines
 if TYPE_CHECKING:
     import contextvars
 
-    from reliable_tasks.worker.executor import Started
+    from reliable_tasks.attempts.executor import Started
 
 __all__ = ["POOL", "ThreadsPool"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from reliable_tasks.outcome import Succeeded
+from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import Batch, Commit, StoreOptions, Want
 from tests.store.driver import message

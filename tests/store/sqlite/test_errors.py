@@ -125,7 +125,9 @@ def test_a_verb_that_fails_in_the_middle_is_undone(
 ) -> None:
     put(store, "a")
     with monkeypatch.context() as patch:
-        patch.setattr("reliable_tasks.store.sqlite._work.COUNT_ADD", "INSERT INTO nothing VALUES")
+        patch.setattr(
+            "reliable_tasks.store.sqlite.unit_of_work.COUNT_ADD", "INSERT INTO nothing VALUES"
+        )
         with pytest.raises(StoreError, match="nothing"):
             put(store, "b")
     assert store.read(["b"]) == (None,)

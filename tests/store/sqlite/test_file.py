@@ -8,12 +8,13 @@ import pytest
 
 from locks import Lock, LockTimeout
 from reliable_tasks import App
-from reliable_tasks.config import Settings, store_url
+from reliable_tasks.config.conf import Settings, store_url
 from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
-from reliable_tasks.store.sqlite import SqliteStore, _schema
-from reliable_tasks.store.sqlite._record import COLUMNS
-from reliable_tasks.store.sqlite._stamp import version_of
-from reliable_tasks.store.sqlite._statements import load
+from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.store.sqlite import schema as _schema
+from reliable_tasks.store.sqlite.rows import COLUMNS
+from reliable_tasks.store.sqlite.stamp import version_of
+from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.values import Batch, Entry, SessionInfo, StoreOptions, Want
 from tests.store.driver import message, once
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, put, raw

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reliable_tasks.errors import StoreError, StoreVersionError
-from reliable_tasks.store.sqlite import SqliteStore, _schema
-from reliable_tasks.store.sqlite import _stamp as stamps
+from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.store.sqlite import schema as _schema
+from reliable_tasks.store.sqlite import stamp as stamps
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, put, raw
 
 DIES = """

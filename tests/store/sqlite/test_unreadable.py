@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from reliable_tasks import outcome as oc
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import FINAL_STATES, Edge, State
 from reliable_tasks.errors import StoreError
-from reliable_tasks.message import FINAL_STATES, Edge, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.sqlite._record import COLUMNS, Rec
+from reliable_tasks.store.sqlite.rows import COLUMNS, Rec
 from tests.store.driver import message, once
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""An attempt: what comes before its body, and what comes of it."""

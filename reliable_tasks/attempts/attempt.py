@@ -1,0 +1,168 @@
+"""An attempt in the making: what its task needs each time, and what is known once it has begun."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks.core import tracebacks as _tracebacks
+from reliable_tasks.core.checks import printable, said
+from reliable_tasks.core.retry import Attempt
+from reliable_tasks.log.lines import as_json
+from reliable_tasks.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Token
+
+    from reliable_tasks.core.message import Headers
+    from reliable_tasks.store.values import Claim
+    from reliable_tasks.tasks.request import Request, Running
+
+__all__ = [
+    "MAX_TEXT",
+    "ExceptionInfo",
+    "Runner",
+    "Started",
+    "einfo_of",
+    "encode_detail",
+    "text_of",
+    "traceback_of",
+]
+
+MAX_TEXT = 1000  # of a text in an outcome's detail
+_HOOKS = ("before_start", "on_success", "on_retry", "on_failure", "after_return")
+
+
+class ExceptionInfo:
+    """What hooks get as `einfo`: the exception and its traceback as text."""
+
+    def __init__(self, exception: BaseException, text: str) -> None:
+        self.exception = exception
+        self.type = type(exception)
+        self.traceback = text
+
+    def __str__(self) -> str:
+        return self.traceback
+
+    def __repr__(self) -> str:
+        return f"<ExceptionInfo: {said(self.exception)}>"
+
+
+class Runner:
+    """A task, with what each of its attempts needs worked out once."""
+
+    __slots__ = ("hooks", "is_async", "limits", "policy", "run", "serializer", "task")
+
+    def __init__(self, task: Task[Any, Any], limits: tuple[float | None, float | None]) -> None:
+        self.task = task
+        self.run = task.run
+        self.is_async = inspect.iscoroutinefunction(task.run)
+        self.serializer = task.app.settings.result_serializer
+        self.policy = task.policy
+        # A hook that nobody has overridden costs nothing.
+        self.hooks = {h for h in _HOOKS if getattr(type(task), h) is not getattr(Task, h)}
+        soft, hard = task.soft_time_limit, task.time_limit
+        self.limits = (limits[0] if soft is None else soft, limits[1] if hard is None else hard)
+
+
+class Started(msgspec.Struct):
+    """An attempt whose body is to run now: `run(*args, **kwargs)`, awaited if `is_async`.
+
+    `soft_limit_s` and `hard_limit_s` are for the pool to enforce; `keep` says whether the result
+    is stored; `told` is what is said of its exception, until it is over.
+    """
+
+    claim: Claim
+    runner: Runner
+    headers: Headers
+    running: Running
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    began: float
+    soft_limit_s: float | None
+    hard_limit_s: float | None
+    keep: bool
+    tokens: tuple[Token[Running | None], Token[bool]]
+    told: ExceptionInfo | None = None
+
+    def now_ms(self, now: float) -> int:
+        """The store's clock, as far as a worker can know it; `now` is of the monotonic clock."""
+        return self.claim.started_ms + round((now - self.began) * 1000)
+
+    def einfo(self, exc: BaseException) -> ExceptionInfo:
+        """The exception as hooks get it; its traceback is written once."""
+        if self.told is None or self.told.exception is not exc:
+            self.told = einfo_of(exc)
+        return self.told
+
+    def for_policy(
+        self,
+        now: float,
+        *,
+        exception: BaseException | None = None,
+        result: Any = None,
+        asked: bool = False,
+    ) -> Attempt:
+        """What a retry policy is asked about."""
+        return Attempt(
+            number=self.claim.attempt,
+            first_started_s=self.claim.first_started_ms / 1000,
+            now_s=self.now_ms(now) / 1000,
+            exception=exception,
+            result=result,
+            asked=asked,
+            fn_name=self.claim.task,
+            args=self.args,
+            kwargs=self.kwargs,
+        )
+
+    @property
+    def request(self) -> Request:
+        """What the body sees of it."""
+        return self.running.request
+
+    @property
+    def run(self) -> Callable[..., Any]:
+        """The body."""
+        return self.runner.run
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the body is a coroutine function."""
+        return self.runner.is_async
+
+
+# What a user's values say of themselves: any of their methods may raise anything, an exit included,
+# and an attempt ends in words all the same.
+
+
+def encode_detail(fields: Mapping[str, Any]) -> bytes:
+    """The fields of an outcome's `detail`, whatever their values are."""
+    texts = {key: x for key, x in fields.items() if isinstance(x, str) and not x.isascii()}
+    if texts:
+        fields = {**fields, **{key: printable(x) for key, x in texts.items()}}
+    try:
+        return msgspec.json.encode(fields)
+    except Exception:  # noqa: BLE001 - such as a lone surrogate: shown as text instead
+        return as_json(dict(fields)).encode()
+
+
+def text_of(exc: BaseException) -> str:
+    """What `str()` says of an exception, bounded."""
+    return printable(said(exc, str)[:MAX_TEXT])
+
+
+def traceback_of(exc: BaseException) -> str:
+    """The traceback as text."""
+    try:
+        return _tracebacks.written(exc)
+    except BaseException as broken:  # noqa: BLE001 - see above
+        return f"{type(exc).__name__} (its traceback: {type(broken).__name__})\n"
+
+
+def einfo_of(exc: BaseException) -> ExceptionInfo:
+    """The exception as hooks get it."""
+    return ExceptionInfo(exc, traceback_of(exc))

@@ -1,0 +1,379 @@
+"""The executor: turns a claim into an outcome. It touches no store.
+
+An attempt has two ends. `begin` decodes the call, sets the request and runs what comes before the
+body; the pool then runs the body, in whichever way it runs bodies; `returned` or `raised` decides
+what the attempt came to, running the hooks. Claims that are not to run (unknown task, doomed, no
+once-key yet) give their outcome at once.
+
+Each of the three gives an outcome whatever user code does meanwhile: a value's own methods, a retry
+policy or a hook may raise anything, exits included, and what comes of it is a failure in words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks import signals
+from reliable_tasks.attempts.attempt import (
+    MAX_TEXT,
+    Runner,
+    Started,
+    einfo_of,
+    encode_detail,
+    text_of,
+)
+from reliable_tasks.attempts.notifier import Teller
+from reliable_tasks.attempts.retries import (
+    asked_of_policy,
+    checked,
+    failed,
+    retry_asked,
+    retry_decided,
+)
+from reliable_tasks.canvas import ReplaceMessage, arguments_of
+from reliable_tasks.canvas.replacing import extended
+from reliable_tasks.core import context as _state
+from reliable_tasks.core import outcome
+from reliable_tasks.core.checks import said
+from reliable_tasks.core.clock import monotonic
+from reliable_tasks.core.codec import dumps, loads_call
+from reliable_tasks.core.codec.failures import decode_failure, encode_failure
+from reliable_tasks.core.message import decode_headers
+from reliable_tasks.errors import (
+    Ignore,
+    MessageTooLarge,
+    NotRegistered,
+    Reject,
+    Retry,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
+from reliable_tasks.tasks.calls import once_lock
+from reliable_tasks.tasks.request import Running, request_of_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reliable_tasks.app import App
+    from reliable_tasks.core.message import Headers
+    from reliable_tasks.store.values import Claim
+    from reliable_tasks.tasks.request import Port, Request
+    from reliable_tasks.tasks.task import Task
+
+__all__ = ["Executor", "Started"]
+
+_BURIAL_LIMIT_S = 60.0
+
+
+class Executor:
+    """Decides what attempts come to.
+
+    Args:
+        app: whose tasks and settings.
+        hostname: the worker's name, for `self.request.hostname` and the log.
+        soft_time_limit, time_limit: seconds, for tasks without limits of their own.
+        timer: a monotonic clock in seconds.
+        outlived: what user code may raise without harm to others; anything else passes through.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        hostname: str,
+        *,
+        soft_time_limit: float | None = None,
+        time_limit: float | None = None,
+        timer: Callable[[], float] = monotonic,
+        outlived: tuple[type[BaseException], ...] = (BaseException,),
+    ) -> None:
+        self._app = app
+        self._settings = app.settings
+        self._accept = app.accept_content
+        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks
+        self._hostname = hostname
+        self._limits = (soft_time_limit, time_limit)
+        self._timer = timer
+        self._outlived = outlived
+        self._teller = Teller(hostname, outlived)
+        self._runners: dict[str, Runner] = {}
+
+    # Before the body -----------------------------------------------------------------------------
+
+    def begin(self, claim: Claim, port: Port) -> Started | outcome.Outcome:
+        """Prepare an attempt; gives its outcome where the body is not to run."""
+        try:
+            return self._begin(claim, port)
+        except self._outlived as exc:
+            return self._failed_unrun(claim, exc)
+
+    def _begin(self, claim: Claim, port: Port) -> Started | outcome.Outcome:
+        runner = self._runner(claim.task)
+        if runner is None:
+            return self._unknown(claim)
+        headers = decode_headers(claim.headers)
+        # Where no attempt can decode these bytes, it is a dead letter.
+        args, kwargs = self._arguments(claim, headers)
+        if claim.doom is not None or claim.delivery > claim.max_deliveries:
+            return self._bury(claim, runner, headers, args, kwargs)
+        if runner.task.once_options is not None and claim.once_key is None:
+            lock = once_lock(runner.task, args, kwargs)
+            if lock is not None:
+                return outcome.Keyed(once=lock)
+        started = self._start(claim, runner, headers, args, kwargs, port)
+        if "before_start" in runner.hooks:
+            try:
+                runner.task.before_start(claim.id, args, kwargs)
+            except self._outlived as exc:  # it ends the attempt as a body would
+                return self.raised(started, exc, retriable=False)
+        return started
+
+    def hard_limit_s(self, claim: Claim) -> float:
+        """How long an attempt may take, from its very beginning; 0.0 for as long as it likes.
+
+        A burial is limited in any case: it runs hooks, with which something is wrong, perhaps.
+        """
+        runner = self._runner(claim.task)
+        limit_s = runner.limits[1] if runner is not None else None
+        try:
+            limit_s = decode_headers(claim.headers).time_limit or limit_s
+        except Exception:  # noqa: BLE001 - nothing of it will run
+            return _BURIAL_LIMIT_S
+        buried = claim.doom is not None or claim.delivery > claim.max_deliveries
+        return limit_s or (_BURIAL_LIMIT_S if buried else 0.0)
+
+    def _runner(self, name: str) -> Runner | None:
+        runner = self._runners.get(name)
+        if runner is None and name in self._tasks:
+            runner = self._runners[name] = Runner(self._tasks[name], self._limits)
+        return runner
+
+    def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if claim.oversize:
+            raise MessageTooLarge(
+                f"what the parents of {claim.task} left for it has {claim.oversize:,} bytes "
+                f"together; the limit is {self._settings.max_input_bytes:,} (setting "
+                "max_input_bytes): let them return references, or raise it and replay this message"
+            )
+        args, kwargs = loads_call(claim.payload, headers.serializer, self._accept)
+        if not headers.takes:
+            return args, kwargs
+        call: tuple[tuple[Any, ...], dict[str, Any]] = arguments_of(
+            self._app, claim, headers, args, kwargs
+        )
+        return call
+
+    def _start(
+        self,
+        claim: Claim,
+        runner: Runner,
+        headers: Headers,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        port: Port | None,
+    ) -> Started:
+        soft = headers.soft_time_limit or runner.limits[0]
+        hard = headers.time_limit or runner.limits[1]
+        keep = not self._ignores(runner, headers)
+
+        def request() -> Request:
+            return request_of_claim(
+                claim,
+                headers,
+                args,
+                kwargs,
+                hostname=self._hostname,
+                limits=(hard, soft),
+                ignore_result=not keep,
+            )
+
+        running = Running(runner.task, request, port, headers)
+        _state.attempts[claim.id] = running
+        tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(True))
+        self._teller.starts(claim, runner.task, args, kwargs)
+        began = self._timer()
+        return Started(
+            claim, runner, headers, running, args, kwargs, began, soft, hard, keep, tokens
+        )
+
+    def _ignores(self, runner: Runner, headers: Headers) -> bool:
+        for chosen in (headers.ignore_result, runner.task.ignore_result):
+            if chosen is not None:
+                return bool(chosen)
+        return self._settings.task_ignore_result
+
+    # After the body ------------------------------------------------------------------------------
+
+    def returned(self, started: Started, value: Any) -> outcome.Outcome:
+        """The outcome of an attempt whose body returned `value`."""
+        try:
+            done, exc = self._outcome_of_value(started, value)
+        except self._outlived as raised:
+            done, exc = failed(started, raised), raised
+        if exc is None:
+            return self._handed_over(started, done, value)
+        return self._ended(started, done, exc)
+
+    def _outcome_of_value(
+        self, started: Started, value: Any
+    ) -> tuple[outcome.Outcome, BaseException | None]:
+        """What a returned value comes to, and because of what if that is not a success."""
+        asked = started.running.retry
+        if asked is not None:
+            return retry_asked(started, asked, self._timer(), self._outlived)
+        if started.runner.policy.watches_results:
+            decision = asked_of_policy(started, self._timer(), self._outlived, result=value)
+            if decision.retry:
+                exc = Retry(f"the result {said(value):.200} is retried")
+                return retry_decided(started, exc, decision, self._timer()), exc
+        if started.running.additions:
+            return checked(outcome.Replaced(messages=extended(started.running, value))), None
+        return outcome.Succeeded(result=self._encoded(started, value), keep=started.keep), None
+
+    def _encoded(self, started: Started, value: Any) -> bytes:
+        try:
+            result = dumps(value, started.runner.serializer)
+            limit = self._settings.max_result_bytes
+            if len(result) > limit:
+                raise MessageTooLarge(
+                    f"the result of {started.claim.task} has {len(result):,} bytes; the limit is "
+                    f"{limit:,} (setting max_result_bytes): store it elsewhere, return a reference"
+                )
+        except self._outlived:
+            if started.keep:
+                raise
+            return b""  # nobody wants to have it
+        return result
+
+    def raised(
+        self, started: Started, exc: BaseException, *, retriable: bool = True
+    ) -> outcome.Outcome:
+        """The outcome of an attempt whose body raised `exc`."""
+        try:
+            done, cause = self._outcome_of(started, exc, retriable)
+        except self._outlived as raised:
+            done, cause = failed(started, raised), raised
+        return self._ended(started, done, cause)
+
+    def revoked(self, started: Started) -> outcome.Outcome:
+        """The outcome of an attempt whose message was revoked, and whose body was told so."""
+        try:
+            self._teller.revoked(started)
+        finally:
+            self._leave(started)
+        return outcome.Revoked()
+
+    def _outcome_of(
+        self, started: Started, exc: BaseException, retriable: bool
+    ) -> tuple[outcome.Outcome, BaseException]:
+        """What an exception comes to, and because of what."""
+        if isinstance(exc, ReplaceMessage):
+            return checked(outcome.Replaced(messages=exc.messages)), exc
+        if isinstance(exc, Ignore):
+            return self._ignored(started), exc
+        if isinstance(exc, Reject):
+            return self._rejected(exc), exc
+        if isinstance(exc, Retry):
+            return retry_asked(started, exc, self._timer(), self._outlived)
+        decision = None
+        if retriable and not started.running.gave_up(exc):
+            decision = asked_of_policy(started, self._timer(), self._outlived, exception=exc)
+            if decision.retry:
+                return retry_decided(started, exc, decision, self._timer()), exc
+        return failed(started, exc, decision, started.running.exhausted), exc
+
+    def _rejected(self, exc: Reject) -> outcome.Outcome:
+        reason, requeue = said(exc.reason, str)[:MAX_TEXT], bool(exc.requeue)
+        detail = encode_detail({"reason": reason, "requeue": requeue})
+        return outcome.Rejected(requeue=requeue, failure=encode_failure(exc), detail=detail)
+
+    def _handed_over(self, started: Started, done: outcome.Outcome, value: Any) -> outcome.Outcome:
+        try:
+            if isinstance(done, outcome.Succeeded):
+                self._teller.succeeded(started, value, self._timer())
+        finally:
+            self._leave(started)
+        return done
+
+    def _ended(
+        self, started: Started, done: outcome.Outcome, exc: BaseException
+    ) -> outcome.Outcome:
+        try:
+            self._teller.ended(started, done, exc)
+        finally:
+            self._leave(started)
+        return done
+
+    def _ignored(self, started: Started) -> outcome.Outcome:
+        """`raise Ignore()`: what the body has said of its own state stands."""
+        said, meta = started.running.progress or ("", None)
+        if said == "SUCCESS":
+            return outcome.Succeeded(result=dumps(meta, started.runner.serializer))
+        return outcome.Ignored(detail=encode_detail({"state": said}) if said else b"")
+
+    # Claims whose body does not run --------------------------------------------------------------
+
+    def interrupted(self, claim: Claim, exc: BaseException) -> outcome.Released:
+        """Give back a claim whose start was interrupted by what an earlier body had left behind."""
+        reason = f"{type(exc).__name__} came before its body began"
+        detail = encode_detail({"reason": reason, "delay": 0.0})
+        self._teller.tell("attempt.released", claim, detail)
+        return outcome.Released(begun=True, detail=detail)
+
+    def _unknown(self, claim: Claim) -> outcome.Outcome:
+        """No task of this name here: another worker may know it (a rolling deploy)."""
+        about = {"name": claim.task, "id": claim.id}
+        self._teller.send(signals.task_unknown, claim, None, **about)
+        limit = self._settings.unknown_task_limit
+        if claim.bounces >= limit:
+            exc = NotRegistered(
+                f"no worker knew the task {claim.task!r}: given back {claim.bounces} times"
+            )
+            return self._failed_unrun(claim, exc)
+        delay_ms = round(self._settings.unknown_task_delay * 1000)
+        detail = encode_detail({"reason": f"no task {claim.task!r} here", "delay": delay_ms / 1000})
+        self._teller.tell("attempt.released", claim, detail)
+        return outcome.Released(delay_ms=delay_ms, bounce=True, detail=detail)
+
+    def _failed_unrun(self, claim: Claim, exc: BaseException) -> outcome.Failed:
+        detail = encode_detail({"exception": type(exc).__name__, "message": text_of(exc)})
+        einfo = einfo_of(exc)
+        self._teller.tell("attempt.failed", claim, detail, expected=False, einfo=einfo)
+        return outcome.Failed(failure=encode_failure(exc, einfo.traceback), detail=detail)
+
+    def _bury(
+        self,
+        claim: Claim,
+        runner: Runner,
+        headers: Headers,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> outcome.Outcome:
+        """Its process was killed at a limit, or too many processes died of it: run the hooks."""
+        if claim.doom is not None:
+            failure = claim.doom
+            exc = self._rebuilt(failure)
+            reason = "time limit" if isinstance(exc, TimeLimitExceeded) else "killed"
+        else:
+            exc = WorkerLostError(
+                f"the worker process died in each of the {claim.delivery - 1} deliveries of "
+                f"{claim.task}[{claim.id}]; replay it once the cause is mended"
+            )
+            failure, reason = encode_failure(exc), "delivery limit"
+        started = self._start(claim, runner, headers, args, kwargs, None)
+        detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
+        done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))
+        return self._ended(started, done, exc)
+
+    def _rebuilt(self, failure: bytes) -> BaseException:
+        try:
+            return self._app.exceptions.rebuild(decode_failure(failure))
+        except self._outlived as exc:  # of the exception's own constructor; its hooks run still
+            return exc
+
+    def _leave(self, started: Started) -> None:
+        started.told = None  # its exception's frames know it: a circle
+        self._teller.is_over(started)
+        if _state.attempts.get(started.claim.id) is started.running:
+            del _state.attempts[started.claim.id]
+        _state.current_attempt.reset(started.tokens[0])
+        _state.forbid_waiting.reset(started.tokens[1])

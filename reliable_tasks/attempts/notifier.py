@@ -1,0 +1,168 @@
+"""Who is told of an attempt: its hooks, the signals' receivers, the log.
+
+All of them are user code. None of them changes what the attempt came to, whatever it raises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks import events, signals
+from reliable_tasks.attempts.attempt import einfo_of
+from reliable_tasks.core import outcome
+from reliable_tasks.errors import Retry
+from reliable_tasks.log import output as _log_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.attempts.attempt import Started
+    from reliable_tasks.signals import Signal
+    from reliable_tasks.store.values import Claim
+
+__all__ = ["Teller"]
+
+
+class Teller:
+    """Tells of attempts, and outlives whom it tells.
+
+    Args:
+        hostname: the worker's name, for the log.
+        outlived: what user code may raise without harm; anything else passes.
+    """
+
+    def __init__(
+        self, hostname: str, outlived: tuple[type[BaseException], ...] = (BaseException,)
+    ) -> None:
+        self._hostname = hostname
+        self._outlived = outlived
+
+    # The ends of an attempt ----------------------------------------------------------------------
+
+    def starts(self, claim: Claim, task: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+        """The body is about to run."""
+        if signals.task_prerun.has_listeners:
+            call = {"task_id": claim.id, "task": task, "args": args, "kwargs": kwargs}
+            self.send(signals.task_prerun, claim, task, **call)
+        if events.enabled("attempt.started"):
+            self.emit("attempt.started", claim)
+
+    def succeeded(self, started: Started, value: Any, now: float) -> None:
+        """The body has returned, and its result can be stored."""
+        claim, task = started.claim, started.runner.task
+        self.hook(started, "on_success", value, claim.id, started.args, started.kwargs)
+        self._after(started, "SUCCESS", value, None)
+        if signals.task_success.has_listeners:
+            self.send(signals.task_success, claim, task, result=value)
+        self._postrun(started, value, "SUCCESS")
+        if events.enabled("attempt.succeeded"):
+            self.emit("attempt.succeeded", claim, runtime=round(now - started.began, 6))
+
+    def ended(self, started: Started, done: outcome.Outcome, exc: BaseException) -> None:
+        """The attempt has come to something else than a success, because of `exc`."""
+        task, claim = started.runner.task, started.claim
+        if isinstance(done, outcome.Retry):
+            self._retried(started, done, exc)
+        elif isinstance(done, outcome.Failed):
+            self._failed(started, done, exc)
+        elif isinstance(done, outcome.Rejected):
+            self.send(signals.task_rejected, claim, task, request=started.request)
+            self.tell("attempt.rejected", claim, done.detail)
+        elif isinstance(done, outcome.Ignored):
+            self.tell("attempt.ignored", claim, b"")
+
+    def _retried(self, started: Started, done: outcome.Retry, exc: BaseException) -> None:
+        task, claim = started.runner.task, started.claim
+        cause = exc.exc or exc if isinstance(exc, Retry) else exc
+        einfo = started.einfo(cause)
+        self.hook(started, "on_retry", cause, claim.id, started.args, started.kwargs, einfo)
+        if signals.task_retry.has_listeners:
+            asked = {"request": started.request, "reason": cause, "einfo": einfo}
+            self.send(signals.task_retry, claim, task, **asked)
+        self._postrun(started, cause, "RETRY")
+        self.tell("attempt.retried", claim, done.detail)
+
+    def _failed(self, started: Started, done: outcome.Failed, exc: BaseException) -> None:
+        task, claim = started.runner.task, started.claim
+        einfo = started.einfo(exc)
+        self.hook(started, "on_failure", exc, claim.id, started.args, started.kwargs, einfo)
+        self._after(started, "FAILURE", exc, einfo)
+        if signals.task_failure.has_listeners:
+            said = {"task_id": claim.id, "exception": exc, "args": started.args, "einfo": einfo}
+            self.send(signals.task_failure, claim, task, **said)
+        self._postrun(started, exc, "FAILURE")
+        expected = self._try(claim, "throws", isinstance, exc, task.throws)
+        self.tell("attempt.failed", claim, done.detail, expected=bool(expected), einfo=einfo)
+
+    def revoked(self, started: Started) -> None:
+        """The message was revoked, and its body stopped."""
+        claim, task = started.claim, started.runner.task
+        if signals.task_revoked.has_listeners:
+            said = {"terminated": True, "signum": None, "expired": False}
+            self.send(signals.task_revoked, claim, task, request=started.request, **said)
+        self.emit("attempt.revoked", claim, reason="terminated")
+
+    def is_over(self, started: Started) -> None:
+        """Nothing more comes of it: what it has printed so far is its own line."""
+        if _log_output.unfinished:
+            running = started.running
+            self._try(started.claim, "the log of what it printed", _log_output.finish, running)
+
+    # Each of those who are told ------------------------------------------------------------------
+
+    def hook(self, started: Started, name: str, *args: Any) -> None:
+        """Call a hook, if somebody has written one."""
+        if name in started.runner.hooks:
+            self._try(started.claim, name, getattr(started.runner.task, name), *args)
+
+    def _after(self, started: Started, status: str, value: Any, einfo: Any) -> None:
+        call = (started.claim.id, started.args, started.kwargs)
+        self.hook(started, "after_return", status, value, *call, einfo)
+
+    def _postrun(self, started: Started, value: Any, state: str) -> None:
+        if signals.task_postrun.has_listeners:
+            claim, task = started.claim, started.runner.task
+            call = {"task": task, "args": started.args, "kwargs": started.kwargs}
+            said = {"task_id": claim.id, **call, "retval": value, "state": state}
+            self.send(signals.task_postrun, claim, task, **said)
+
+    def send(self, signal: Signal, claim: Claim, sender: Any, **fields: Any) -> None:
+        """Send a signal."""
+        if signal.has_listeners:
+            self._try(claim, f"a receiver of {signal.name}", signal.send, sender, **fields)
+
+    def _try(
+        self, claim: Claim, what: str, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except self._outlived as exc:
+            # The body's outcome stands whatever a hook does; an exit of it ends nothing either.
+            self.emit("hook.failed", claim, hook=what, einfo=einfo_of(exc))
+            return None
+
+    def tell(self, event: str, claim: Claim, detail: bytes, **more: Any) -> None:
+        """Emit an event with the fields of an outcome's detail."""
+        if events.enabled(event):
+            said = msgspec.json.decode(detail) if detail else {}
+            self.emit(event, claim, said, **more)
+
+    def emit(self, event: str, claim: Claim, said: Any = None, /, **more: Any) -> None:
+        """Emit an event about a claim."""
+        about = {
+            "id": claim.id,
+            "root_id": claim.root_id or claim.id,
+            "task": claim.task,
+            "attempt": claim.attempt,
+            "delivery": claim.delivery,
+            "fence": claim.fence,
+            "queue": claim.queue,
+            "once_key": claim.once_key,
+            "worker": self._hostname,
+        }
+        try:
+            events.emit(event, **{**(said or {}), **about, **more})
+        except self._outlived:
+            return  # a log that raises cannot be told of either; what it was told of stands

@@ -1,0 +1,179 @@
+"""What a retry comes to: the outcome, with the record that the audit trail and the log show."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks.attempts.attempt import MAX_TEXT, encode_detail, text_of
+from reliable_tasks.core import checks, outcome
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.retry import Decision, RetryPolicy
+from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
+from reliable_tasks.tasks.asking import decide_asked, limit_of, none_left
+
+if TYPE_CHECKING:
+    from reliable_tasks.attempts.attempt import Started
+    from reliable_tasks.errors import Retry
+
+__all__ = ["asked_of_policy", "checked", "failed", "retry_asked", "retry_decided"]
+
+
+def failed(
+    started: Started,
+    exc: BaseException,
+    decision: Decision | None = None,
+    exhausted: tuple[BaseException, int] | None = None,
+) -> outcome.Failed:
+    """The end of a message whose attempt raised and is not followed by another.
+
+    Args:
+        started: the attempt.
+        exc: what it raised.
+        decision: of the policy, where it was asked.
+        exhausted: what `self.retry()` raised when no retry was left, and of how many.
+    """
+    reason = decision.reason if decision else "not retried"
+    if exhausted is not None and exhausted[0] is exc:
+        reason = none_left(exhausted[1])
+    detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
+    failure = encode_failure(exc, started.einfo(exc).traceback)
+    return outcome.Failed(failure=failure, detail=encode_detail(detail))
+
+
+def asked_of_policy(
+    started: Started,
+    now: float,
+    outlived: tuple[type[BaseException], ...],
+    policy: RetryPolicy | None = None,
+    **ended: Any,
+) -> Decision:
+    """What the task's policy says of an attempt that has `ended` in an exception or a result."""
+    policy = policy or started.runner.policy
+    try:
+        return policy.decide(started.for_policy(now, **ended))
+    except outlived as exc:
+        # The policy's own functions are the user's: one that exits gives no retry, and no more.
+        reason = f"the policy itself raised {type(exc).__name__}: {text_of(exc)}"
+        return Decision(False, 0.0, reason, policy.description)
+
+
+def retry_asked(
+    started: Started, asked: Retry, now: float, outlived: tuple[type[BaseException], ...]
+) -> tuple[outcome.Outcome, BaseException]:
+    """`self.retry()`: after its own delay, or as the policy says where it gave none.
+
+    Returns:
+        What the attempt comes to, and because of what.
+    """
+    cause = asked if asked.exc is None else asked.exc
+    task = started.runner.task
+
+    def decide(policy: RetryPolicy) -> Decision:
+        return asked_of_policy(started, now, outlived, policy, exception=cause, asked=True)
+
+    decision = decide_asked(task, asked, started.claim.attempt, decide)
+    if decision is not None:
+        if not decision.retry:
+            return _gave_up(started, asked, decision)
+        return retry_decided(started, cause, decision, now, asked), asked
+    limit = limit_of(task) if asked.max_retries is None else asked.max_retries
+    of_limit = "" if limit is None else f" of {limit}"
+    reason = f"the body asked for it: retry {started.claim.attempt}{of_limit}"
+    said = {"policy": "self.retry()", "reason": reason, "max_retries": limit}
+    return _record(started, cause, asked, asked.when or 0.0, said, now), asked
+
+
+def _gave_up(
+    started: Started, asked: Retry, decision: Decision
+) -> tuple[outcome.Outcome, BaseException]:
+    exc = MaxRetriesExceededError(decision.reason) if asked.exc is None else asked.exc
+    return failed(started, exc, decision), exc
+
+
+def retry_decided(
+    started: Started,
+    exc: BaseException,
+    decision: Decision,
+    now: float,
+    asked: Retry | None = None,
+) -> outcome.Outcome:
+    """A retry that the task's policy has decided on."""
+    limit = started.runner.policy.max_retries
+    if asked is not None and asked.max_retries is not None:
+        limit = asked.max_retries
+    said = {
+        "policy": decision.policy,
+        "reason": decision.reason[:MAX_TEXT],
+        "max_retries": limit if isinstance(limit, int) else None,
+    }
+    return _record(started, exc, asked, decision.delay_s, said, now)
+
+
+def _record(
+    started: Started,
+    exc: BaseException,
+    asked: Retry | None,
+    delay_s: float,
+    said: dict[str, str | int | None],
+    now: float,
+) -> outcome.Outcome:
+    now_ms = started.now_ms(now)
+    at_ms = None
+    delay_s = max(0.0, checks.span("the delay of a retry", delay_s))
+    if asked is not None and asked.eta is not None:
+        at_ms = checks.instant_ms("eta", asked.eta, started.runner.task.app.timezone)
+        delay_s = max(0.0, (at_ms - now_ms) / 1000)
+    detail = {
+        "exception": type(exc).__name__,
+        "message": text_of(exc),
+        "delay": round(delay_s, 3),
+        "next_at": now_ms + round(delay_s * 1000) if at_ms is None else at_ms,
+        **said,
+        "root_id": started.request.root_id,
+        "once_key": started.claim.once_key,
+        "queue": started.claim.queue,
+    }
+    retry = outcome.Retry(
+        delay_ms=round(delay_s * 1000),
+        at_ms=at_ms,
+        failure=encode_failure(exc, started.einfo(exc).traceback),
+        detail=encode_detail(detail),
+        **({} if asked is None else _changes(started, asked, now_ms)),
+    )
+    return checked(retry)
+
+
+def checked(done: outcome.Outcome) -> outcome.Outcome:
+    """An outcome made of what the body said, once it is sure that a store can take it.
+
+    It travels with the outcomes of others: none of them may keep the rest from being told.
+
+    Raises:
+        ConfigError: it cannot be packed; the attempt has failed then.
+    """
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(done), type=type(done))
+    except Exception as exc:
+        raise ConfigError(
+            f"the attempt asked for a {type(done).__name__} that cannot be stored: {exc}"
+        ) from exc
+    return done
+
+
+def _changes(started: Started, asked: Retry, now_ms: int) -> dict[str, Any]:
+    """What `self.retry()` changes of the message; it has checked and encoded it."""
+    expires, expires_ms = asked.expires, None
+    if isinstance(expires, dt.datetime | str):
+        expires_ms = checks.instant_ms("expires", expires, started.runner.task.app.timezone)
+    elif expires is not None:
+        expires_ms = now_ms + max(0, checks.span_ms("expires", expires))
+    return {
+        "payload": asked.payload,
+        "headers": asked.headers,
+        "queue": asked.queue,
+        "priority": asked.priority,
+        "expires_ms": expires_ms,
+    }

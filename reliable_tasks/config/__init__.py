@@ -1,0 +1,1 @@
+"""The settings: their names, kinds, sources and page."""

@@ -1,0 +1,362 @@
+"""The URL of the store: what is accepted, what it means, and how it is shown."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from reliable_tasks.config.masks import mask_url
+from reliable_tasks.errors import ConfigError, suggest
+
+__all__ = ["SCHEMES", "SUPPORTED", "StoreUrl", "parse_store_url", "wrong_url"]
+
+SUPPORTED = (
+    "sqlite:///file.db, sqlite:// (in memory), redis://host:port/db, rediss:// (TLS), "
+    "unix:///socket (also redis+socket), sentinel://host:port;sentinel://host:port (also "
+    "redis+sentinel), redis+cluster://host:port (also redis://…?cluster=yes), and valkey in the "
+    "place of redis"
+)
+
+Scheme = Literal["sqlite", "redis", "rediss", "unix", "sentinel", "cluster"]
+
+SCHEMES: dict[str, tuple[Scheme, bool]] = {
+    "sqlite": ("sqlite", False),
+    "redis": ("redis", False),
+    "rediss": ("rediss", True),
+    "valkey": ("redis", False),
+    "valkeys": ("rediss", True),
+    "redis+valkey": ("redis", False),
+    "unix": ("unix", False),
+    "redis+socket": ("unix", False),
+    "valkey+socket": ("unix", False),
+    "redis+unix": ("unix", False),
+    "valkey+unix": ("unix", False),
+    "sentinel": ("sentinel", False),
+    "redis+sentinel": ("sentinel", False),
+    "redis-sentinel": ("sentinel", False),
+    "valkey+sentinel": ("sentinel", False),
+    "rediss+sentinel": ("sentinel", True),
+    "valkeys+sentinel": ("sentinel", True),
+    "redis+cluster": ("cluster", False),
+    "valkey+cluster": ("cluster", False),
+    "rediss+cluster": ("cluster", True),
+    "valkeys+cluster": ("cluster", True),
+}
+"""Every scheme that is understood, for settings and stores alike: its meaning, and whether TLS."""
+_PORT = 6379
+_SENTINEL_PORT = 26379
+_LAST_PORT = 65535
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"", "0", "false", "no", "off"})
+_SQLITE_OPTIONS = ("busy_timeout", "synchronous")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUrl:
+    """What a store's URL says. Its `repr` covers the password.
+
+    Attributes:
+        scheme: "sqlite", "redis", "rediss" (TLS), "unix" (a socket), "sentinel" or "cluster".
+        url: the URL in its plainest spelling (for Sentinel, as it was given).
+        path: the database file or the socket; None for a store in memory and for hosts.
+        hosts: host and port of the server, or of each Sentinel or node that is named.
+        tls: whether connections are encrypted.
+        db: number of the Redis database.
+        service: name of the master that Sentinels are asked for.
+        username: name to log in with.
+        password: password to log in with.
+        busy_timeout: SQLite: how long to wait for a lock, in seconds; None for the setting's.
+        synchronous: SQLite: "FULL" or "NORMAL".
+        options: Redis: the further options of the query, as they were given.
+    """
+
+    scheme: Scheme
+    url: str = field(repr=False)
+    path: str | None = None
+    hosts: tuple[tuple[str, int], ...] = ()
+    tls: bool = False
+    db: int = 0
+    service: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    busy_timeout: float | None = None
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    options: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+
+    @property
+    def kind(self) -> Literal["sqlite", "redis"]:
+        """Which store it names."""
+        return "sqlite" if self.scheme == "sqlite" else "redis"
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it names a SQLite store that lives in this process only."""
+        return self.scheme == "sqlite" and self.path is None
+
+    @property
+    def location(self) -> str:
+        """Where a server is, for messages: nothing of a login, and no options."""
+        if self.path is not None:
+            return f"unix://{self.path}?db={self.db}"
+        hosts = ",".join(_place(host, port) for host, port in self.hosts)
+        secure = "rediss" if self.tls else "redis"
+        if self.scheme == "sentinel":
+            return f"{secure}+sentinel://{hosts}/{self.service or ''}/{self.db}"
+        if self.scheme == "cluster":
+            return f"{secure}+cluster://{hosts}"
+        return f"{secure}://{hosts}/{self.db}"
+
+
+def wrong_url(name: str, url: str, remedy: str) -> ConfigError:
+    """The error for a URL that is not valid, which tells nothing of its login."""
+    if "@" in url.partition("?")[2]:
+        # It may be the one behind a password: then no part of the URL is what it seems, and what
+        # the remedy would quote may be a part of the secret.
+        remedy = (
+            "percent-encode what is special in the user and password before the @: ? is %3F, "
+            "/ is %2F, # is %23, @ is %40, : is %3A (urllib.parse.quote(…, safe='') does it)"
+        )
+    return ConfigError(f"{name}={mask_url(url)!r}: {remedy}")
+
+
+def parse_store_url(
+    url: str,
+    *,
+    name: str = "broker_url",
+    service: str | None = None,
+    need_service: bool = True,
+) -> StoreUrl:
+    """Read a store's URL.
+
+    Args:
+        url: the URL, or several Sentinels' joined by `;`.
+        name: what to call it in an error.
+        service: the master to ask Sentinels for, where the URL does not name it.
+        need_service: whether a Sentinel URL without one is an error.
+
+    Raises:
+        ConfigError: another kind of URL, or a part of it is not valid.
+    """
+    given, separator, rest = url.partition("://")
+    scheme, tls = SCHEMES.get(given.lower(), (None, False))
+    if not separator or scheme is None:
+        near = suggest(given.lower(), SCHEMES)
+        raise wrong_url(
+            name, url, f"this kind of store is not supported{near}; supported: {SUPPORTED}"
+        )
+    body, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if any("@" in option for option in options):
+        raise wrong_url(name, url, "")
+    if scheme == "sqlite":
+        return _sqlite(name, url, body, options)
+    if scheme == "unix":
+        return _socket(name, url, body, options)
+    if scheme in {"redis", "rediss"} and _says_cluster(name, url, options):
+        scheme = "cluster"
+    if scheme == "cluster":
+        return _cluster(name, url, body, options, tls)
+    if scheme == "sentinel":
+        found = _sentinel(name, url, body, options, service, tls)
+        if need_service and found.service is None:
+            raise wrong_url(
+                name,
+                url,
+                "name the master: sentinel://host:port/NAME/0, or "
+                "broker_transport_options={'master_name': 'NAME'}",
+            )
+        return found
+    if ";" in body or "," in body.rpartition("@")[2]:
+        raise wrong_url(
+            name,
+            url,
+            "several servers are understood for Sentinel only, and for a cluster; give one",
+        )
+    return _server(name, url, "rediss" if scheme == "rediss" else "redis", body, options)
+
+
+# SQLite -------------------------------------------------------------------------------------------
+
+
+def _sqlite(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl:
+    for option in options:
+        if option not in _SQLITE_OPTIONS:
+            near = suggest(option, _SQLITE_OPTIONS)
+            raise wrong_url(name, url, f"{option!r} is not an option of a SQLite store{near}")
+    busy = options.get("busy_timeout")
+    if busy is not None and not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", busy):
+        raise wrong_url(name, url, "busy_timeout is a number of seconds")
+    synchronous = options.get("synchronous", "FULL").upper()
+    if synchronous not in {"FULL", "NORMAL"}:
+        raise wrong_url(name, url, "synchronous is FULL or NORMAL")
+    return StoreUrl(
+        scheme="sqlite",
+        url=url,
+        path=_file(name, url, body),
+        busy_timeout=None if busy is None else float(busy),
+        synchronous="NORMAL" if synchronous == "NORMAL" else "FULL",
+    )
+
+
+def _file(name: str, url: str, body: str) -> str | None:
+    if body in {"", "/:memory:"}:
+        return None
+    if not body.startswith("/"):
+        file = "file.db" if "@" in body else mask_url(f"sqlite://{body}").partition("://")[2]
+        remedy = (
+            f"write sqlite:///{file} for a file in the working directory, sqlite:////… for another"
+        )
+        raise wrong_url(name, url, remedy)
+    path = unquote(body[1:])
+    if not path or path.endswith("/") or "\0" in path:
+        raise wrong_url(name, url, "name a file: sqlite:///file.db; sqlite:// is a store in memory")
+    return path
+
+
+# Redis --------------------------------------------------------------------------------------------
+
+
+def _login(body: str) -> tuple[str | None, str | None, str]:
+    """Split `user:password@place`; the last `@` divides, so that a password may hold one."""
+    login, _, place = body.rpartition("@")
+    user, _, password = login.partition(":")
+    return unquote(user) or None, unquote(password) or None, place
+
+
+def _database(name: str, url: str, text: str) -> int:
+    if not re.fullmatch(r"\d{0,5}", text):
+        raise wrong_url(name, url, f"the database is a number, not {text!r}")
+    return int(text or 0)
+
+
+def _host(name: str, url: str, place: str, port: int) -> tuple[str, int]:
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{0,5}))?", place)
+    if match is None:
+        # What follows the colon may be a password whose @ is missing.
+        remedy = f"{place.partition(':')[0]}:*** is not a host and port, write host:{port}"
+        raise wrong_url(name, url, remedy)
+    number = int(match[2] or port)
+    if not 0 < number <= _LAST_PORT:
+        raise wrong_url(name, url, f"port {number} is not between 1 and {_LAST_PORT}")
+    return match[1].strip("[]") or "localhost", number
+
+
+def _checked(options: dict[str, str]) -> dict[str, str]:
+    """Spell TLS requirements as redis-py does; Celery's URLs have the names of Python's ssl."""
+    need = options.get("ssl_cert_reqs")
+    if need is not None:
+        options["ssl_cert_reqs"] = need.lower().removeprefix("cert_")
+    return options
+
+
+def _server(
+    name: str, url: str, scheme: Literal["redis", "rediss"], body: str, options: dict[str, str]
+) -> StoreUrl:
+    user, password, place = _login(body)
+    where, _, path = place.partition("/")
+    host, port = _host(name, url, where, _PORT)
+    db = _database(name, url, path.strip("/") or options.pop("db", ""))
+    options = _checked(options)
+    query = f"?{urlencode(options)}" if options else ""
+    place = _place(host, port)
+    return StoreUrl(
+        scheme=scheme,
+        url=f"{scheme}://{_credentials(user, password)}{place}/{db}{query}",
+        hosts=((host, port),),
+        tls=scheme == "rediss",
+        db=db,
+        username=user,
+        password=password,
+        options=options,
+    )
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _says_cluster(name: str, url: str, options: dict[str, str]) -> bool:
+    word = options.pop("cluster", "").lower()
+    if word not in _YES | _NO:
+        raise wrong_url(name, url, "cluster is yes or no")
+    return word in _YES
+
+
+def _cluster(name: str, url: str, body: str, options: dict[str, str], tls: bool) -> StoreUrl:
+    """Read `redis+cluster://h:p,h:p`: some of the nodes, which tell of the others."""
+    user, password, place = _login(body)
+    where, _, path = place.partition("/")
+    hosts = tuple(dict.fromkeys(_host(name, url, host, _PORT) for host in where.split(",")))
+    if _database(name, url, path.strip("/") or options.pop("db", "")):
+        raise wrong_url(name, url, "a cluster has the database 0 only; leave the number out")
+    options = _checked(options)
+    nodes = ",".join(_place(host, port) for host, port in hosts)
+    scheme = "rediss+cluster" if tls else "redis+cluster"
+    query = f"?{urlencode(options)}" if options else ""
+    return StoreUrl(
+        scheme="cluster",
+        url=f"{scheme}://{_credentials(user, password)}{nodes}{query}",
+        hosts=hosts,
+        tls=tls,
+        username=user,
+        password=password,
+        options=options,
+    )
+
+
+def _credentials(user: str | None, password: str | None) -> str:
+    if user is None and password is None:
+        return ""
+    secret = "" if password is None else f":{quote(password, safe='')}"
+    return f"{quote(user or '', safe='')}{secret}@"
+
+
+def _socket(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl:
+    user, password, path = _login(body)
+    path = unquote(path)
+    if not path.startswith("/") or path.endswith("/"):
+        raise wrong_url(name, url, "name the socket by its absolute path: unix:///run/redis.sock")
+    db = _database(name, url, options.pop("virtual_host", options.pop("db", "")).strip("/"))
+    query = urlencode({"db": db} | options)
+    return StoreUrl(
+        scheme="unix",
+        url=f"unix://{_credentials(user, password)}{quote(path)}?{query}",
+        path=path,
+        db=db,
+        username=user,
+        password=password,
+        options=options,
+    )
+
+
+def _sentinel(
+    name: str, url: str, body: str, options: dict[str, str], service: str | None, tls: bool
+) -> StoreUrl:
+    """Read `sentinel://h:p;sentinel://h:p/db` (Celery's) or `redis+sentinel://h:p,h:p/name/db`."""
+    hosts: list[tuple[str, int]] = []
+    user: str | None = None
+    password: str | None = None
+    path = ""
+    for part in re.split(r";", body):
+        one_user, one_password, place = _login(part.rpartition("://")[2])
+        user, password = user or one_user, password or one_password
+        where, _, one_path = place.partition("/")
+        path = path or one_path.strip("/")
+        hosts.extend(_host(name, url, host, _SENTINEL_PORT) for host in where.split(","))
+    named, _, db = path.rpartition("/")
+    if not named and not db.isdigit():
+        named, db = db, ""
+    spelled = [options.pop(word, "") for word in ("master_name", "service_name", "service")]
+    service = named or next(filter(None, spelled), None) or service
+    return StoreUrl(
+        scheme="sentinel",
+        url=url,
+        hosts=tuple(dict.fromkeys(hosts)),
+        tls=tls,
+        db=_database(name, url, db or options.pop("db", "")),
+        service=service or None,
+        username=user,
+        password=password,
+        options=_checked(options),
+    )

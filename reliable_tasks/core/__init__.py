@@ -1,0 +1,1 @@
+"""What is pure: messages, outcomes, once-keys, retries, clocks and ids."""

@@ -1,0 +1,214 @@
+"""Codecs: how arguments and results become bytes and come back as what they were.
+
+JSON (the default) and MessagePack keep Python's own types along the way, see
+`reliable_tasks.core.codec.tags`.
+Pickle runs whatever its bytes say, so it is decoded only where `accept` names it.
+"""
+
+import pickle
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+import msgspec
+
+from reliable_tasks.core.codec.tags import (
+    TAG,
+    TOO_DEEP,
+    UnencodableError,
+    is_plain,
+    tag,
+    tag_dict,
+    tag_items,
+    untag,
+)
+from reliable_tasks.errors import CodecError, ConfigError, suggest
+
+__all__ = [
+    "DEFAULT_ACCEPT",
+    "SERIALIZERS",
+    "canonical_serializer",
+    "dumps",
+    "dumps_call",
+    "loads",
+    "loads_call",
+]
+
+SERIALIZERS = ("json", "msgpack", "pickle")
+DEFAULT_ACCEPT = frozenset({"json", "msgpack"})
+
+_ALIASES = {
+    "application/json": "json",
+    "application/x-msgpack": "msgpack",
+    "application/x-python-serialize": "pickle",
+}
+_TAG_BYTES = TAG.encode()
+
+
+# Codecs ------------------------------------------------------------------------------------------
+
+
+class _Codec(Protocol):
+    name: str
+
+    def dumps(self, value: Any) -> bytes: ...
+
+    def loads(self, data: bytes) -> Any: ...
+
+    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes: ...
+
+
+class _TaggedCodec:
+    """A format of msgspec with tags for what the format lacks."""
+
+    def __init__(
+        self,
+        name: str,
+        encode: Callable[[Any], bytes],
+        decode: Callable[[bytes], Any],
+        *,
+        raw: bool,
+    ) -> None:
+        self.name = name
+        self._encode = encode
+        self._decode = decode
+        self._raw = raw
+
+    def dumps(self, value: Any) -> bytes:
+        try:
+            return self._write(value if is_plain(value) else self._tag(value), self._tag)
+        except UnencodableError as error:
+            raise CodecError(error.tell("value")) from None
+        except RecursionError:
+            raise CodecError(f"value {TOO_DEEP}") from None
+
+    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        try:
+            if all(map(is_plain, args)) and is_plain(kwargs):
+                return self._write((args, kwargs), self._tag_call)
+            return self._encode(self._tag_call((args, kwargs)))
+        except RecursionError:
+            raise CodecError(f"one of the arguments {TOO_DEEP}") from None
+
+    def _write(self, value: Any, tagging: Callable[[Any], Any]) -> bytes:
+        try:
+            return self._encode(value)
+        except UnicodeEncodeError:  # a lone surrogate in a plain value: its tagged form has none
+            return self._encode(tagging(value))
+
+    def _tag(self, value: Any) -> Any:
+        return tag(value, self._raw)
+
+    def _tag_call(self, call: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[Any, Any]:
+        return self._part(call[0], "args"), self._part(call[1], "kwargs")
+
+    def _part(self, part: Any, root: str) -> Any:
+        try:
+            return tag_items(part, self._raw) if root == "args" else tag_dict(part, self._raw)
+        except UnencodableError as error:
+            raise CodecError(error.tell(root)) from None
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            value = self._decode(data)
+            return untag(value) if _TAG_BYTES in data else value
+        except CodecError:
+            raise
+        except RecursionError:
+            raise CodecError(f"the value in these {len(data)} bytes {TOO_DEEP}") from None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise CodecError(f"these {len(data)} bytes are not {self.name}: {error}") from error
+
+
+class _PickleCodec:
+    name = "pickle"
+
+    def dumps(self, value: Any) -> bytes:
+        try:
+            return pickle.dumps(value, protocol=5)
+        except Exception as error:  # a class's own __reduce__ may raise anything
+            raise CodecError(f"value cannot be pickled: {error}") from error
+
+    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return self.dumps((args, kwargs))
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return pickle.loads(data)  # noqa: S301 - only reached where `accept` names pickle
+        except Exception as error:  # unpickling runs the classes' own code
+            raise CodecError(f"these {len(data)} bytes cannot be unpickled: {error}") from error
+
+
+_CODECS: dict[str, _Codec] = {
+    "json": _TaggedCodec("json", msgspec.json.Encoder().encode, msgspec.json.decode, raw=False),
+    "msgpack": _TaggedCodec(
+        "msgpack", msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, raw=True
+    ),
+    "pickle": _PickleCodec(),
+}
+
+
+def canonical_serializer(name: str) -> str:
+    """The name in `SERIALIZERS` for `name`, which may be one of Celery's content types.
+
+    Raises:
+        ConfigError: there is no such serializer.
+    """
+    known = _ALIASES.get(name, name) if isinstance(name, str) else ""
+    if known not in _CODECS:
+        raise ConfigError(
+            f"there is no serializer {name!r}; known are {', '.join(SERIALIZERS)}"
+            + suggest(str(name), [*SERIALIZERS, *_ALIASES])
+        )
+    return known
+
+
+def _codec(serializer: str) -> _Codec:
+    return _CODECS.get(serializer) or _CODECS[canonical_serializer(serializer)]
+
+
+def _accepted(serializer: str, accept: Collection[str]) -> _Codec:
+    codec = _codec(serializer)
+    if codec.name not in accept and codec.name not in map(canonical_serializer, accept):
+        raise CodecError(
+            f"this was written with {codec.name}, which is not accepted here (accepted: "
+            f"{', '.join(sorted(accept)) or 'nothing'}); add it to accept_content"
+            + (" if everyone who can write to the store is trusted" * (codec.name == "pickle"))
+        )
+    return codec
+
+
+def dumps(value: Any, serializer: str = "json") -> bytes:
+    """Encode one value, such as a result.
+
+    Raises:
+        CodecError: something in it cannot be encoded; the message says where it is and what to do.
+        ConfigError: there is no such serializer.
+    """
+    return _codec(serializer).dumps(value)
+
+
+def loads(data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT) -> Any:
+    """Decode what `dumps` gave.
+
+    Raises:
+        CodecError: the serializer is not in `accept`, or the bytes are not its.
+        ConfigError: there is no such serializer.
+    """
+    return _accepted(serializer, accept).loads(data)
+
+
+def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any], serializer: str = "json") -> bytes:
+    """Encode the arguments of one call. Raises as `dumps` does."""
+    return _codec(serializer).dumps_call(args, kwargs)
+
+
+def loads_call(
+    data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Decode what `dumps_call` gave. Raises as `loads` does."""
+    call = _accepted(serializer, accept).loads(data)
+    if isinstance(call, list | tuple) and len(call) == 2:  # noqa: PLR2004 - args and kwargs
+        args, kwargs = call
+        if isinstance(args, list | tuple) and isinstance(kwargs, dict):
+            return tuple(args), kwargs
+    raise CodecError(f"these {len(data)} bytes are not the arguments of a call")

@@ -1,0 +1,1 @@
+"""Handles on what calls come to."""

@@ -1,0 +1,94 @@
+"""A record's state under Celery's names, and what one that did not succeed raises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks.core.codec.failures import Failure, decode_failure
+from reliable_tasks.core.message import State
+from reliable_tasks.errors import ChordError, CodecError, TaskRevokedError, WorkerLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.core.codec.failures import SafeExceptions
+    from reliable_tasks.store.values import Record
+
+__all__ = ["PROPAGATED", "exception_of", "said_exception", "state_of"]
+
+PROPAGATED = frozenset({"FAILURE", "REVOKED"})
+"""The states in which `get` raises."""
+
+_NAMED = 10  # of the parts of a chord that did not succeed
+
+
+def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each state
+    """The state of a message under Celery's names."""
+    if record is None:
+        return "PENDING"
+    match record.state:
+        case State.SUCCEEDED:
+            return "SUCCESS"
+        case State.FAILED:
+            follows_revoked = record.reason in {"parent", "mirror"} and not record.failure
+            return "REVOKED" if follows_revoked and not record.joins else "FAILURE"
+        case State.REVOKED if record.reason == "ignored":
+            return record.progress_state or "IGNORED"
+        case State.REVOKED:
+            return "REVOKED"
+        case State.RUNNING:
+            return record.progress_state or "STARTED"
+        case State.SCHEDULED | State.QUEUED if record.attempt > 1:
+            return "RETRY"
+    return "PENDING"
+
+
+def exception_of(
+    record: Record, exceptions: SafeExceptions, decode: Callable[[bytes], Any]
+) -> BaseException:
+    """What a message that did not succeed raises where its result is asked for."""
+    said = record.progress_meta if record.progress_state in PROPAGATED else None
+    if said is not None and (record.state is State.RUNNING or record.reason == "ignored"):
+        return said_exception(record.progress_state or "", decode(said), exceptions)
+    cause = None
+    if record.failure:
+        cause = exceptions.rebuild(decode_failure(record.failure))
+    if record.reason == "parent" and record.joins:
+        more = len(record.broken) - _NAMED
+        failed = ", ".join(record.broken[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        chord_error = ChordError(
+            f"Dependency {failed} raised {cause!r}" if cause else f"Dependency {failed} ended"
+        )
+        chord_error.__cause__ = cause
+        return chord_error
+    if cause is not None:
+        return cause
+    if record.reason == "unreadable":
+        return CodecError(
+            f"what the store has of message {record.id} cannot be decoded: it is damaged, or of a "
+            f"newer release; see `reliable-tasks dead show {record.id}`"
+        )
+    if record.reason == "delivery limit":  # its hooks died as well, so no worker could say why
+        return WorkerLostError(
+            f"the worker process died in each of the {record.delivery} deliveries of message "
+            f"{record.id}, also while its hooks were run"
+        )
+    return TaskRevokedError(record.reason or "revoked")
+
+
+def said_exception(state: str, meta: Any, exceptions: SafeExceptions) -> BaseException:
+    """What `update_state(state="FAILURE", meta=…)` and `raise Ignore()` raise for whoever asks.
+
+    A `meta` with `exc_type` and `exc_message` (and `exc_module`), as Celery wants it, is that
+    exception.
+    """
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("exc_type"), str):
+        return TaskRevokedError(f"its body said {state} of it: {meta!r}")
+    told = meta.get("exc_message", "")
+    args = tuple(told) if isinstance(told, list | tuple) else (told,)
+    text, module = str(told if len(args) > 1 else (*args, "")[0]), meta.get("exc_module")
+    failure = Failure(
+        type=meta["exc_type"], module=str(module or "builtins"), message=text, args=args
+    )
+    return exceptions.rebuild(failure)

@@ -1,0 +1,127 @@
+"""How `AsyncResult.get` waits: without polling, and patiently while the store is away."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks.core import checks, clock
+from reliable_tasks.core.message import FINAL_STATES
+from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.errors import TimeoutError as ResultTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.results.result import AsyncResult
+    from reliable_tasks.store.values import Record
+
+__all__ = ["LONGEST_WAIT_S", "not_ended", "wait_for_end", "wait_span"]
+
+LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
+_STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
+_STORE_PAUSE_S = 0.1
+
+
+def wait_span(timeout: Any) -> float | None:
+    """For how many seconds somebody wants to wait; None for ever.
+
+    Raises:
+        ConfigError: it is neither a number of seconds nor a timedelta.
+    """
+    if timeout is None or (isinstance(timeout, float) and timeout == math.inf):
+        return None
+    return checks.span("timeout", timeout)
+
+
+def not_ended(result: AsyncResult[Any], timeout: float | None, others: str = "") -> str:
+    """What is said of a message that had not ended when it was read last."""
+    said = f"message {result.id}{others} had not ended after {timeout:g} s"
+    if result.version >= 0:
+        return said
+    return f"{said}: the store has no message with this id, now (its exists() says whether it has)"
+
+
+def wait_for_end(
+    result: AsyncResult[Any],
+    read: Callable[[], Record | None],
+    read_ended: Callable[[float], Record | None],
+    timeout: float | None,
+    tell: Callable[[Record], object] | None = None,
+    on_interval: Callable[[], Any] | None = None,
+) -> Record:
+    """Wait until a message has ended.
+
+    Args:
+        result: the handle on it.
+        read: gives its present record.
+        read_ended: gives its record once it has ended, waiting for so many seconds.
+        timeout: in seconds; None waits for ever.
+        tell: called with the record at each progress report.
+        on_interval: called after each wait of at most a second.
+
+    Raises:
+        ConfigError: the timeout is not a span.
+        TimeoutError: it had not ended in time.
+        ResultGone: it was there, and is no more.
+        StoreUnavailable: the store could not be reached: at first, or later for a minute.
+    """
+    timeout = wait_span(timeout)
+    deadline = None if timeout is None else clock.monotonic() + timeout
+    look = read_ended if tell is None else _listening(result, read, tell)
+    patience_s = 0.0  # a store that is away from the start is told at once
+    while True:
+        left = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
+        patient_until = clock.monotonic() + patience_s
+        if deadline is not None:
+            patient_until = min(patient_until, deadline)
+        record = _patiently(look, max(0.0, min(left, LONGEST_WAIT_S)), patient_until)
+        if record is not None and record.state in FINAL_STATES:
+            return record
+        if record is None:  # not ended, or not there: the second is rare, and asked for last
+            record = _patiently(lambda _: read(), 0.0, patient_until)
+            if record is not None and record.state in FINAL_STATES:
+                return record
+            result.tell_if_gone()
+        if left <= 0:
+            raise ResultTimeoutError(not_ended(result, timeout))
+        if on_interval is not None:
+            on_interval()
+        patience_s = _STORE_AWAY_S
+
+
+def _listening(
+    result: AsyncResult[Any],
+    read: Callable[[], Record | None],
+    tell: Callable[[Record], object],
+) -> Callable[[float], Record | None]:
+    """A look that waits for news, from the second one on, and tells of progress."""
+    looked = False
+    told: int | None = None
+
+    def look(wait_s: float) -> Record | None:
+        nonlocal looked, told
+        if looked:
+            result.app.store.wait({result.id: result.version}, wait_s)
+        record = read()
+        looked = True
+        news = record is not None and record.progress_state is not None
+        if news and record and record.state not in FINAL_STATES and told != record.version:
+            told = record.version
+            tell(record)
+        return record
+
+    return look
+
+
+def _patiently(
+    look: Callable[[float], Record | None], wait_s: float, until: float
+) -> Record | None:
+    """Look, and again while the store is away, but not past `until`."""
+    while True:
+        try:
+            return look(wait_s)
+        except StoreUnavailable:
+            if clock.monotonic() >= until:
+                raise
+            clock.sleep(_STORE_PAUSE_S)

@@ -1,0 +1,286 @@
+"""The store's protocol: a dozen verbs over frozen values.
+
+Every verb is one atomic step: all of it happens or nothing does, and it may be repeated after a
+lost reply. Stores are synchronous and safe to share between threads; asyncio callers hop to a
+thread. `property_tests/model.py` is the executable meaning of this protocol, and every store is
+held against it.
+
+What is large is done in bounded steps, so that nobody else has to wait for long: what an ending
+does to many others (a chord's header, the dependants of a failure), and lists of more than
+`max_batch` ids. The first step decides: it ends the message, and keeps what is still to be done
+with those that wait for it. The verb goes on until all of it is done; should its process die,
+`reap` does. Each successor is started, or ended, once all the same.
+
+All verbs raise `StoreUnavailable` (try again), `StoreFull`, `StoreReadOnly` or another
+`StoreError`, and nothing of a driver's own.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from reliable_tasks.store.values import (
+    AuditQuery,
+    AuditRow,
+    Batch,
+    Claim,
+    Commit,
+    Counts,
+    Enqueued,
+    Entry,
+    Exchange,
+    Heartbeat,
+    LockInfo,
+    MessageQuery,
+    Reaped,
+    Record,
+    Replayed,
+    RevokeReply,
+    SessionInfo,
+    StepReply,
+    StoreOptions,
+    Verdict,
+    Want,
+)
+
+__all__ = ["STAGE_DROPPED", "Clock", "Store"]
+
+STAGE_DROPPED = (
+    "the first parts of this workflow were dropped, since its producer had been silent for longer "
+    "than stage_expires; nothing of it has started: enqueue it again"
+)
+
+Clock = Callable[[], int]
+"""Gives milliseconds; replaces the store's own clock in tests."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where messages, results, once-locks, schedules and audit live together."""
+
+    options: StoreOptions
+    location: str
+    """Where it is, without secrets: an absolute path or a masked URL."""
+
+    # Producers
+
+    def enqueue(self, batch: Batch) -> Enqueued:
+        """Store messages, taking their once-locks; idempotent by id and token.
+
+        Raises:
+            MessageTooLarge: one is larger than `max_message_bytes`; none is stored.
+            StoreError: the batch is larger than `max_batch`.
+        """
+        ...
+
+    def revoke(
+        self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
+    ) -> tuple[RevokeReply, ...]:
+        """End messages that have not started; flag those that run.
+
+        A flagged one may still succeed, but is not retried, released or delivered again; with
+        `terminate` its supervisor is told to stop it.
+        """
+        ...
+
+    # Workers
+
+    def open_session(self, info: SessionInfo, lease_ms: int) -> None:
+        """Open a session for a worker process; its lease starts now."""
+        ...
+
+    def close_session(self, session: str) -> int:
+        """Give back, uncounted, what a session still holds and forget it; returns how many."""
+        ...
+
+    def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> Heartbeat:
+        """Renew the leases of sessions, also of lapsed ones that nobody has taken back yet."""
+        ...
+
+    def exchange(self, session: str, commits: Sequence[Commit], want: Want | None) -> Exchange:
+        """Commit outcomes and claim more work, in one round trip.
+
+        Commits are judged by their fences alone, each on its own, in order, before claiming.
+        A lapsed or unknown session gets no claims.
+        """
+        ...
+
+    def held(self, session: str) -> tuple[Claim, ...]:
+        """The claims that a session holds, for a worker whose reply was lost."""
+        ...
+
+    def report(self, message_id: str, fence: int, state: str, meta: bytes) -> Verdict:
+        """Record the progress of a running body; at its latest claim only."""
+        ...
+
+    def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> StepReply:
+        """Begin a step (`value` None) or record its outcome.
+
+        Steps live as long as the message can run again: a dead letter keeps them for its replay.
+        They go when it has ended otherwise, or when its arguments are replaced by another call's.
+        """
+        ...
+
+    def reap(
+        self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
+    ) -> Reaped:
+        """One bounded round of recovery and housekeeping, safe from any number of processes.
+
+        Lapsed are the sessions whose lease had ended by `lapsed_by_ms`, if that is given: a call
+        that had to wait does not blame those who had to wait as well.
+
+        Takes back what `dead` and lapsed sessions held (counted as deliveries), promotes what is
+        due, revokes what has expired, frees once-locks whose cap has passed, goes on with sealed
+        stages and drops abandoned ones, deletes records and audit rows past their time.
+        """
+        ...
+
+    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
+        """Block until work may be there, for at most `timeout` seconds.
+
+        Returns at once when `wake_fd` is readable. False when the time passed.
+        """
+        ...
+
+    def wait_then_claim(
+        self, session: str, want: Want, timeout: float, wake_fd: int = -1
+    ) -> Exchange:
+        """`wait_for_work`, and then `exchange` without commits, however the waiting ended.
+
+        Never repeated by itself, as `exchange` is not.
+        """
+        ...
+
+    # Readers
+
+    def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[Record | None, ...]:
+        """The records of messages; payload, headers and edges only with `full`."""
+        ...
+
+    def wait(
+        self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
+    ) -> bool:
+        """Block until one of these messages has another version than the one seen.
+
+        With `ended` until one of them is in a final state, whatever was seen of them.
+
+        Returns at once when `wake_fd` is readable.
+
+        Returns True when something may have changed, False after `timeout` seconds (at most one
+        is waited at a time). A hint: read again in both cases. Unknown messages have version -1.
+        """
+        ...
+
+    def read_ended(self, message_id: str, timeout: float) -> Record | None:
+        """Block until a message has ended, for at most `timeout` seconds (one at a time).
+
+        Returns its record; None where that time passed, or it may have ended without our knowing.
+        """
+        ...
+
+    def find(self, query: MessageQuery) -> tuple[Record, ...]:
+        """List records."""
+        ...
+
+    def counts(self) -> Counts:
+        """How many messages stand where."""
+        ...
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        """The sessions that are known, lapsed ones not yet reaped included."""
+        ...
+
+    def audit(self, query: AuditQuery) -> tuple[AuditRow, ...]:
+        """Read the audit trail."""
+        ...
+
+    def locks(self, name: str | None = None) -> tuple[LockInfo, ...]:
+        """The once-locks that are held, and who is parked behind them."""
+        ...
+
+    def user_locks(self) -> tuple[LockInfo, ...]:
+        """The locks of the package `locks` in this namespace that `locks()` does not list.
+
+        For operators: a big Redis is gone through a page at a time.
+        """
+        ...
+
+    # Operators
+
+    def replay(self, ids: Sequence[str]) -> tuple[Replayed, ...]:
+        """Queue dead letters again as if new, and revive the dependants they had ended."""
+        ...
+
+    def drop(self, ids: Sequence[str]) -> int:
+        """Delete final records (dead letters, results); returns how many there were."""
+        ...
+
+    def purge(self, queue: str, limit: int = 1000) -> int:
+        """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
+        ...
+
+    def release_lock(self, name: str, owner: str) -> bool:
+        """Free a once-lock by hand if `owner` holds it; audited. Whoever is parked goes on."""
+        ...
+
+    # Groups: results that were saved under a name
+
+    def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
+        """Keep a group's description."""
+        ...
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """Read it back."""
+        ...
+
+    def delete_group(self, group_id: str) -> None:
+        """Forget it."""
+        ...
+
+    # Beat
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All schedule entries by name."""
+        ...
+
+    def put_entry(self, entry: Entry, expected_version: int | None = None) -> bool:
+        """Create or change an entry, if its version is still the expected one (-1: absent).
+
+        Nor may it have fired since it was read, or its slots would be set back: `runs` and `missed`
+        have to be those that are stored. None skips both checks. The stored version is one more
+        than the one before.
+        """
+        ...
+
+    def remove_entry(self, name: str) -> bool:
+        """Delete an entry."""
+        ...
+
+    def fire(self, entry: Entry, expected_ms: int | None, batch: Batch) -> Enqueued | None:
+        """Advance an entry and enqueue its messages, if its next slot is still the expected one.
+
+        Takes `next_ms`, `last_ms`, `last_id`, `runs` and `missed` of `entry`. None when another
+        beat was first, or the entry has changed (another version), or is gone or paused.
+        """
+        ...
+
+    def wait_for_entries(self, timeout: float, wake_fd: int = -1) -> bool:
+        """Block until an entry may have been changed by someone, for at most `timeout` seconds."""
+        ...
+
+    # The store itself
+
+    def warnings(self) -> tuple[str, ...]:
+        """Which promises do not hold on what this store stands on, in plain words."""
+        ...
+
+    def guarantees(self) -> tuple[str, ...]:
+        """What holds, for the start banner."""
+        ...
+
+    def now_ms(self) -> int:
+        """The store's clock."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections; the next verb opens them again."""
+        ...

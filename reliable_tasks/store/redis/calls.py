@@ -1,0 +1,106 @@
+"""How a verb reaches the server: scripts, their repetition, and durability that was asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reliable_tasks.errors import StoreFull, StoreUnavailable
+from reliable_tasks.store.protocol import Clock
+from reliable_tasks.store.redis import keys
+from reliable_tasks.store.redis.client import connect
+from reliable_tasks.store.redis.codec.scripts import relief
+from reliable_tasks.store.redis.codec.scripts import script as script_of
+from reliable_tasks.store.redis.durability import Durability
+from reliable_tasks.store.redis.errors import DRIVERS_OWN, store_error, translated
+from reliable_tasks.store.redis.waiting import Waiting
+from reliable_tasks.store.values import StoreOptions
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """A connection to a namespace on a server, and calls of the scripts there.
+
+    Args:
+        url: see `_connect`.
+        options: of the store.
+        clock: in place of the server's (tests).
+        transport_options: keyword arguments for redis-py's client.
+
+    Raises:
+        ConfigError: the URL or an option is not valid.
+        StoreError: the durability asked for is not to be had there.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: StoreOptions,
+        clock: Clock | None = None,
+        transport_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.options = options
+        self._clock = clock
+        self._server = connect(url, transport_options or {})
+        self.location = self._server.location
+        self._key = keys.prefix(options.namespace)
+        self._waiting = Waiting(self._server, options.namespace, self._read, self._now)
+        self._durability = Durability(self._server, self._key)
+        if options.durable is not None:
+            with translated(self.location):
+                self._durability.check(options.durable)
+
+    def _now(self) -> int | str:
+        return "" if self._clock is None else self._clock()
+
+    def _read(self, name: str, *args: Any) -> Any:
+        """Run a script that is told neither the time nor the audit mode."""
+        return self._run(name, args, again=True)
+
+    def _do(self, name: str, *args: Any, again: bool = True, durable: str | None = None) -> Any:
+        """Run a verb's script, and wait until what it wrote is as durable as is asked.
+
+        Args:
+            name: of the script.
+            args: its own ARGV.
+            again: whether it may be repeated after a lost reply.
+            durable: in place of the store's option.
+        """
+        full = (self._now(), self.options.audit, *args)
+        wanted = durable or self.options.durable
+        if wanted is None or wanted == "memory":
+            return self._run(name, full, again=again)
+        try:
+            return self._repeat(again, self._durability.call, wanted, script_of(name), full)
+        except StoreFull:
+            script = relief(name, full)
+            if script is None:
+                raise
+        return self._repeat(again, self._durability.call, wanted, script, full)
+
+    def _line_of(self, name: str, *args: Any) -> tuple[Any, ...]:
+        """The command of a script, for who sends it himself."""
+        return ("EVALSHA", script_of(name).sha, 1, self._key, *args)
+
+    def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
+        try:
+            return self._repeat(again, script_of(name), self._server, self._key, *args)
+        except StoreFull:
+            script = relief(name, args)
+            if script is None:
+                raise
+        return self._repeat(again, script, self._server, self._key, *args)
+
+    def _repeat(self, again: bool, call: Callable[..., Any], *args: Any) -> Any:
+        """Call; once more if the connection was lost and the verb may be repeated."""
+        try:
+            return call(*args)
+        except DRIVERS_OWN as e:
+            error = store_error(self.location, e)
+            if not (again and isinstance(error, StoreUnavailable)):
+                raise error from e
+        with translated(self.location):
+            return call(*args)
+
+    def _command(self, *args: Any) -> Any:
+        """Send a command that may be repeated."""
+        return self._repeat(True, self._server.execute_command, *args)

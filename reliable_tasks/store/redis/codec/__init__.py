@@ -1,0 +1,1 @@
+"""What records, calls and scripts look like on the wire."""

@@ -1,0 +1,392 @@
+"""Between the store's values and what the scripts take and give: packing, no I/O.
+
+What a script must understand is msgpack of text and numbers, with `False` for none, since a nil
+would end a Lua table early. Values that are opaque to it travel as bytes.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.message import Message, On, State
+from reliable_tasks.store import values as v
+from reliable_tasks.store.redis.codec.fast_path import (
+    INLINE,
+    NO_EXTRAS,
+    Packed,
+    bytes_of,
+    false_of,
+    none_of,
+    open_record,
+    pack,
+    plain_record,
+    text,
+)
+
+__all__ = [
+    "by",
+    "pack_commits",
+    "pack_messages",
+    "pack_plain",
+    "parse_claims",
+    "parse_counts",
+    "parse_enqueued",
+    "parse_exchange",
+    "parse_info",
+    "parse_locks",
+    "parse_record",
+]
+
+NOT_DECODED: Final = (msgspec.MsgspecError, struct.error, ValueError, IndexError, TypeError)
+"""What comes of a string that is damaged, or of a later layout."""
+_APPLIED: Final = ord("1")
+_LONGEST_HEAD: Final = 5
+"""Of a string in msgpack."""
+_AT_ONCE: Final = 1000
+"""How many plain messages go by one command."""
+
+
+# Messages -----------------------------------------------------------------------------------------
+
+
+def pack_messages(messages: Sequence[Message]) -> bytes:
+    """The rows of a batch."""
+    return pack([_row(m) for m in messages])
+
+
+def pack_plain(messages: Sequence[Message]) -> bytes | None:
+    """As `store_plain` in lua/include/plain_storing.lua takes them; None where one is not plain."""
+    if not 0 < len({m.id for m in messages}) == len(messages) <= _AT_ONCE:
+        return None
+    if not all(map(_is_plain, messages)):
+        return None
+    groups: dict[tuple[str, int], int] = {}
+    heads: list[Any] = []
+    rests: list[Any] = []
+    belongs: list[int] = []
+    for m in messages:
+        head, rest = plain_record(m.queue, m.result_ttl_ms, _static(m), bytes(text(m.payload)))
+        heads.append(text(head))
+        rests.append(text(rest))
+        belongs.append(groups.setdefault((m.queue, m.priority), len(groups) + 1))
+    ids = [m.id for m in messages]
+    return pack((ids, heads, rests, list(groups), len(groups) > 1 and belongs))
+
+
+def _is_plain(m: Message) -> bool:
+    return _starts_at_once(m) and not m.edges and len(m.payload) + _LONGEST_HEAD <= INLINE
+
+
+def _starts_at_once(m: Message) -> bool:
+    """Whether there is nothing to a message but one call, to be run as soon as may be."""
+    return (
+        m.once is None
+        and m.eta_ms is None
+        and not m.delay_ms
+        and m.expires_ms is None
+        and m.expires_in_ms is None
+        and not m.waits
+    )
+
+
+def _row(m: Message) -> tuple[Any, ...]:
+    """As `store` in lua/include/storing.lua takes it."""
+    return (
+        m.id,
+        text(_static(m)),
+        text(bytes(text(m.payload))),
+        m.edges or False,
+        m.queue,
+        m.priority,
+        m.result_ttl_ms,
+        _starts_at_once(m),
+    )
+
+
+def _static(m: Message) -> bytes:
+    """The part m of a record."""
+    once = m.once
+    static = (
+        m.task,
+        m.queue,
+        m.priority,
+        m.result_ttl_ms,
+        m.failure_ttl_ms,
+        m.max_deliveries,
+        False if once is None else (once.key, once.scope, once.on_conflict, once.timeout_ms),
+        m.token,
+        False if m.eta_ms is None else m.eta_ms,
+        m.delay_ms,
+        False if m.expires_ms is None else m.expires_ms,
+        False if m.expires_in_ms is None else m.expires_in_ms,
+        m.joins_duplicate,
+        m.waits,
+        m.root_id,
+        False if m.parent_id is None else m.parent_id,
+        text(m.headers),
+    )
+    return pack(static)
+
+
+def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enqueued:
+    """Receipts: those that the script named, and for the rest that they were created."""
+    receipts = [v.Receipt(id=m.id) for m in messages]
+    for index, kind, holder, countdown_ms in by(reply, 4, 1):
+        receipts[index - 1] = v.Receipt(
+            id=messages[index - 1].id,
+            kind=v.ReceiptKind(kind.decode()),
+            holder=holder.decode() if holder else None,
+            countdown_ms=countdown_ms,
+        )
+    return v.Enqueued(receipts=tuple(receipts), held=reply[0])
+
+
+def by(values: Sequence[Any], size: int, start: int = 0) -> Iterator[Sequence[Any]]:
+    """Slices of `size` values, from `start` on."""
+    for first in range(start, len(values), size):
+        yield values[first : first + size]
+
+
+# Commits and claims -------------------------------------------------------------------------------
+
+
+def pack_commits(commits: Sequence[v.Commit]) -> bytes:
+    """As exchange.lua takes them."""
+    ids = [c.id for c in commits]
+    fences: list[Any] = []
+    results: list[Any] = []
+    others: dict[int, tuple[Any, ...]] = {}
+    passing: dict[int, bool] = {}
+    at_once = len(set(ids)) == len(ids)
+    for number, commit in enumerate(commits, 1):
+        o = commit.outcome
+        if at_once and type(o) is oc.Succeeded and not o.detail:
+            fences.append(text(commit.fence.to_bytes(8)))
+            results.append(text(o.result))
+            if not o.keep:
+                passing[number] = True
+        else:
+            fences.append(False)
+            results.append(False)
+            others[number] = (commit.id, commit.fence, *_commit_rest(commit.id, o))
+    fences_or_none = len(others) < len(ids) and fences
+    return pack((ids, fences_or_none, results, passing or False, others or False))
+
+
+def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C901, PLR0911 - a case per outcome
+    detail = text(o.detail)
+    match o:
+        case oc.Succeeded():
+            return "succeeded", detail, text(o.result), o.keep
+        case oc.Failed():
+            return "failed", detail, o.reason, text(o.failure)
+        case oc.Retry():
+            payload = False if o.payload is None else text(o.payload)
+            headers = False if o.headers is None else text(o.headers)
+            when = o.delay_ms, false_of(o.at_ms)
+            others = map(false_of, (o.queue, o.priority, o.expires_ms))
+            return "retry", detail, *when, text(o.failure), payload, headers, *others
+        case oc.Released():
+            return "released", detail, o.delay_ms, o.bounce, o.begun
+        case oc.Doomed():
+            return "doomed", detail, text(o.failure)
+        case oc.Rejected():
+            return "rejected", detail, o.requeue, text(o.failure)
+        case oc.Ignored():
+            return "ignored", detail
+        case oc.Revoked():
+            return "revoked", detail
+        case oc.Keyed():
+            return "keyed", detail, o.once
+        case oc.Replaced():
+            return "replaced", detail, [_row(m) for m in o.messages], _pointing_at(message_id, o)
+
+
+def _pointing_at(message_id: str, o: oc.Replaced) -> str:
+    """The message whose ending is to become that of the replaced one; "" where none is."""
+    edges = ((m.id, edge) for m in o.messages for edge in m.edges)
+    return next((i for i, e in edges if e.on == On.MIRROR and e.child == message_id), "")
+
+
+Unread = list[tuple[bytes, bytes]]
+"""Ids and strings of records that could not be decoded."""
+
+
+def parse_exchange(reply: Sequence[Any], unread: Unread) -> v.Exchange:
+    """The reply of exchange.lua; what cannot be decoded of it is put into `unread`."""
+    verdicts, lost, due_ms = reply[:3]
+    return v.Exchange(
+        verdicts=tuple(
+            v.Verdict.COMMITTED if byte == _APPLIED else v.Verdict.STALE for byte in verdicts
+        ),
+        claims=parse_claims(reply, unread, 3),
+        next_due_ms=due_ms or None,
+        lost=bool(lost & 1),
+    )
+
+
+def parse_claims(reply: Sequence[Any], unread: Unread, start: int = 0) -> tuple[v.Claim, ...]:
+    """Claims as fill_in in lua/include/claims.lua gives them; see `parse_exchange`."""
+    claims = []
+    for row in by(reply, 4, start):
+        try:
+            claims.append(_claim(*row))
+        except NOT_DECODED:
+            unread.append((row[0], row[1]))
+    return tuple(claims)
+
+
+def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -> v.Claim:
+    record = open_record(packed)
+    c, m = record.c, record.m
+    x = NO_EXTRAS if isinstance(c.extras, bool) else c.extras
+    return v.Claim(
+        id=message_id.decode(),
+        task=m.task,
+        queue=c.queue,
+        priority=m.priority,
+        payload=_payload(record, apart) or b"",
+        headers=bytes_of(m.headers) or b"",
+        fence=c.fence,
+        attempt=c.attempt,
+        delivery=c.delivery,
+        bounces=c.bounces,
+        max_deliveries=m.max_deliveries,
+        enqueued_ms=c.enqueued,
+        first_started_ms=c.first,
+        started_ms=c.started,
+        eta_ms=none_of(m.eta_ms),
+        expires_ms=none_of(c.expires),
+        once_key=x.once[0] if x.once else None,
+        root_id=m.root_id,
+        parent_id=none_of(m.parent_id),
+        inputs=_inputs(inputs) if isinstance(inputs, list) else (),
+        oversize=inputs if isinstance(inputs, int) else 0,
+        doom=bytes_of(x.doom),
+    )
+
+
+def _payload(record: Packed, apart: bytes | None) -> bytes | None:
+    return bytes_of(record.p if apart is None else msgspec.Raw(apart))
+
+
+def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
+    found = []
+    for name, value in by(pairs, 2):
+        slot, _, parent = name.decode().partition(":")
+        found.append((int(slot), parent, value))
+    return tuple(
+        v.Input(slot=slot, parent=parent, ok=value[:1] == b"1", value=value[1:])
+        for slot, parent, value in sorted(found)
+    )
+
+
+# Records ------------------------------------------------------------------------------------------
+
+
+def parse_record(
+    message_id: str, packed: bytes | None, apart: bytes | None, *, full: bool
+) -> v.Record | None:
+    """A record as read.lua gives it; None where there is none.
+
+    One that cannot be decoded is a dead letter whose payload is its string, as workers make it one.
+    """
+    if packed is None:
+        return None
+    try:
+        return _record(message_id, packed, apart, full=full)
+    except NOT_DECODED:
+        return v.Record(
+            id=message_id,
+            task="",
+            queue="",
+            priority=0,
+            state=State.FAILED,
+            reason="unreadable",
+            payload=packed if full else None,
+        )
+
+
+def _record(message_id: str, packed: bytes, apart: bytes | None, *, full: bool) -> v.Record:
+    record = open_record(packed)
+    c, m = record.c, record.m
+    x = NO_EXTRAS if isinstance(c.extras, bool) else c.extras
+    return v.Record(
+        id=message_id,
+        task=m.task,
+        queue=c.queue,
+        priority=m.priority,
+        state=State(c.state),
+        reason=c.reason,
+        version=c.version,
+        attempt=c.attempt,
+        delivery=c.delivery,
+        bounces=c.bounces,
+        max_deliveries=m.max_deliveries,
+        fence=c.fence,
+        session=none_of(c.session),
+        worker=none_of(c.worker),
+        enqueued_ms=c.enqueued,
+        due_ms=none_of(c.due),
+        expires_ms=none_of(c.expires),
+        first_started_ms=none_of(c.first),
+        started_ms=none_of(c.started),
+        ended_ms=none_of(c.ended),
+        result=bytes_of(c.result),
+        failure=bytes_of(x.failure),
+        progress_state=x.progress,
+        progress_meta=bytes_of(x.meta),
+        once_key=x.once[0] if x.once else None,
+        root_id=m.root_id,
+        parent_id=none_of(m.parent_id),
+        waits=x.waits,
+        broken=tuple(sorted(x.broken)),
+        mirrors=x.mirrors,
+        joins=m.waits > 1,
+        payload=_payload(record, apart) if full else None,
+        headers=(bytes_of(m.headers) or b"") if full else b"",
+        edges=tuple(x.edges) if full else (),
+    )
+
+
+def parse_counts(reply: Sequence[Any]) -> v.Counts:
+    """The reply of counts.lua."""
+    queues: dict[str, dict[str, int]] = {}
+    states = dict(zip(("succeeded", "failed", "revoked"), reply[:3], strict=True))
+    for name, number in by(reply, 2, 4):
+        state, _, queue = name.decode(errors="replace").partition(":")
+        queues.setdefault(queue, {})[state] = int(number)
+        states[state] = states.get(state, 0) + int(number)
+    states = {state: number for state, number in states.items() if number}
+    return v.Counts(queues=queues, states=states, dead=reply[3])
+
+
+def parse_info(session: bytes, lease: bytes, claims: int, info: bytes | None) -> v.SessionInfo:
+    """A session as sessions.lua gives it."""
+    started, _, packed = (info or b"0 ").partition(b" ")
+    known = msgspec.msgpack.decode(packed, type=v.SessionInfo) if packed else None
+    return msgspec.structs.replace(
+        known or v.SessionInfo(id=session.decode(), worker=""),
+        started_ms=int(started),
+        lease_until_ms=int(lease),
+        claims=claims,
+    )
+
+
+def parse_locks(reply: Sequence[Any]) -> tuple[v.LockInfo, ...]:
+    """The reply of locks.lua, by name."""
+    found = [
+        v.LockInfo(
+            name=name.decode(),
+            owner=owner.decode(),
+            fence=fence,
+            since_ms=since,
+            until_ms=until,
+            parked=tuple(i.decode() for i in parked),
+        )
+        for name, owner, fence, since, until, parked in by(reply, 6)
+    ]
+    return tuple(sorted(found, key=lambda lock: lock.name))

@@ -1,0 +1,74 @@
+"""Schedule entries and rows of the audit trail, as the scripts take and give them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from reliable_tasks.store import values as v
+from reliable_tasks.store.redis.codec.fast_path import false_of, none_of, pack
+from reliable_tasks.store.redis.codec.records import by
+
+__all__ = ["pack_entry", "pack_slots", "parse_audit_row", "parse_entry", "stream_id"]
+
+
+def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
+    """A row of the stream, whose number becomes one integer."""
+    fields = {pair[0]: pair[1] for pair in by(pairs, 2)}
+    ms, _, n = stream_id.partition(b"-")
+    return v.AuditRow(
+        seq=str(int(ms) << 20 | int(n)),
+        at_ms=int(fields[b"at"]),
+        event=fields[b"e"].decode(),
+        id=fields[b"id"].decode(),
+        task=fields[b"t"].decode(),
+        attempt=int(fields[b"a"]),
+        delivery=int(fields[b"d"]),
+        fence=int(fields[b"f"]),
+        worker=fields[b"w"].decode(),
+        detail=fields[b"x"],
+    )
+
+
+def stream_id(seq: str) -> str:
+    """The stream's spelling of an audit row's number."""
+    number = int(seq)
+    return f"{number >> 20}-{number & 0xFFFFF}"
+
+
+def pack_entry(entry: v.Entry) -> tuple[bytes, bytes]:
+    """An entry's slots, and its template."""
+    slots = (
+        0,
+        false_of(entry.next_ms),
+        false_of(entry.last_ms),
+        false_of(entry.last_id),
+        entry.runs,
+        entry.missed,
+        entry.paused,
+    )
+    return pack(slots), pack((entry.origin, entry.spec, entry.template))
+
+
+def pack_slots(entry: v.Entry, expected_ms: int | None) -> tuple[bytes, bytes]:
+    """What fire expects of an entry, and what it makes of it."""
+    new = (entry.next_ms, entry.last_ms, entry.last_id, entry.runs, entry.missed)
+    return pack((entry.version, false_of(expected_ms))), pack([false_of(value) for value in new])
+
+
+def parse_entry(name: bytes, slots: bytes, template: bytes) -> v.Entry:
+    """An entry from its two halves."""
+    version, next_ms, last_ms, last_id, runs, missed, paused = msgspec.msgpack.decode(slots)
+    origin, spec, body = msgspec.msgpack.decode(template)
+    return v.Entry(
+        name=name.decode(),
+        spec=spec,
+        template=body,
+        origin=origin,
+        next_ms=none_of(next_ms),
+        last_ms=none_of(last_ms),
+        last_id=none_of(last_id),
+        runs=runs,
+        missed=missed,
+        paused=paused,
+        version=version,
+    )

@@ -1,0 +1,263 @@
+"""Blocking until there is something to do, without polling.
+
+For work: whoever blocks is noted in the store; what queues a message pushes as many markers as
+there is work for those who are noted. One of them watches for what is due next.
+
+For results and schedules: those who wait subscribe to a channel. A notification is a hint: the
+caller reads again in any case, so a missed one costs no more than `WAIT_SECONDS`. It says in which
+state a message is, so that who waits for an ending sleeps on while the message is claimed.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis import exceptions as rx
+
+from reliable_tasks.core.clock import monotonic
+from reliable_tasks.core.ids import new_id
+from reliable_tasks.core.message import FINAL_STATES
+from reliable_tasks.store.redis import keys
+from reliable_tasks.store.redis.errors import is_out_of_memory
+from reliable_tasks.store.redis.server import Line, Server
+
+__all__ = ["WAIT_SECONDS", "Waiting"]
+
+WAIT_SECONDS: Final = 1.0
+WORK_SECONDS: Final = 5.0
+"""How long one wait for work lasts at most, and so how late work starts if a watcher died."""
+SUBSCRIPTIONS: Final = 500
+GRACE_SECONDS: Final = 2.0
+UNBLOCK_SECONDS: Final = 0.05
+
+_ENDED: Final = frozenset(state.encode() for state in FINAL_STATES)
+
+Run = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocking:
+    """A wait that has been noted; `comes_due`: it ends when something is due."""
+
+    waiter: str
+    lists: list[str]
+    timeout: float
+    comes_due: bool
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        return ("BLPOP", *self.lists, max(self.timeout, 0.001))
+
+
+class Waiting:
+    """The waits of one store.
+
+    Args:
+        server: where the connections come from.
+        namespace: of the store.
+        run: calls a script by its name.
+        now: gives the time for scripts ("" = the server's).
+    """
+
+    def __init__(
+        self, server: Server, namespace: str, run: Run, now: Callable[[], int | str]
+    ) -> None:
+        self._server = server
+        self._namespace = namespace
+        self._run = run
+        self._now = now
+        self._noted: dict[str, bool] = {}
+        self._made = 0, ""
+
+    # For work
+
+    def for_work(self, queues: Sequence[str], timeout: float, wake_fd: int) -> bool:
+        """Block until work may be there; False when the time passed."""
+        blocking = self._note(queues, timeout)
+        if blocking is None:
+            return True
+        with self._server.line(blocking.lists[0]) as line:
+            return self._block(line, blocking, wake_fd) or blocking.comes_due
+
+    def for_work_then(
+        self,
+        queues: Sequence[str],
+        timeout: float,
+        wake_fd: int,
+        then: Callable[[str], tuple[Any, ...]],
+    ) -> Any:
+        """Block until work may be there, with a command that is carried out when that is over.
+
+        Args:
+            queues: to wait for.
+            timeout: in seconds.
+            wake_fd: a descriptor that ends the waiting when it is readable.
+            then: the command, given who was noted as blocking.
+
+        Returns:
+            the command's reply; None where it was not carried out: there was no need to wait, or
+            the server does not know the script or is out of memory.
+        """
+        blocking = self._note(queues, timeout)
+        if blocking is None:
+            return None
+        with self._server.line(blocking.lists[0]) as line:
+            self._block(line, blocking, wake_fd, then(blocking.waiter))
+            try:
+                reply = line.receive()
+            except rx.ResponseError as e:
+                if isinstance(e, rx.NoScriptError) or is_out_of_memory(e):
+                    return None
+                raise
+        self._noted.pop(blocking.waiter, None)
+        return reply
+
+    def _note(self, queues: Sequence[str], timeout: float) -> "_Blocking | None":
+        """Note that this thread will block; None where there is no need to."""
+        waiter = f"{self._identity()}:{threading.get_ident()}"
+        timeout = min(timeout, WORK_SECONDS)
+        there, due_ms = self._run("idle", self._now(), waiter, _ms(timeout), *queues)
+        if there:
+            return None
+        self._noted[waiter] = True
+        comes_due = 0 <= due_ms <= timeout * 1000
+        lists = [keys.wake(self._namespace, q) for q in queues]
+        lists.append(keys.nudge(self._namespace, waiter))
+        return _Blocking(waiter, lists, due_ms / 1000 if comes_due else timeout, comes_due)
+
+    def _identity(self) -> str:
+        """Of this process among all that block for work."""
+        pid = os.getpid()
+        if self._made[0] != pid:
+            self._made = pid, new_id()
+        return self._made[1]
+
+    def _block(
+        self, line: Line, blocking: "_Blocking", wake_fd: int, *then: tuple[Any, ...]
+    ) -> bool:
+        number = line.number  # asked for before: who is blocked answers nothing
+        line.send_all(blocking.command, *then)
+        replied, interrupted = line.ready(blocking.timeout + GRACE_SECONDS, wake_fd)
+        if not replied and interrupted:
+            self._unblock(line, number, blocking.lists[0])
+        return line.receive() is not None or interrupted
+
+    def _unblock(self, line: Line, number: int, key: str) -> None:
+        """End a blocked wait; its reply tells whether a marker was first.
+
+        Said again until that comes: on a connection of its own, it can overtake the wait.
+        """
+        deadline = monotonic() + self._server.call_seconds
+        replied = False
+        while not replied and monotonic() < deadline:
+            self._server.node(key).client_unblock(number)
+            replied, _ = line.ready(UNBLOCK_SECONDS)
+
+    def back(self) -> str:
+        """Who of this thread was noted as blocking and does so no more; "" for nobody."""
+        waiter = f"{self._made[1]}:{threading.get_ident()}"
+        return waiter if self._noted.pop(waiter, None) else ""
+
+    # For results
+
+    def for_change(
+        self, seen: Mapping[str, int], timeout: float, *, ended: bool, wake_fd: int = -1
+    ) -> bool:
+        """Block until one of these messages may have another version, or has ended.
+
+        At most a second.
+        """
+        timeout = min(timeout, WAIT_SECONDS)
+        some = list(seen.items())[:SUBSCRIPTIONS]
+        channels = [keys.changed(self._namespace, i) for i, _ in some]
+        pairs = [part for i, version in some for part in (i, "" if ended else version)]
+
+        def changed() -> bool:
+            return bool(self._run("watch", _ms(timeout + GRACE_SECONDS), *pairs))
+
+        told = _ENDED if ended else None
+        return self.on_channels(channels, changed, timeout, wake_fd, told)
+
+    def for_end(
+        self, message_id: str, timeout: float, line_of: Callable[..., tuple[Any, ...]]
+    ) -> Any:
+        """Block until a message has ended: its record's string then.
+
+        True where it may have ended and is to be read; None where the time passed.
+        """
+        timeout = min(timeout, WAIT_SECONDS)
+        channel = keys.changed(self._namespace, message_id)
+        note = _ms(timeout + GRACE_SECONDS), message_id
+        listens = False
+        try:
+            with self._server.line(channel) as line:
+                # In this order, since one who listens may not ask. The server carries both out
+                # with nothing between them; should it ever not, we wait for a second in vain.
+                line.send_all(line_of("await", *note), ("SUBSCRIBE", channel))
+                try:
+                    packed = line.receive()
+                except rx.ResponseError as e:
+                    if not (isinstance(e, rx.NoScriptError) or is_out_of_memory(e)):
+                        raise
+                    packed = self._run("await", *note)
+                line.receive()
+                listens = True
+                if packed is None:
+                    said, _ = self._listen(line, timeout, -1, _ENDED)
+                    packed = said and (said.partition(b" ")[2] or True)
+                line.send("UNSUBSCRIBE")
+                line.unread = 1
+                return packed
+        except (rx.ConnectionError, OSError):
+            if not listens:
+                raise
+            return None  # the server was there: whether it still is, the next question tells
+
+    def on_channels(
+        self,
+        channels: list[str],
+        changed: Callable[[], bool],
+        timeout: float,
+        wake_fd: int = -1,
+        told: frozenset[bytes] | None = None,
+    ) -> bool:
+        """Block until one of the channels speaks, unless `changed` says there is no need to.
+
+        Args:
+            channels: to listen to.
+            changed: asked when they are listened to.
+            timeout: how long to wait, in seconds.
+            wake_fd: a descriptor that ends the waiting when it is readable; -1 for none.
+            told: what must be said; None for anything.
+        """
+        if not channels:
+            return False
+        with self._server.line(channels[0]) as line:
+            line.send("SUBSCRIBE", *channels)
+            for _ in channels:
+                line.receive()
+            there = changed() or self._listen(line, timeout, wake_fd, told) != (None, False)
+            line.send("UNSUBSCRIBE")
+            line.unread = len(channels)
+            return there
+
+    @staticmethod
+    def _listen(
+        line: Line, timeout: float, wake_fd: int, told: frozenset[bytes] | None
+    ) -> tuple[bytes | None, bool]:
+        """Wait for what is to be told: what was said, and whether `wake_fd` ended the waiting."""
+        deadline = monotonic() + timeout
+        while True:
+            replied, interrupted = line.ready(max(0.0, deadline - monotonic()), wake_fd)
+            if replied:
+                kind, _, said = line.receive()
+                if kind == b"message" and (told is None or said.partition(b" ")[0] in told):
+                    return said, False
+            if interrupted or monotonic() >= deadline:
+                return None, interrupted
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

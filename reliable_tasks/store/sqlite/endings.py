@@ -1,0 +1,133 @@
+"""What an ending does to those that wait for it, in bounded steps.
+
+A transaction follows so many edges. What is left it writes down, in parts, and the verb goes on
+with them in further transactions; should its process die, `reap` does.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+import msgspec
+
+from reliable_tasks.core.message import Edge
+from reliable_tasks.store import values as v
+from reliable_tasks.store.sqlite.rows import Rec, edges_of
+from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.unit_of_work import Work
+
+__all__ = ["Ended", "Endings", "ended"]
+
+FOLLOWED_AT_ONCE: int = 1000
+
+ENDING_PUT: Final = load("ending_put")
+ENDING_READ: Final = load("ending_read")
+ENDING_DELETE: Final = load("ending_delete")
+ENDING_TAKE_BACK: Final = load("ending_take_back")
+PART_PUT: Final = load("ending_part_put")
+PART_FIRST: Final = load("ending_part_first")
+PART_DELETE: Final = load("ending_part_delete")
+PARTS_LEFT: Final = load("ending_parts_left")
+
+_encode = msgspec.json.Encoder().encode
+_decode_edges = msgspec.json.Decoder(list[Edge]).decode
+
+
+class Ended(msgspec.Struct, gc=False):
+    """What a message came to, as those that wait for it have to know.
+
+    Attributes:
+        n: number of its record.
+        value: its result.
+        keep: whether who ends as it has ended keeps that.
+    """
+
+    n: int
+    id: str
+    state: int
+    reason: str
+    failure: bytes | None
+    value: bytes = b""
+    keep: bool = False
+
+
+def ended(r: Rec, value: bytes, *, keep: bool) -> Ended:
+    """What a record that has just ended came to."""
+    return Ended(r.n, r.id, r.state, r.reason, r.failure, value, keep)
+
+
+class Endings(Work):
+    """One transaction, and the edges of what has ended in it.
+
+    Attributes:
+        leaves_some: whether edges were left for a further transaction.
+    """
+
+    def __init__(self, connection: apsw.Connection, now: int, options: v.StoreOptions) -> None:
+        super().__init__(connection, now, options)
+        self._endings: deque[tuple[Ended, deque[Edge]]] = deque()
+        self._followed = 0
+        self.leaves_some = False
+
+    def _follow(self, parent: Ended, edge: Edge) -> None:
+        """What an ending does along one edge."""
+        raise NotImplementedError
+
+    def _push(self, r: Rec, value: bytes, *, keep: bool) -> None:
+        edges = deque(edges_of(r))
+        if edges:
+            few = max(0, FOLLOWED_AT_ONCE - self._followed)
+            self.prefetch(edges[at].child for at in range(min(few, len(edges))))
+            self._endings.append((ended(r, value, keep=keep), edges))
+
+    def _drain(self) -> None:
+        while self._endings and self._followed < FOLLOWED_AT_ONCE:
+            parent, edges = self._endings[0]
+            if edges:
+                self._followed += 1
+                self._follow(parent, edges.popleft())
+            else:
+                self._endings.popleft()
+
+    def finish(self) -> None:
+        """Write everything that is left, before the transaction is committed."""
+        for parent, edges in self._endings:
+            if edges:
+                self._leave(parent, list(edges))
+        self._endings.clear()
+        super().finish()
+
+    def _leave(self, parent: Ended, edges: Sequence[Edge]) -> None:
+        (number,) = self.one(ENDING_PUT, msgspec.structs.astuple(parent))
+        for at in range(0, len(edges), FOLLOWED_AT_ONCE):
+            part = _encode(edges[at : at + FOLLOWED_AT_ONCE]).decode()
+            self.execute(PART_PUT, (number, part))
+        self.leaves_some = True
+
+    def take_back_ending(self, r: Rec) -> None:
+        """It is to run again: what had not been ended with it is not going to be."""
+        self.execute(ENDING_TAKE_BACK, (r.n,))
+
+    def go_on(self) -> bool:
+        """Follow edges that were left; whether there are more."""
+        while self._followed < FOLLOWED_AT_ONCE:
+            part = self.first(PART_FIRST)
+            if part is None:
+                break
+            place, number, packed = part
+            self.execute(PART_DELETE, (place,))
+            found = self.first(ENDING_READ, (number,))
+            if found is not None:  # else its parent is to run again
+                self._follow_part(Ended(*found), packed)
+            if self.first(PARTS_LEFT, (number,)) is None:
+                self.execute(ENDING_DELETE, (number,))
+        self._drain()
+        return bool(self._endings) or self.first(PART_FIRST) is not None
+
+    def _follow_part(self, parent: Ended, packed: str) -> None:
+        edges = _decode_edges(packed)
+        self.prefetch(edge.child for edge in edges)
+        self._followed += len(edges)
+        for edge in edges:
+            self._follow(parent, edge)

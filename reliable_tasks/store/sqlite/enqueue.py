@@ -1,0 +1,187 @@
+"""Enqueue: take the once-lock and store, or say why not; and the stages of large workflows."""
+
+from typing import Final
+
+from reliable_tasks.core.message import Message
+from reliable_tasks.errors import MessageTooLarge, StoreError
+from reliable_tasks.store import values as v
+from reliable_tasks.store.protocol import STAGE_DROPPED
+from reliable_tasks.store.sqlite.rows import (
+    DEAD,
+    FIRST_FINAL,
+    PART_STEPS,
+    RUNNING,
+    Rec,
+    new_rec,
+    once_of,
+)
+from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Moves
+
+__all__ = ["check", "enqueue", "open_stage", "store_message"]
+
+STAGE_PUT: Final = load("stage_put")
+STAGE_SEAL: Final = load("stage_seal")
+STAGE_DELETE: Final = load("stage_delete")
+STAGE_MEMBER_PUT: Final = load("stage_member_put")
+STAGE_MEMBERS: Final = load("stage_members")
+STAGE_MEMBERS_DELETE: Final = load("stage_members_delete")
+STAGE_MEMBERS_COUNT: Final = load("stage_members_count")
+PARKED_FIRST: Final = load("parked_first")
+
+AGAIN: Final = b'{"reason":"enqueued again"}'
+
+Ev = v.AuditEvent
+Kind = v.ReceiptKind
+
+
+def lacking(durable: str | None, synchronous: str, *, in_memory: bool) -> str | None:
+    """Why a file cannot give what `durable` asks for; None where it can."""
+    if durable in {None, "memory"}:
+        return None
+    if durable != "fsync":
+        return "SQLite has no replicas; ask for 'fsync'"
+    if in_memory:
+        return "the store is in memory; ask for less"
+    if synchronous != "FULL":
+        return f"its URL says synchronous={synchronous}; ask for less"
+    return None
+
+
+def check(batch: v.Batch, options: v.StoreOptions, synchronous: str, *, in_memory: bool) -> None:
+    """Refuse what the store cannot take: what is larger than its limits, and what it has not.
+
+    Raises:
+        MessageTooLarge: a message is.
+        StoreError: the batch is, or asks to be kept more safely than the file can.
+    """
+    if batch.durable is not None:
+        reason = lacking(batch.durable, synchronous, in_memory=in_memory)
+        if reason is not None:
+            raise StoreError(f"durable={batch.durable!r} cannot be had: {reason}")
+    if len(batch.messages) > options.max_batch:
+        raise StoreError(
+            f"a batch of {len(batch.messages)} messages is more than max_batch="
+            f"{options.max_batch}; enqueue them in several batches"
+        )
+    for m in batch.messages:
+        size = len(m.payload) + len(m.headers)
+        if size > options.max_message_bytes:
+            raise MessageTooLarge(
+                f"message {m.id} of task {m.task!r} has {size} bytes, more than max_message_bytes="
+                f"{options.max_message_bytes}; pass a reference to the data instead, or raise it"
+            )
+
+
+def enqueue(work: Moves, batch: v.Batch) -> v.Enqueued:
+    """Store a batch."""
+    stage = None
+    if batch.stage is not None:
+        deadline = work.now + work.options.stage_ttl_ms
+        stage, _ = work.one(STAGE_PUT, (batch.stage, deadline))
+    if batch.after is not None and work.get(batch.after) is None:
+        raise StoreError(STAGE_DROPPED)
+    work.prefetch(m.id for m in batch.messages)
+    receipts = tuple([store_message(work, m, stage) for m in batch.messages])
+    held = 0
+    if stage is not None and batch.seal:
+        work.execute(STAGE_SEAL, (stage,))
+        held = open_stage(work, stage, work.options.max_batch)
+    return v.Enqueued(receipts=receipts, held=held)
+
+
+def store_message(
+    work: Moves, m: Message, stage: int | None, graft: str | None = None
+) -> v.Receipt:
+    """Store one message, or answer why it is not stored."""
+    old = work.get(m.id)
+    if old is not None:
+        if old.token == m.token:
+            return _receipt_again(old)
+        if old.state < FIRST_FINAL:
+            work.audit(Ev.DUPLICATE, old)
+            return v.Receipt(id=m.id, kind=Kind.DUPLICATE, holder=m.id, countdown_ms=work.left(old))
+    if m.once is not None:
+        refused = _refuse(work, m)
+        if refused is not None:
+            return refused
+    if old is not None:
+        _give_way(work, old)
+    r = new_rec(m, work.next_seq(), work.now, stage, graft)
+    work.add(r)
+    work.audit(Ev.ENQUEUED, r)
+    if stage is not None:
+        work.execute(STAGE_MEMBER_PUT, (stage, work.next_seq(), r.id))
+    if m.once is not None and m.once.scope in HELD_UNTIL and not work.admit(r):
+        return _receipt_again(r)
+    if work.startable(r):
+        work.ready(r)
+    return v.Receipt(id=m.id)
+
+
+def _refuse(work: Moves, m: Message) -> v.Receipt | None:
+    """The answer to a message that is not stored because its once-key is held."""
+    once = m.once
+    lock = work.lock_of(once.key) if once is not None and once.scope in HELD_UNTIL else None
+    if once is None or lock is None or lock[0] == m.id or m.joins_duplicate:
+        return None
+    owner, until = lock
+    holder, policy = work.get(owner), once.on_conflict
+    if policy == "reschedule":
+        return None
+    begun = holder is None or holder.state >= RUNNING or holder.mirrors
+    waiting = None if begun else holder
+    if policy == "rerun" and waiting is None:
+        behind = work.first(PARKED_FIRST, (work.lock_name(once.key),))
+        parked = work.get(behind[0]) if behind is not None else None
+        return None if parked is None else _overwrite(work, parked, m, Kind.RERUN)
+    if policy in {"replace", "rerun"} and waiting is not None:
+        return _overwrite(work, waiting, m, Kind.REPLACED)
+    work.audit_id(Ev.DUPLICATE, owner, holder.task if holder is not None else m.task)
+    left = until - work.now if until else work.left(holder)
+    return v.Receipt(id=m.id, kind=Kind.DUPLICATE, holder=owner, countdown_ms=left)
+
+
+def _overwrite(work: Moves, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receipt:
+    r.payload, r.headers = m.payload, m.headers
+    work.drop_parts(r, PART_STEPS)  # they were those of another call
+    r.version += 1
+    work.audit(Ev.REPLACED if kind == Kind.REPLACED else Ev.RERUN, r)
+    return v.Receipt(id=m.id, kind=kind, holder=r.id)
+
+
+def _give_way(work: Moves, old: Rec) -> None:
+    """A record that has ended makes room for a new message with its id."""
+    if old.state == DEAD:
+        work.audit(Ev.DROPPED, old, AGAIN)
+    work.delete(old)
+
+
+def _receipt_again(r: Rec) -> v.Receipt:
+    if r.mirrors:
+        return v.Receipt(id=r.id, kind=Kind.JOINED, holder=r.mirrors)
+    once = once_of(r) if r.parked else None
+    if once is not None and once.on_conflict == "rerun":
+        return v.Receipt(id=r.id, kind=Kind.RERUN)
+    return v.Receipt(id=r.id)
+
+
+def open_stage(work: Moves, stage: int, limit: int) -> int:
+    """Let up to `limit` messages of a sealed stage go; how many are still held."""
+    moved = 0
+    while moved < limit:
+        members = work.all(STAGE_MEMBERS, (stage, limit - moved))
+        if not members:
+            break
+        work.prefetch(message_id for _, message_id in members)
+        for _, message_id in members:
+            r = work.get(message_id)
+            if r is not None:
+                if work.startable(r):
+                    work.ready(r)
+                moved += 1
+        work.execute(STAGE_MEMBERS_DELETE, (stage, members[-1][0]))
+    (held,) = work.one(STAGE_MEMBERS_COUNT, (stage,))
+    if not held:
+        work.execute(STAGE_DELETE, (stage,))
+    return int(held)

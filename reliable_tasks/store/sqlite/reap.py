@@ -1,0 +1,157 @@
+"""Recovery and housekeeping: what lapsed, what is due, what expired, what is past its time."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from reliable_tasks.store import values as v
+from reliable_tasks.store.sqlite.enqueue import open_stage
+from reliable_tasks.store.sqlite.exchange import next_due, promote
+from reliable_tasks.store.sqlite.rows import DEAD, FIRST_FINAL, QUEUED, REVOKED, RUNNING, Rec
+from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.transitions import Moves
+
+__all__ = ["reap"]
+
+BURIAL_TRIES: Final = 2
+"""Claims beyond `max_deliveries` in which a worker may run the hooks of the dead."""
+LEAST_ROUND: Final = 500
+"""How much a round may do of each kind, where `limit` is smaller."""
+
+SESSIONS_LAPSED: Final = load("sessions_lapsed")
+SESSION_DELETE: Final = load("session_delete")
+HELD: Final = load("held")
+EXPIRED: Final = load("expired")
+ENDED: Final = load("ended")
+LOCKS_LAPSED: Final = load("locks_lapsed")
+LOCK_REMOVE: Final = load("lock_remove")
+PARKED_ORPHANS: Final = load("parked_orphans")
+STAGES_OPEN: Final = load("stages_open")
+STAGE_DOOM: Final = load("stage_doom")
+STAGE_DELETE: Final = load("stage_delete")
+STAGE_MEMBERS: Final = load("stage_members")
+STAGE_MEMBERS_DELETE: Final = load("stage_members_delete")
+AUDIT_SWEEP: Final = load("audit_sweep")
+GROUPS_SWEEP: Final = load("groups_sweep")
+
+Ev = v.AuditEvent
+
+
+def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) -> v.Reaped:
+    """One bounded round."""
+    bound = max(limit, LEAST_ROUND)
+    by = work.now if lapsed_by is None else min(work.now, lapsed_by)
+    lapsed = [row[0] for row in work.all(SESSIONS_LAPSED, (by, bound))]
+    rest = work.go_on()
+    requeued, buried, more = _take_back_all(work, dead, lapsed, bound)
+    promoted = promote(work, limit)
+    expired = _expire(work, bound)
+    unparked = _free_lapsed(work, bound)
+    deleted, stages_more = _sweep_stages(work, limit, bound)
+    ended = work.records(ENDED, (work.now, bound))
+    for r in ended:
+        work.forget(r)
+    _sweep_the_rest(work, bound)
+    full = (promoted >= limit, expired >= bound, unparked >= bound, len(ended) >= bound)
+    return v.Reaped(
+        requeued=requeued,
+        buried=tuple(buried),
+        promoted=promoted,
+        expired=expired,
+        deleted=deleted + len(ended),
+        unparked=unparked,
+        more=more or rest or stages_more or any(full),
+        next_due_ms=next_due(work),
+    )
+
+
+def _take_back_all(
+    work: Moves, dead: Sequence[str], lapsed: Sequence[str], bound: int
+) -> tuple[int, list[v.Buried], bool]:
+    """Take back what dead and lapsed sessions held."""
+    requeued, buried = 0, list[v.Buried]()
+    left = bound
+    for session in dict.fromkeys([*dead, *lapsed]):
+        held = work.records(HELD, (session, left))
+        for r in held:
+            if _take_back(work, r):
+                buried.append(v.Buried(id=r.id, task=r.task))
+            requeued += r.state == QUEUED
+        left -= len(held)
+        if left <= 0:  # the session may hold more: the next round goes on with it
+            return requeued, buried, True
+        work.execute(SESSION_DELETE, (session,))
+    return requeued, buried, len(lapsed) >= bound
+
+
+def _take_back(work: Moves, r: Rec) -> bool:
+    """What a dead session held goes back to its place, until it has killed too many."""
+    if r.state != RUNNING:  # it could not be read
+        return False
+    work.attempt_over(r)
+    work.audit(Ev.REAPED, r)
+    if r.revoked is not None:
+        work.end(r, REVOKED, "revoked")
+    elif r.delivery >= r.max_deliveries + BURIAL_TRIES:
+        work.end(r, DEAD, "delivery limit", failure=r.doom)
+        return True
+    else:
+        work.again(r, None, keep_place=True)
+    return False
+
+
+def _expire(work: Moves, bound: int) -> int:
+    late = sorted(work.records(EXPIRED, (work.now, bound)), key=lambda r: r.n)
+    for r in late:
+        if r.state < FIRST_FINAL:  # the ending of one may have been that of another
+            work.end(r, REVOKED, "expired")
+    return len(late)
+
+
+def _free_lapsed(work: Moves, bound: int) -> int:
+    """Free once-locks whose cap has passed, and let those go on who wait behind them."""
+    prefix = work.lock_name("")
+    names = [row[0] for row in work.all(LOCKS_LAPSED, (prefix, prefix[:-1] + ";", work.now, bound))]
+    for name in names:
+        work.execute(LOCK_REMOVE, (name,))
+    lapsed = set(names)
+    names += [row[0] for row in work.all(PARKED_ORPHANS, (bound,)) if row[0] not in lapsed]
+    return sum([work.unpark(name.removeprefix(prefix)) for name in names])
+
+
+def _sweep_stages(work: Moves, limit: int, bound: int) -> tuple[int, bool]:
+    """Go on with sealed stages, drop abandoned ones."""
+    deleted, more = 0, False
+    for stage, sealed in work.all(STAGES_OPEN, (work.now, bound)):
+        if sealed:
+            more = bool(open_stage(work, stage, limit)) or more
+        elif deleted < bound:
+            dropped, rest = _drop_stage(work, stage, bound - deleted)
+            deleted += dropped
+            more = more or rest
+        else:
+            more = True
+    return deleted, more
+
+
+def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
+    work.execute(STAGE_DOOM, (stage,))
+    members = work.all(STAGE_MEMBERS, (stage, bound))
+    deleted = 0
+    for _, message_id in members:
+        r = work.get(message_id)
+        if r is not None and r.stage == stage:  # not a later one of the same id
+            work.audit(v.AuditEvent.DROPPED, r, b'{"reason":"abandoned"}')
+            work.forget(r)
+            deleted += 1
+    if members:
+        work.execute(STAGE_MEMBERS_DELETE, (stage, members[-1][0]))
+    rest = len(members) >= bound
+    if not rest:
+        work.execute(STAGE_DELETE, (stage,))
+    return deleted, rest
+
+
+def _sweep_the_rest(work: Moves, bound: int) -> None:
+    if work.options.audit_ttl_ms:
+        work.execute(AUDIT_SWEEP, (work.now - work.options.audit_ttl_ms, bound))
+    work.execute(GROUPS_SWEEP, (work.now, bound))

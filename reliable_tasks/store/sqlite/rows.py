@@ -1,0 +1,272 @@
+"""A record as the tables have it, and how it becomes the values that callers see."""
+
+from typing import Any, Final
+
+import msgspec
+
+from reliable_tasks.core.message import Edge, Message, OnceLock, State
+from reliable_tasks.store import values as v
+
+__all__ = [
+    "DEAD",
+    "FALLEN",
+    "FIRST_FINAL",
+    "PART_BROKEN",
+    "PART_INPUTS",
+    "PART_STEPS",
+    "QUEUED",
+    "REVOKED",
+    "RUNNING",
+    "SCHEDULED",
+    "STATES",
+    "SUCCEEDED",
+    "WAITING",
+    "Rec",
+    "as_claim",
+    "as_inputs",
+    "as_record",
+    "codes_of",
+    "edges_of",
+    "new_rec",
+    "once_of",
+    "set_once",
+    "with_edge",
+]
+
+# The states as the tables have them. A message that failed by itself (a dead letter) and one that
+# failed because another did are told apart, so that dead letters have an index of their own.
+WAITING: Final = 0
+SCHEDULED: Final = 1
+QUEUED: Final = 2
+RUNNING: Final = 3
+SUCCEEDED: Final = 4
+DEAD: Final = 5
+REVOKED: Final = 6
+FALLEN: Final = 7
+FIRST_FINAL: Final = SUCCEEDED
+STATES: Final = (
+    State.WAITING,
+    State.SCHEDULED,
+    State.QUEUED,
+    State.RUNNING,
+    State.SUCCEEDED,
+    State.FAILED,
+    State.REVOKED,
+    State.FAILED,
+)
+
+# Which tables hold something of a record: a bit each in `Rec.parts`.
+PART_INPUTS: Final = 1
+PART_STEPS: Final = 2
+PART_BROKEN: Final = 4
+
+_encode = msgspec.json.Encoder().encode
+_decode_once = msgspec.json.Decoder(OnceLock).decode
+_decode_edges = msgspec.json.Decoder(tuple[Edge, ...]).decode
+
+
+class Rec(msgspec.Struct, gc=False):
+    """A row of `records`: its fields are the columns, in their order.
+
+    A transaction changes the fields; `Work.flush` compares them with the row that was read and
+    writes what differs. `once` and `edges` are JSON. `revoked` is the signal, "" for none, when a
+    running one was revoked. `place` is its place in the queue, `parked` the lock it waits for.
+    `graft` is the replaced message in whose place it stands with others, `lent` which of those in
+    its own place uses its once-key.
+    """
+
+    id: str
+    task: str
+    priority: int
+    eta: int | None
+    delay: int
+    expires_in: int | None
+    max_deliveries: int
+    result_ttl: int
+    failure_ttl: int
+    root_id: str
+    parent_id: str | None
+    joins_duplicate: int
+    parents: int
+    token: str
+    enqueued: int
+    stage: int | None
+    n: int
+    queue: str
+    state: int = WAITING
+    reason: str = ""
+    version: int = 0
+    attempt: int = 1
+    delivery: int = 0
+    bounces: int = 0
+    fence: int = 0
+    committed_fence: int = 0
+    place: int = 0
+    session: str | None = None
+    worker: str | None = None
+    due: int | None = None
+    expires: int | None = None
+    first_started: int | None = None
+    started: int | None = None
+    ended: int | None = None
+    delete_at: int | None = None
+    waits: int = 0
+    parts: int = 0
+    admitted: int = 0
+    mirrors: str | None = None
+    parked: str | None = None
+    parked_place: int = 0
+    revoked: str | None = None
+    progress_state: str | None = None
+    once: str | None = None
+    edges: str | None = None
+    headers: bytes = b""
+    progress_meta: bytes | None = None
+    doom: bytes | None = None
+    failure: bytes | None = None
+    result: bytes | None = None
+    payload: bytes | None = None
+    graft: str | None = None
+    lent: str | None = None
+
+
+COLUMNS: Final = Rec.__struct_fields__
+N: Final = COLUMNS.index("n")
+QUEUE: Final = COLUMNS.index("queue")
+STATE: Final = COLUMNS.index("state")
+
+
+def new_rec(m: Message, n: int, now: int, stage: int | None, graft: str | None = None) -> Rec:
+    """The record of a message that is being enqueued."""
+    return Rec(
+        m.id,
+        m.task,
+        m.priority,
+        m.eta_ms,
+        m.delay_ms,
+        m.expires_in_ms,
+        m.max_deliveries,
+        m.result_ttl_ms,
+        m.failure_ttl_ms,
+        m.root_id,
+        m.parent_id,
+        int(m.joins_duplicate),
+        m.waits,
+        m.token,
+        now,
+        stage,
+        n,
+        m.queue,
+        expires=m.expires_ms,
+        waits=m.waits,
+        once=_encode(m.once).decode() if m.once is not None else None,
+        edges=_encode(m.edges).decode() if m.edges else None,
+        headers=m.headers,
+        payload=m.payload,
+        graft=graft,
+    )
+
+
+def once_of(r: Rec) -> OnceLock | None:
+    """The once-lock that travels with the record."""
+    return None if r.once is None else _decode_once(r.once)
+
+
+def set_once(r: Rec, once: OnceLock) -> None:
+    """Give the record a once-lock."""
+    r.once = _encode(once).decode()
+
+
+def edges_of(r: Rec) -> tuple[Edge, ...]:
+    """The edges that leave the record."""
+    return () if r.edges is None else _decode_edges(r.edges)
+
+
+def with_edge(r: Rec, edge: Edge) -> str:
+    """The record's edges and one more."""
+    return _encode((*edges_of(r), edge)).decode()
+
+
+def codes_of(state: State) -> tuple[int, ...]:
+    """The numbers by which the tables know a state."""
+    return tuple(code for code, known in enumerate(STATES) if known == state)
+
+
+def as_inputs(rows: list[tuple[Any, ...]]) -> tuple[v.Input, ...]:
+    """What parents left for a record, from its rows."""
+    return tuple(
+        [
+            v.Input(slot=slot, parent=parent, ok=bool(ok), value=value)
+            for slot, parent, ok, value in rows
+        ]
+    )
+
+
+def as_claim(r: Rec, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.Claim:
+    """What a worker gets to know of a record that it claimed."""
+    once = once_of(r)
+    return v.Claim(
+        id=r.id,
+        task=r.task,
+        queue=r.queue,
+        priority=r.priority,
+        payload=r.payload or b"",
+        headers=r.headers,
+        fence=r.fence,
+        attempt=r.attempt,
+        delivery=r.delivery,
+        bounces=r.bounces,
+        max_deliveries=r.max_deliveries,
+        enqueued_ms=r.enqueued,
+        first_started_ms=r.first_started or 0,
+        started_ms=r.started or 0,
+        eta_ms=r.eta,
+        expires_ms=r.expires,
+        once_key=once.key if once else None,
+        root_id=r.root_id,
+        parent_id=r.parent_id,
+        inputs=inputs,
+        oversize=oversize,
+        doom=r.doom,
+    )
+
+
+def as_record(r: Rec, broken: tuple[str, ...], *, full: bool) -> v.Record:
+    """What a reader gets to know of a record."""
+    once = once_of(r)
+    return v.Record(
+        id=r.id,
+        task=r.task,
+        queue=r.queue,
+        priority=r.priority,
+        state=STATES[r.state],
+        reason=r.reason,
+        version=r.version,
+        attempt=r.attempt,
+        delivery=r.delivery,
+        bounces=r.bounces,
+        max_deliveries=r.max_deliveries,
+        fence=r.fence,
+        session=r.session,
+        worker=r.worker,
+        enqueued_ms=r.enqueued,
+        due_ms=r.due,
+        expires_ms=r.expires,
+        first_started_ms=r.first_started,
+        started_ms=r.started,
+        ended_ms=r.ended,
+        result=r.result,
+        failure=r.failure,
+        progress_state=r.progress_state,
+        progress_meta=r.progress_meta,
+        once_key=once.key if once else None,
+        root_id=r.root_id,
+        parent_id=r.parent_id,
+        waits=r.waits,
+        broken=broken,
+        mirrors=r.mirrors,
+        joins=r.parents > 1,
+        payload=r.payload if full else None,
+        headers=r.headers if full else b"",
+        edges=tuple((e.child, e.on, e.slot) for e in edges_of(r)) if full else (),
+    )

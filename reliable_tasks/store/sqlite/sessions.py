@@ -1,0 +1,89 @@
+"""Sessions, and what a running body tells the store."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from reliable_tasks.store import values as v
+from reliable_tasks.store.sqlite.rows import PART_STEPS, REVOKED, RUNNING
+from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.transitions import Moves
+
+__all__ = ["close_session", "heartbeat", "open_session", "report", "step"]
+
+SESSION_PUT: Final = load("session_put")
+SESSION_RENEW: Final = load("session_renew")
+SESSION_DELETE: Final = load("session_delete")
+COMMANDS: Final = load("commands")
+HELD: Final = load("held")
+STEP_READ: Final = load("step_read")
+STEP_PUT: Final = load("step_put")
+
+Ev = v.AuditEvent
+
+
+def open_session(work: Moves, info: v.SessionInfo, lease_ms: int) -> None:
+    """Open a session; its lease starts now."""
+    queues = msgspec.json.encode(info.queues).decode()
+    known = (info.id, info.worker, info.host, info.pid, info.pid_started, queues)
+    work.execute(SESSION_PUT, (*known, work.now, work.now + lease_ms))
+
+
+def close_session(work: Moves, session: str) -> int:
+    """Give back what a session holds, and forget it; how much there was."""
+    given = 0
+    while found := work.records(HELD, (session, work.options.max_rows)):
+        for r in found:
+            work.attempt_over(r)
+            work.uncount(r)
+            work.audit(Ev.RELEASED, r)
+            if r.revoked is not None:
+                work.end(r, REVOKED, "revoked")
+            else:
+                work.again(r, None, keep_place=True)
+        given += len(found)
+    work.execute(SESSION_DELETE, (session,))
+    return given
+
+
+def heartbeat(work: Moves, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
+    """Renew the leases of sessions that were not taken back."""
+    lost, commands = list[str](), list[v.Command]()
+    for session in sessions:
+        if work.first(SESSION_RENEW, (session, work.now + lease_ms)) is None:
+            lost.append(session)
+            continue
+        commands += [
+            v.Command(session=session, id=message_id, fence=fence, signal=signal)
+            for message_id, fence, signal in work.all(COMMANDS, (session,))
+        ]
+    return v.Heartbeat(lost=tuple(lost), commands=tuple(commands), now_ms=work.now)
+
+
+def report(work: Moves, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
+    """Record the progress of a running body."""
+    r = work.get(message_id)
+    if r is None or r.state != RUNNING or r.fence != fence:
+        return v.Verdict.STALE
+    r.progress_state, r.progress_meta = state, meta
+    r.version += 1
+    return v.Verdict.COMMITTED
+
+
+def step(work: Moves, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
+    """Begin a step, or record its outcome."""
+    r = work.get(message_id)
+    if r is None or r.state != RUNNING or r.fence != fence:
+        return v.StepReply(known="stale")
+    begun_by, known = work.first(STEP_READ, (r.n, name)) or (0, None)
+    if known is not None:
+        return v.StepReply(known="done", value=known)
+    if value is None and begun_by not in {0, fence}:
+        return v.StepReply(known="begun")
+    work.execute(STEP_PUT, (r.n, name, fence, value))
+    r.parts |= PART_STEPS
+    if value is None:
+        return v.StepReply(known="new")
+    work.audit(Ev.STEP, r, msgspec.json.encode({"step": name}))
+    return v.StepReply(known="done", value=value)

@@ -1,0 +1,282 @@
+"""One transaction's view of the tables: the records it touches, read once and written once.
+
+The rules of `_moves` work on plain objects. `Work` finds those objects, remembers the rows that
+they were read from, and writes what differs when it is flushed: before a query whose answer may
+depend on it, and at the end. What hangs on a record (inputs, steps, broken parents, parked
+messages, locks) is written at once.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from reliable_tasks.store import values as v
+from reliable_tasks.store.sqlite.rows import (
+    COLUMNS,
+    FIRST_FINAL,
+    PART_BROKEN,
+    PART_INPUTS,
+    PART_STEPS,
+    QUEUE,
+    STATE,
+    STATES,
+    N,
+    Rec,
+    as_inputs,
+)
+from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.unreadable import fits, mend, rows_of
+
+__all__ = ["Row", "Work"]
+
+Row = tuple[Any, ...]
+
+NUMBERS_READ: Final = load("numbers_read")
+FENCE_SET: Final = load("fence_set")
+SEQ_SET: Final = load("seq_set")
+RECORD_BY_ID: Final = load("record_by_id")
+RECORDS_BY_ID: Final = load("records_by_id")
+RECORD_INSERT: Final = load("record_insert")
+RECORD_UPDATE: Final = load("record_update")
+RECORD_DELETE: Final = load("record_delete")
+COUNT_ADD: Final = load("count_add")
+AUDIT_INSERT: Final = load("audit_insert")
+INPUTS_READ: Final = load("inputs_read")
+INPUTS_SIZE: Final = load("inputs_size")
+INPUT_PUT: Final = load("input_put")
+INPUTS_DELETE: Final = load("inputs_delete")
+STEPS_DELETE: Final = load("steps_delete")
+BROKEN_DELETE: Final = load("broken_delete")
+
+_DELETES: Final = (
+    (PART_INPUTS, INPUTS_DELETE),
+    (PART_STEPS, STEPS_DELETE),
+    (PART_BROKEN, BROKEN_DELETE),
+)
+_astuple = msgspec.structs.astuple
+_CODES: Final = range(len(STATES))
+
+
+class Work:
+    """The records that one transaction touches.
+
+    Attributes:
+        now: the instant at which all of the transaction happens.
+        seq: number of the latest record, place in a queue or audit row.
+        fence: the latest fencing number.
+    """
+
+    def __init__(self, connection: apsw.Connection, now: int, options: v.StoreOptions) -> None:
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self.now = now
+        self.options = options
+        self._recs: dict[str, Rec | None] = {}
+        self._rows: dict[int, Row] = {}
+        self._unfit: list[tuple[Rec, Row]] = []
+        self._trail: list[Row] = []
+        self._moved: dict[tuple[str, int], int] = {}
+        self.fence, self.seq = self._numbers = self._read_numbers()
+
+    def _read_numbers(self) -> tuple[int, int]:
+        fence, seq = self.one(NUMBERS_READ)
+        return fence, seq
+
+    # Queries --------------------------------------------------------------------------------------
+
+    def one(self, statement: str, bindings: Sequence[object] = ()) -> Row:
+        """The only row of a query that has one."""
+        row = self.first(statement, bindings)
+        assert row is not None, statement  # noqa: S101 - the query has no condition
+        return row
+
+    def first(self, statement: str, bindings: Sequence[object] = ()) -> Row | None:
+        """The first row of a query, None when it has none."""
+        row: Row | None = self.execute(statement, tuple(bindings)).fetchone()
+        return row
+
+    def all(self, statement: str, bindings: Sequence[object] = ()) -> list[Row]:
+        """All rows of a (bounded) query."""
+        return self.execute(statement, tuple(bindings)).fetchall()
+
+    def records(self, statement: str, bindings: Sequence[object] = ()) -> list[Rec]:
+        """The records that a query of whole rows finds, with what was changed so far."""
+        self.flush()
+        found = [self._adopt(row) for row in rows_of(self.execute, statement, bindings)]
+        if self._unfit:
+            self._put_aside()
+        return found
+
+    # Records --------------------------------------------------------------------------------------
+
+    def get(self, message_id: str) -> Rec | None:
+        """The record of a message, None when there is none."""
+        try:
+            return self._recs[message_id]
+        except KeyError:
+            rows = rows_of(self.execute, RECORD_BY_ID, (message_id,))
+            if not rows:
+                self._recs[message_id] = None
+                return None
+            r = self._adopt(rows[0])
+            if self._unfit:
+                self._put_aside()
+            return r
+
+    def prefetch(self, ids: Iterable[str]) -> None:
+        """Read several records at once, for `get` to find."""
+        unread = [i for i in ids if i not in self._recs]
+        if len(unread) > 1:
+            self._recs.update(dict.fromkeys(unread))
+            wanted = (msgspec.json.encode(unread).decode(),)
+            for row in rows_of(self.execute, RECORDS_BY_ID, wanted):
+                self._adopt(row)
+            if self._unfit:
+                self._put_aside()
+
+    def add(self, r: Rec) -> None:
+        """Keep a new record."""
+        self._recs[r.id] = r
+
+    def delete(self, r: Rec) -> None:
+        """Remove a record and what hangs on it."""
+        row = self._rows.pop(r.n, None)
+        if row is not None:
+            self._tally(row, -1)
+            self.execute(RECORD_DELETE, (r.n,))
+        self.drop_parts(r, PART_INPUTS | PART_STEPS | PART_BROKEN)
+        self._recs[r.id] = None
+
+    def drop_parts(self, r: Rec, parts: int) -> None:
+        """Remove what hangs on a record, of the named kinds."""
+        found = r.parts & parts
+        if found:
+            for part, statement in _DELETES:
+                if found & part:
+                    self.execute(statement, (r.n,))
+            r.parts &= ~parts
+
+    def inputs(self, r: Rec) -> tuple[tuple[v.Input, ...], int]:
+        """What the record's parents left for it, by slot; or how large it is, where too large."""
+        if not r.parts & PART_INPUTS:
+            return (), 0
+        (size,) = self.one(INPUTS_SIZE, (r.n,))
+        if size > self.options.max_input_bytes:
+            return (), size
+        return as_inputs(self.all(INPUTS_READ, (r.n,))), 0
+
+    def put_input(self, r: Rec, slot: int, parent: str, value: bytes, *, ok: bool) -> None:
+        """Leave something for a record."""
+        self.execute(INPUT_PUT, (r.n, slot, parent, int(ok), value))
+        r.parts |= PART_INPUTS
+
+    def _adopt(self, row: Row) -> Rec:
+        known = self._recs.get(row[0])
+        if known is not None:
+            return known
+        if fits(row):
+            r = Rec(*row)
+            self._rows[r.n] = row
+        else:
+            r = mend(row)
+            self._unfit.append((r, row))
+        self._recs[r.id] = r
+        return r
+
+    # What cannot be read --------------------------------------------------------------------------
+
+    def _set_aside(self, r: Rec) -> None:
+        """Make a dead letter of a record that could not be read and had not ended."""
+        raise NotImplementedError
+
+    def _put_aside(self) -> None:
+        """Write those that could not be read anew, in all of their columns."""
+        unfit, self._unfit = self._unfit, []
+        for r, row in unfit:
+            self._tally(row, -1)
+            self.execute(RECORD_DELETE, (r.n,))
+            if r.id != row[0] and self.first(RECORD_BY_ID, (r.id,)) is not None:
+                r.id = f"{r.id}~{r.n}"  # there is another one of that name
+                self._recs[r.id] = r
+        for r, _ in unfit:
+            if r.state < FIRST_FINAL:
+                self._set_aside(r)
+
+    # Numbers and the trail ------------------------------------------------------------------------
+
+    def next_seq(self) -> int:
+        """The next number of a record, a place in a queue or an audit row."""
+        self.seq += 1
+        return self.seq
+
+    def next_fence(self) -> int:
+        """The next fencing number, of a claim or a lock."""
+        self.fence += 1
+        return self.fence
+
+    def audit(self, event: v.AuditEvent, r: Rec, detail: bytes = b"") -> None:
+        """Tell the trail about a record."""
+        if event in v.AUDIT_DEFAULT or self.options.audit == "all":
+            self._tell(event, r.id, r.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
+
+    def audit_id(
+        self, event: v.AuditEvent, message_id: str, task: str, fence: int = 0, worker: str = ""
+    ) -> None:
+        """Tell the trail about a message of which there may be no record."""
+        if event in v.AUDIT_DEFAULT or self.options.audit == "all":
+            self._tell(event, message_id, task, 0, 0, fence, worker, b"")
+
+    def _tell(self, event: v.AuditEvent, *told: object) -> None:
+        self._trail.append((self.next_seq(), self.now, event.value, *told))
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what was changed since the last time."""
+        inserts, updates = list[Row](), list[Row]()
+        rows = self._rows
+        for r in self._recs.values():
+            if r is None:
+                continue
+            row = _astuple(r)
+            old = rows.get(r.n)
+            if old is None:
+                inserts.append(row)
+            elif row != old:
+                updates.append(row[N:])
+                self._tally(old, -1)
+            else:
+                continue
+            self._tally(row, 1)
+            rows[r.n] = row
+        if inserts:
+            self.executemany(RECORD_INSERT, inserts)
+        if updates:
+            self.executemany(RECORD_UPDATE, updates)
+
+    def finish(self) -> None:
+        """Write everything that is left, before the transaction is committed."""
+        self.flush()
+        moved = [(queue, state, by) for (queue, state), by in self._moved.items() if by]
+        if moved:
+            self.executemany(COUNT_ADD, moved)
+        if self._trail:
+            self.executemany(AUDIT_INSERT, self._trail)
+        fence, seq = self._numbers
+        if self.fence != fence:
+            self.execute(FENCE_SET, (self.fence,))
+        if self.seq != seq:
+            self.execute(SEQ_SET, (self.seq,))
+
+    def _tally(self, row: Row, by: int) -> None:
+        queue, state = row[QUEUE], row[STATE]
+        if type(queue) is not str or state not in _CODES:
+            return  # damaged: nobody knows for what it was counted
+        key = (queue if state < FIRST_FINAL else "", state)
+        self._moved[key] = self._moved.get(key, 0) + by
+
+
+if RECORD_INSERT.count("?") != len(COLUMNS):  # pragma: no cover - a mistake in this package
+    raise AssertionError("record_insert.sql has another number of columns than Rec")

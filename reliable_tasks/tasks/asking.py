@@ -1,0 +1,192 @@
+"""What a body asks of its own message: `self.retry()` and `self.update_state()`, checked there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks.core import call_options as _call_options
+from reliable_tasks.core import checks
+from reliable_tasks.core import context as _state
+from reliable_tasks.core.codec import dumps, dumps_call
+from reliable_tasks.core.message import encode_headers
+from reliable_tasks.core.retry import Decision, RetryPolicy
+from reliable_tasks.errors import ConfigError, MaxRetriesExceededError, Retry, suggest
+from reliable_tasks.tasks import calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reliable_tasks.tasks.request import Running
+    from reliable_tasks.tasks.task import Task
+
+__all__ = ["ask_retry", "decide_asked", "limit_of", "none_left", "publish_state"]
+
+_OF_HEADERS = frozenset(
+    {"headers", "ignore_result", "serializer", "shadow", "soft_time_limit", "time_limit"}
+)
+_OWN_CALL = "a retry is the same message, which keeps its {}; leave it out, or enqueue another one"
+_SENDING = "it is about enqueueing, and a retry is part of the worker's own commit; leave it out"
+_REFUSED = {
+    **dict.fromkeys(("task_id", "root_id", "parent_id"), _OWN_CALL.format("ids")),
+    **dict.fromkeys(("group_id", "chord", "chain"), _OWN_CALL.format("place in its workflow")),
+    **dict.fromkeys(("link", "link_error"), _OWN_CALL.format("callbacks")),
+    **dict.fromkeys(("durable", "retry", "retry_policy"), _SENDING),
+    "once": _OWN_CALL.format("once-key"),
+}
+"""Options of a call that a retry cannot heed, and why."""
+
+
+def limit_of(task: Task[Any, Any]) -> int | None:
+    """How many retries a body may ask for; None for no end."""
+    limit = task.retry_policy.max_retries if task.retry_policy else task.max_retries
+    return limit if isinstance(limit, int) else None
+
+
+def none_left(limit: int) -> str:
+    """Why a retry that the body asks for is not made."""
+    return f"the body asked for a retry: none is left, max_retries={limit}"
+
+
+def decide_asked(
+    task: Task[Any, Any], asked: Retry, attempt: int, decide: Callable[[RetryPolicy], Decision]
+) -> Decision | None:
+    """Whether `asked` is granted, by its limit and the task's policy; None: as it says itself.
+
+    Args:
+        task: whose body asks.
+        asked: by `self.retry()`, or made by the body itself: it does not say its limit then.
+        attempt: the number of the one that asks.
+        decide: asks a policy about this attempt.
+    """
+    limit = limit_of(task) if asked.max_retries is None else asked.max_retries
+    if limit is not None and attempt > limit:
+        return Decision(False, 0.0, none_left(limit), "self.retry()")
+    if asked.when is not None or asked.eta is not None:
+        return None
+    policy = task.policy
+    if limit != policy.max_retries and task.retry_policy is not None:
+        policy = replace(policy, max_retries=limit)  # the body's own word for this message
+    return decide(policy)
+
+
+def ask_retry(
+    task: Task[Any, Any],
+    call: tuple[Any, Mapping[str, Any] | None],
+    exc: BaseException | None,
+    timing: Mapping[str, Any],
+    max_retries: int | None,
+    options: Mapping[str, Any],
+) -> Retry:
+    """The retry that a body asks for, noted with its attempt; see `Task.retry`."""
+    if exc is not None and not isinstance(exc, BaseException):
+        raise ConfigError(f"exc must be an exception, not {checks.shown(exc)}")
+    running = _state.current_attempt.get()
+    if running is None or running.task is not task:
+        raise exc or Retry("a task called directly is not retried: there is no message")
+    limit = limit_of(task)
+    if max_retries is not None:
+        limit = checks.retries("max_retries", max_retries)
+    given = _checked({**options, **timing})
+    ret = Retry(exc=exc, when=_delay(task, given))
+    ret.max_retries = limit
+    if given.get("eta") is not None:
+        ret.eta = checks.instant("eta", given["eta"], task.app.timezone)
+    ret.queue = given.get("queue") or given.get("routing_key")
+    ret.priority, ret.expires = given.get("priority"), given.get("expires")
+    _check_limit(task, running, ret)
+    _change(task, running, ret, call, given)
+    running.retry = ret
+    return ret
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in options.items():
+        if value is not None and name in _REFUSED:
+            raise ConfigError(f"retry({name}={checks.shown(value)}): {_REFUSED[name]}")
+        if name not in _call_options.CALL_OPTIONS | _call_options.MEANINGLESS:
+            near = suggest(str(name), _call_options.CALL_OPTIONS - _REFUSED.keys())
+            raise ConfigError(f"retry() knows no option {checks.shown(name)}{near}")
+    return _call_options.checked(options)
+
+
+def _delay(task: Task[Any, Any], given: Mapping[str, Any]) -> float | None:
+    """Seconds to wait; None where an instant or the task's policy says it."""
+    if given.get("countdown") is not None:
+        return max(0.0, checks.span("countdown", given["countdown"]))
+    if given.get("eta") is not None or task.retry_policy is not None:
+        return None
+    return float(task.default_retry_delay)
+
+
+def _check_limit(task: Task[Any, Any], running: Running, ret: Retry) -> None:
+    request = running.request
+    if ret.max_retries is None or request.retries < ret.max_retries:
+        return
+    gave_up = ret.exc
+    if gave_up is None:
+        gave_up = MaxRetriesExceededError(
+            f"Can't retry {task.name}[{request.id}] args: {request.args} kwargs: {request.kwargs}"
+        )
+    running.exhausted = gave_up, ret.max_retries
+    raise gave_up
+
+
+def _change(
+    task: Task[Any, Any],
+    running: Running,
+    ret: Retry,
+    call: tuple[Any, Mapping[str, Any] | None],
+    given: Mapping[str, Any],
+) -> None:
+    """Encode what changes of the message, so that what cannot be encoded is refused here."""
+    from reliable_tasks.canvas import complete_call  # noqa: PLC0415 - canvas builds on tasks
+
+    args, kwargs, request = *call, running.request
+    changes = {name: given[name] for name in _OF_HEADERS & given.keys()}
+    if "headers" in changes:
+        changes["user"] = checks.user_headers("headers", changes.pop("headers"))
+    other = args is not None or kwargs is not None
+    if other:
+        ret.call = (
+            request.args if args is None else calls.call_args(args),
+            request.kwargs if kwargs is None else calls.call_kwargs(kwargs),
+        )
+        if task.typing:
+            task.check_arguments(*ret.call)
+    headers = running.headers
+    if headers is None or not (other or changes):
+        return
+    new = msgspec.structs.replace(headers, **changes) if changes else headers
+    if "serializer" in changes:
+        calls.check_accepted(task.app, new.serializer)
+    ret.headers = encode_headers(new) if changes else None
+    if other or new.serializer != headers.serializer:
+        complete = complete_call(headers, *(ret.call or (request.args, request.kwargs)))
+        ret.payload = dumps_call(*complete, new.serializer)
+    most = task.app.settings.max_message_bytes
+    size = len(ret.payload or b"") + len(ret.headers or b"")
+    checks.check_size(f"the retry of {task.name}", size, most, "max_message_bytes")
+
+
+def publish_state(task: Task[Any, Any], task_id: str | None, state: str | None, meta: Any) -> None:
+    """Publish the progress of the running attempt; see `Task.update_state`."""
+    running = _state.current_attempt.get()
+    if task_id is not None and (running is None or task_id != running.request.id):
+        running = _state.attempts.get(task_id)  # of a thread that the body has started
+    if running is None:
+        whose = "" if task_id is None else f", and {checks.shown(task_id)} does not run here"
+        raise ConfigError(
+            "update_state() works from inside the body of the message itself, and by task_id in "
+            f"threads that the body has started{whose}"
+        )
+    settings = task.app.settings
+    state = checks.text("state", "STARTED" if state is None else state)
+    encoded = dumps(meta, settings.result_serializer)
+    what, most = f"the meta of {task.name}", settings.max_result_bytes
+    checks.check_size(what, len(encoded), most, "max_result_bytes")
+    running.progress = (state, meta)
+    if running.port is not None:
+        running.port.report(state, encoded)

@@ -1,0 +1,269 @@
+"""From a call of a task to the message that carries it: pure, with the time passed in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import numbers
+import os
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from reliable_tasks.core import checks, ids
+from reliable_tasks.core.call_options import CALL_OPTIONS, checked
+from reliable_tasks.core.codec import dumps_call, loads_call
+from reliable_tasks.core.context import current_attempt
+from reliable_tasks.core.message import Headers, Message, OnceLock, decode_headers, encode_headers
+from reliable_tasks.core.once import once_key, once_label
+from reliable_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reliable_tasks.app import App
+    from reliable_tasks.config.conf import Settings
+    from reliable_tasks.tasks.request import Running
+    from reliable_tasks.tasks.task import Task
+
+__all__ = [
+    "CALL_OPTIONS",
+    "as_received",
+    "build_message",
+    "call_args",
+    "call_kwargs",
+    "checked",
+    "once_lock",
+]
+
+
+def call_args(args: Any) -> tuple[Any, ...]:
+    """Arguments as a tuple; a lone value, as in `args=(10)`, counts as one argument.
+
+    Raises:
+        ConfigError: it is neither a sequence nor a plain value.
+    """
+    if args is None:
+        return ()
+    if isinstance(args, list | tuple):
+        return tuple(args)
+    if isinstance(args, str | bytes | numbers.Number):
+        return (args,)
+    said = checks.shown(args)
+    raise ConfigError(f"args must be a list or a tuple, not {said}; write args=({said},)")
+
+
+def call_kwargs(kwargs: Any) -> dict[str, Any]:
+    """Keyword arguments as a dictionary of the call's own.
+
+    Raises:
+        ConfigError: it is no dictionary, or a key is no text.
+    """
+    if not kwargs:
+        return {}
+    if not isinstance(kwargs, Mapping):
+        raise ConfigError(f"kwargs must be a dict, not {checks.shown(kwargs)}")
+    for name in kwargs:
+        if not isinstance(name, str):
+            raise ConfigError(f"the keys of kwargs must be strings, not {checks.shown(name)}")
+    return dict(kwargs)
+
+
+def once_lock(
+    task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], override: Any = None
+) -> OnceLock | None:
+    """The once-lock of one call, None for a task without."""
+    options = task.once_options
+    if options is None:
+        return None
+    if override:
+        options = options.override(override)
+    return OnceLock(
+        key=once_key(task.name, task.signature_of_call, tuple(args), dict(kwargs), options.keys),
+        scope=options.scope,
+        on_conflict=options.on_conflict,
+        timeout_ms=0 if options.timeout_s is None else max(1, round(options.timeout_s * 1000)),
+    )
+
+
+_HOST = checks.printable(socket.gethostname())
+
+
+def check_accepted(app: App, serializer: str) -> None:
+    """Refuse a serializer that the app's own workers would not decode."""
+    if serializer not in app.accept_content:
+        accepted = ", ".join(sorted(app.accept_content))
+        raise ConfigError(
+            f"serializer={serializer!r} is not accepted by this app's workers (accept_content: "
+            f"{accepted}), so no message of it would run; choose one of these, or add it there"
+        )
+
+
+class Common(NamedTuple):
+    """What the messages of calls of one task have in common as long as their options are the same.
+
+    Attributes:
+        settings: in force then.
+        pid: of the process, which is part of the headers.
+        options: those of the task, its route and the call.
+        serializer: of the payload.
+        headers: of a message without a once-key.
+        packed: the same, encoded.
+        fields: of the message.
+    """
+
+    settings: Settings
+    pid: int
+    options: dict[str, Any]
+    serializer: str
+    headers: Headers
+    packed: bytes
+    fields: dict[str, Any]
+
+    def holds(self, settings: Settings, options: dict[str, Any]) -> bool:
+        """Whether it is what a call with these options, now and here, has in common with others."""
+        return settings is self.settings and options == self.options and self.pid == os.getpid()
+
+
+_OF_ONE_MESSAGE = frozenset({"once", "parent_id", "root_id", "task_id"})
+_COMPARABLE = frozenset({str, int})
+_MOST_COMMONS = 1000
+
+
+def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) -> Common:
+    """What is common to calls with these options: found again where they are what they last were.
+
+    Only text and whole numbers are compared: what is equal may still be of another type (1, True),
+    and a dictionary may be changed by its owner between two calls.
+    """
+    lasting = all(type(x) in _COMPARABLE for x in options.values())
+    known = app.commons.get(name)
+    if lasting and known is not None and known.holds(settings, options):
+        return known
+    serializer = options.get("serializer") or settings.task_serializer
+    check_accepted(app, serializer)
+    given = options.get("headers")
+    headers = Headers(
+        serializer=serializer,
+        time_limit=options.get("time_limit"),
+        soft_time_limit=options.get("soft_time_limit"),
+        ignore_result=options.get("ignore_result"),
+        shadow=options.get("shadow"),
+        user=None if given is None else checks.user_headers("headers", given),
+        group=options.get("group_id"),
+        chord=options.get("chord"),
+        chain=options.get("chain"),
+        origin=f"{os.getpid()}@{_HOST}",
+    )
+    fields = {
+        "task": name,
+        "queue": options.get("queue") or options.get("routing_key") or settings.task_default_queue,
+        "priority": options.get("priority", settings.task_default_priority),
+        "max_deliveries": settings.max_deliveries,
+        "result_ttl_ms": app.result_ttl_ms,
+        "failure_ttl_ms": app.failure_ttl_ms,
+        **_timing(app, options),
+    }
+    packed = encode_headers(headers)
+    common = Common(settings, os.getpid(), options, serializer, headers, packed, fields)
+    if lasting:
+        if len(app.commons) >= _MOST_COMMONS:
+            app.commons.clear()
+        app.commons[name] = common
+    return common
+
+
+def build_message(
+    app: App,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: Mapping[str, Any],
+    task: Task[Any, Any] | None = None,
+    *,
+    keyed: bool = True,
+    made_id: str | None = None,
+) -> Message:
+    """The message of one call.
+
+    Args:
+        app: whose call it is.
+        name: of the task.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: those of `CALL_OPTIONS`; None among them means not given.
+        task: None when its name is all that is known here.
+        keyed: give the message of a once-task its once-lock.
+        made_id: its id, where one was made for it already; the option `task_id` is the user's own.
+
+    Raises:
+        ConfigError: an option is unknown, or its value is not possible.
+        CodecError: an argument cannot be encoded.
+        MessageTooLarge: the encoded arguments are larger than `max_message_bytes`.
+    """
+    if options:
+        options = checked(options)
+    if task is None:
+        name = checks.text("the name of a task", name)
+    settings = app.settings
+    merged = dict(task.call_defaults) if task else {}
+    if settings.task_routes:
+        merged.update(app.route(name))
+    merged.update(options)
+    own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
+    common = _common(app, settings, name, merged)
+    once, packed = None, common.packed
+    if keyed and task is not None and task.once_options is not None:
+        once = once_lock(task, args, kwargs, own.get("once"))
+        label = once_label(name, task.signature_of_call, args, kwargs, task.once_options.keys)
+        packed = encode_headers(msgspec.structs.replace(common.headers, once_label=label))
+    payload = dumps_call(args, kwargs, common.serializer)
+    size = len(payload) + len(packed)
+    if size > settings.max_message_bytes:
+        checks.check_size(
+            f"a message of {name}", size, settings.max_message_bytes, "max_message_bytes"
+        )
+    running, given_id = current_attempt.get(), own.get("task_id")
+    parent = running.request if running else None
+    return Message(
+        id=given_id or made_id or ids.new_id(),
+        payload=payload,
+        headers=packed,
+        once=once,
+        root_id=own.get("root_id") or (parent.root_id or "" if parent else ""),
+        parent_id=own.get("parent_id") or (parent.id if parent else None),
+        token=_token(running) if given_id else "",
+        **common.fields,
+    )
+
+
+def as_received(
+    task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as a worker would get them, for eager mode. Raises as a call does."""
+    message = build_message(task.app, task.name, args, kwargs, options, task)
+    serializer = decode_headers(message.headers).serializer
+    return loads_call(message.payload, serializer, (serializer,))
+
+
+def _token(running: Running | None) -> str:
+    """What tells a new enqueue under a given id from one that is repeated.
+
+    A body that is run again, after a death or as a retry, repeats itself: its message is the token.
+    """
+    return (running.request.id if running else None) or ids.new_id()
+
+
+def _timing(app: App, merged: Mapping[str, Any]) -> dict[str, Any]:
+    timing: dict[str, Any] = {}
+    if merged.get("eta") is not None:
+        timing["eta_ms"] = checks.instant_ms("eta", merged["eta"], app.timezone)
+    elif merged.get("countdown") is not None:
+        timing["delay_ms"] = max(0, checks.span_ms("countdown", merged["countdown"]))
+    expires = merged.get("expires")
+    if isinstance(expires, dt.datetime | str):
+        timing["expires_ms"] = checks.instant_ms("expires", expires, app.timezone)
+    elif expires is not None:
+        timing["expires_in_ms"] = max(0, checks.span_ms("expires", expires))
+    return timing

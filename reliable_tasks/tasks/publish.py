@@ -1,0 +1,81 @@
+"""The way of a batch to the store: signals before and after, and patience while it is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks import events, signals
+from reliable_tasks.core import clock
+from reliable_tasks.core.retry import DEFAULT_MAX_RETRIES
+from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.store.values import ReceiptKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reliable_tasks.config.conf import Settings
+    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.values import Batch, Enqueued
+
+__all__ = ["publish"]
+
+
+def publish(store: Store, batch: Batch, settings: Settings, options: Mapping[str, Any]) -> Enqueued:
+    """Store a batch, and tell of it.
+
+    Args:
+        store: where to.
+        batch: what to store.
+        settings: say whether and how to try again while the store is away.
+        options: those of the call come first: `retry` and `retry_policy`.
+
+    Raises:
+        StoreUnavailable: the store is still away after all the tries.
+        StoreError: it refused.
+    """
+    if signals.before_task_publish.receivers:
+        for message in batch.messages:
+            signals.before_task_publish.send(message.task, message=message)
+    if options.get("retry", settings.task_publish_retry):
+        policy = options.get("retry_policy") or settings.task_publish_retry_policy
+        enqueued = _enqueue_patiently(store, batch, policy)
+    else:
+        enqueued = store.enqueue(batch)
+    listened_to = signals.after_task_publish.receivers
+    for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
+        if receipt.kind != ReceiptKind.CREATED:
+            events.emit(
+                "message.duplicate",
+                id=receipt.id,
+                task=message.task,
+                kind=receipt.kind,
+                holder=receipt.holder,
+                once_key=message.once.key if message.once else None,
+            )
+        if listened_to:
+            signals.after_task_publish.send(message.task, message=message, receipt=receipt)
+    return enqueued
+
+
+def _enqueue_patiently(store: Store, batch: Batch, policy: Mapping[str, Any]) -> Enqueued:
+    """Enqueue, and again while the store is away: Celery's publish `retry_policy`.
+
+    It sleeps between the tries, unlike retries of messages, because its caller waits for the
+    answer. An enqueue is idempotent by its message's id, so repeating it is safe.
+
+    Args:
+        store: where to.
+        batch: what to store.
+        policy: `max_retries` (None for ever), `interval_start`, `interval_step` and
+            `interval_max`, in seconds.
+    """
+    most, tries = policy.get("max_retries", DEFAULT_MAX_RETRIES), 0
+    while True:
+        try:
+            return store.enqueue(batch)
+        except StoreUnavailable:
+            if most is not None and tries >= most:
+                raise
+        pause_s = policy.get("interval_start", 0) + tries * policy.get("interval_step", 0.2)
+        clock.sleep(max(0.0, min(pause_s, policy.get("interval_max", 1))))
+        tries += 1

@@ -1,0 +1,132 @@
+"""The registry of an app's tasks, and how functions become tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from reliable_tasks.core import context as _state
+from reliable_tasks.core.checks import shown, text
+from reliable_tasks.errors import ConfigError, NotRegistered, suggest
+from reliable_tasks.tasks import functions
+from reliable_tasks.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.app import App
+
+__all__ = ["TaskRegistry", "shared_task", "task_of_function"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskRegistry(dict[str, Task[Any, Any]]):
+    """The tasks of an app by name; a missing one raises `NotRegistered` with the nearest name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modules: dict[str, functions.Modules] = {}
+
+    def __missing__(self, name: str) -> Task[Any, Any]:
+        raise NotRegistered(f"no task is registered as {name!r}{suggest(name, self)}")
+
+
+def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[Any, Any]:
+    """Make a task of a function and register it with an app.
+
+    Raises:
+        ConfigError: an option is unknown or not possible, or the name is taken.
+    """
+    options = dict(options)
+    base = options.pop("base", None) or app.Task
+    if not (isinstance(base, type) and issubclass(base, Task)):
+        raise ConfigError(f"base must be a subclass of Task, not {shown(base)}")
+    name = options.pop("name", None)
+    _check_callable(function, named=bool(name))
+    name = text("name", name) if name else app.gen_task_name(function)
+    known = {n for n in dir(Task) if not n.startswith("_")} | set(dir(base))
+    for option in options:
+        if option not in known or option.startswith("_"):
+            raise ConfigError(f"task {name}: unknown option {option!r}{suggest(option, known)}")
+    taken, modules = app.tasks.get(name), functions.modules_of(function)
+    before = app.tasks.modules.get(name, {})
+    if taken is not None and not functions.was_loaded_again(before, modules):
+        if functions.same_function(taken.__wrapped__, function):
+            return taken
+        raise ConfigError(
+            f"task {name!r} is registered already, with the function at "
+            f"{functions.place(taken.__wrapped__)}; give {functions.place(function)} another "
+            "name=, or, if a decorator made both, let it use functools.wraps"
+        )
+    attributes = {
+        "typing": app.strict_typing,
+        **options,
+        "name": name,
+        "abstract": False,
+        "run": functions.body_of(function, bool(options.get("bind"))),
+        "__wrapped__": staticmethod(function),
+        "__doc__": functions.doc_of(function),
+        "__module__": getattr(function, "__module__", None) or __name__,
+    }
+    made = type(functions.name_of(function) or name, (base,), attributes)()
+    task = _register(app, made, taken)
+    app.tasks.modules[task.name] = modules
+    return task
+
+
+def _check_callable(function: Any, *, named: bool) -> None:
+    said = shown(function)
+    if not callable(function):
+        raise ConfigError(
+            f"a task is made of a function or another callable, not {said}; give the options by "
+            "name: @app.task(queue='mail')"
+        )
+    if not named and functions.name_of(function) is None:
+        raise ConfigError(f"{said} has no name of its own: write app.task(name='…')({said})")
+
+
+def _register(app: App, task: Task[Any, Any], taken: Task[Any, Any] | None) -> Task[Any, Any]:
+    """Register a task, in the place of one whose module has been loaded again."""
+    if taken is not None:
+        del app.tasks[taken.name]
+    try:
+        return app.register_task(task)
+    except BaseException:
+        if taken is not None:
+            app.tasks[taken.name] = taken
+        raise
+
+
+@overload
+def shared_task(fun: Callable[P, R], /, **options: Any) -> Task[P, R]: ...
+
+
+@overload
+def shared_task(**options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def shared_task(fun: Any = None, /, **options: Any) -> Any:
+    """Make a task of a function for whichever app is current when it is used.
+
+    For libraries: the function is registered with the current app and with each one that becomes
+    current later; the object returned stands for the current app's task.
+    """
+
+    def declare(function: Callable[..., Any]) -> Any:
+        names: dict[int, str] = {}
+
+        def register(app: App) -> None:
+            names[id(app)] = task_of_function(app, function, options).name
+
+        _state.on_each_app(register)
+
+        def task() -> Task[Any, Any]:
+            app = _state.get_current_app()
+            if id(app) not in names:
+                register(app)
+            return app.tasks[names[id(app)]]
+
+        return _state.Proxy(task)
+
+    return declare(fun) if fun is not None else declare

@@ -1,0 +1,185 @@
+"""`self.request`: what a body can know of the attempt that runs it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from reliable_tasks.core.codec.tags import untag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reliable_tasks.core.message import Headers
+    from reliable_tasks.errors import Retry
+    from reliable_tasks.store.values import Claim, StepReply
+    from reliable_tasks.tasks.task import Task
+
+__all__ = ["Port", "Request", "Running", "request_of_claim"]
+
+
+class Port:
+    """What a running body may ask of the outside; the worker gives one to each attempt.
+
+    Both calls are fenced: they raise `StaleClaim` when the claim was taken away.
+    """
+
+    def report(self, state: str, meta: bytes) -> None:
+        """Publish the progress of this attempt."""
+        raise NotImplementedError
+
+    def step(self, name: str, value: bytes | None) -> StepReply:
+        """Begin or record a step."""
+        raise NotImplementedError
+
+
+class Request:
+    """The attempt that runs; outside of one, a request that says `called_directly`.
+
+    The names are Celery's. Beyond them: `attempt` (1 for the first), `delivery` (how often this
+    attempt was handed out), `fence` (a number that grows with every claim in the whole namespace:
+    let the resources you write to refuse an older one), `idempotency_key` (the same for every
+    attempt of this message) and `once_key`.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self.id: str | None = None
+        self.task: str | None = None
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.retries = 0
+        self.attempt = 1
+        self.delivery = 1
+        self.fence = 0
+        self.idempotency_key: str | None = None
+        self.once_key: str | None = None
+        self.root_id: str | None = None
+        self.parent_id: str | None = None
+        self.group: str | None = None
+        self.group_index: int | None = None
+        self.chord: str | None = None
+        self.chain: str | None = None
+        self.callbacks: list[Any] | None = None
+        self.errbacks: list[Any] | None = None
+        self.eta: str | None = None
+        self.expires: str | None = None
+        self.delivery_info: dict[str, Any] = {}
+        self.hostname: str | None = None
+        self.origin: str | None = None
+        self.called_directly = True
+        self.is_eager = False
+        self.timelimit: tuple[float | None, float | None] = (None, None)
+        self.headers: dict[str, Any] | None = None
+        self.ignore_result = False
+        self.shadow: str | None = None
+        self.additions: list[Any] = []
+        self.argsrepr: str | None = None
+        self.kwargsrepr: str | None = None
+        self.correlation_id: str | None = None
+        self.lang = "py"
+        self.utc = True
+        self.__dict__.update(fields)
+
+    def __repr__(self) -> str:
+        return f"<Request: {self.__dict__!r}>"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field by name, as Celery's context gives it."""
+        return getattr(self, name, default)
+
+
+class Running:
+    """One running attempt: its task, its request, and what the body asked for without raising.
+
+    Attributes:
+        port: how the body reaches the store; None for eager runs.
+        retry: the `Retry` that `self.retry(throw=False)` made.
+        progress: state and meta of the last `update_state`.
+        headers: of its message; None for eager runs.
+        exhausted: what `self.retry()` raised when no retry was left, and of how many.
+    """
+
+    __slots__ = ("_request", "exhausted", "headers", "port", "progress", "retry", "task")
+
+    def __init__(
+        self,
+        task: Task[Any, Any],
+        request: Request | Callable[[], Request],
+        port: Port | None,
+        headers: Headers | None = None,
+    ) -> None:
+        self.task = task
+        self._request = request
+        self.port = port
+        self.headers = headers
+        self.retry: Retry | None = None
+        self.progress: tuple[str, Any] | None = None
+        self.exhausted: tuple[BaseException, int] | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request, made when it is first asked for: most bodies never do."""
+        if not isinstance(self._request, Request):
+            self._request = self._request()
+        return self._request
+
+    def gave_up(self, exc: BaseException) -> bool:
+        """Whether `self.retry()` raised this, since no retry was left: no policy is asked then."""
+        return self.exhausted is not None and self.exhausted[0] is exc
+
+    @property
+    def additions(self) -> list[Any]:
+        """What the body added to its chord's header."""
+        return self._request.additions if isinstance(self._request, Request) else []
+
+
+def _iso(ms: int | None) -> str | None:
+    if ms is None:
+        return None
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
+
+
+def request_of_claim(
+    claim: Claim,
+    headers: Headers,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    hostname: str,
+    limits: tuple[float | None, float | None],
+    ignore_result: bool,
+) -> Request:
+    """The request that the body of a claimed message sees."""
+    return Request(
+        id=claim.id,
+        task=claim.task,
+        args=args,
+        kwargs=kwargs,
+        retries=claim.attempt - 1,
+        attempt=claim.attempt,
+        delivery=claim.delivery,
+        fence=claim.fence,
+        idempotency_key=claim.id,
+        once_key=claim.once_key,
+        root_id=claim.root_id or claim.id,
+        parent_id=claim.parent_id,
+        group=headers.group,
+        chord=headers.chord,
+        chain=headers.chain,
+        eta=_iso(claim.eta_ms),
+        expires=_iso(claim.expires_ms),
+        delivery_info={
+            "exchange": "",
+            "routing_key": claim.queue,
+            "priority": claim.priority,
+            "redelivered": claim.delivery > 1,
+        },
+        hostname=hostname,
+        origin=headers.origin,
+        called_directly=False,
+        timelimit=limits,
+        headers=None if headers.user is None else {k: untag(x) for k, x in headers.user.items()},
+        ignore_result=ignore_result,
+        shadow=headers.shadow,
+        correlation_id=claim.id,
+    )

@@ -1,0 +1,50 @@
+"""Attempts without a pool: a claim goes in, an outcome comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.codec.failures import SafeExceptions, decode_failure
+from tests.worker.fakes import FakePort
+
+if TYPE_CHECKING:
+    from reliable_tasks import App
+    from reliable_tasks.store.values import Claim
+
+__all__ = ["attempt", "detail_of", "failing", "raised_by"]
+
+
+def attempt(app: App, claim: Claim, port: FakePort | None = None, took: float = 0.0) -> oc.Outcome:
+    """What a pool does with a claim; the body takes so many seconds."""
+    now = [100.0]
+    executor = Executor(app, "w@h", timer=lambda: now[0])
+    started = executor.begin(claim, port or FakePort())
+    if not isinstance(started, Started):
+        return started
+    try:
+        value = started.run(*started.args, **started.kwargs)
+    except BaseException as exc:  # noqa: BLE001 - as a pool does
+        now[0] += took
+        return executor.raised(started, exc)
+    now[0] += took
+    return executor.returned(started, value)
+
+
+def detail_of(outcome: oc.Outcome) -> dict[str, Any]:
+    detail: dict[str, Any] = msgspec.json.decode(outcome.detail)
+    return detail
+
+
+def raised_by(outcome: oc.Outcome) -> BaseException:
+    assert isinstance(outcome, oc.Failed | oc.Retry | oc.Rejected)
+    return SafeExceptions().rebuild(decode_failure(outcome.failure))
+
+
+def failing(app: App, exc: BaseException | type[BaseException], **options: Any) -> None:
+    @app.task(name="fails", **options)
+    def fails(*_: Any) -> None:
+        raise exc

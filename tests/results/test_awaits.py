@@ -1,0 +1,320 @@
+"""Many results waited for at once: `await`, and the callbacks of `then`."""
+
+import asyncio
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reliable_tasks import App, AsyncResult, GroupResult
+from reliable_tasks.core import context as _state
+from reliable_tasks.core import outcome
+from reliable_tasks.core.codec import dumps
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.errors import ResultGone, StoreUnavailable
+from reliable_tasks.results import then as _then
+from reliable_tasks.store import values as v
+from tests.patience import PATIENCE_S
+from tests.redis_server import RedisServer, redis_server
+
+__all__ = ["redis_server"]
+
+MANY = 1200  # more than are watched at a time
+
+
+class Desk:
+    """An app and a worker's session on its store, worked by hand."""
+
+    def __init__(self, url: str) -> None:
+        self.app = App("awaits", broker=url, set_as_current=False)
+        self.app.store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
+
+    def call(self, number: int = 1) -> list[AsyncResult[Any]]:
+        return self.app.enqueue_many(self.app.signature("t", (i,)) for i in range(number))
+
+    def end_all(self, failing: int = -1) -> None:
+        """End what is queued, each with its number; one of them in failure."""
+        want = v.Want(queues=("celery",), limit=500)
+        while claims := self.app.store.exchange("s", (), want).claims:
+            commits = []
+            for claim in claims:
+                ((number,), _) = self.app.AsyncResult(claim.id)._call()  # type: ignore[misc]
+                done: outcome.Outcome = outcome.Succeeded(result=dumps(number))
+                if number == failing:
+                    done = outcome.Failed(failure=encode_failure(KeyError(number)))
+                commits.append(v.Commit(id=claim.id, fence=claim.fence, outcome=done))
+            self.app.store.exchange("s", commits, None)
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    urls = {"memory": "sqlite://", "sqlite": f"sqlite:///{tmp_path}/t.db?synchronous=normal"}
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        server.client().flushall()
+        urls["redis"] = server.url
+    desk = Desk(urls[request.param])
+    yield desk
+    desk.app.close()
+
+
+def settled(condition: Callable[[], object]) -> None:
+    """Wait until a thread of ours has come so far."""
+    over = threading.Event()
+    for _ in range(6000):
+        if condition():
+            return
+        over.wait(0.01)
+    raise AssertionError("it never came to that")
+
+
+def watchers() -> int:
+    return sum(t.name.startswith("reliable_tasks.") for t in threading.enumerate())
+
+
+def test_many_are_awaited_by_one_thread(desk: Desk) -> None:
+    handles = desk.call(MANY)
+
+    async def main() -> list[Any]:
+        before = threading.active_count()
+        awaited = [asyncio.ensure_future(_awaiting(handle)) for handle in handles]
+        await asyncio.sleep(0)
+        assert threading.active_count() == before + 1
+        threading.Thread(target=desk.end_all).start()
+        return await asyncio.wait_for(asyncio.gather(*awaited), PATIENCE_S)
+
+    assert asyncio.run(main()) == list(range(MANY))
+    settled(lambda: not watchers())
+
+
+async def _awaiting(handle: Any) -> Any:
+    return await handle
+
+
+def test_what_was_cancelled_is_not_waited_for(desk: Desk) -> None:
+    handles = desk.call(100)
+
+    async def main() -> None:
+        tasks = [asyncio.wait_for(_awaiting(handle), 0.01) for handle in handles]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(result) for result in results} == {TimeoutError}
+
+    asyncio.run(main())
+    settled(lambda: not watchers())
+
+
+def test_a_group_is_awaited_until_one_fails(desk: Desk) -> None:
+    good = GroupResult(results=desk.call(20), app=desk.app)
+
+    async def main(group: GroupResult) -> list[Any]:
+        return await group
+
+    desk.end_all()
+    assert asyncio.run(main(good)) == list(range(20))
+    bad = GroupResult(results=[*desk.call(20), good], app=desk.app)
+    threading.Thread(target=desk.end_all, args=(7,)).start()
+    with pytest.raises(KeyError, match="7"):
+        asyncio.run(main(bad))
+    settled(lambda: not watchers())
+
+
+def test_what_is_gone_is_not_awaited_for_ever(desk: Desk) -> None:
+    (handle,) = desk.call()
+    desk.end_all()
+    desk.app.store.drop([handle.id])
+    with pytest.raises(ResultGone):
+        asyncio.run(asyncio.wait_for(_awaiting(handle), PATIENCE_S))
+    settled(lambda: not watchers())
+
+
+def test_awaiting_is_refused_inside_a_body(desk: Desk) -> None:
+    (handle,) = desk.call()
+    token = _state.forbid_waiting.set(True)
+    try:
+        for each in (handle, GroupResult(results=[handle], app=desk.app)):
+            with pytest.raises(RuntimeError, match="Never call"):
+                asyncio.run(_awaiting(each))
+    finally:
+        _state.forbid_waiting.reset(token)
+
+
+class Away:
+    """A store that is away when it is to be, or deaf to what happens in it."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.away = self.deaf = False
+        self.asked = threading.Event()
+        self.waits = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def read(self, ids: list[str], *, full: bool = False) -> Any:
+        self.asked.set()
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.inner.read(ids, full=full)
+
+    def wait(self, seen: dict[str, int], timeout: float, *, ended: bool, wake_fd: int) -> bool:
+        self.waits.set()
+        if not self.deaf:
+            return bool(self.inner.wait(seen, timeout, ended=ended, wake_fd=wake_fd))
+        poll = select.poll()
+        poll.register(wake_fd, select.POLLIN)
+        return bool(poll.poll(PATIENCE_S * 1000))
+
+
+def test_another_one_is_looked_at_at_once(tmp_path: Path) -> None:
+    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
+    first, second = desk.call(2)
+    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    store.deaf = True
+
+    async def main() -> None:
+        waits = asyncio.ensure_future(_awaiting(first))
+        await asyncio.to_thread(store.waits.wait, PATIENCE_S)
+        await asyncio.to_thread(desk.end_all)
+        assert await _awaiting(second) == 1, "nobody but ourselves could wake the thread"
+        assert await waits == 0
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
+    desk.app.close()
+
+
+def test_a_store_that_is_away_at_first_is_told_at_once(tmp_path: Path) -> None:
+    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
+    (handle,) = desk.call()
+    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(asyncio.wait_for(_awaiting(handle), PATIENCE_S))
+    desk.app.close()
+
+
+@pytest.mark.parametrize("away_s", [60.0, 0.0])
+def test_a_store_may_be_away_for_a_minute_later(
+    tmp_path: Path, away_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_then, "_STORE_AWAY_S", away_s)
+    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
+    first, second = desk.call(2)
+    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+
+    async def main() -> Any:
+        waits = asyncio.ensure_future(_awaiting(first))
+        await asyncio.to_thread(store.waits.wait, PATIENCE_S)
+        store.away = True
+        store.asked.clear()
+        with pytest.raises(StoreUnavailable):
+            await _awaiting(second)
+        store.asked.clear()
+        await asyncio.to_thread(store.asked.wait, 0.3)
+        store.away = False
+        await asyncio.to_thread(desk.end_all)
+        return await waits
+
+    if away_s:
+        assert asyncio.run(asyncio.wait_for(main(), PATIENCE_S)) == 0
+    else:
+        with pytest.raises(StoreUnavailable):
+            asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
+    desk.app.close()
+
+
+def test_then_calls_back_for_one_result(desk: Desk) -> None:
+    (handle,) = desk.call()
+    told: list[Any] = []
+    assert handle.then(told.append) is handle
+    assert told == []
+    desk.end_all()
+    settled(lambda: told)
+    assert told[0].get() == 0
+    settled(lambda: not watchers())
+
+
+def test_then_calls_all_whatever_one_of_them_raises(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    handles = desk.call(4)
+    told: list[int] = []
+
+    def note(result: AsyncResult[Any]) -> None:
+        told.append(result.get())
+        if result.get() == 1:
+            raise SystemExit(3)
+        if result.get() == 2:
+            raise ValueError("of the callback")
+
+    with caplog.at_level(logging.ERROR):
+        for handle in handles:
+            handle.then(note)
+        desk.end_all()
+        settled(lambda: not watchers())
+    assert sorted(told) == [0, 1, 2, 3]
+    assert sum("raised" in record.message for record in caplog.records) == 2
+
+
+def test_then_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
+    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
+    (handle,) = desk.call()
+    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    store.away = True
+    told: list[Any] = []
+    handle.then(told.append)
+    assert store.asked.wait(PATIENCE_S)
+    store.away = False
+    desk.end_all()
+    settled(lambda: told)
+    settled(lambda: not watchers())
+    desk.app.close()
+
+
+def test_a_fork_waits_by_itself(tmp_path: Path) -> None:
+    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
+    mine, childs = desk.call(2)
+    told: list[Any] = []
+    mine.then(told.append)
+    child = os.fork()
+    if child == 0:
+        done = threading.Event()
+        childs.then(lambda _: done.set())
+        os._exit(0 if done.wait(PATIENCE_S) and not told else 1)
+    desk.end_all()
+    assert os.waitpid(child, 0)[1] == 0
+    settled(lambda: told)
+    desk.app.close()
+
+
+PROGRAM = """
+import asyncio, sys
+from reliable_tasks import App
+
+app = App("prog", broker=sys.argv[1], set_as_current=False)
+
+async def main():
+    async def wait(handle):
+        return await handle
+    handle = app.send_task("t")
+    try:
+        await asyncio.wait_for(wait(handle), 0.3)
+    except TimeoutError:
+        print("timed out")
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_may_end_while_it_awaits(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, f"sqlite:///{tmp_path}/tasks.db"],
+        check=True, text=True, capture_output=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert ran.stdout == "timed out\n"

@@ -1,0 +1,296 @@
+"""The thread between a consumer and its store, against a real store in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reliable_tasks import events
+from reliable_tasks.core.message import State
+from reliable_tasks.core.outcome import Succeeded
+from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.store import values as v
+from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.worker import exchanger as feeds
+from reliable_tasks.worker.consumer import Consumer
+from reliable_tasks.worker.exchanger import Feed
+from tests.locks.waiting import eventually
+from tests.patience import PATIENCE_S
+from tests.worker.fakes import message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reliable_tasks.store.protocol import Store
+
+QUEUES = ("celery",)
+DONE = Succeeded(result=b"1")
+
+
+class Flaky:
+    """A store that loses the replies of its next exchanges: after having applied them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.losses = 0
+        self.away = threading.Event()
+        self.refused: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away.is_set() and name in {"held", "wait_then_claim"}:
+            self.refused.append(time.monotonic())
+            raise StoreUnavailable("nobody there")
+        return getattr(self._store, name)
+
+    def exchange(self, *args: Any) -> v.Exchange:
+        reply = self._store.exchange(*args)
+        if self.losses:
+            self.losses -= 1
+            raise StoreUnavailable("the reply was lost")
+        return reply
+
+
+@pytest.fixture(params=[False, True], ids=["beside", "led"])
+def led(request: pytest.FixtureRequest) -> bool:
+    """Whether the thread that takes makes exchanges itself."""
+    is_led: bool = request.param
+    return is_led
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not told at once comes later than we wait for it."""
+    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 4 * PATIENCE_S)
+
+
+@pytest.fixture
+def store() -> Iterator[Any]:
+    opened = SqliteStore(None, v.StoreOptions(audit="all"))
+    opened.open_session(v.SessionInfo(id="s", worker="w@h", queues=QUEUES), 600_000)
+    yield Flaky(opened)
+    opened.close()
+
+
+def feed_of(store: Any, led: bool, **options: Any) -> Feed:
+    feed = Feed(Consumer(QUEUES, **options), store, "s", led=led)
+    feed.start()
+    return feed
+
+
+def put(store: Any, *ids: str) -> None:
+    store.enqueue(v.Batch(messages=tuple(message(i) for i in ids)))
+
+
+def state(store: Any, message_id: str) -> State:
+    (record,) = store.read([message_id])
+    found: State = record.state
+    return found
+
+
+def test_it_brings_claims_and_commits_outcomes(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    put(store, "a", "b")
+    for expected in ("a", "b"):
+        claim = feed.take()
+        assert claim is not None
+        assert claim.id == expected
+        feed.done(claim, DONE)
+    feed.drain()
+    feed.join()
+    assert [state(store, i) for i in "ab"] == [State.SUCCEEDED] * 2
+
+
+def test_what_comes_later_wakes_it(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker.start()
+    put(store, "late")
+    taker.join(PATIENCE_S)
+    assert [c.id for c in taken] == ["late"]
+    feed.done(taken[0], DONE)
+    feed.drain()
+    feed.join()
+
+
+def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker.start()
+    feed.drain()
+    taker.join(PATIENCE_S)
+    assert taken == [None]
+    assert feed.over
+    feed.join()
+
+
+def test_draining_gives_back_what_waits(store: Any, led: bool) -> None:
+    feed = feed_of(store, led, ahead_s=1.0)
+    put(store, "first")
+    first = feed.take()
+    assert first is not None
+    feed.done(first, DONE)
+    put(store, "a", "b", "c")
+    running = feed.take()
+    assert running is not None
+    feed.drain()
+    eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
+    feed.done(running, DONE)
+    feed.join()
+    assert state(store, running.id) == State.SUCCEEDED
+
+
+def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(
+    store: Any, led: bool
+) -> None:
+    feed = feed_of(store, led, ahead_s=0.05)
+    put(store, "first")
+    first = feed.take()
+    assert first is not None
+    feed.done(first, DONE)
+    put(store, "a", "b", "c")
+    eventually(
+        lambda: state(store, "c") == State.RUNNING and feed._my_bell._asleep, "all are claimed"
+    )
+    running = feed.try_take()
+    assert running is not None
+    eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
+    feed.drain()
+    feed.done(running, DONE)
+    feed.join()
+
+
+def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bool) -> None:
+    told: list[str] = []
+    end = events.subscribe(
+        lambda event, _: told.append(event), "store.unavailable", "store.recovered"
+    )
+    names = [str(n) for n in range(20)]
+    put(store, *names)
+    feed = feed_of(store, led)
+    ran = []
+    for n in range(20):
+        if n % 5 == 0:
+            store.losses = 2
+        claim = feed.take()
+        assert claim is not None
+        ran.append(claim.id)
+        feed.done(claim, DONE)
+    feed.drain()
+    feed.join()
+    end()
+    assert sorted(ran) == sorted(names), "each once"
+    assert {state(store, i) for i in names} == {State.SUCCEEDED}
+    assert "store.unavailable" in told
+    assert "store.recovered" in told
+
+
+def test_a_session_that_has_lapsed_ends_the_feed(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    store.close_session("s")
+    put(store, "a")
+    assert feed.take() is None
+    feed.join()
+    assert state(store, "a") == State.QUEUED
+
+
+def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, led: bool) -> None:
+    """An answer is believed from the question on, so none is waited for until it is too old."""
+    feed = feed_of(store, led, trusted_s=0.4)
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker.start()
+    taker.join(1.0)
+    put(store, "late")
+    taker.join(PATIENCE_S)
+    feed.done(taken[0], DONE)
+    feed.drain()
+    feed.join()
+    told = [row.event for row in store.audit(v.AuditQuery(id="late"))]
+    assert told == ["enqueued", "started", "succeeded"]
+
+
+def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    put(store, "first")
+    first = feed.take()
+    assert first is not None
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(feed.done_then_take(first, DONE)))
+    store.away.set()
+    taker.start()
+    eventually(lambda: len(store.refused) >= 4, "it is asked again")
+    assert all(later - before > 0.04 for before, later in pairwise(store.refused))
+    store.away.clear()
+    put(store, "second")
+    taker.join(PATIENCE_S)
+    assert [c.id for c in taken] == ["second"]
+    feed.done(taken[0], DONE)
+    feed.drain()
+    feed.join()
+
+
+def test_the_last_outcome_is_committed_at_once(store: Any, led: bool) -> None:
+    feed = feed_of(store, led)
+    put(store, "last")
+    last = feed.take()
+    assert last is not None
+    feed.drain()
+    eventually(lambda: feed._my_bell._asleep, "the consumer's thread has nothing to do")
+    assert feed.done_then_take(last, DONE) is None
+    feed.join()
+    assert state(store, "last") == State.SUCCEEDED
+
+
+class Alone:
+    """A store that notices when two threads ask it at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked = threading.Lock()
+        self.met = False
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+        if name not in {"exchange", "held", "wait_then_claim"}:
+            return verb
+
+        def asked(*args: Any) -> Any:
+            if not self._asked.acquire(blocking=False):
+                self.met = True
+                return verb(*args)
+            try:
+                return verb(*args)
+            finally:
+                self._asked.release()
+
+        return asked
+
+
+def test_what_is_held_is_not_asked_for_beside_an_exchange(
+    store: Any, led: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer would be older than the claims that the exchange brings, and let go of them."""
+    monkeypatch.setattr(feeds, "_RECONCILE_S", 0.02)
+    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 0.05)
+    alone = Alone(store)
+    feed = feed_of(alone, led)
+    put(store, "0")
+    claim = feed.take()
+    assert claim is not None
+    for n in range(1, 12):
+        late = threading.Timer(0.2, put, (store, str(n)))
+        late.start()
+        claim = feed.done_then_take(claim, DONE)
+        assert claim is not None
+        assert claim.id == str(n)
+        late.join()
+    feed.drain()
+    feed.done(claim, DONE)
+    feed.join()
+    assert not alone.met
