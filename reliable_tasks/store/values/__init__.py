@@ -1,0 +1,59 @@
+"""The values that cross the boundary between the stores and everything above them."""
+
+from reliable_tasks.store.values.audit import AUDIT_DEFAULT, AuditEvent, AuditQuery, AuditRow
+from reliable_tasks.store.values.base import StoreOptions
+from reliable_tasks.store.values.enqueue import Batch, Enqueued, Receipt, ReceiptKind
+from reliable_tasks.store.values.exchange import (
+    Buried,
+    Claim,
+    Command,
+    Commit,
+    Exchange,
+    Heartbeat,
+    Input,
+    Reaped,
+    SessionInfo,
+    Verdict,
+    Want,
+)
+from reliable_tasks.store.values.records import (
+    Counts,
+    LockInfo,
+    MessageQuery,
+    Record,
+    Replayed,
+    RevokeReply,
+    StepReply,
+)
+from reliable_tasks.store.values.schedule import Entry
+
+__all__ = [
+    "AUDIT_DEFAULT",
+    "AuditEvent",
+    "AuditQuery",
+    "AuditRow",
+    "Batch",
+    "Buried",
+    "Claim",
+    "Command",
+    "Commit",
+    "Counts",
+    "Enqueued",
+    "Entry",
+    "Exchange",
+    "Heartbeat",
+    "Input",
+    "LockInfo",
+    "MessageQuery",
+    "Reaped",
+    "Receipt",
+    "ReceiptKind",
+    "Record",
+    "Replayed",
+    "RevokeReply",
+    "SessionInfo",
+    "StepReply",
+    "StoreOptions",
+    "Verdict",
+    "Want",
+]

@@ -1,0 +1,64 @@
+"""A batch of messages to store, and the receipts for it."""
+
+from enum import StrEnum
+
+from reliable_tasks.core.message import Message
+from reliable_tasks.store.values.base import Value
+
+__all__ = ["Batch", "Enqueued", "Receipt", "ReceiptKind"]
+
+
+class Batch(Value, frozen=True, kw_only=True):
+    """Messages that are stored in one atomic step.
+
+    Attributes:
+        messages: at most `max_batch` of them.
+        stage: name of a stage that holds the messages of a large workflow until it is sealed; it is
+            dropped if that is not within `stage_ttl_ms` of its last batch.
+        seal: with `stage`: this batch is the last, let the workflow start.
+        after: what an earlier batch put into the stage; refused where that is gone.
+        durable: durability asked for this call (Redis only), see the settings reference.
+    """
+
+    messages: tuple[Message, ...] = ()
+    stage: str | None = None
+    seal: bool = False
+    after: str | None = None
+    durable: str | None = None
+
+
+class ReceiptKind(StrEnum):
+    """What became of an enqueued message."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    """Not stored: the once-key (or the id) is held by `Receipt.holder`."""
+    REPLACED = "replaced"
+    """Not stored: its arguments replaced those of the waiting `Receipt.holder`."""
+    RERUN = "rerun"
+    """It runs once more after the present one: as itself, or as the waiting `Receipt.holder`."""
+    JOINED = "joined"
+    """Stored as a mirror of `Receipt.holder`."""
+
+
+class Receipt(Value, frozen=True, kw_only=True):
+    """The store's answer for one message of a batch.
+
+    `holder` is the id of the message that holds the key (or the id); `countdown_ms` is how long
+    that is expected to last: the rest of the lock's timeout, else of the holder's delay, else 0.
+    """
+
+    id: str
+    kind: ReceiptKind = ReceiptKind.CREATED
+    holder: str | None = None
+    countdown_ms: int = 0
+
+
+class Enqueued(Value, frozen=True, kw_only=True):
+    """Receipts in the batch's order, and how many messages of a sealed stage are still held.
+
+    While `held` is not 0 call again with the same stage, sealed and empty (or leave it to `reap`).
+    """
+
+    receipts: tuple[Receipt, ...] = ()
+    held: int = 0
