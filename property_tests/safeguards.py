@@ -18,22 +18,24 @@ def _sqlite(name: str, where: str, old: str, new: str = "") -> Ablation:
 
 
 _OF_SQLITE = (
-    _sqlite("an errback waits for its key", "_moves:Moves._errback", "self.startable(child)", "1"),
-    _sqlite("fence check of a commit", "_exchange:_commit", " or r.fence != c.fence"),
+    _sqlite(
+        "an errback waits for its key", "transitions:Moves._errback", "self.startable(child)", "1"
+    ),
+    _sqlite("fence check of a commit", "exchange:_commit", " or r.fence != c.fence"),
     _sqlite(
         "a commit that is repeated is known",
-        "_exchange:_commit",
+        "exchange:_commit",
         "r.committed_fence == c.fence",
         "False",
     ),
-    _sqlite("fence check of a report", "_sessions:report", " or r.fence != fence"),
-    _sqlite("fence check of a step", "_sessions:step", " or r.fence != fence"),
+    _sqlite("fence check of a report", "sessions:report", " or r.fence != fence"),
+    _sqlite("fence check of a step", "sessions:step", " or r.fence != fence"),
     _sqlite(
-        "a lapsed session claims nothing", "_exchange:exchange", "lease_until <= work.now", "False"
+        "a lapsed session claims nothing", "exchange:exchange", "lease_until <= work.now", "False"
     ),
     _sqlite(
         "who could not renew is not taken for lapsed",
-        "_reap:reap",
+        "reap:reap",
         "work.now if lapsed_by is None else min(work.now, lapsed_by)",
         "work.now",
     ),
@@ -45,50 +47,55 @@ _OF_SQLITE = (
     ),
     _sqlite(
         "once-lock freed in the ending",
-        "_moves:Moves._end_one",
+        "transitions:Moves._end_one",
         "self._let_go(r, once.key)",
         "pass",
     ),
-    _sqlite("atomic countdown", "_moves:Moves._follow", "child.waits -= 1", "pass"),
-    _sqlite("a stage starts when it is sealed", "_moves:Moves._unstaged", "bool(found[0])", "True"),
-    _sqlite("compare-and-set of a slot", "_beat:fire", " or old.next_ms != expected_ms"),
+    _sqlite("atomic countdown", "transitions:Moves._follow", "child.waits -= 1", "pass"),
+    _sqlite(
+        "a stage starts when it is sealed", "transitions:Moves._unstaged", "bool(found[0])", "True"
+    ),
+    _sqlite("compare-and-set of a slot", "schedules:fire", " or old.next_ms != expected_ms"),
     _sqlite("what is due is promoted", "sql:due", "due <= ?1", "?1 < 0"),
     _sqlite("expiry", "sql:expired", "expires <= ?1", "?1 < 0"),
     _sqlite(
-        "an id and token are stored once", "_enqueue:store_message", "old.token == m.token", "False"
+        "an id and token are stored once", "enqueue:store_message", "old.token == m.token", "False"
     ),
-    _sqlite("the audit row of a claim", "_exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
+    _sqlite("the audit row of a claim", "exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
     _sqlite(
         "a dead letter keeps its steps",
-        "_moves:Moves._end_one",
+        "transitions:Moves._end_one",
         "if not failed:",
         "self.drop_parts(r, PART_STEPS)\n    if not failed:",
     ),
     _sqlite(
         "a closed session leaves nothing claimed",
-        "_sessions:close_session",
+        "sessions:close_session",
         "while found := work.records(HELD",
         "while found := None and work.records(HELD",
     ),
     _sqlite(
         "a replay takes the once-lock",
-        "_operators:replay",
+        "operators:replay",
         "once is not None and once.scope in HELD_UNTIL",
         "False",
     ),
     _sqlite(
         "a replaced message lends its once-key",
-        "_moves:Moves._lend",
+        "transitions:Moves._lend",
         "owner in stands_for",
         "False",
     ),
-    _sqlite("a lent once-key is passed on", "_moves:Moves._let_go", "heir is None", "True"),
+    _sqlite("a lent once-key is passed on", "transitions:Moves._let_go", "heir is None", "True"),
     _sqlite(
-        "one at a time uses a lent once-key", "_moves:Moves._lend", "user.id in stands_for", "True"
+        "one at a time uses a lent once-key",
+        "transitions:Moves._lend",
+        "user.id in stands_for",
+        "True",
     ),
     _sqlite(
         "a refused message leaves what has its id alone",
-        "_enqueue:store_message",
+        "enqueue:store_message",
         "return refused",
         "return refused if old is None else work.delete(old) or refused",
     ),

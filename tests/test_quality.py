@@ -1,4 +1,4 @@
-"""The rules that tools can check: lint, format, types, layers, sizes."""
+"""The rules that tools can check: lint, format, types, layers, sizes, and safeguards."""
 
 import ast
 import subprocess
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from property_tests.ablations import without
+from property_tests.safeguards import ABLATIONS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("reliable_tasks", "locks", "tests", "property_tests", "benchmarks")
@@ -67,6 +70,12 @@ def test_functions_fit_a_screen() -> None:
         and (lines := code_lines(function)) > MAX_FUNCTION
     }
     check_ratchet("functions", long, LONG_FUNCTIONS, MAX_FUNCTION)
+
+
+def test_every_safeguard_is_where_its_ablation_takes_it_out() -> None:
+    for ablation in ABLATIONS:
+        with without(ablation):
+            pass
 
 
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
