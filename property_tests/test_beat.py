@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from property_tests.model import Model
+from property_tests.model.model import Model
 from reliable_tasks import App, crontab
 from reliable_tasks.beat.encoding import slot_id
 from reliable_tasks.beat.scheduler import Scheduler

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from property_tests.model import Model
+from property_tests.model.model import Model
 from reliable_tasks import App, chain, chord, group
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.results.groups import GroupResult

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from property_tests.model import Model
+from property_tests.model.model import Model
 from reliable_tasks.core.message import FINAL_STATES, Message, State
 from reliable_tasks.core.outcome import Failed, Outcome, Rejected, Released, Retry, Succeeded
 from reliable_tasks.store import values as v

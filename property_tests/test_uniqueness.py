@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from property_tests.model import Model
-from property_tests.strategies import NOW, POLICIES, SCOPES
+from property_tests.agreement.strategies import NOW, POLICIES, SCOPES
+from property_tests.model.model import Model
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import LIVE_STATES, Message, OnceLock, State
 from reliable_tasks.store import values as v

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from property_tests.ablations import without
-from property_tests.safeguards import ABLATIONS
+from property_tests.ablations.runner import without
+from property_tests.ablations.safeguards import ABLATIONS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("reliable_tasks", "locks", "tests", "property_tests", "benchmarks")

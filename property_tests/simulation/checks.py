@@ -19,7 +19,7 @@ from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
 
 if TYPE_CHECKING:
-    from property_tests.model import Model
+    from property_tests.model.model import Model
     from property_tests.simulation.world import World
     from reliable_tasks.store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
 

@@ -2,7 +2,7 @@
 
 Every verb is one atomic step: all of it happens or nothing does, and it may be repeated after a
 lost reply. Stores are synchronous and safe to share between threads; asyncio callers hop to a
-thread. `property_tests/model.py` is the executable meaning of this protocol, and every store is
+thread. `property_tests/model/` is the executable meaning of this protocol, and every store is
 held against it.
 
 What is large is done in bounded steps, so that nobody else has to wait for long: what an ending

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from property_tests.simulate import run_seed
+from property_tests.simulation.runner import run_seed
 from reliable_tasks.audit.verify import Violation, verify
 from reliable_tasks.core.message import State
 from reliable_tasks.store.values import (

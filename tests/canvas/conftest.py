@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from property_tests.model import Model
+from property_tests.model.model import Model
 from reliable_tasks.store.values import StoreOptions
 from tests.canvas.helpers import Bench, Open, add_tasks
 from tests.fakes import FakeClock

@@ -35,9 +35,9 @@ THOROUGH = (
     "property_tests/test_retry_schedule.py",
     "property_tests/test_uniqueness.py",
     "property_tests/test_beat.py",
-    "property_tests/test_store_agreement.py",
-    "property_tests/test_simulation.py",
-    "property_tests/test_small_world.py",
+    "property_tests/agreement/test_store_agreement.py",
+    "property_tests/simulation/test_simulation.py",
+    "property_tests/agreement/test_small_world.py",
 )
 
 # What would fail for the changed text, not for what it does: linters, what the documentation says,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from property_tests.model import Model
+from property_tests.model.model import Model
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.message import Headers, Message, encode_headers
 from reliable_tasks.errors import StoreUnavailable

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from property_tests.model import Model
+from property_tests.model.model import Model
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Message, OnceLock, State
 from reliable_tasks.store import values as v

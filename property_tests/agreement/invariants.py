@@ -8,12 +8,12 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from property_tests import strategies as some
+from property_tests.agreement import strategies as some
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store import values as v
 
 if TYPE_CHECKING:
-    from property_tests.model import Model
+    from property_tests.model.model import Model
     from reliable_tasks.store.protocol import Store
 
 __all__ = ["Invariants"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from property_tests.model_moves import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Moves
-from property_tests.model_tables import Ev, Rec, Stage, is_dead
+from property_tests.model.moves import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Moves
+from property_tests.model.tables import Ev, Rec, Stage, is_dead
 from reliable_tasks import errors
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Message, State

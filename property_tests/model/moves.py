@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from property_tests.model_tables import Ev, Lock, Rec, Tables
+from property_tests.model.tables import Ev, Lock, Rec, Tables
 from reliable_tasks.core.message import FINAL_STATES, Edge, On, State
 from reliable_tasks.store import values as v
 

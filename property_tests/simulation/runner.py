@@ -1,4 +1,4 @@
-"""Run simulated worlds: `python -m property_tests.simulate --seeds 10000 --jobs 2`.
+"""Run simulated worlds: `python -m property_tests.simulation --seeds 10000 --jobs 2`.
 
 A seed that breaks an invariant is shrunk, prints its timeline and ends the run with exit code 1;
 with `--keep` what is left of it goes to `regressions.json`, which the tests replay.
@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
-import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from property_tests import regressions
-from property_tests.model import Model
+from property_tests.model.model import Model
+from property_tests.simulation import regressions
 from property_tests.simulation.checks import violations, watch, watch_model
 from property_tests.simulation.schedule import schedule_of, shortest
 from property_tests.simulation.world import World
@@ -114,7 +113,7 @@ def _search(first: int, count: int, store: str, jobs: int) -> int | None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the seeds; tell the first that fails."""
-    parser = argparse.ArgumentParser(prog="python -m property_tests.simulate")
+    parser = argparse.ArgumentParser(prog="python -m property_tests.simulation")
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--store", choices=sorted(STORES), default="model")
@@ -140,7 +139,3 @@ def main(argv: list[str] | None = None) -> int:
     took = time.perf_counter() - began
     print(f"{options.seeds} seeds on {options.store}: all well, {options.seeds / took:.0f} seeds/s")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from property_tests.ablations import without
-from property_tests.safeguards import ABLATIONS
-from property_tests.small_world import MISFORTUNES, explore
+from property_tests.ablations.runner import without
+from property_tests.ablations.safeguards import ABLATIONS
+from property_tests.agreement.small_world import MISFORTUNES, explore
 
 # Counted, so that a world that shrinks by mistake is noticed.
 WORLDS: dict[tuple[str, ...], int] = {

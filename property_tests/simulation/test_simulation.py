@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from property_tests import regressions
-from property_tests.ablations import caught, without
-from property_tests.safeguards import ABLATIONS, Ablation
-from property_tests.simulate import STORES, main, run, run_seed, shrink
+from property_tests.ablations.runner import caught, without
+from property_tests.ablations.safeguards import ABLATIONS, Ablation
+from property_tests.simulation import regressions
+from property_tests.simulation.runner import STORES, main, run, run_seed, shrink
 from property_tests.simulation.schedule import CHANCES, schedule_of
 from property_tests.switching import changed
 from reliable_tasks.store.values import AuditEvent
@@ -139,7 +139,7 @@ def test_everything_that_can_happen_does() -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["property_tests.model:Model.reap", "sql:due", "lua:reap", "lua:*"],
+    ["property_tests.model.model:Model.reap", "sql:due", "lua:reap", "lua:*"],
 )
 def test_a_line_that_is_not_there_cannot_be_taken_out(where: str) -> None:
     with pytest.raises(LookupError, match="no such line"), changed(where, "no such line", ""):

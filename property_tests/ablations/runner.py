@@ -11,15 +11,14 @@ import argparse
 import contextlib
 import itertools
 import multiprocessing
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from property_tests import agreement
 from property_tests import test_uniqueness as uniqueness
-from property_tests.machines import first_failure
-from property_tests.safeguards import ABLATIONS, ONCE_KEYS, SIMULATED, Ablation
-from property_tests.simulate import run_seed
+from property_tests.ablations.safeguards import ABLATIONS, ONCE_KEYS, SIMULATED, Ablation
+from property_tests.agreement import machine as agreement
+from property_tests.agreement.first_failure import first_failure
+from property_tests.simulation.runner import run_seed
 from property_tests.switching import changed
 
 if TYPE_CHECKING:
@@ -102,7 +101,3 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(row, flush=True)
             print()
     return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

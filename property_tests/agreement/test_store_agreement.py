@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from property_tests.agreement import machine_of
+from property_tests.agreement.machine import machine_of
 from tests.store.factories import FACTORIES
 
 PROFILES = {

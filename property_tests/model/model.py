@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from property_tests.model_core import BURIAL_TRIES, Core
-from property_tests.model_moves import HELD_UNTIL
-from property_tests.model_tables import Ev, Rec, is_dead
+from property_tests.model.core import BURIAL_TRIES, Core
+from property_tests.model.moves import HELD_UNTIL
+from property_tests.model.tables import Ev, Rec, is_dead
 from reliable_tasks.core.message import FINAL_STATES, On, State
 from reliable_tasks.store import values as v
 

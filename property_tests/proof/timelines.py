@@ -1,4 +1,4 @@
-"""The tales of `docs/explanation/proof.md`, told anew: `python -m property_tests.timelines`.
+"""The tales of `docs/explanation/proof.md`, told anew: `python -m property_tests.proof.timelines`.
 
 Each is one seed's timeline, cut down to what it is about. The tests compare the page with what is
 told here, so a page that no longer shows what happens is noticed.
@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass
 
-from property_tests.simulate import run_seed
+from property_tests.simulation.runner import run_seed
 
 __all__ = ["TALES", "Tale"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 __all__ = ["OF_WORLDS", "SIMULATED", "Ablation"]
 
 SIMULATED = "simulation"
-_CORE = "property_tests.model_core:Core"
-_MOVES = "property_tests.model_moves:Moves"
-_MODEL = "property_tests.model:Model"
+_CORE = "property_tests.model.core:Core"
+_MOVES = "property_tests.model.moves:Moves"
+_MODEL = "property_tests.model.model:Model"
 _CONSUMER = "reliable_tasks.worker.consumer:Consumer"
 _EXECUTOR = "reliable_tasks.attempts.executor:Executor"
 _SUPERVISOR = "reliable_tasks.worker.supervisor:Supervisor"

@@ -5,7 +5,7 @@ Whoever changes such a line is told here that it is not found any more, and adap
 
 from __future__ import annotations
 
-from property_tests.safeguards_of_worlds import OF_WORLDS, SIMULATED, Ablation
+from property_tests.ablations.safeguards_of_worlds import OF_WORLDS, SIMULATED, Ablation
 
 __all__ = ["ABLATIONS", "ONCE_KEYS", "SIMULATED", "Ablation"]
 

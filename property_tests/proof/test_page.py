@@ -1,4 +1,4 @@
-"""`docs/explanation/proof.md` shows what happens; `python -m property_tests.page` mends it."""
+"""`docs/explanation/proof.md` says what happens; `python -m property_tests.proof.page` mends it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from property_tests.page import PATH, section
-from property_tests.safeguards import ABLATIONS
-from property_tests.test_small_world import WORLDS
-from property_tests.timelines import TALES, Tale
+from property_tests.ablations.safeguards import ABLATIONS
+from property_tests.agreement.test_small_world import WORLDS
+from property_tests.proof.page import PATH, section
+from property_tests.proof.timelines import TALES, Tale
 
 PAGE = PATH.read_text(encoding="utf-8")
 

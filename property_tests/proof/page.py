@@ -1,4 +1,4 @@
-"""Writes into `docs/explanation/proof.md` what is told anew here: `python -m property_tests.page`.
+"""Rewrite what `docs/explanation/proof.md` shows: `python -m property_tests.proof.page`.
 
 The timelines, and with `--ablations` the tables of the safeguards, which take minutes. The tests
 compare: a page that no longer says what happens is noticed, and this command mends it.
@@ -13,12 +13,12 @@ import re
 import sys
 from pathlib import Path
 
-from property_tests import ablations
-from property_tests.timelines import TALES
+from property_tests.ablations import runner as ablations
+from property_tests.proof.timelines import TALES
 
 __all__ = ["PATH", "section", "with_section"]
 
-PATH = Path(__file__).parents[1] / "docs" / "explanation" / "proof.md"
+PATH = Path(__file__).parents[2] / "docs" / "explanation" / "proof.md"
 
 
 def _pattern(name: str) -> re.Pattern[str]:
@@ -41,7 +41,7 @@ def with_section(page: str, name: str, text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Rewrite the page."""
-    parser = argparse.ArgumentParser(prog="python -m property_tests.page")
+    parser = argparse.ArgumentParser(prog="python -m property_tests.proof.page")
     parser.add_argument("--ablations", action="store_true", help="the tables as well")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args(argv)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule
 
-from property_tests import strategies as some
-from property_tests.invariants import Invariants
-from property_tests.model import Model
+from property_tests.agreement import strategies as some
+from property_tests.agreement.invariants import Invariants
+from property_tests.model.model import Model
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Edge, Message, On, OnceLock, State
 from reliable_tasks.errors import StoreError
