@@ -150,7 +150,7 @@ ACTS: dict[str, Act] = {
     "entries": lambda w: w.store.entries(),
     "audit": lambda w: len(w.store.audit(v.AuditQuery())),
     "find": lambda w: w.store.find(v.MessageQuery()),
-    "places": lambda w: w.store.find(v.MessageQuery(queue="celery")),
+    "locate": lambda w: w.store.find(v.MessageQuery(queue="celery")),
     "SET": lambda w: w.store.save_group("new", b"group", 60_000),
     "GET": lambda w: w.store.load_group("saved"),
     "DEL": lambda w: w.store.delete_group("saved"),
@@ -203,7 +203,7 @@ def test_a_verb_whose_reply_was_lost_has_been_done_once(
 def test_every_verb_of_the_store_is_among_them() -> None:
     scripts = {path.stem for path in (Path(keys.__file__).parent / "lua").glob("*.lua")}
     assert len(scripts) > 20
-    assert scripts <= {*ACTS, *TOLD_ONCE, "exchange", "fire", "go_on", "idle", "watch"}
+    assert scripts <= {*ACTS, *TOLD_ONCE, "exchange", "fire", "resume", "idle", "watch"}
 
 
 @pytest.mark.parametrize("verb", [*ACTS, *TOLD_ONCE])

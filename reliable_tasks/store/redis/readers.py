@@ -153,7 +153,7 @@ class Readers(Calls):
 
     def _places(self, query: v.MessageQuery) -> tuple[list[str], int, int]:
         """The sorted sets to look at, from which one on, and after which rank there."""
-        place, rank, *rest = self._read("places", query.after or "")
+        place, rank, *rest = self._read("locate", query.after or "")
         names = [name.decode() for name in rest]
         middle = names.index("")
         queues = sorted(n.partition(":")[2] for n in names[middle + 1 :] if n.startswith("queued:"))

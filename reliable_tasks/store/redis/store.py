@@ -165,7 +165,7 @@ class RedisStore(Readers):
     def _go_on(self) -> None:
         """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
         with contextlib.suppress(StoreError):
-            while self._do("go_on"):
+            while self._do("resume"):
                 pass
 
     def _set_aside(self, session: str, unread: _wire.Unread) -> None:

@@ -149,7 +149,7 @@ _ARRAY: Final = b"\x93"
 
 
 def open_record(packed: bytes) -> Packed:
-    """What a record's string says; as `unfold` in lua/include/unfolding.lua."""
+    """What a record's string says; as `unfold` in lua/include/decode.lua."""
     kind = packed[0]
     if kind > _SILENT:
         return _unpack(packed)

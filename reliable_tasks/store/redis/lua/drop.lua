@@ -2,7 +2,7 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, ids ... (each once)
 -- Returns how many there were.
--- @include deletion.lua
+-- @include delete.lua
 
 local dropped = {}
 for index = 3, #ARGV do

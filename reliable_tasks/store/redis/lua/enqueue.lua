@@ -5,7 +5,7 @@
 --         a message that is in the stage ('' = none is known),
 --         plain messages (msgpack, see `store_plain` in plain_storing.lua)
 -- Returns {-1} where that one is gone, else as `store_batch` in storing.lua does, {held, then index, kind, holder, countdown_ms for each message not simply created}.
--- @include telling.lua
+-- @include notify.lua
 -- @include layout.lua
 
 -- @general

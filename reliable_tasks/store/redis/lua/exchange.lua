@@ -6,10 +6,10 @@
 --         false, and by their place rows, see `commit` in commits.lua; false where there are none;
 --         '' = nothing to commit), limit ('' = no work wanted), who waited (from wait_for_work; '' = nobody), queues ...
 -- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1; 2 more where
---         go_on.lua has something to do), next due (ms; 0 =
+--         resume.lua has something to do), next due (ms; 0 =
 --         nothing is), then for each claim its id, record, payload if that lies apart, and
 --         inputs; false if none}.
--- @include telling.lua
+-- @include notify.lua
 -- @include layout.lua
 
 local session = ARGV[3]

@@ -5,7 +5,7 @@
 -- Returns {requeued, promoted, expired, deleted, unparked, more (0 or 1), next due (0 = nothing
 --         is), id and task of each that was buried ...}.
 -- @include sessions.lua
--- @include deletion.lua
+-- @include delete.lua
 -- @include stages.lua
 
 local BURIAL_TRIES = 2 -- claims beyond the limit, in which a worker may run the hooks of the dead

@@ -2,7 +2,7 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, name, owner
 -- Returns 1 where the owner held it, else 0.
--- @include endings.lua
+-- @include transitions.lua
 
 if not free(ARGV[3], ARGV[4]) then return 0 end
 audit_id('unlocked', ARGV[4], '')

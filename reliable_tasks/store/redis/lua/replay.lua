@@ -2,7 +2,7 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, ids ...
 -- Returns {done, holder or '', ...}.
--- @include endings.lua
+-- @include transitions.lua
 
 local function revive_child(child, parent, todo)
   local broken = child.x.broken

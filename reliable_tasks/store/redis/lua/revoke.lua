@@ -2,7 +2,7 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, signal ('' = do not stop what runs), ids ...
 -- Returns {"revoked", "running", "ended" or "unknown", ...}.
--- @include endings.lua
+-- @include transitions.lua
 
 local function revoke(id, signal)
   local r = load(id)

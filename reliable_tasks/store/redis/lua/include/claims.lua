@@ -1,5 +1,5 @@
 -- Claims: taking them, and the end of an attempt.
--- @include endings.lua
+-- @include transitions.lua
 
 local INPUTS_ALONG = 1048576 -- with more bytes they are fetched by themselves, a reply is bounded
 

@@ -14,7 +14,7 @@
 --   \3 fence head size stamp seq enqueued \147 c m ended result    succeeded; \4: no result is kept
 -- where head is where p begins (4 bytes, counted from 1) and result_ttl, size has 2 bytes and other
 -- numbers 8, and stamp is msgpack: session, worker, started, queue.
--- What such a string says is in `unfold` of unfolding.lua, and nowhere else.
+-- What such a string says is in `unfold` of decode.lua, and nowhere else.
 
 -- c: what changes
 local STATE, VERSION, REASON, ATTEMPT, DELIVERY, BOUNCES = 1, 2, 3, 4, 5, 6

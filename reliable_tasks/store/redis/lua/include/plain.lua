@@ -1,7 +1,7 @@
 -- The way of plain messages, whose strings are not taken apart; see layout.lua. What is not plain
 -- goes the way of `general`, which is made only then, as do rows of the audit trail. Both ways may be
 -- taken in one batch: nothing that happens to one message changes another one that is plain.
--- @include telling.lua
+-- @include notify.lua
 -- @include layout.lua
 
 local function keys_of(ids, first, last)

@@ -1,5 +1,5 @@
 -- Records as they lie there, for scripts that change nothing.
--- @include unfolding.lua
+-- @include decode.lua
 
 -- What changes, of a record's string; one that cannot be unfolded is as good as dead.
 local function control_of(packed)

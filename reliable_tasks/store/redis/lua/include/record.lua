@@ -5,8 +5,8 @@
 -- error on the way leaves no trace.
 --
 -- How a record lies in its string is in layout.lua.
--- @include telling.lua
--- @include fitting.lua
+-- @include notify.lua
+-- @include validate.lua
 
 -- m: what was enqueued; the common path does not unpack it
 local TASK, M_QUEUE, PRIORITY, M_RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6

@@ -1,6 +1,6 @@
 -- Stages: workflows too large for one batch, held until they are sealed.
 -- {ns}:stages (open ones) and {ns}:sealed by their deadline; {ns}:stage:<name> a list of ids.
--- @include endings.lua
+-- @include transitions.lua
 
 -- @rare
 

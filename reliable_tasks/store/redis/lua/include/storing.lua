@@ -165,7 +165,7 @@ local function store_rows(rows, stage, reply, graft)
 end
 
 -- Store the rows of a batch. Returns {held, index, kind, holder, countdown, ...} with four values
--- for each message that was not simply created; -2 - held where go_on.lua has something to do.
+-- for each message that was not simply created; -2 - held where resume.lua has something to do.
 local function store_batch(rows, stage, seal, deadline, limit)
   local sealed
   if stage then

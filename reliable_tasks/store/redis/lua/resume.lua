@@ -2,6 +2,6 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode
 -- Returns how many parts are left.
--- @include endings.lua
+-- @include transitions.lua
 
 return go_on()

@@ -1,5 +1,5 @@
 -- Deleting records with all that belongs to them.
--- @include endings.lua
+-- @include transitions.lua
 
 local function delete(r)
   local once = r.x.once

@@ -1,6 +1,6 @@
 -- Whether what was unpacked of a record is what it should be: a script that finds out in the midst of
 -- its work fails, and with it every message next to the damaged one.
--- @include unfolding.lua
+-- @include decode.lua
 
 
 local KNOWN_STATES = {
