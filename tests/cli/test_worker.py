@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerOptions]:
         return 0
 
     monkeypatch.setattr(worker_package, "run_worker", run_worker)
-    monkeypatch.setattr("reliable_tasks.log.configure", lambda *_a, **_k: None)
+    monkeypatch.setattr("reliable_tasks.log.setup.configure", lambda *_a, **_k: None)
     return options
 
 
