@@ -8,43 +8,34 @@ were told, what bodies did to the world outside, what users asked for.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from property_tests.simulation.account import all_records
 from property_tests.simulation.bounds import HOSTILE, NOT_ITS_FAULT, cost
+from property_tests.simulation.schedule import SLACK_MS
 from property_tests.simulation.tasks import HARD_LIMIT_S, SOFT_LIMIT_S
 from reliable_tasks.audit.trace import detail_of
 from reliable_tasks.audit.verify import verify
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State
-from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
+from reliable_tasks.store.values import AuditEvent
 
 if TYPE_CHECKING:
     from property_tests.model.model import Model
     from property_tests.simulation.world import World
-    from reliable_tasks.store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
+    from reliable_tasks.store.values import AuditRow, Record
 
-__all__ = ["SLACK_MS", "Account", "account_of", "violations", "watch", "watch_model"]
+__all__ = ["violations", "watch", "watch_model"]
 
 Ev = AuditEvent
 Records = dict[str, "Record"]
 Rows = tuple["AuditRow", ...]
 
 _FAILING = {"failing", "rejecting", "requeuing", "poison", "softly", *HOSTILE}
-SLACK_MS = 1_800  # two of the longest steps of a world that comes to rest
 _LIMITS_MS = {
     "limited": round(HARD_LIMIT_S * 1000) + SLACK_MS,
     "softly": round(SOFT_LIMIT_S * 1000) + SLACK_MS,
 }
-
-
-class Account(NamedTuple):
-    """What a checker reads of a store."""
-
-    rows: tuple[AuditRow, ...] = ()
-    records: tuple[Record, ...] = ()
-    locks: tuple[LockInfo, ...] = ()
-    counts: Counts | None = None
-    sessions: tuple[SessionInfo, ...] = ()
 
 
 # At every instant ---------------------------------------------------------------------------------
@@ -81,7 +72,7 @@ def watch(world: World) -> list[str]:
     store = world.real
     found = verify(
         (),
-        _all_records(world),
+        all_records(store),
         store.locks(),
         store.counts(),
         sessions=store.sessions(),
@@ -95,7 +86,7 @@ def watch(world: World) -> list[str]:
 
 def violations(world: World) -> list[str]:
     """What is not as promised, in words; empty if all is well."""
-    rows, records, locks, counts, sessions = world.account = account_of(world)
+    rows, records, locks, counts, sessions = world.account
     account = verify(rows, records, locks, counts, sessions=sessions)
     by_id = {record.id: record for record in records}
     return [
@@ -117,20 +108,6 @@ def violations(world: World) -> list[str]:
         *_doomed(world, rows),
         *_at_rest(world),
     ]
-
-
-def account_of(world: World) -> Account:
-    """Everything that can be read of the store."""
-    store = world.real
-    rows = store.audit(AuditQuery(limit=100_000))
-    return Account(rows, _all_records(world), store.locks(), store.counts(), store.sessions())
-
-
-def _all_records(world: World) -> tuple[Record, ...]:
-    limit = world.real.options.max_rows
-    found = world.real.find(MessageQuery(limit=limit))
-    full = world.real.read([record.id for record in found], full=True)
-    return tuple(record for record in full if record is not None)
 
 
 def _all_final(world: World, records: Records) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from property_tests.simulation.schedule import START_MS
+from property_tests.simulation.schedule import seconds
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.values import Verdict
 
@@ -100,7 +100,7 @@ class FaultyStore:
         self.calls += 1
         if name == "fire":
             reply = verb(*args, **kwargs)
-            slot = f"slot {(args[1] - START_MS) / 1000:.3f}"
+            slot = f"slot {seconds(args[1])}"
             self._tell(f"{slot}: {'another one was first' if reply is None else 'fired'}")
             return reply
         if name != "exchange" or not args[1]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-    from property_tests.simulation.tasks import Witness
+    from property_tests.simulation.witness import Witness
     from reliable_tasks.app import App
 
 __all__ = [

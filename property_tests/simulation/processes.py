@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable
 
-    from property_tests.simulation.world import World
+    from property_tests.simulation.environment import Environment
     from reliable_tasks.attempts.executor import Started
     from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
@@ -78,7 +78,7 @@ class HalvesPool(Pool):
 class Errands(AtOnce):
     """Calls of a supervisor: answered at once, but for a store that stalls."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Environment) -> None:
         super().__init__(world.store)
         self._world = world
         self._call: Call | None = None

@@ -31,6 +31,7 @@ class _Store(NamedTuple):
 
     opened: Callable[[Any, Any], contextlib.AbstractContextManager[Any]]
     watch: Callable[[World], list[str]]
+    watch_every: int  # calls: a real store is slow to read
     restart: Callable[[Any], None] | None = None
 
 
@@ -64,10 +65,10 @@ def _restart_redis(store: Any) -> None:
 
 
 STORES = {
-    "model": _Store(_model, watch_model),
-    "memory": _Store(_of_the_tests("memory"), watch),
-    "sqlite": _Store(_of_the_tests("sqlite"), watch, lambda store: store.close()),
-    "redis": _Store(_of_the_tests("redis"), watch, _restart_redis),
+    "model": _Store(_model, watch_model, 1),
+    "memory": _Store(_of_the_tests("memory"), watch, 25),
+    "sqlite": _Store(_of_the_tests("sqlite"), watch, 25, lambda store: store.close()),
+    "redis": _Store(_of_the_tests("redis"), watch, 25, _restart_redis),
 }
 
 
@@ -79,7 +80,14 @@ def run(schedule: Schedule, store: str = "model", *, messages: int = 12) -> tupl
         def make(clock: Any, options: Any) -> Any:
             return stack.enter_context(kind.opened(options, clock))
 
-        world = World(schedule, make, messages=messages, watch=kind.watch, restart=kind.restart)
+        world = World(
+            schedule,
+            make,
+            messages=messages,
+            watch=kind.watch,
+            watch_every=kind.watch_every,
+            restart=kind.restart,
+        )
         world.run()
         return world, violations(world)
 

@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["CHANCES", "START_MS", "Schedule", "Step", "schedule_of", "shortest"]
+__all__ = [
+    "CHANCES",
+    "SLACK_MS",
+    "START_MS",
+    "Schedule",
+    "Step",
+    "schedule_of",
+    "seconds",
+    "shortest",
+]
 
 START_MS = 1_000_000
 """What the virtual clock shows when a world begins."""
+
+SLACK_MS = 1_800
+"""Two of the longest steps of a world that comes to rest: how late a process may be."""
 
 CHANCES = {
     "work": 826,
@@ -35,6 +47,11 @@ CHANCES = {
 """How often each thing happens, in a thousand steps. `World` has a method for each."""
 
 _PAUSES_MS = (0, 0, 1, 1, 7, 40, 300)
+
+
+def seconds(at_ms: int) -> str:
+    """An instant of the virtual clock, as timelines show it."""
+    return f"{(at_ms - START_MS) / 1000:.3f}"
 
 
 class Step(NamedTuple):

@@ -3,44 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+from typing import Any
 
 from property_tests.simulation import hostile
+from property_tests.simulation.witness import PoisonError, Witness
 from reliable_tasks.app import App
 from reliable_tasks.errors import Ignore, Reject, StepOutcomeUnknown, StoreError
 from reliable_tasks.tasks.task import Task
 
-__all__ = ["HARD_LIMIT_S", "SOFT_LIMIT_S", "PoisonError", "Witness", "app_of"]
+__all__ = ["HARD_LIMIT_S", "SOFT_LIMIT_S", "app_of"]
 
 SOFT_LIMIT_S, HARD_LIMIT_S = 0.4, 0.6
-
-
-class PoisonError(BaseException):
-    """The process that runs this body dies of it."""
-
-
-class Witness(Protocol):
-    """Who is told of what bodies do to the world outside, and may interfere."""
-
-    def effect(self, task: Any) -> None:
-        """A body had its effect."""
-        ...
-
-    def charge(self, message_id: str) -> None:
-        """A step had its effect."""
-        ...
-
-    def charged(self, message_id: str) -> None:
-        """A step was recorded, and its body goes on."""
-        ...
-
-    def unknown(self, message_id: str) -> None:
-        """A body was told that nobody knows of its step."""
-        ...
-
-    def misbehaves(self, place: str, deed: str) -> None:
-        """User code does this here; it may be the last thing that its process does."""
-        ...
 
 
 class _Relay:

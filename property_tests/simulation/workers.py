@@ -7,9 +7,9 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from property_tests.simulation.checks import SLACK_MS
 from property_tests.simulation.processes import Body, Errands, HalvesPool, PageBoard
-from property_tests.simulation.tasks import PoisonError
+from property_tests.simulation.schedule import SLACK_MS
+from property_tests.simulation.witness import PoisonError
 from reliable_tasks.attempts.executor import Executor, Started
 from reliable_tasks.errors import (
     SoftTimeLimitExceeded,
@@ -25,7 +25,7 @@ from reliable_tasks.worker.supervisor import Stopping, Supervisor, SupervisorOpt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from property_tests.simulation.world import World
+    from property_tests.simulation.environment import Environment
     from reliable_tasks.app import App
     from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
@@ -43,7 +43,7 @@ _PATIENCE_S = 8.0
 class SimChild:
     """A child process."""
 
-    world: World
+    world: Environment
     session: str
     app: App
     pid: int
@@ -150,7 +150,9 @@ class SimChild:
     def _exchange(self, request: Request) -> None:
         reply = self.world.store.exchange(self.session, request.commits, request.want)
         for commit, verdict in zip(request.commits, reply.verdicts, strict=True):
-            self.world.committed(self.name, commit, verdict)
+            word = "committed" if verdict == Verdict.COMMITTED else "STALE"
+            what = f"{type(commit.outcome).__name__} with fence {commit.fence}"
+            self.world.tell(self.name, f"{commit.id} {what}: {word}")
         for claim in reply.claims:
             self.world.tell(self.name, f"claimed {claim.id} with fence {claim.fence}")
         self.consumer.replied(reply)
@@ -238,7 +240,9 @@ class SimChild:
 class SimWorker:
     """A worker: its supervisor and the children it has forked."""
 
-    def __init__(self, world: World, name: str, children: int = 2, *, old: bool = False) -> None:
+    def __init__(
+        self, world: Environment, name: str, children: int = 2, *, old: bool = False
+    ) -> None:
         self.world = world
         self.name = name
         self.old = old
@@ -249,6 +253,7 @@ class SimWorker:
         self.lost_ms: dict[str, int] = {}  # session -> when it knew that its process was dead
         self.host = world.rng.choice(("east", "west"))
         self.pid = world.next_pid()
+        world.live_pids.add(self.pid)
         info = SessionInfo(id="", worker=name, host=self.host, pid=self.pid, queues=("celery",))
         options = SupervisorOptions(
             info=info,
@@ -308,16 +313,14 @@ class SimWorker:
         self.processes.pop(pid).board.close()
 
     def gone_sessions(self, sessions: tuple[SessionInfo, ...]) -> list[str]:
-        return [
-            s.id for s in sessions if s.host == self.host and s.pid not in self.world.live_pids()
-        ]
+        return [s.id for s in sessions if s.host == self.host and s.pid not in self.world.live_pids]
 
     # What the world does to it
 
     def die(self) -> None:
         """kill -9 of the whole worker: its children die with it."""
         self.world.tell(self.name, "killed with all its children")
-        self.alive = False
+        self._end()
         for child in self.living():
             child.end()
 
@@ -336,7 +339,11 @@ class SimWorker:
         self.supervisor.step(self.world.monotonic())
         if self.supervisor.finished:
             self.world.tell(self.name, "stopped")
-            self.alive = False
+            self._end()
+
+    def _end(self) -> None:
+        self.alive = False
+        self.world.live_pids.discard(self.pid)
 
     def step(self) -> None:
         """Let one of its processes do one thing."""
@@ -345,13 +352,3 @@ class SimWorker:
             self.supervise()
         else:
             self.world.rng.choice(living).step()
-
-
-def verdict_word(verdict: Verdict) -> str:
-    """How the timeline shows a verdict."""
-    return "committed" if verdict == Verdict.COMMITTED else "STALE"
-
-
-def describe(outcome: Any) -> str:
-    """How the timeline shows an outcome."""
-    return type(outcome).__name__

@@ -3,64 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-import random
+import functools
 from collections import defaultdict
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from property_tests.simulation import hostile
-from property_tests.simulation.checks import SLACK_MS, Account, watch_model
-from property_tests.simulation.faults import NO_FAULTS, FaultRates, FaultyStore
+from property_tests.simulation.account import Account, account_of
+from property_tests.simulation.environment import Environment
+from property_tests.simulation.faults import NO_FAULTS
 from property_tests.simulation.producers import Producers
-from property_tests.simulation.schedule import START_MS
-from property_tests.simulation.tasks import PoisonError, app_of
-from property_tests.simulation.workers import SimWorker, describe, verdict_word
+from property_tests.simulation.schedule import SLACK_MS, seconds
+from property_tests.simulation.workers import SimWorker
 from reliable_tasks import events
 from reliable_tasks.beat.scheduler import Scheduler
 from reliable_tasks.beat.sync import code_definitions, sync
-from reliable_tasks.core import ids
 from reliable_tasks.errors import StoreError
-from reliable_tasks.store.values import MessageQuery, StoreOptions, Verdict
+from reliable_tasks.store.values import MessageQuery
 from reliable_tasks.worker.pools import base
 from reliable_tasks.worker.supervisor import Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from property_tests.simulation.schedule import Schedule
-    from property_tests.simulation.workers import SimChild
-    from reliable_tasks.app import App
-    from reliable_tasks.store.values import Claim, Commit
+    from reliable_tasks.store.values import StoreOptions
 
-__all__ = ["OPTIONS", "Effect", "World"]
+__all__ = ["World"]
 
-OPTIONS = StoreOptions(audit="all", audit_ttl_ms=10**12, max_batch=4, stage_ttl_ms=60_000)
 LONGEST_DRAIN_MS = 180_000
 _PACES_MS = (20, 900)
 
 
-class Effect(NamedTuple):
-    """A body had its effect on the world."""
-
-    attempt: int
-    fence: int
-    began_ms: int
-    at_ms: int
-
-
-class World:
+class World(Environment):
     """Everything that happens follows from the schedule.
 
     Args:
         schedule: see there.
         make_store: gets a clock and options, gives the store.
         messages: how many times producers have something new to send.
-        watch: says what is not as promised at this instant; called whenever the store was.
+        watch: says what is not as promised at this instant.
+        watch_every: calls of the store until `watch` is called again.
         restart: lets the store's clients see what they see of a server that was restarted.
     """
-
-    lease_ms = 2_000
 
     def __init__(
         self,
@@ -69,153 +55,28 @@ class World:
         *,
         messages: int = 12,
         watch: Callable[[World], list[str]] | None = None,
+        watch_every: int = 1,
         restart: Callable[[Any], None] | None = None,
     ) -> None:
+        super().__init__(schedule.seed, make_store)
         self.schedule = schedule
-        self.rng = random.Random(schedule.seed)
-        ids._generator = random.Random(schedule.seed)  # ids and jitter follow the seed as well
-        self.now_ms = START_MS
-        self.timeline: list[str] = []
-        self.actor = "world"  # who calls the store
-        self.violations: list[str] = []
         self.account = Account()  # what was to be read of the store in the end
-        self._watch, self._restart_store = watch, restart
-        self._watched = -1
-        self._patience = 1 if watch is watch_model else 25  # calls; a real store is slow to read
-        self.real = make_store(lambda: self.now_ms, OPTIONS)
-        self.store = FaultyStore(self.real, self.rng, self._tell_store, FaultRates())
-        self.troubled = True
-        self._away_until_ms = self._stalled_until_ms = 0
-        self._at_work: SimChild | None = None
-        self.effects: dict[str, list[Effect]] = defaultdict(list)
-        self.began: dict[int, int] = {}  # fence -> when the body began
-        self.of_the_dead: set[int] = set()  # fences that a process had begun to run when it died
-        self.calm_ms = 0  # since when nothing fails
-        self.charges: dict[str, int] = defaultdict(int)
-        self.recorded: set[str] = set()
-        self.failed_effects: set[str] = set()
+        self._watch, self._watch_every, self._watched = watch, watch_every, -1
+        self._restart_store = restart
+        self._away_until_ms = 0
         self.revoked: dict[str, int] = {}
         self.flagged: dict[str, int] = {}
         self.replays: dict[str, int] = defaultdict(int)
         self.innocents: list[str] = []
-        self.producers = Producers(self.store, self.rng, self._tell_producer, messages)
+        tell = functools.partial(self.tell, "producer")
+        self.producers = Producers(self.store, self.rng, tell, messages)
         self.workers: list[SimWorker] = []
-        self._names, self._pids = iter(range(10_000)), iter(range(1_000, 100_000))
+        self._names = iter(range(10_000))
         self._start_worker(old=False)
         self._start_worker(old=self.rng.random() < 0.5)
         app = self.app(old=False)
         sync(app, self.real, code_definitions(app, self.now_ms), self.now_ms)
         self.beats = [Scheduler(self.store, name=f"beat {n}") for n in range(2)]
-
-    # The clocks and the tale ----------------------------------------------------------------------
-
-    def app(self, *, old: bool) -> App:
-        """The app that a worker of this version has."""
-        return app_of(self.store, self, old=old)
-
-    def monotonic(self) -> float:
-        """The clock of processes, in seconds."""
-        return self.now_ms / 1000
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the store answers nobody: whoever asks it waits."""
-        return self.now_ms < self._stalled_until_ms
-
-    def next_pid(self) -> int:
-        """The pid of a new process."""
-        return next(self._pids)
-
-    def live_pids(self) -> set[int]:
-        """Of the workers that live."""
-        return {w.pid for w in self.workers if w.alive}
-
-    def tell(self, who: str, what: str) -> None:
-        """Add a line to the timeline."""
-        self.timeline.append(f"{self._seconds(self.now_ms):>9}  {who:<12} {what}")
-
-    @staticmethod
-    def _seconds(at_ms: int) -> str:
-        return f"{(at_ms - START_MS) / 1000:.3f}"
-
-    def _tell_store(self, what: str) -> None:
-        self.tell(self.actor, what)
-
-    def _tell_producer(self, what: str) -> None:
-        self.tell("producer", what)
-
-    def committed(self, who: str, commit: Commit, verdict: Verdict) -> None:
-        """A child has heard what became of its commit."""
-        what = describe(commit.outcome)
-        self.tell(who, f"{commit.id} {what} with fence {commit.fence}: {verdict_word(verdict)}")
-
-    # What bodies do, and what may happen to them -------------------------------------------------
-
-    @contextlib.contextmanager
-    def at_work(self, child: SimChild, claim: Claim) -> Iterator[None]:
-        """Within the block, this child runs what belongs to an attempt."""
-        self._at_work, self.store.body = child, claim.id
-        try:
-            yield
-        finally:
-            self._at_work, self.store.body = None, ""
-
-    def misbehaves(self, place: str, deed: str) -> None:
-        """Hostile code is at its deed: its process may end of it, or never come back."""
-        child = self._at_work
-        if child is None or child.gone:
-            raise PoisonError("nothing of it goes on")
-        if deed not in hostile.FATAL:
-            return
-        self.tell(child.name, f"{deed} ({place})")
-        if deed == hostile.HANGS:
-            child.hang()
-        else:
-            child.die("" if deed == hostile.EXITS else "SIGSEGV")
-        raise PoisonError(deed)
-
-    def effect(self, task: Any) -> None:
-        """A body is at its effect: the process may die before or after it, or it may fail."""
-        request = task.request
-        dice = self.rng.random() if self.troubled else 1.0
-        if dice < 0.01:
-            raise PoisonError("killed before its effect")
-        if dice < 0.02:
-            self.failed_effects.add(request.id)
-            self.tell("body", f"{request.id}: its effect failed")
-            raise OSError("the world outside does not answer")
-        began_ms = self.began[request.fence]
-        self.effects[request.id].append(
-            Effect(request.attempt, request.fence, began_ms, self.now_ms)
-        )
-        self.tell("body", f"{request.id} runs: attempt {request.attempt}, fence {request.fence}")
-        if dice < 0.04:
-            raise PoisonError("killed after its effect")
-
-    def charge(self, message_id: str) -> None:
-        """A recorded step has its effect, around which the process may die."""
-        dice = self.rng.random() if self.troubled else 1.0
-        if dice < 0.1:
-            raise PoisonError("killed before the charge")
-        self.charges[message_id] += 1
-        self.tell("body", f"{message_id} is charged")
-        if dice < 0.2:
-            raise PoisonError("killed after the charge")
-
-    def charged(self, message_id: str) -> None:
-        """A step is recorded, and its body goes on; the process may die, or the body fail."""
-        self.recorded.add(message_id)
-        dice = self.rng.random() if self.troubled else 1.0
-        if dice < 0.2:
-            raise PoisonError("killed after the record of the charge")
-        if dice < 0.4:
-            self.failed_effects.add(message_id)
-            raise ArithmeticError("of no use after the charge")
-
-    def unknown(self, message_id: str) -> None:
-        """A body has to find out whether its step was done: not once that was recorded."""
-        if message_id in self.recorded:
-            self.violations.append(f"{message_id}: its step was recorded, and is unknown")
 
     # What happens ---------------------------------------------------------------------------------
 
@@ -228,6 +89,7 @@ class World:
             hostile.receiving(self),
         ):
             self._run()
+        self.account = account_of(self.real)
 
     def _run(self) -> None:
         for step in self.schedule.steps:
@@ -239,7 +101,7 @@ class World:
         self.rng.seed(self.schedule.seed)
         self.tell("world", "faults end")
         self.troubled = self.store.away = False
-        self._stalled_until_ms = 0
+        self.stalled_until_ms = 0
         self.calm_ms = self.now_ms
         self.store.rates = NO_FAULTS
         for worker in self.workers:
@@ -262,7 +124,7 @@ class World:
         self._stall()
 
     def _look(self) -> None:
-        if self._watch is not None and self.store.calls >= self._watched + self._patience:
+        if self._watch is not None and self.store.calls >= self._watched + self._watch_every:
             self._watched = self.store.calls
             self.violations += self._watch(self)
 
@@ -288,15 +150,15 @@ class World:
         """The server goes, with what it had not read yet, and comes back after a while."""
         self._away_until_ms = self.now_ms + self.rng.choice((200, 1_500))
         self.store.away = True
-        self.tell("store", f"restarts, and is away until {self._seconds(self._away_until_ms)}")
+        self.tell("store", f"restarts, and is away until {seconds(self._away_until_ms)}")
         self.store.lose_late()
         if self._restart_store is not None:
             self._restart_store(self.real)
 
     def _stall(self) -> None:
         """Somebody holds the store's lock, or its server is busy: longer than a lease, perhaps."""
-        self._stalled_until_ms = self.now_ms + self.rng.choice((300, 2_500, 5_000))
-        self.tell("store", f"answers nobody until {self._seconds(self._stalled_until_ms)}")
+        self.stalled_until_ms = self.now_ms + self.rng.choice((300, 2_500, 5_000))
+        self.tell("store", f"answers nobody until {seconds(self.stalled_until_ms)}")
 
     def _wedge(self) -> None:
         """A child hears from the store no more, and does not know it."""
@@ -321,7 +183,7 @@ class World:
     def _freeze(self) -> None:
         worker = self.rng.choice(self.workers)
         worker.frozen_until = self.now_ms + self.rng.choice((500, 2_500, 9_000))
-        self.tell(worker.name, f"frozen until {self._seconds(worker.frozen_until)}")
+        self.tell(worker.name, f"frozen until {seconds(worker.frozen_until)}")
 
     def _deploy(self) -> None:
         """A worker goes down, warm or cold, while one of the new version starts."""
