@@ -24,7 +24,7 @@ from reliable_tasks.core import ids
 from reliable_tasks.core.message import Message
 from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.values import Batch, Commit, SessionInfo, StoreOptions, Want
+from reliable_tasks.store.values import Batch, ClaimRequest, Commit, SessionInfo, StoreOptions
 from tests.redis_server import default_server, free_port
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ class _Work:
         self._enqueue(self._few, 1)
 
     def _claim(self, limit: int, commits: Sequence[Commit] = ()) -> tuple[Claim, ...]:
-        return self._store.exchange(SESSION, commits, Want(queues=QUEUES, limit=limit)).claims
+        return self._store.exchange(
+            SESSION, commits, ClaimRequest(queues=QUEUES, limit=limit)
+        ).claims
 
     @staticmethod
     def _commits(claims: Sequence[Claim]) -> list[Commit]:

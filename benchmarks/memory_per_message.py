@@ -16,7 +16,7 @@ import redis
 from reliable_tasks import App, OnceTask
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.outcome import Failed, Succeeded
-from reliable_tasks.store.values import Commit, SessionInfo, Want
+from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo
 
 COUNT = 10_000
 BATCH = 500
@@ -87,7 +87,7 @@ def end_all(app: App, *, failing: bool) -> None:
     app.store.open_session(SessionInfo(id="s", worker="memory@here"), 3_600_000)
     commits: tuple[Commit, ...] = ()
     while True:
-        reply = app.store.exchange("s", commits, Want(queues=("celery",), limit=BATCH))
+        reply = app.store.exchange("s", commits, ClaimRequest(queues=("celery",), limit=BATCH))
         commits = tuple(Commit(id=c.id, fence=c.fence, outcome=outcome) for c in reply.claims)
         if not commits:
             return

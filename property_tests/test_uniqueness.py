@@ -39,7 +39,7 @@ PROFILE = settings(
     suppress_health_check=list(HealthCheck),
 )
 LEASE_MS, TIMEOUT_MS = 20_000, 100_000
-WANT = v.Want(queues=("celery",), limit=1)
+WANT = v.ClaimRequest(queues=("celery",), limit=1)
 OUTCOMES: dict[str, oc.Outcome] = {
     "succeeded": oc.Succeeded(result=b"r"),
     "failed": oc.Failed(failure=b"f"),

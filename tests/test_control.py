@@ -23,7 +23,7 @@ def app() -> Iterator[App]:
 
 
 def claim(app: App, limit: int = 1) -> tuple[v.Claim, ...]:
-    return app.store.exchange("s", (), v.Want(queues=("celery",), limit=limit)).claims
+    return app.store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=limit)).claims
 
 
 def test_revoke_says_what_it_found_of_each(app: App) -> None:

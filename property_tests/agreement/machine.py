@@ -54,7 +54,7 @@ class Agreement(Invariants):
         two = st.tuples(some.messages(self.now), some.messages(self.now))
         drawn = data.draw(st.one_of(two, some.graphs(self.now, some.IDS[:4])))
         self._enqueue(v.Batch(messages=(*drawn, Message(id="f", task="t1", queue="q1"))))
-        return self._exchange("s1", (), v.Want(queues=some.QUEUES, limit=2))
+        return self._exchange("s1", (), v.ClaimRequest(queues=some.QUEUES, limit=2))
 
     def teardown(self) -> None:
         if hasattr(self, "stack"):
@@ -159,7 +159,7 @@ class Agreement(Invariants):
         limit=st.integers(0, 3),
     )
     def claim(self, session: str, queues: tuple[str, ...], limit: int) -> Any:
-        return self._exchange(session, (), v.Want(queues=queues, limit=limit))
+        return self._exchange(session, (), v.ClaimRequest(queues=queues, limit=limit))
 
     @rule(
         target=claims,
@@ -184,7 +184,7 @@ class Agreement(Invariants):
         if bogus:
             commits.insert(0, msgspec.structs.replace(commits[0], fence=BOGUS_FENCE))
         return self._exchange(
-            session, commits, v.Want(queues=some.QUEUES, limit=2) if want else None
+            session, commits, v.ClaimRequest(queues=some.QUEUES, limit=2) if want else None
         )
 
     @rule(
@@ -205,7 +205,7 @@ class Agreement(Invariants):
             )
             for r in running
         ]
-        return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+        return self._exchange(session, commits, v.ClaimRequest(queues=some.QUEUES, limit=2))
 
     @rule(
         target=claims,
@@ -222,7 +222,7 @@ class Agreement(Invariants):
         if gone:
             new = Message(id=gone.pop(), task="t1", queue="q1", once=once, token=str(self.now))
             self._enqueue(v.Batch(messages=(new,)))
-            self._exchange(session, (), v.Want(queues=some.QUEUES, limit=9))
+            self._exchange(session, (), v.ClaimRequest(queues=some.QUEUES, limit=9))
         running = [r for r in recs.values() if r.state == State.RUNNING and r.once is not None]
         ids = [*gone, *(f"{name} {self.now}" for name in "xyz")]
         commits = [
@@ -233,7 +233,7 @@ class Agreement(Invariants):
             )
             for r in running[-1:]
         ]
-        claimed = self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+        claimed = self._exchange(session, commits, v.ClaimRequest(queues=some.QUEUES, limit=2))
         if revoke:
             self.revoke([c.id for c in commits], None)
         return claimed
@@ -250,7 +250,7 @@ class Agreement(Invariants):
             v.Commit(id=i, fence=fence, outcome=oc.Succeeded(result=result))
             for i, fence in dict(taken).items()
         ]
-        return self._exchange(session, commits, v.Want(queues=some.QUEUES, limit=2))
+        return self._exchange(session, commits, v.ClaimRequest(queues=some.QUEUES, limit=2))
 
     @rule(session=st.sampled_from(some.SESSIONS))
     def succeed_by_a_wrong_fence(self, session: str) -> None:
@@ -260,7 +260,9 @@ class Agreement(Invariants):
         commits = [v.Commit(id=i, fence=BOGUS_FENCE, outcome=late) for i in running]
         self._exchange(session, commits, None)
 
-    def _exchange(self, session: str, commits: Sequence[v.Commit], want: v.Want | None) -> Any:
+    def _exchange(
+        self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
+    ) -> Any:
         self.may_revive = True  # a replacement may take the id of one that has ended
         expected = self.model.exchange(session, commits, want)
         mapped = [msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in commits]
@@ -299,7 +301,7 @@ class Agreement(Invariants):
         failed = v.Commit(id=message_id, fence=fence, outcome=oc.Failed())
         self._exchange(session, (failed,), None)
         self.replay([message_id])
-        self._exchange(session, (), v.Want(queues=some.QUEUES, limit=9))
+        self._exchange(session, (), v.ClaimRequest(queues=some.QUEUES, limit=9))
         again = self.model.recs.get(message_id)
         if again is not None and again.fence in self.fences:
             self.step((message_id, again.fence), False, "one", None)

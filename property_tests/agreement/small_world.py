@@ -29,7 +29,7 @@ MESSAGES = {
 MISFORTUNES = ("crash", "lapse", "lose", "revoke", "again", "retry")
 """A worker dies, a lease lapses, a reply is lost, a user revokes or sends again, a body retries."""
 
-_WANT = v.Want(queues=("celery",), limit=1)
+_WANT = v.ClaimRequest(queues=("celery",), limit=1)
 _ENDED = oc.Succeeded(result=b"1")
 
 

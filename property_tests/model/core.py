@@ -128,7 +128,7 @@ class Core(Moves):
         return len(stage.ids)
 
     def exchange(
-        self, session: str, commits: Sequence[v.Commit], want: v.Want | None
+        self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
         verdicts = tuple(self._commit(c, session) for c in commits)
         s = self.session_table.get(session)

@@ -23,6 +23,7 @@ from reliable_tasks.store.values import (
     AuditRow,
     Batch,
     Claim,
+    ClaimRequest,
     Commit,
     Counts,
     Enqueued,
@@ -39,7 +40,6 @@ from reliable_tasks.store.values import (
     StepReply,
     StoreOptions,
     Verdict,
-    Want,
 )
 
 __all__ = ["STAGE_DROPPED", "Clock", "Store"]
@@ -96,7 +96,9 @@ class Store(Protocol):
         """Renew the leases of sessions, also of lapsed ones that nobody has taken back yet."""
         ...
 
-    def exchange(self, session: str, commits: Sequence[Commit], want: Want | None) -> Exchange:
+    def exchange(
+        self, session: str, commits: Sequence[Commit], want: ClaimRequest | None
+    ) -> Exchange:
         """Commit outcomes and claim more work, in one round trip.
 
         Commits are judged by their fences alone, each on its own, in order, before claiming.
@@ -142,7 +144,7 @@ class Store(Protocol):
         ...
 
     def wait_then_claim(
-        self, session: str, want: Want, timeout: float, wake_fd: int = -1
+        self, session: str, want: ClaimRequest, timeout: float, wake_fd: int = -1
     ) -> Exchange:
         """`wait_for_work`, and then `exchange` without commits, however the waiting ended.
 

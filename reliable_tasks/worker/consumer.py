@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reliable_tasks.core.outcome import Released
-from reliable_tasks.store.values import Commit, Verdict, Want
+from reliable_tasks.store.values import ClaimRequest, Commit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class Request:
     """One exchange to be made: what to commit and how much to claim."""
 
     commits: tuple[Commit, ...]
-    want: Want | None
+    want: ClaimRequest | None
 
 
 class Consumer:
@@ -111,7 +111,7 @@ class Consumer:
         if not commits and (not limit or self._starved):
             return None
         self._sent, self._asked_for, self._asked_at = commits, limit, now
-        want = Want(queues=self._rotated(), limit=limit) if limit else None
+        want = ClaimRequest(queues=self._rotated(), limit=limit) if limit else None
         return Request(commits, want)
 
     def replied(self, reply: Exchange) -> tuple[Commit, ...]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.protocol import Store
-    from reliable_tasks.store.values import Claim, Exchange, Want
+    from reliable_tasks.store.values import Claim, ClaimRequest, Exchange
     from reliable_tasks.worker.consumer import Consumer, Request
 
 __all__ = ["Feed"]
@@ -322,7 +322,7 @@ class Feed:
         if waiting or reply.lost:
             self._tell_pool()
 
-    def _wait_then_claim(self, want: Want, bell: _Bell) -> Exchange:
+    def _wait_then_claim(self, want: ClaimRequest, bell: _Bell) -> Exchange:
         """Wait for work, or for the bell, and claim."""
         timeout = min(_LONGEST_WAIT_S, self._consumer.patience_s)
         try:

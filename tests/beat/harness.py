@@ -9,7 +9,7 @@ from reliable_tasks import App, OnceTask
 from reliable_tasks.beat.scheduler import Scheduler
 from reliable_tasks.beat.sync import code_definitions, sync
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.values import MessageQuery, SessionInfo, StoreOptions, Want
+from reliable_tasks.store.values import ClaimRequest, MessageQuery, SessionInfo, StoreOptions
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
@@ -92,4 +92,6 @@ class Bench:
 
     def claim(self, *queues: str) -> tuple[Claim, ...]:
         self.store.open_session(SessionInfo(id="s", worker="w", queues=queues), DAY)
-        return self.store.exchange("s", (), Want(queues=queues or ("celery",), limit=100)).claims
+        return self.store.exchange(
+            "s", (), ClaimRequest(queues=queues or ("celery",), limit=100)
+        ).claims

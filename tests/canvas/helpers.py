@@ -86,7 +86,7 @@ class Bench:
     def claim(self) -> tuple[v.Claim, ...]:
         if not self.session:
             self.open_session()
-        want = v.Want(queues=self.queues, limit=self.limit)
+        want = v.ClaimRequest(queues=self.queues, limit=self.limit)
         reply: v.Exchange = self.store.exchange(self.session, (), want)
         if reply.lost:
             self.open_session()

@@ -12,7 +12,14 @@ from reliable_tasks.core.codec import dumps, dumps_call
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import Headers, Message, OnceLock, encode_headers
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.values import Batch, Claim, Commit, SessionInfo, StoreOptions, Want
+from reliable_tasks.store.values import (
+    Batch,
+    Claim,
+    ClaimRequest,
+    Commit,
+    SessionInfo,
+    StoreOptions,
+)
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -47,7 +54,7 @@ class Shop:
     def claim(self) -> Claim:
         if not self.store.sessions():
             self.store.open_session(SESSION, 600_000)
-        want = Want(queues=("celery",), limit=1)
+        want = ClaimRequest(queues=("celery",), limit=1)
         return self.store.exchange(SESSION.id, (), want).claims[0]
 
     def end(self, claim: Claim, ending: outcome.Outcome) -> None:

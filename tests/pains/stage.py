@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import App, OnceTask
-from reliable_tasks.store.values import AuditQuery, SessionInfo, Want
+from reliable_tasks.store.values import AuditQuery, ClaimRequest, SessionInfo
 from reliable_tasks.testing.worker import InlineWorker
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Stage:
     def claim(self, session: str = "dying") -> Claim:
         """Claim the next message for a worker that is never heard of again."""
         self.store.open_session(SessionInfo(id=session, worker=session), LEASE_MS)
-        (claim,) = self.store.exchange(session, (), Want(queues=("celery",), limit=1)).claims
+        (claim,) = self.store.exchange(
+            session, (), ClaimRequest(queues=("celery",), limit=1)
+        ).claims
         return claim
 
     def lapse(self) -> None:

@@ -41,7 +41,7 @@ class Desk:
 
     def end_all(self, failing: int = -1) -> None:
         """End what is queued, each with its number; one of them in failure."""
-        want = v.Want(queues=("celery",), limit=500)
+        want = v.ClaimRequest(queues=("celery",), limit=500)
         while claims := self.app.store.exchange("s", (), want).claims:
             commits = []
             for claim in claims:

@@ -46,7 +46,7 @@ class Desk:
         return self.app.send_task("add", args, **options)
 
     def claim(self) -> v.Claim:
-        want = v.Want(queues=("celery",), limit=1)
+        want = v.ClaimRequest(queues=("celery",), limit=1)
         (claim,) = self.app.store.exchange("s", (), want).claims
         return claim
 

@@ -42,7 +42,7 @@ def test_a_failure_with_details_of_the_bodys_own_keeps_them(
     app: App, meta: Any, raised: BaseException
 ) -> None:
     result = app.send_task("add")
-    (claim,) = app.store.exchange("s", (), v.Want(queues=("celery",), limit=1)).claims
+    (claim,) = app.store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=1)).claims
     app.store.report(claim.id, claim.fence, "FAILURE", dumps(meta))
     assert (result.state, str(result.info)) == ("FAILURE", str(raised))
     commit = v.Commit(id=claim.id, fence=claim.fence, outcome=oc.Ignored())
@@ -54,7 +54,7 @@ def test_a_failure_with_details_of_the_bodys_own_keeps_them(
 
 def test_what_the_body_said_before_it_failed_is_not_its_failure(app: App) -> None:
     result = app.send_task("add")
-    (claim,) = app.store.exchange("s", (), v.Want(queues=("celery",), limit=1)).claims
+    (claim,) = app.store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=1)).claims
     app.store.report(claim.id, claim.fence, "FAILURE", dumps(DECLINED))
     failed = oc.Failed(failure=encode_failure(KeyError("k")))
     commit = v.Commit(id=claim.id, fence=claim.fence, outcome=failed)

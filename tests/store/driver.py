@@ -49,7 +49,7 @@ class Driver:
     def claim(
         self, limit: int = 1, queues: tuple[str, ...] = ("celery",), session: str = SESSION
     ) -> tuple[v.Claim, ...]:
-        return self.store.exchange(session, (), v.Want(queues=queues, limit=limit)).claims
+        return self.store.exchange(session, (), v.ClaimRequest(queues=queues, limit=limit)).claims
 
     def claim_one(self, session: str = SESSION) -> v.Claim:
         (claim,) = self.claim(session=session)

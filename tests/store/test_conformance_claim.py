@@ -2,7 +2,7 @@
 
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
-from reliable_tasks.store.values import Commit, Want
+from reliable_tasks.store.values import ClaimRequest, Commit
 from tests.store.driver import LEASE_MS, SESSION, WORKER, Driver, message
 
 
@@ -90,7 +90,7 @@ def test_what_is_due_is_promoted_in_the_order_of_its_time(drive: Driver) -> None
 
 def test_an_exchange_tells_when_the_next_is_due(drive: Driver) -> None:
     drive.put(message("a", delay_ms=70), message("b", delay_ms=30))
-    reply = drive.store.exchange(SESSION, (), Want(queues=("celery",), limit=1))
+    reply = drive.store.exchange(SESSION, (), ClaimRequest(queues=("celery",), limit=1))
     assert reply.next_due_ms == drive.clock.now + 30
     assert drive.store.exchange(SESSION, (), None).next_due_ms is None
 
@@ -145,7 +145,7 @@ def test_reap_promotes_what_is_due(drive: Driver) -> None:
 
 def test_an_unknown_session_gets_nothing(drive: Driver) -> None:
     drive.put_one("a")
-    reply = drive.store.exchange("nobody", (), Want(queues=("celery",), limit=1))
+    reply = drive.store.exchange("nobody", (), ClaimRequest(queues=("celery",), limit=1))
     assert (reply.lost, reply.claims) == (True, ())
     assert drive.state("a") == State.QUEUED
 
@@ -153,7 +153,7 @@ def test_an_unknown_session_gets_nothing(drive: Driver) -> None:
 def test_a_lapsed_session_gets_nothing(drive: Driver) -> None:
     drive.put_one("a")
     drive.clock.advance(LEASE_MS)
-    reply = drive.store.exchange(SESSION, (), Want(queues=("celery",), limit=1))
+    reply = drive.store.exchange(SESSION, (), ClaimRequest(queues=("celery",), limit=1))
     assert (reply.lost, reply.claims) == (True, ())
 
 
@@ -161,6 +161,6 @@ def test_an_exchange_commits_before_it_claims(drive: Driver) -> None:
     drive.put_one("a")
     claim = drive.claim_one()
     again = Commit(id="a", fence=claim.fence, outcome=oc.Released())
-    reply = drive.store.exchange(SESSION, (again,), Want(queues=("celery",), limit=1))
+    reply = drive.store.exchange(SESSION, (again,), ClaimRequest(queues=("celery",), limit=1))
     assert [c.id for c in reply.claims] == ["a"]
     assert reply.claims[0].fence > claim.fence

@@ -16,12 +16,12 @@ from reliable_tasks.store.redis import waiting as _waiting
 from reliable_tasks.store.sqlite import store as sqlite_store
 from reliable_tasks.store.values import (
     Batch,
+    ClaimRequest,
     Commit,
     Entry,
     Record,
     SessionInfo,
     Verdict,
-    Want,
 )
 from tests.patience import PATIENCE_S
 from tests.store.driver import message
@@ -105,14 +105,14 @@ def test_waiting_for_work_ends_when_something_becomes_due(store: Store) -> None:
     put(store, "a", delay_ms=60)
     assert store.wait_for_work(["celery"], LONG_S)
     store.open_session(SessionInfo(id="s", worker="w"), 600_000)
-    claims = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+    claims = store.exchange("s", (), ClaimRequest(queues=("celery",), limit=1)).claims
     assert [c.id for c in claims] == ["a"]
 
 
 def test_waiting_for_work_ends_when_a_retry_is_scheduled_and_due(store: Store) -> None:
     put(store, "a")
     store.open_session(SessionInfo(id="s", worker="w"), 600_000)
-    (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+    (claim,) = store.exchange("s", (), ClaimRequest(queues=("celery",), limit=1)).claims
     with waiting(lambda: store.wait_for_work(["celery"], LONG_S)) as answer:
         commit = Commit(id="a", fence=claim.fence, outcome=Retry(delay_ms=20))
         store.exchange("s", (commit,), None)
@@ -137,7 +137,7 @@ def test_waiting_ends_when_its_descriptor_is_readable(store: Store, verb: str) -
 
 # Waiting and claiming at once
 
-WANT = Want(queues=("celery",), limit=2)
+WANT = ClaimRequest(queues=("celery",), limit=2)
 
 
 def test_who_waits_to_claim_gets_what_comes(store: Store) -> None:
@@ -241,7 +241,7 @@ def test_an_end_that_does_not_come_is_waited_for_no_longer_than_said(store: Stor
 def test_waiting_for_a_result_ends_when_the_message_changes(store: Store) -> None:
     put(store, "a")
     store.open_session(SessionInfo(id="s", worker="w"), 600_000)
-    (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+    (claim,) = store.exchange("s", (), ClaimRequest(queues=("celery",), limit=1)).claims
     (record,) = store.read(["a"])
     assert record is not None
     seen = record.version
@@ -261,7 +261,7 @@ def test_waiting_for_an_end_sleeps_on_while_the_message_is_claimed(store: Store)
     put(store, "a")
     store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     with waiting(lambda: store.wait({"a": -1, "nobody": -1}, LONG_S, ended=True)) as answer:
-        (claim,) = store.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+        (claim,) = store.exchange("s", (), ClaimRequest(queues=("celery",), limit=1)).claims
         store.report("a", claim.fence, "BUSY", b"half")
         assert not store.wait({"a": -1, "nobody": -1}, 0.1, ended=True)
         (record,) = store.read(["a"])

@@ -24,7 +24,7 @@ from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]
 
-WANT = v.Want(queues=("celery",), limit=1)
+WANT = v.ClaimRequest(queues=("celery",), limit=1)
 
 
 class Bench:

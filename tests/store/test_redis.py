@@ -22,7 +22,7 @@ from tests.store.driver import message, once
 from tests.store.redis_factories import REDIS_FACTORIES, server_of
 
 QUEUES = ("celery",)
-WANT = v.Want(queues=QUEUES, limit=1)
+WANT = v.ClaimRequest(queues=QUEUES, limit=1)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_scripts_that_the_server_forgot_are_sent_again(store: RedisStore) -> Non
     put(store, "a")
     store._command("SCRIPT", "FLUSH")
     put(store, "b")
-    assert len(store.exchange("s", (), v.Want(queues=QUEUES, limit=9)).claims) == 2
+    assert len(store.exchange("s", (), v.ClaimRequest(queues=QUEUES, limit=9)).claims) == 2
 
 
 def test_many_threads_share_a_store(store: RedisStore) -> None:

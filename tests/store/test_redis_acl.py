@@ -15,7 +15,7 @@ from tests.redis_server import RedisServer, find_servers
 from tests.store.driver import message, once
 
 SERVERS = {binary.version: binary for binary in find_servers()}
-WANT = v.Want(queues=("celery",), limit=5)
+WANT = v.ClaimRequest(queues=("celery",), limit=5)
 VERBS = {name for name in vars(Store) if not name.startswith("_")} - {"location", "options"}
 
 

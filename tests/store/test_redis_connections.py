@@ -13,7 +13,7 @@ from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.redis import server as _server
 from tests.redis_server import RedisServer
 
-WANT = v.Want(queues=("celery",), limit=1)
+WANT = v.ClaimRequest(queues=("celery",), limit=1)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_a_claim_waits_on_a_server_that_forgets_its_scripts(
     store: RedisStore, proxy: Proxy
 ) -> None:
     told: list[v.Exchange] = []
-    want = v.Want(queues=QUEUES, limit=1)
+    want = v.ClaimRequest(queues=QUEUES, limit=1)
     waiter = threading.Thread(target=lambda: told.append(store.wait_then_claim("s", want, 5.0)))
     waiter.start()
     eventually(lambda: "BLPOP" in proxy.seen, "it waits")
@@ -148,7 +148,7 @@ def test_a_claim_is_not_sent_along_where_it_could_not_be_timed_or_made_durable(
     options = v.StoreOptions()
     with contextlib.closing(RedisStore(proxy.url, options, clock)) as store:
         store.options = msgspec.structs.replace(options, durable=durable)
-        want = v.Want(queues=QUEUES, limit=1)
+        want = v.ClaimRequest(queues=QUEUES, limit=1)
         waiter = threading.Thread(target=_claims_or_fails, args=(store, want))
         waiter.start()
         eventually(lambda: "BLPOP" in proxy.seen, "it waits")
@@ -157,7 +157,7 @@ def test_a_claim_is_not_sent_along_where_it_could_not_be_timed_or_made_durable(
     assert durable or "exchange" in proxy.seen
 
 
-def _claims_or_fails(store: RedisStore, want: v.Want) -> None:
+def _claims_or_fails(store: RedisStore, want: v.ClaimRequest) -> None:
     with contextlib.suppress(errors.StoreError):  # no append-only file here
         store.wait_then_claim("s", want, 0.5)
 
@@ -176,7 +176,7 @@ def test_an_end_is_told_by_a_server_that_forgets_its_scripts(store: RedisStore) 
 def test_an_end_is_told_at_once(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_waiting, "WAIT_SECONDS", LATE_S)
     put(store, "a")
-    (claim,) = store.exchange("s", (), v.Want(queues=QUEUES, limit=1)).claims
+    (claim,) = store.exchange("s", (), v.ClaimRequest(queues=QUEUES, limit=1)).claims
     told: list[v.Record | None] = []
     waiter = threading.Thread(target=lambda: told.append(store.read_ended("a", LATE_S)))
     waiter.start()

@@ -27,7 +27,7 @@ from tests.store.driver import Driver, message, once
 from tests.store.redis_factories import server_of
 
 TRANSPORT = {"socket_timeout": 2.0}
-WANT = v.Want(queues=("celery",), limit=2)
+WANT = v.ClaimRequest(queues=("celery",), limit=2)
 _numbers = itertools.count(1)
 
 

@@ -14,7 +14,7 @@ from tests.redis_server import RedisServer, ServerBinary, free_port
 from tests.store.driver import message
 from tests.tls import Authority, server_with_tls, tls_door
 
-WANT = v.Want(queues=("celery",), limit=1)
+WANT = v.ClaimRequest(queues=("celery",), limit=1)
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_what_cannot_be_decoded_becomes_a_dead_letter_with_its_bytes(
     store: RedisStore, damage: Callable[[bytes], bytes], claiming: str
 ) -> None:
     packed = damaged(store, damage)
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     if claiming == "exchange":
         claims = store.exchange("s", (), want).claims
     else:
@@ -117,7 +117,7 @@ def test_one_that_waits_for_its_time_is_found_when_that_comes(
     store: RedisStore, damage: Callable[[bytes], bytes]
 ) -> None:
     damaged(store, damage, delay_ms=1)
-    store.exchange("s", (), v.Want(queues=("celery",), limit=5))
+    store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=5))
     (dead,) = store.find(v.MessageQuery(dead=True))
     assert dead.id == "bad"
 
@@ -130,7 +130,7 @@ def test_what_waits_for_it_ends_where_it_can_be_understood_that_far(store: Redis
     store.enqueue(v.Batch(messages=(bad, child)))
     key = f"{store._key}m:bad"
     store._command("SET", key, with_a_number(store._command("GET", key)))
-    assert store.exchange("s", (), v.Want(queues=("celery",), limit=5)).claims == ()
+    assert store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=5)).claims == ()
     (record,) = store.read(["child"])
     assert record is not None
     assert (record.state, record.reason) == (State.FAILED, "parent")
@@ -161,7 +161,7 @@ def damages_of(packed: bytes, seed: int) -> Iterator[bytes]:
 def test_no_damage_of_one_record_stops_another(
     store: RedisStore, fields: dict[str, object]
 ) -> None:
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     store.enqueue(v.Batch(messages=(message("bad", **fields),)))
     key = f"{store._key}m:bad"
     damages = list(damages_of(store._command("GET", key), seed=len(fields)))
@@ -195,7 +195,7 @@ def test_what_only_scripts_look_at_is_found_by_them(
         return b"\x93" + pack(parts["c"]) + pack(parts["m"]) + bytes(record.p)
 
     damaged(store, without, once=OnceLock("key"))
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     assert [c.id for c in store.exchange("s", (), want).claims] == ["good"]
     (dead,) = store.find(v.MessageQuery(dead=True))
     assert (dead.id, dead.reason) == ("bad", "unreadable")
@@ -204,7 +204,7 @@ def test_what_only_scripts_look_at_is_found_by_them(
 
 def test_a_running_one_that_is_damaged_stops_no_commit_and_no_reaping(store: RedisStore) -> None:
     store.enqueue(v.Batch(messages=(message("bad"), message("good"))))
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     claims = store.exchange("s", (), want).claims
     key = f"{store._key}m:bad"
     packed = store._command("GET", key)

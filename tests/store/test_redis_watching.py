@@ -58,7 +58,7 @@ class Idler(threading.Thread):
         eventually(lambda: _idle(store, queues[-1]) > before, "it blocks")
 
     def run(self) -> None:
-        want = v.Want(queues=self.queues, limit=1)
+        want = v.ClaimRequest(queues=self.queues, limit=1)
         while not self.claimed and self.store.wait_for_work(self.queues, LATE_S, self.ends):
             if os.get_blocking(self.ends) is False:
                 return

@@ -15,7 +15,7 @@ from reliable_tasks.errors import (
     StepOutcomeUnknown,
     StoreUnavailable,
 )
-from reliable_tasks.store.values import AuditQuery, Record, SessionInfo, StepReply, Want
+from reliable_tasks.store.values import AuditQuery, ClaimRequest, Record, SessionInfo, StepReply
 from reliable_tasks.tasks.request import Port, Request, Running
 from reliable_tasks.tasks.steps import run_step
 from reliable_tasks.testing import bound, run_until_idle
@@ -56,7 +56,7 @@ def lose_claim(app: App, session: str = "other") -> None:
     running = [s.id for s in app.store.sessions()]
     app.store.reap(running)
     app.store.open_session(SessionInfo(id=session, worker="other@host"), LEASE_MS)
-    assert app.store.exchange(session, (), Want(queues=("celery",), limit=1)).claims
+    assert app.store.exchange(session, (), ClaimRequest(queues=("celery",), limit=1)).claims
 
 
 # Recorded and replayed ----------------------------------------------------------------------------

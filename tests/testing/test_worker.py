@@ -11,7 +11,7 @@ import pytest
 from reliable_tasks import App, OnceTask, chain, chord
 from reliable_tasks.core import context as _state
 from reliable_tasks.errors import ConfigError
-from reliable_tasks.store.values import AuditQuery, SessionInfo, Want
+from reliable_tasks.store.values import AuditQuery, ClaimRequest, SessionInfo
 from reliable_tasks.testing import NotIdle, VirtualTime, bound, run_until_idle
 
 
@@ -142,7 +142,7 @@ def test_what_never_ends_is_told(app: App) -> None:
 def test_what_never_starts_is_told(app: App) -> None:
     app.tasks["add"].delay(1)
     app.store.open_session(SessionInfo(id="s", worker="w"), 10**12)
-    app.store.exchange("s", (), Want(queues=("celery",), limit=1))
+    app.store.exchange("s", (), ClaimRequest(queues=("celery",), limit=1))
     with pytest.raises(NotIdle, match=r"1 messages will never start: add\[.*\] is running"):
         run_until_idle(app)
 

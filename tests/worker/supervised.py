@@ -62,7 +62,9 @@ class World:
 
     def claim(self, limit: int = 1) -> tuple[v.Claim, ...]:
         session = self.hands.born[self.pid]
-        return self.store.exchange(session, (), v.Want(queues=("celery",), limit=limit)).claims
+        return self.store.exchange(
+            session, (), v.ClaimRequest(queues=("celery",), limit=limit)
+        ).claims
 
     def runs(self, claim: v.Claim, soft_s: float = 0.0, hard_s: float = 0.0) -> None:
         soft, hard = (self.now + s if s else 0.0 for s in (soft_s, hard_s))

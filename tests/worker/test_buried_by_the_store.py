@@ -16,7 +16,7 @@ def test_get_says_that_its_workers_were_lost() -> None:
         for number in range(_ROUNDS):
             session = f"s{number}"
             app.store.open_session(v.SessionInfo(id=session, worker="w"), 60_000)
-            app.store.exchange(session, (), v.Want(queues=("celery",), limit=1))
+            app.store.exchange(session, (), v.ClaimRequest(queues=("celery",), limit=1))
             app.store.reap((session,))
             if result.ready():
                 break

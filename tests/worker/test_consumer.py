@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reliable_tasks.core.outcome import Released, Succeeded
-from reliable_tasks.store.values import Claim, Exchange, Verdict, Want
+from reliable_tasks.store.values import Claim, ClaimRequest, Exchange, Verdict
 from reliable_tasks.worker.consumer import Consumer
 from tests.worker.fakes import claim_of
 
@@ -38,7 +38,7 @@ def test_at_first_it_asks_for_as_much_as_can_start_now() -> None:
     request = consumer.request(0.0)
     assert request is not None
     assert request.commits == ()
-    assert request.want == Want(queues=("celery",), limit=3)
+    assert request.want == ClaimRequest(queues=("celery",), limit=3)
 
 
 def test_one_exchange_is_in_flight_at_a_time() -> None:

@@ -220,7 +220,7 @@ def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
 def test_a_body_whose_claim_was_taken_away_cannot_report(app: App) -> None:
     add = app.task(name="add")(lambda: 1)
     result = add.delay()
-    want = v.Want(queues=("celery",), limit=1)
+    want = v.ClaimRequest(queues=("celery",), limit=1)
     (claim,) = app.store.exchange("s", (), want).claims
     port = StorePort(app.store, claim)
     port.report("PROGRESS", b"1")

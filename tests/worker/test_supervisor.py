@@ -176,7 +176,7 @@ def test_pain_37_what_dead_supervisors_of_this_machine_held_is_taken_back_at_onc
 ) -> None:
     world.store.open_session(v.SessionInfo(id="theirs", worker="other", host="here"), LEASE_MS)
     world.put("theirs")
-    world.store.exchange("theirs", (), v.Want(queues=("celery",), limit=1))
+    world.store.exchange("theirs", (), v.ClaimRequest(queues=("celery",), limit=1))
     world.step(1.1)
     assert world.record("theirs").state == State.RUNNING
     world.hands.gone = ["theirs"]
@@ -188,7 +188,7 @@ def test_pain_37_what_dead_supervisors_of_this_machine_held_is_taken_back_at_onc
 def test_pain_36_a_session_that_is_alive_is_left_alone(world: World) -> None:
     world.store.open_session(v.SessionInfo(id="theirs", worker="other", host="there"), LEASE_MS)
     world.put("theirs")
-    world.store.exchange("theirs", (), v.Want(queues=("celery",), limit=1))
+    world.store.exchange("theirs", (), v.ClaimRequest(queues=("celery",), limit=1))
     for _ in range(60):
         world.step(1.0)
         world.store.heartbeat(["theirs"], LEASE_MS)

@@ -82,7 +82,7 @@ def test_who_lives_takes_nothing_from_its_own_children_when_the_store_stood_stil
     (mine,) = world.claim()
     world.runs(mine)
     world.store.open_session(v.SessionInfo(id="theirs", worker="other", host="here"), LEASE_MS)
-    world.store.exchange("theirs", (), v.Want(queues=("celery",), limit=1))
+    world.store.exchange("theirs", (), v.ClaimRequest(queues=("celery",), limit=1))
     world.step(LEASE_MS / 1000 + 5)  # the call that stood waiting is carried out now
     world.step(5.1)
     assert [world.record(i).state for i in ("mine", "theirs")] == [State.RUNNING] * 2

@@ -129,7 +129,7 @@ class RedisStore(Readers):
         )
 
     def exchange(
-        self, session: str, commits: Sequence[v.Commit], want: v.Want | None
+        self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work, in one round trip; never repeated by itself."""
         packed = _wire.pack_commits(commits) if commits else b""
@@ -176,12 +176,14 @@ class RedisStore(Readers):
                 events.emit("message.buried", id=message_id.decode(), task="", reason="unreadable")
 
     @staticmethod
-    def _exchange_args(session: str, packed: bytes, want: v.Want | None, waited: str) -> list[Any]:
+    def _exchange_args(
+        session: str, packed: bytes, want: v.ClaimRequest | None, waited: str
+    ) -> list[Any]:
         limit, queues = ("", ()) if want is None else (want.limit, want.queues)
         return [session, packed, limit, waited, *queues]
 
     def wait_then_claim(
-        self, session: str, want: v.Want, timeout: float, wake_fd: int = -1
+        self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
     ) -> v.Exchange:
         """Block until work may be there, and claim it.
 

@@ -39,7 +39,7 @@ Ev = v.AuditEvent
 
 
 def exchange(
-    work: Moves, session: str, commits: Sequence[v.Commit], want: v.Want | None
+    work: Moves, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
 ) -> v.Exchange:
     """Commit outcomes and claim more work for a session."""
     found = work.first(SESSION_READ, (session,))

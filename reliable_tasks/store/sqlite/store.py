@@ -176,7 +176,7 @@ class SqliteStore:
         return self._write(_sessions.heartbeat, sessions, lease_ms)
 
     def exchange(
-        self, session: str, commits: Sequence[v.Commit], want: v.Want | None
+        self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work."""
         return self._write(_exchange.exchange, session, commits, want)
@@ -303,7 +303,7 @@ class SqliteStore:
         return wait_until(look, timeout, wake_fd)
 
     def wait_then_claim(
-        self, session: str, want: v.Want, timeout: float, wake_fd: int = -1
+        self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
     ) -> v.Exchange:
         """Block until work may be there, and claim it."""
         self.wait_for_work(want.queues, timeout, wake_fd)

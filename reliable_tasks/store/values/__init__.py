@@ -6,6 +6,7 @@ from reliable_tasks.store.values.enqueue import Batch, Enqueued, Receipt, Receip
 from reliable_tasks.store.values.exchange import (
     Buried,
     Claim,
+    ClaimRequest,
     Command,
     Commit,
     Exchange,
@@ -14,7 +15,6 @@ from reliable_tasks.store.values.exchange import (
     Reaped,
     SessionInfo,
     Verdict,
-    Want,
 )
 from reliable_tasks.store.values.records import (
     Counts,
@@ -35,6 +35,7 @@ __all__ = [
     "Batch",
     "Buried",
     "Claim",
+    "ClaimRequest",
     "Command",
     "Commit",
     "Counts",
@@ -55,5 +56,4 @@ __all__ = [
     "StepReply",
     "StoreOptions",
     "Verdict",
-    "Want",
 ]

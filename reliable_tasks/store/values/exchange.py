@@ -8,6 +8,7 @@ from reliable_tasks.store.values.base import Value
 __all__ = [
     "Buried",
     "Claim",
+    "ClaimRequest",
     "Command",
     "Commit",
     "Exchange",
@@ -16,7 +17,6 @@ __all__ = [
     "Reaped",
     "SessionInfo",
     "Verdict",
-    "Want",
 ]
 
 
@@ -28,7 +28,7 @@ class Commit(Value, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-class Want(Value, frozen=True, kw_only=True):
+class ClaimRequest(Value, frozen=True, kw_only=True):
     """How many claims a session asks for, from which queues, first named first served."""
 
     queues: tuple[str, ...]

@@ -8,7 +8,7 @@ import apsw
 
 from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.values import Batch, Commit, StoreOptions, Want
+from reliable_tasks.store.values import Batch, ClaimRequest, Commit, StoreOptions
 from tests.store.driver import message
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +37,7 @@ def drain(store: SqliteStore, session: str) -> list[str]:
     claimed = list[str]()
     commits: tuple[Commit, ...] = ()
     while True:
-        reply = store.exchange(session, commits, Want(queues=("celery",), limit=7))
+        reply = store.exchange(session, commits, ClaimRequest(queues=("celery",), limit=7))
         if not reply.claims:
             return claimed
         claimed += [c.id for c in reply.claims]

@@ -15,7 +15,7 @@ from reliable_tasks.store.sqlite import schema as _schema
 from reliable_tasks.store.sqlite.rows import COLUMNS
 from reliable_tasks.store.sqlite.stamp import version_of
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.values import Batch, Entry, SessionInfo, StoreOptions, Want
+from reliable_tasks.store.values import Batch, ClaimRequest, Entry, SessionInfo, StoreOptions
 from tests.store.driver import message, once
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, put, raw
 
@@ -46,7 +46,7 @@ def test_what_was_stored_is_there_for_the_next_to_open(path: Path, store: Sqlite
 def test_numbers_go_on_after_a_restart(path: Path, store: SqliteStore) -> None:
     def fence(opened: SqliteStore) -> int:
         opened.open_session(SessionInfo(id="s", worker="w"), 1000)
-        (claim,) = opened.exchange("s", (), Want(queues=("celery",), limit=1)).claims
+        (claim,) = opened.exchange("s", (), ClaimRequest(queues=("celery",), limit=1)).claims
         return claim.fence
 
     put(store, "a", "b")

@@ -54,7 +54,7 @@ def test_what_cannot_be_read_becomes_a_dead_letter_with_its_row(
     store: SqliteStore, damage: str
 ) -> None:
     damaged(store, damage)
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     assert {c.id for c in store.exchange("s", (), want).claims} == {"good"}
     assert [c.id for c in store.held("s")] == ["good"]
     (dead,) = store.find(v.MessageQuery(dead=True))
@@ -84,7 +84,7 @@ def test_an_id_that_is_no_text_does_not_stop_the_queue(store: SqliteStore) -> No
         lambda connection: connection.execute("UPDATE records SET id = x'6162' WHERE id = 'good'")
     )
     store.enqueue(v.Batch(messages=(message("next"),)))
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     assert [c.id for c in store.exchange("s", (), want).claims] == ["next"]
     (dead,) = store.find(v.MessageQuery(dead=True))
     assert (dead.id, dead.reason) == ("ab", "unreadable")
@@ -111,7 +111,7 @@ OUT_OF_THE_WAY = {"id", "n", "queue", "state", "due", "place", "priority"}
 def test_one_damaged_column_stops_nobody_else(
     store: SqliteStore, column: str, delay_ms: int
 ) -> None:
-    want = v.Want(queues=("celery",), limit=5)
+    want = v.ClaimRequest(queues=("celery",), limit=5)
     for number, junk in enumerate(JUNK):
         bad, good, child = f"bad{number}", f"good{number}", f"child{number}"
         first = message(bad, once=once(key=bad), edges=(Edge(child),), delay_ms=delay_ms)
