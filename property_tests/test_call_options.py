@@ -226,7 +226,7 @@ def test_a_task_is_declared_so_that_it_can_be_called_or_refused(options: dict[st
             return
         for record in stored(app):
             check_runs(app, record)
-        assert isinstance(attempt(app, claim_of("a", task.name)), oc.Succeeded | oc.Keyed)
+        assert isinstance(attempt(app, claim_of("a", task.name)), oc.Succeeded | oc.KeyAssigned)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,7 +45,7 @@ OUTCOMES: dict[str, oc.Outcome] = {
     "failed": oc.Failed(failure=b"f"),
     "retry": oc.Retry(delay_ms=1000),
     "released": oc.Released(),
-    "doomed": oc.Doomed(failure=b"f"),
+    "doomed": oc.KilledAtLimit(failure=b"f"),
     "ignored": oc.Ignored(),
     "rejected": oc.Rejected(),
     "requeued": oc.Rejected(requeue=True),

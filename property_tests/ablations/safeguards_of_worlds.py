@@ -240,7 +240,9 @@ _OF_CLAIMS = (
         f"{_EXECUTOR}._begin",
         " or claim.delivery > claim.max_deliveries",
     ),
-    _simulated("the doomed are buried", f"{_EXECUTOR}._begin", "claim.doom is not None or "),
+    _simulated(
+        "the killed are dead-lettered", f"{_EXECUTOR}._begin", "claim.limit_failure is not None or "
+    ),
     _simulated(
         "an unknown task goes back", f"{_EXECUTOR}._unknown", "claim.bounces >= limit", "True"
     ),

@@ -133,11 +133,11 @@ def outcomes(now: int, message_id: str) -> st.SearchStrategy[oc.Outcome]:
             bounce=st.booleans(),
             begun=st.booleans(),
         ),
-        st.builds(oc.Doomed, failure=some),
+        st.builds(oc.KilledAtLimit, failure=some),
         st.builds(oc.Ignored, detail=detail),
         st.builds(oc.Rejected, requeue=st.booleans(), failure=some),
         st.builds(oc.Revoked),
-        st.builds(oc.Keyed, once=once_locks),
+        st.builds(oc.KeyAssigned, once=once_locks),
         _replacements(now, message_id),
     )
 

@@ -182,7 +182,9 @@ class Core(Moves):
         r.committed_fence = c.fence
         self._attempt_over(r)
         o = c.outcome
-        again = isinstance(o, oc.Retry | oc.Released | oc.Keyed | oc.Replaced | oc.Doomed)
+        again = isinstance(
+            o, oc.Retry | oc.Released | oc.KeyAssigned | oc.Replaced | oc.KilledAtLimit
+        )
         if r.revoked is not None and (again or (isinstance(o, oc.Rejected) and o.requeue)):
             self._end(r, State.REVOKED, "revoked")
         else:
@@ -223,19 +225,19 @@ class Core(Moves):
                 self._audit(Ev.UNKNOWN if o.bounce else Ev.RELEASED, r, o.detail)
                 due = self.clock() + o.delay_ms if o.delay_ms else None
                 self._again(r, due, keep_place=True)
-            case oc.Doomed() if r.doom is not None or r.delivery > r.m.max_deliveries:
+            case oc.KilledAtLimit() if r.doom is not None or r.delivery > r.m.max_deliveries:
                 failure = o.failure if r.doom is None else r.doom
                 self._end(r, State.FAILED, "time limit", failure=failure, detail=o.detail)
-            case oc.Doomed():
+            case oc.KilledAtLimit():
                 r.doom = o.failure
                 self._audit(Ev.DOOMED, r, o.detail)
                 self._again(r, None, keep_place=True)
-            case oc.Keyed():
+            case oc.KeyAssigned():
                 self._rekey(r, o)
             case oc.Replaced():
                 self._graft(r, o)
 
-    def _rekey(self, r: Rec, o: oc.Keyed) -> None:
+    def _rekey(self, r: Rec, o: oc.KeyAssigned) -> None:
         self._uncount(r)
         if r.once and r.once.key != o.once.key:
             self._free(r.once.key, r.m.id)

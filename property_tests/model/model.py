@@ -307,11 +307,11 @@ class Model(Core):
         now = self.clock()
         by = now if lapsed_by_ms is None else min(now, lapsed_by_ms)
         lapsed = sorted(s.id for s in self.session_table.values() if s.lease_until_ms <= by)
-        requeued, buried = 0, list[v.Buried]()
+        requeued, dead_lettered = 0, list[v.DeadLettered]()
         for sid in dict.fromkeys([*dead, *lapsed]):
             for r in self._held_by(sid):
                 if self._take_back(r):
-                    buried.append(v.Buried(id=r.m.id, task=r.m.task))
+                    dead_lettered.append(v.DeadLettered(id=r.m.id, task=r.m.task))
                 requeued += r.state == State.QUEUED
             self.session_table.pop(sid, None)
         promoted = self._promote(limit)
@@ -328,7 +328,7 @@ class Model(Core):
         deleted = self._sweep_stages(limit) + self._sweep_old()
         return v.Reaped(
             requeued=requeued,
-            buried=tuple(buried),
+            dead_lettered=tuple(dead_lettered),
             promoted=promoted,
             expired=len(late),
             deleted=deleted,

@@ -138,7 +138,7 @@ class Tables:
             parent_id=r.m.parent_id,
             inputs=tuple(r.inputs[k] for k in sorted(r.inputs)) if fits else (),
             oversize=0 if fits else size,
-            doom=r.doom,
+            limit_failure=r.doom,
         )
 
     def _audit(self, event: v.AuditEvent, r: Rec, detail: bytes = b"") -> None:

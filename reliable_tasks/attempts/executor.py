@@ -113,12 +113,12 @@ class Executor:
         headers = decode_headers(claim.headers)
         # Where no attempt can decode these bytes, it is a dead letter.
         args, kwargs = self._arguments(claim, headers)
-        if claim.doom is not None or claim.delivery > claim.max_deliveries:
+        if claim.limit_failure is not None or claim.delivery > claim.max_deliveries:
             return self._bury(claim, runner, headers, args, kwargs)
         if runner.task.once_options is not None and claim.once_key is None:
             lock = once_lock(runner.task, args, kwargs)
             if lock is not None:
-                return outcome.Keyed(once=lock)
+                return outcome.KeyAssigned(once=lock)
         started = self._start(claim, runner, headers, args, kwargs, port)
         if "before_start" in runner.hooks:
             try:
@@ -138,7 +138,7 @@ class Executor:
             limit_s = decode_headers(claim.headers).time_limit or limit_s
         except Exception:  # noqa: BLE001 - nothing of it will run
             return _BURIAL_LIMIT_S
-        buried = claim.doom is not None or claim.delivery > claim.max_deliveries
+        buried = claim.limit_failure is not None or claim.delivery > claim.max_deliveries
         return limit_s or (_BURIAL_LIMIT_S if buried else 0.0)
 
     def _runner(self, name: str) -> Runner | None:
@@ -349,8 +349,8 @@ class Executor:
         kwargs: dict[str, Any],
     ) -> outcome.Outcome:
         """Its process was killed at a limit, or too many processes died of it: run the hooks."""
-        if claim.doom is not None:
-            failure = claim.doom
+        if claim.limit_failure is not None:
+            failure = claim.limit_failure
             exc = self._rebuilt(failure)
             reason = "time limit" if isinstance(exc, TimeLimitExceeded) else "killed"
         else:

@@ -9,10 +9,10 @@ import msgspec
 from reliable_tasks.core.message import Message, OnceLock
 
 __all__ = [
-    "Doomed",
     "Failed",
     "Ignored",
-    "Keyed",
+    "KeyAssigned",
+    "KilledAtLimit",
     "Outcome",
     "Rejected",
     "Released",
@@ -77,11 +77,12 @@ class Released(_Outcome, frozen=True, kw_only=True):
     begun: bool = False
 
 
-class Doomed(_Outcome, frozen=True, kw_only=True):
-    """Its process was killed at a limit: it goes back to be buried, which runs its hooks.
+class KilledAtLimit(_Outcome, frozen=True, kw_only=True):
+    """Killed at the hard time limit.
 
-    The next claim carries `failure`, and the executor that gets it does not run the body. One whose
-    hooks are killed at a limit as well is dead-lettered at once, without them.
+    Requeued once so that a worker can run `on_failure` and dead-letter the message. The next claim
+    carries `failure` as its `limit_failure`, and the executor does not run the body again. If the
+    hooks exceed a limit as well, the store dead-letters the message without them.
     """
 
     failure: bytes = b""
@@ -102,7 +103,7 @@ class Revoked(_Outcome, frozen=True, kw_only=True):
     """It was revoked while it ran, and its process has been stopped."""
 
 
-class Keyed(_Outcome, frozen=True, kw_only=True):
+class KeyAssigned(_Outcome, frozen=True, kw_only=True):
     """It came without the once-key that its task demands: admit it again under `once`.
 
     Where the key is free the message goes back to its place holding it; where it is held, the
@@ -113,5 +114,14 @@ class Keyed(_Outcome, frozen=True, kw_only=True):
 
 
 Outcome = (
-    Succeeded | Failed | Retry | Replaced | Released | Doomed | Ignored | Rejected | Revoked | Keyed
+    Succeeded
+    | Failed
+    | Retry
+    | Replaced
+    | Released
+    | KilledAtLimit
+    | Ignored
+    | Rejected
+    | Revoked
+    | KeyAssigned
 )

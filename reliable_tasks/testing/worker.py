@@ -116,7 +116,7 @@ class InlineWorker:
             self._work(max_steps)
             reaped = self._store.reap()  # what supervisors do beside the work
             moved = (reaped.requeued, reaped.promoted, reaped.expired, reaped.unparked)
-            if not (reaped.more or any(moved) or reaped.buried or reaped.deleted):
+            if not (reaped.more or any(moved) or reaped.dead_lettered or reaped.deleted):
                 due = self._next_instant(reaped.next_due_ms) if advance else None
                 if due is None:
                     break

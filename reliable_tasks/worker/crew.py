@@ -8,7 +8,7 @@ import msgspec
 
 from reliable_tasks import events
 from reliable_tasks.core.codec.failures import encode_failure
-from reliable_tasks.core.outcome import Doomed, Released
+from reliable_tasks.core.outcome import KilledAtLimit, Released
 from reliable_tasks.errors import TimeLimitExceeded
 
 if TYPE_CHECKING:
@@ -184,18 +184,18 @@ class Burial(msgspec.Struct):
 def sentence(child: Child, running: tuple[Posted, ...], now: float) -> None:
     """Say of each body that is past its hard limit what its claim comes to: none runs again."""
     for posted in running:
-        told = isinstance(child.sentences.get(posted.fence), Doomed)
+        told = isinstance(child.sentences.get(posted.fence), KilledAtLimit)
         if 0 < posted.hard_deadline <= now and not told:
             child.sentences[posted.fence] = _exceeded(posted)
 
 
-def _exceeded(posted: Posted) -> Doomed:
+def _exceeded(posted: Posted) -> KilledAtLimit:
     """What becomes of a claim whose body ran longer than its hard limit; the log is told."""
     limit_s = posted.hard_deadline - posted.began
     exc = TimeLimitExceeded(f"the body ran longer than {limit_s:g} s and its process was killed")
     detail = msgspec.json.encode({"exception": "TimeLimitExceeded", "message": str(exc)})
     events.emit("limit.hard", id=posted.id, fence=posted.fence, limit=limit_s)
-    return Doomed(failure=encode_failure(exc), detail=detail)
+    return KilledAtLimit(failure=encode_failure(exc), detail=detail)
 
 
 class Backoff(msgspec.Struct):

@@ -367,8 +367,8 @@ class Supervisor:
         for _ in range(_REAP_ROUNDS):
             by_ms = self._lapsed_by_ms
             done: Reaped = yield from self._ask(_reaping(dead, by_ms))
-            for buried in done.buried:
-                events.emit("message.buried", id=buried.id, task=buried.task)
+            for letter in done.dead_lettered:
+                events.emit("message.buried", id=letter.id, task=letter.task)
             if not done.more:
                 return
 

@@ -238,7 +238,7 @@ def test_pain_14_a_delivery_above_the_limit_runs_the_hooks_and_not_the_body(app:
 def test_a_doomed_message_gets_its_failure_and_its_hooks(app: App) -> None:
     app.task(name="add", base=Told)(lambda: called.append(("body",)))
     doom = encode_failure(TimeLimitExceeded("too long"))
-    outcome = attempt(app, claim_of("a", doom=doom))
+    outcome = attempt(app, claim_of("a", limit_failure=doom))
     assert isinstance(outcome, oc.Failed)
     assert (outcome.failure, outcome.reason) == (doom, "time limit")
     assert called[0][:2] == ("on_failure", TimeLimitExceeded)
@@ -247,7 +247,7 @@ def test_a_doomed_message_gets_its_failure_and_its_hooks(app: App) -> None:
 def test_pain_9_a_once_task_that_came_without_its_key_is_sent_back_for_it(app: App) -> None:
     app.task(name="add", base=OnceTask)(lambda n: n)
     keyed = attempt(app, claim_of("a", "add", 1))
-    assert isinstance(keyed, oc.Keyed)
+    assert isinstance(keyed, oc.KeyAssigned)
     task = app.tasks["add"]
     assert isinstance(task, OnceTask)
     assert keyed.once.key == task.get_key((1,))
@@ -312,9 +312,9 @@ def test_an_attempt_is_limited_from_its_beginning_and_a_burial_in_any_case(app: 
     executor = Executor(app, "w@h")
     assert executor.hard_limit_s(claim_of("a")) == 0.0
     assert executor.hard_limit_s(claim_of("a", delivery=6)) == 60.0
-    assert executor.hard_limit_s(claim_of("a", doom=b"killed")) == 60.0
+    assert executor.hard_limit_s(claim_of("a", limit_failure=b"killed")) == 60.0
     assert executor.hard_limit_s(claim_of("a", headers={"time_limit": 3.0})) == 3.0
-    assert executor.hard_limit_s(claim_of("a", "limited", doom=b"killed")) == 7
+    assert executor.hard_limit_s(claim_of("a", "limited", limit_failure=b"killed")) == 7
     assert executor.hard_limit_s(claim_of("a", "elsewhere")) == 0.0
     damaged = msgspec.structs.replace(claim_of("a"), headers=b"\xc1")
     assert executor.hard_limit_s(damaged) == 60.0

@@ -9,7 +9,7 @@ import pytest
 from reliable_tasks import AlreadyQueued, Ignore, Reject
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import State
-from reliable_tasks.core.outcome import Doomed, Succeeded
+from reliable_tasks.core.outcome import KilledAtLimit, Succeeded
 from reliable_tasks.errors import (
     MessageTooLarge,
     SoftTimeLimitExceeded,
@@ -54,7 +54,7 @@ def die_each_time(stage: Stage, result: Any) -> None:
 def hit_the_hard_limit(stage: Stage, _: Any) -> None:
     claim = stage.claim()
     failure = encode_failure(TimeLimitExceeded("60 s"))
-    commit = Commit(id=claim.id, fence=claim.fence, outcome=Doomed(failure=failure))
+    commit = Commit(id=claim.id, fence=claim.fence, outcome=KilledAtLimit(failure=failure))
     stage.store.exchange("supervisor", [commit], None)
     stage.run()
 

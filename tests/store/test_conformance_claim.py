@@ -17,7 +17,7 @@ def test_a_claim_carries_what_the_worker_needs(drive: Driver) -> None:
     assert (claim.payload, claim.headers, claim.priority) == (b"p", b"h", 4)
     assert (claim.attempt, claim.delivery, claim.bounces, claim.max_deliveries) == (1, 1, 0, 7)
     assert claim.started_ms == claim.first_started_ms == claim.enqueued_ms + 30
-    assert (claim.root_id, claim.inputs, claim.doom) == ("r", (), None)
+    assert (claim.root_id, claim.inputs, claim.limit_failure) == ("r", (), None)
     record = drive.record("a")
     assert (record.state, record.session, record.worker) == (State.RUNNING, SESSION, WORKER)
     assert record.fence == claim.fence

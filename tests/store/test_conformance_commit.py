@@ -220,9 +220,9 @@ def test_one_that_was_stopped_while_it_ran_is_counted_as_given_back(drive: Drive
 
 def test_the_doomed_come_back_with_their_failure(drive: Driver) -> None:
     drive.put(message("a"), message("b"))
-    drive.run(oc.Doomed(failure=b"killed"))
+    drive.run(oc.KilledAtLimit(failure=b"killed"))
     claim = drive.claim_one()
-    assert (claim.id, claim.doom, claim.delivery) == ("a", b"killed", 2)
+    assert (claim.id, claim.limit_failure, claim.delivery) == ("a", b"killed", 2)
     drive.commit(claim, oc.Failed(failure=b"killed", reason="time limit"))
     assert drive.record("a").reason == "time limit"
     assert drive.events("a") == ["enqueued", "started", "doomed", "started", "failed"]
@@ -230,8 +230,8 @@ def test_the_doomed_come_back_with_their_failure(drive: Driver) -> None:
 
 def test_the_doomed_whose_hooks_were_killed_as_well_are_buried_without_them(drive: Driver) -> None:
     drive.put_one("a")
-    drive.run(oc.Doomed(failure=b"first"))
-    drive.run(oc.Doomed(failure=b"second"))
+    drive.run(oc.KilledAtLimit(failure=b"first"))
+    drive.run(oc.KilledAtLimit(failure=b"second"))
     record = drive.record("a")
     assert (record.state, record.reason, record.failure) == (State.FAILED, "time limit", b"first")
     assert record.delivery == 2, "not after all the deliveries that are left"
@@ -241,7 +241,7 @@ def test_hooks_of_one_that_killed_its_workers_have_one_chance(drive: Driver) -> 
     drive.put_one("a", max_deliveries=1)
     drive.claim_one()
     drive.lapse()
-    drive.run(oc.Doomed(failure=b"killed"))
+    drive.run(oc.KilledAtLimit(failure=b"killed"))
     record = drive.record("a")
     assert (record.state, record.reason, record.failure) == (State.FAILED, "time limit", b"killed")
 
@@ -272,9 +272,9 @@ def test_a_rejected_one_with_requeue_is_delivered_again_up_to_the_limit(drive: D
 AGAIN = [
     oc.Retry(),
     oc.Released(),
-    oc.Doomed(),
+    oc.KilledAtLimit(),
     oc.Rejected(requeue=True),
-    oc.Keyed(once=once()),
+    oc.KeyAssigned(once=once()),
     oc.Replaced(messages=(message("graft", edges=()),)),
 ]
 
@@ -306,7 +306,7 @@ def test_a_terminated_one_ends_revoked(drive: Driver) -> None:
 
 def test_a_message_whose_key_was_missing_is_admitted_under_it(drive: Driver) -> None:
     drive.put(message("a"), message("b"))
-    drive.run(oc.Keyed(once=once()))
+    drive.run(oc.KeyAssigned(once=once()))
     assert drive.holder() == "a"
     claim = drive.claim_one()
     assert (claim.id, claim.delivery, claim.once_key) == ("a", 1, "key")
@@ -314,7 +314,7 @@ def test_a_message_whose_key_was_missing_is_admitted_under_it(drive: Driver) -> 
 
 def test_a_message_whose_missing_key_is_held_follows_the_holder(drive: Driver) -> None:
     drive.put(message("a", delay_ms=10, once=once()), message("b"))
-    drive.run(oc.Keyed(once=once()))
+    drive.run(oc.KeyAssigned(once=once()))
     record = drive.record("b")
     assert (record.state, record.mirrors) == (State.WAITING, "a")
     drive.clock.advance(10)

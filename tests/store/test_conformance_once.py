@@ -207,7 +207,7 @@ def test_when_the_next_in_turn_ends_unrun_it_is_the_turn_of_the_one_behind_it(
     assert next_one.id == "c"
 
 
-@pytest.mark.parametrize("outcome", [oc.Retry(delay_ms=1), oc.Released(), oc.Doomed()])
+@pytest.mark.parametrize("outcome", [oc.Retry(delay_ms=1), oc.Released(), oc.KilledAtLimit()])
 def test_while_executing_is_freed_when_the_attempt_is_over(
     drive: Driver, outcome: oc.Outcome
 ) -> None:

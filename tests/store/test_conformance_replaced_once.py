@@ -43,7 +43,7 @@ def test_a_later_part_may_have_the_same_key(drive: Driver) -> None:
     last = _part("last", edges=(edge("a", "mirror"),), waits=1)
     _replace(drive, last, _part("first", edges=(edge("last"),)))
     drive.run()
-    drive.run(oc.Keyed(once=once()))
+    drive.run(oc.KeyAssigned(once=once()))
     assert drive.state("last") == State.QUEUED
     assert _duplicate(drive) == "a"
     drive.run(oc.Succeeded(result=b"r"))
@@ -57,7 +57,7 @@ def test_one_after_another_may_have_the_key(drive: Driver) -> None:
     _replace(drive, last, _part("b", once=once(), edges=(edge("c"),)))
     drive.run()
     assert _duplicate(drive) == "a"
-    drive.run(oc.Keyed(once=once()))
+    drive.run(oc.KeyAssigned(once=once()))
     drive.run(oc.Succeeded(result=b"r"))
     assert drive.record("a").result == b"r"
 
@@ -88,7 +88,7 @@ def test_what_replaces_a_part_excludes_the_other_parts(drive: Driver) -> None:
     _replace(drive, _page("c", "b"))
     drive.clock.advance(10)
     claims = {claim.id: claim for claim in drive.claim(9)}
-    drive.commit(claims["late"], oc.Keyed(once=once()))
+    drive.commit(claims["late"], oc.KeyAssigned(once=once()))
     assert drive.record("late").mirrors == "c"
     drive.commit(claims["c"], oc.Succeeded(result=b"r"))
     assert drive.record("late").result == b"r"
@@ -176,7 +176,7 @@ def test_a_stranger_that_took_the_key_after_its_cap_is_joined(drive: Driver) -> 
     drive.put_one("x", once=once())
     drive.run()
     claims = {claim.id: claim for claim in drive.claim(9)}
-    drive.commit(claims["last"], oc.Keyed(once=once()))
+    drive.commit(claims["last"], oc.KeyAssigned(once=once()))
     assert drive.record("last").mirrors == "x"
     drive.commit(claims["x"], oc.Succeeded(result=b"r"))
     assert drive.record("a").result == b"r"
@@ -185,7 +185,7 @@ def test_a_stranger_that_took_the_key_after_its_cap_is_joined(drive: Driver) -> 
 def test_another_key_takes_the_place_of_the_one_that_is_held(drive: Driver) -> None:
     drive.put_one("a", once=once("old"))
     drive.put_one("x", once=once("old", on_conflict="reschedule"))
-    drive.run(oc.Keyed(once=once("new")))
+    drive.run(oc.KeyAssigned(once=once("new")))
     assert (drive.holder("old"), drive.holder("new")) == ("x", "a")
     for _ in range(2):
         drive.run()

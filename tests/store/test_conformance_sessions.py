@@ -4,7 +4,7 @@ import pytest
 
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
-from reliable_tasks.store.values import Buried, Command, SessionInfo, StepReply, Verdict
+from reliable_tasks.store.values import Command, DeadLettered, SessionInfo, StepReply, Verdict
 from tests.store.driver import LEASE_MS, SESSION, Driver, message, once
 
 
@@ -120,7 +120,7 @@ def test_reap_takes_back_what_a_lapsed_session_held(drive: Driver) -> None:
     drive.claim_one()
     drive.clock.advance(LEASE_MS)
     reaped = drive.store.reap()
-    assert (reaped.requeued, reaped.buried) == (1, ())
+    assert (reaped.requeued, reaped.dead_lettered) == (1, ())
     assert drive.store.sessions() == ()
     drive.open(SESSION)
     claim = drive.claim_one()
@@ -150,14 +150,14 @@ def test_what_kills_its_workers_is_buried_in_the_end(drive: Driver) -> None:
     for delivery in (1, 2, 3, 4):  # two beyond the limit, for a worker to run its hooks
         assert drive.claim_one().delivery == delivery
         reaped = drive.lapse()
-    assert reaped.buried == (Buried(id="a", task="add"),)
+    assert reaped.dead_lettered == (DeadLettered(id="a", task="add"),)
     record = drive.record("a")
     assert (record.state, record.reason, record.delivery) == (State.FAILED, "delivery limit", 4)
 
 
 def test_the_store_buries_the_doomed_with_their_failure(drive: Driver) -> None:
     drive.put_one("a", max_deliveries=1)
-    drive.run(oc.Doomed(failure=b"killed"))
+    drive.run(oc.KilledAtLimit(failure=b"killed"))
     drive.claim_one()
     drive.lapse()
     drive.claim_one()

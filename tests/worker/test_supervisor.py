@@ -91,8 +91,8 @@ def test_the_soft_limit_is_told_once_and_the_hard_one_kills(world: World) -> Non
     world.step(0.1)
     assert world.record("slow").state == State.QUEUED, "for its hooks to be run by another child"
     (doomed,) = world.claim()
-    assert doomed.doom is not None
-    failure = SafeExceptions().rebuild(decode_failure(doomed.doom))
+    assert doomed.limit_failure is not None
+    failure = SafeExceptions().rebuild(decode_failure(doomed.limit_failure))
     assert isinstance(failure, TimeLimitExceeded)
     assert "longer than 2 s" in str(failure)
 

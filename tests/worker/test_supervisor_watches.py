@@ -71,7 +71,7 @@ def test_one_whose_id_is_longer_than_the_board_is_ended_as_well(world: World) ->
     world.step(1.1)
     world.step(0.1)
     (doomed,) = world.claim()
-    assert (doomed.id, bool(doomed.doom)) == (long, True)
+    assert (doomed.id, bool(doomed.limit_failure)) == (long, True)
 
 
 def test_who_lives_takes_nothing_from_its_own_children_when_the_store_stood_still(
@@ -140,7 +140,7 @@ def test_who_runs_beside_one_past_its_limit_gets_the_time_of_a_warm_stop(
     assert world.hands.killed == [first]
     world.step(0.1)
     (doomed,) = (c for c in world.claim(2) if c.id == "hangs")
-    assert doomed.doom is not None
+    assert doomed.limit_failure is not None
     record = world.record("beside")
     expected = (State.SUCCEEDED, 1) if neighbours == "end" else (State.RUNNING, 1)
     assert (record.state, record.delivery) == expected
@@ -160,7 +160,7 @@ def run_beside(world: World, *limits: tuple[str, float, float]) -> list[int]:
 
 def doomed(world: World, *names: str) -> list[bool]:
     by_id = {claim.id: claim for claim in world.claim(len(names))}
-    return [by_id[name].doom is not None for name in names]
+    return [by_id[name].limit_failure is not None for name in names]
 
 
 def test_all_that_are_past_their_limits_at_the_kill_are_sentenced(world: World) -> None:

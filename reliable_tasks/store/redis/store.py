@@ -235,11 +235,12 @@ class RedisStore(Readers):
         """One bounded round of recovery and housekeeping."""
         by = "" if lapsed_by_ms is None else lapsed_by_ms
         reply = self._do("reap", limit, self.options.audit_ttl_ms, by, *dead)
-        requeued, promoted, expired, deleted, unparked, more, due, *buried = reply
+        requeued, promoted, expired, deleted, unparked, more, due, *dead_lettered = reply
         return v.Reaped(
             requeued=requeued,
-            buried=tuple(
-                v.Buried(id=i.decode(), task=task.decode()) for i, task in _wire.by(buried, 2)
+            dead_lettered=tuple(
+                v.DeadLettered(id=i.decode(), task=task.decode())
+                for i, task in _wire.by(dead_lettered, 2)
             ),
             promoted=promoted,
             expired=expired,

@@ -151,7 +151,7 @@ def _commit(work: Moves, c: v.Commit, worker: str) -> v.Verdict:
     r.committed_fence = c.fence
     work.attempt_over(r)
     o = c.outcome
-    again = isinstance(o, oc.Retry | oc.Released | oc.Keyed | oc.Replaced | oc.Doomed)
+    again = isinstance(o, oc.Retry | oc.Released | oc.KeyAssigned | oc.Replaced | oc.KilledAtLimit)
     if r.revoked is not None and (again or (isinstance(o, oc.Rejected) and o.requeue)):
         work.end(r, REVOKED, "revoked")
     else:
@@ -175,16 +175,16 @@ def _apply(work: Moves, r: Rec, o: oc.Outcome) -> None:
 
 
 def _continue(
-    work: Moves, r: Rec, o: oc.Retry | oc.Released | oc.Doomed | oc.Keyed | oc.Replaced
+    work: Moves, r: Rec, o: oc.Retry | oc.Released | oc.KilledAtLimit | oc.KeyAssigned | oc.Replaced
 ) -> None:
     """The outcomes that do not end a message."""
     if isinstance(o, oc.Retry):
         _retry(work, r, o)
     elif isinstance(o, oc.Released):
         _release(work, r, o)
-    elif isinstance(o, oc.Doomed):
+    elif isinstance(o, oc.KilledAtLimit):
         _doom(work, r, o)
-    elif isinstance(o, oc.Keyed):
+    elif isinstance(o, oc.KeyAssigned):
         work.uncount(r)
         old = once_of(r)
         if old is not None and old.key != o.once.key:
@@ -237,7 +237,7 @@ def _retry(work: Moves, r: Rec, o: oc.Retry) -> None:
     work.again(r, o.at_ms if o.at_ms is not None else work.now + o.delay_ms)
 
 
-def _doom(work: Moves, r: Rec, o: oc.Doomed) -> None:
+def _doom(work: Moves, r: Rec, o: oc.KilledAtLimit) -> None:
     if r.doom is not None or r.delivery > r.max_deliveries:  # its hooks had their chance
         failure = o.failure if r.doom is None else r.doom
         work.end(r, DEAD, "time limit", failure=failure, detail=o.detail)

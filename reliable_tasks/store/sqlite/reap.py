@@ -42,7 +42,7 @@ def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) ->
     by = work.now if lapsed_by is None else min(work.now, lapsed_by)
     lapsed = [row[0] for row in work.all(SESSIONS_LAPSED, (by, bound))]
     rest = work.go_on()
-    requeued, buried, more = _take_back_all(work, dead, lapsed, bound)
+    requeued, dead_lettered, more = _take_back_all(work, dead, lapsed, bound)
     promoted = promote(work, limit)
     expired = _expire(work, bound)
     unparked = _free_lapsed(work, bound)
@@ -54,7 +54,7 @@ def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) ->
     full = (promoted >= limit, expired >= bound, unparked >= bound, len(ended) >= bound)
     return v.Reaped(
         requeued=requeued,
-        buried=tuple(buried),
+        dead_lettered=tuple(dead_lettered),
         promoted=promoted,
         expired=expired,
         deleted=deleted + len(ended),
@@ -66,21 +66,21 @@ def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) ->
 
 def _take_back_all(
     work: Moves, dead: Sequence[str], lapsed: Sequence[str], bound: int
-) -> tuple[int, list[v.Buried], bool]:
+) -> tuple[int, list[v.DeadLettered], bool]:
     """Take back what dead and lapsed sessions held."""
-    requeued, buried = 0, list[v.Buried]()
+    requeued, dead_lettered = 0, list[v.DeadLettered]()
     left = bound
     for session in dict.fromkeys([*dead, *lapsed]):
         held = work.records(HELD, (session, left))
         for r in held:
             if _take_back(work, r):
-                buried.append(v.Buried(id=r.id, task=r.task))
+                dead_lettered.append(v.DeadLettered(id=r.id, task=r.task))
             requeued += r.state == QUEUED
         left -= len(held)
         if left <= 0:  # the session may hold more: the next round goes on with it
-            return requeued, buried, True
+            return requeued, dead_lettered, True
         work.execute(SESSION_DELETE, (session,))
-    return requeued, buried, len(lapsed) >= bound
+    return requeued, dead_lettered, len(lapsed) >= bound
 
 
 def _take_back(work: Moves, r: Rec) -> bool:

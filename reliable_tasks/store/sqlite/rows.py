@@ -227,7 +227,7 @@ def as_claim(r: Rec, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.C
         parent_id=r.parent_id,
         inputs=inputs,
         oversize=oversize,
-        doom=r.doom,
+        limit_failure=r.doom,
     )
 
 

@@ -4,11 +4,11 @@ from reliable_tasks.store.values.audit import AUDIT_DEFAULT, AuditEvent, AuditQu
 from reliable_tasks.store.values.base import StoreOptions
 from reliable_tasks.store.values.enqueue import Batch, Enqueued, Receipt, ReceiptKind
 from reliable_tasks.store.values.exchange import (
-    Buried,
     Claim,
     ClaimRequest,
     Command,
     Commit,
+    DeadLettered,
     Exchange,
     Heartbeat,
     Input,
@@ -33,12 +33,12 @@ __all__ = [
     "AuditQuery",
     "AuditRow",
     "Batch",
-    "Buried",
     "Claim",
     "ClaimRequest",
     "Command",
     "Commit",
     "Counts",
+    "DeadLettered",
     "Enqueued",
     "Entry",
     "Exchange",

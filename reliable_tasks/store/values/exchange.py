@@ -6,11 +6,11 @@ from reliable_tasks.core.outcome import Outcome
 from reliable_tasks.store.values.base import Value
 
 __all__ = [
-    "Buried",
     "Claim",
     "ClaimRequest",
     "Command",
     "Commit",
+    "DeadLettered",
     "Exchange",
     "Heartbeat",
     "Input",
@@ -64,7 +64,7 @@ class Claim(Value, frozen=True, kw_only=True):
         inputs: what its parents left, by slot.
         oversize: how many bytes the inputs have that were left out, being over `max_input_bytes`.
         first_started_ms, started_ms: when the first attempt was claimed, and when this one.
-        doom: the failure to bury it with, if its process was killed at a limit.
+        limit_failure: the failure to dead-letter it with, if it was killed at its hard limit.
     """
 
     id: str
@@ -88,7 +88,7 @@ class Claim(Value, frozen=True, kw_only=True):
     parent_id: str | None = None
     inputs: tuple[Input, ...] = ()
     oversize: int = 0
-    doom: bytes | None = None
+    limit_failure: bytes | None = None
 
 
 class Exchange(Value, frozen=True, kw_only=True):
@@ -146,7 +146,7 @@ class Heartbeat(Value, frozen=True, kw_only=True):
     now_ms: int = 0
 
 
-class Buried(Value, frozen=True, kw_only=True):
+class DeadLettered(Value, frozen=True, kw_only=True):
     """A message that the store itself dead-lettered, since nobody could run its hooks."""
 
     id: str
@@ -157,7 +157,7 @@ class Reaped(Value, frozen=True, kw_only=True):
     """What one bounded round of `reap` did; `more` asks for another round at once."""
 
     requeued: int = 0
-    buried: tuple[Buried, ...] = ()
+    dead_lettered: tuple[DeadLettered, ...] = ()
     promoted: int = 0
     expired: int = 0
     deleted: int = 0

@@ -191,7 +191,7 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
             return "retry", detail, *when, text(o.failure), payload, headers, *others
         case oc.Released():
             return "released", detail, o.delay_ms, o.bounce, o.begun
-        case oc.Doomed():
+        case oc.KilledAtLimit():
             return "doomed", detail, text(o.failure)
         case oc.Rejected():
             return "rejected", detail, o.requeue, text(o.failure)
@@ -199,7 +199,7 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
             return "ignored", detail
         case oc.Revoked():
             return "revoked", detail
-        case oc.Keyed():
+        case oc.KeyAssigned():
             return "keyed", detail, o.once
         case oc.Replaced():
             return "replaced", detail, [_row(m) for m in o.messages], _pointing_at(message_id, o)
@@ -265,7 +265,7 @@ def _claim(message_id: bytes, packed: bytes, apart: bytes | None, inputs: Any) -
         parent_id=none_of(m.parent_id),
         inputs=_inputs(inputs) if isinstance(inputs, list) else (),
         oversize=inputs if isinstance(inputs, int) else 0,
-        doom=bytes_of(x.doom),
+        limit_failure=bytes_of(x.doom),
     )
 
 
