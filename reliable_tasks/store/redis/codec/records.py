@@ -159,7 +159,7 @@ def pack_commits(commits: Sequence[v.Commit]) -> bytes:
     fences: list[Any] = []
     results: list[Any] = []
     others: dict[int, tuple[Any, ...]] = {}
-    passing: dict[int, bool] = {}
+    discard_result: dict[int, bool] = {}
     at_once = len(set(ids)) == len(ids)
     for number, commit in enumerate(commits, 1):
         o = commit.outcome
@@ -167,13 +167,13 @@ def pack_commits(commits: Sequence[v.Commit]) -> bytes:
             fences.append(text(commit.fence.to_bytes(8)))
             results.append(text(o.result))
             if not o.keep:
-                passing[number] = True
+                discard_result[number] = True
         else:
             fences.append(False)
             results.append(False)
             others[number] = (commit.id, commit.fence, *_commit_rest(commit.id, o))
     fences_or_none = len(others) < len(ids) and fences
-    return pack((ids, fences_or_none, results, passing or False, others or False))
+    return pack((ids, fences_or_none, results, discard_result or False, others or False))
 
 
 def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C901, PLR0911 - a case per outcome

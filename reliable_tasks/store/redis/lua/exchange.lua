@@ -1,6 +1,6 @@
 -- Commit outcomes, then claim more work: the worker's one hot verb.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, session, commits (msgpack {ids, fences, results, passing, others}:
+-- ARGV    now, audit mode, session, commits (msgpack {ids, fences, results, discard_result, others}:
 --         fences of 8 bytes and results of those that succeeded, and by their place in these lists
 --         for which of them the result is not kept, see `succeed` in plain_claims.lua; for the rest
 --         false, and by their place rows, see `commit` in commits.lua; false where there are none;
@@ -31,7 +31,7 @@ end
 
 -- Commit, in their order, those that have no verdict yet; those that have one are in `strings`, by
 -- their places. Returns an error instead, if there is one.
-local function commit_rest(ids, fences, results, passing, others, verdicts, strings)
+local function commit_rest(ids, fences, results, discard_result, others, verdicts, strings)
   local rest = {}
   for index, id in ipairs(ids) do
     if not verdicts[index] then rest[#rest + 1] = id end
@@ -41,7 +41,7 @@ local function commit_rest(ids, fences, results, passing, others, verdicts, stri
     if verdicts[index] then
       if audit_all then audit_packed('succeeded', id, strings[index]) end
     else
-      local keep = not (passing and passing[index])
+      local keep = not (discard_result and discard_result[index])
       local row = others and others[index] or row_of(id, fences[index], results[index], keep)
       verdicts[index] = commit(row, worker()) and '1' or '0'
     end
@@ -76,16 +76,16 @@ local function blocks_no_more(waiter)
 end
 
 -- Returns the verdicts, or an error.
-local function commit_all(ids, fences, results, passing, others)
+local function commit_all(ids, fences, results, discard_result, others)
   local total, found, verdicts, strings, written = #ids, 0, {}, {}, {}
   for first = 1, fences and total or 0, MESSAGES_BY_ONE_CALL do
     local last = math.min(first + MESSAGES_BY_ONE_CALL - 1, total)
-    local changes, number = succeed(ids, fences, results, passing, first, last, verdicts, strings)
+    local changes, number = succeed(ids, fences, results, discard_result, first, last, verdicts, strings)
     written[#written + 1], found = changes, found + number
   end
   local rest = found < total or audit_all
   if rest then
-    local refused = general().commit_rest(ids, fences, results, passing, others, verdicts, strings)
+    local refused = general().commit_rest(ids, fences, results, discard_result, others, verdicts, strings)
     if refused then return nil, redis.error_reply(refused) end
   end
   for _, changes in ipairs(written) do write_succeeded(changes) end

@@ -78,12 +78,12 @@ end
 -- Commit plain messages that succeeded, out of some: their ids, fences (8 bytes), results, and by
 -- their place which results are not kept. Of each that it commits it puts a '1' into `verdicts` and
 -- the string into `strings`. Returns what is to be written, and how many there are.
-local function succeed(ids, fences, results, passing, first, last, verdicts, strings)
+local function succeed(ids, fences, results, discard_result, first, last, verdicts, strings)
   local keys, changed, size, by_stamp = keys_of(ids, first, last), {}, 0, {}
   local ended = struct.pack('>I8', now)
   for offset, packed in ipairs(redis.call('MGET', unpack(keys))) do
     local index = first + offset - 1
-    local id, fence, keep = ids[index], fences[index], not (passing and passing[index])
+    local id, fence, keep = ids[index], fences[index], not (discard_result and discard_result[index])
     if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence
       and #packed > BEFORE_STAMP then
       local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
