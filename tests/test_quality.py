@@ -6,15 +6,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 from property_tests.ablations.runner import without
 from property_tests.ablations.safeguards import ABLATIONS
 from tests.measure_house import sizes
+from tests.measure_house.arrows import circles
 from tests.measure_house.sizes import MAX_FILE, MAX_FUNCTION, body_lines
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("reliable_tasks", "locks", "tests", "property_tests", "benchmarks")
+TESTING = ("tests", "property_tests", "benchmarks")
+FOLDERS = ("reliable_tasks", "locks", *TESTING)
 TOOLS = {
     "ruff-check": ("ruff", "check", "--no-cache", "."),
     "ruff-format": ("ruff", "format", "--no-cache", "--check", "."),
@@ -73,6 +76,13 @@ def test_functions_fit_a_screen() -> None:
         and (lines := body_lines(function)) > MAX_FUNCTION
     }
     check_ratchet("functions", long, LONG_FUNCTIONS, MAX_FUNCTION)
+
+
+def test_tests_do_not_import_each_other_in_circles() -> None:
+    graph = grimp.build_graph(*TESTING, exclude_type_checking_imports=False, cache_dir=None)
+    world = "property_tests.simulation.world"
+    assert "property_tests.simulation.workers" in graph.find_modules_directly_imported_by(world)
+    assert circles(graph) == []
 
 
 def test_every_safeguard_is_where_its_ablation_takes_it_out() -> None:
