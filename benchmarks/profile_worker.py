@@ -40,7 +40,7 @@ __all__ = ["Thread", "main", "profile", "read", "table"]
 LEASE_MS = 600_000
 LIMIT_S = 300.0
 PER_SECOND = 200
-ENTRIES = {"the bodies": "PreforkPool.run (", "the consumer": "Feed._pump ("}
+ENTRIES = {"the bodies": "PreforkPool.run (", "the consumer": "Exchanger._pump ("}
 """The threads of a child, and the function that each never leaves."""
 _PLACE = re.compile(r" \((?:.*/(?:site-packages|lib/python[0-9.]+)/)?(.*?)(?::\d+)?\)$")
 

@@ -109,7 +109,7 @@ class SimChild:
         else:
             self.work()
 
-    # What the consumer's thread does: see `worker.feed` -------------------------------------------
+    # What the consumer's thread does: see `worker.exchanger` ------------------------------------
 
     def talk(self) -> None:
         """Ask the store, or hear what it answers: that takes longer where it stalls."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reliable_tasks import events, signals
 from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.core.clock import sleep
-from reliable_tasks.worker.exchanger import Feed
+from reliable_tasks.worker.exchanger import Exchanger
 
 from .consumer import Consumer
 from .copies import handle
@@ -60,7 +60,7 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
         trusted_s=settings.session_lease / 2,
     )
     pool = chosen(executor, store, board, slots, options.max_memory_per_child_kib)
-    pool.feed = Feed(
+    pool.exchanger = Exchanger(
         consumer,
         store,
         session,
@@ -73,16 +73,16 @@ def run_child(app: App, options: WorkerOptions, session: str, board: Board, pare
     # that the main thread may hold, so a thread does it.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     otherwise: dict[signal.Signals, Callable[[], object]] = {
-        signal.SIGTERM: lambda: threading.Thread(target=pool.feed.drain).start(),
+        signal.SIGTERM: lambda: threading.Thread(target=pool.exchanger.drain).start(),
         signal.SIGUSR1: pool.soft_limit,
         **dict.fromkeys((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), lambda: None),
     }
     handle({number: partial(_heard, pool, number, otherwise[number]) for number in otherwise})
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
     signals.worker_process_init.send(None)
-    pool.feed.start()
+    pool.exchanger.start()
     pool.run()
-    pool.feed.join()
+    pool.exchanger.join()
     signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
     app.close()
     return 0

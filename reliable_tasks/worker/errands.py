@@ -70,12 +70,12 @@ class InAThread:
 
     Args:
         store: what is called.
-        ring: called when there is an answer.
+        wake: called when there is an answer.
     """
 
-    def __init__(self, store: Store, ring: Callable[[], object]) -> None:
+    def __init__(self, store: Store, wake: Callable[[], object]) -> None:
         self._store = store
-        self._ring = ring
+        self._wake = wake
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self.idle = True
@@ -100,7 +100,7 @@ class InAThread:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             self._answers.put(_answer(call, self._store))
-            self._ring()
+            self._wake()
 
     def close(self) -> None:
         """End the thread, once no call is under way."""

@@ -1,4 +1,4 @@
-"""The feed: carries a consumer's exchanges to the store, beside the running bodies.
+"""The exchanger: carries a consumer's exchanges to the store, beside the running bodies.
 
 The consumer decides; this is the thread, the lock and the waiting around it. Bodies run in other
 threads (or on a loop), which take claims and hand back outcomes here. Where one thread runs all
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Claim, ClaimRequest, Exchange
     from reliable_tasks.worker.consumer import Consumer, Request
 
-__all__ = ["Feed"]
+__all__ = ["Exchanger"]
 
 _LONGEST_WAIT_S = 5.0
 _GLANCE_S = 0.1  # a wait for a lock is not ended by a signal: its handler runs after so long
@@ -43,27 +43,27 @@ class _Job:
     waits: bool = False
 
 
-class _Bell:
-    """A thread's sleep, and the way to end it; all under the feed's lock but the sleep itself."""
+class _Waker:
+    """Ends a thread's sleep. All but the sleep itself happens under the exchanger's lock."""
 
     def __init__(self) -> None:
-        self.wake_fd, self._ring_fd = os.pipe()
+        self.wake_fd, self._wake_end = os.pipe()
         os.set_blocking(self.wake_fd, False)
-        os.set_blocking(self._ring_fd, False)
+        os.set_blocking(self._wake_end, False)
         self._asleep = False
 
-    def set(self) -> None:
-        """From now on `ring` is to be heard."""
+    def arm(self) -> None:
+        """A sleep begins: from now on `wake` has to end it."""
         self._asleep = True
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """End the sleep, if there is one."""
         if self._asleep:
             self._asleep = False
-            os.write(self._ring_fd, b"!")
+            os.write(self._wake_end, b"!")
 
     def clear(self) -> None:
-        """It is over, whoever ended it."""
+        """Reset after waking."""
         self._asleep = False
         try:
             while os.read(self.wake_fd, 512):
@@ -72,12 +72,12 @@ class _Bell:
             return  # empty, which is what it is read for
 
     def close(self) -> None:
-        """Nobody will sleep any more."""
+        """Close both ends of the pipe."""
         os.close(self.wake_fd)
-        os.close(self._ring_fd)
+        os.close(self._wake_end)
 
 
-class Feed:
+class Exchanger:
     """Claims for a pool, outcomes from it.
 
     Args:
@@ -111,7 +111,7 @@ class Feed:
         self._on_word = on_word
         self._on_crash = on_crash
         self._changed = threading.Condition(threading.Lock())
-        self._bells = self._my_bell, self._bodies_bell = _Bell(), _Bell()
+        self._wakers = self._own_waker, self._bodies_waker = _Waker(), _Waker()
         self._takers = 0  # threads that wait for a claim
         self._asking = False  # whether a thread waits for an answer of the store
         self._trouble: StoreError | None = None  # what came instead of one, to a thread of bodies
@@ -125,8 +125,8 @@ class Feed:
     def join(self) -> None:
         """Wait until all is committed, once the consumer drains."""
         self._thread.join()
-        for bell in self._bells:
-            bell.close()
+        for waker in self._wakers:
+            waker.close()
 
     # For the pool --------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class Feed:
             taken = self._next()
             if taken is None and self._led:
                 return self._wait_for_next()
-            self._ring()
+            self._wake()
             return self._wait_for_next() if taken is None else taken
 
     def _wait_for_next(self) -> Claim | None:
@@ -157,18 +157,18 @@ class Feed:
         finally:
             self._takers -= 1
             if self.over:
-                self._my_bell.ring()  # what is left to be committed is that thread's to do
+                self._own_waker.wake()  # what is left to be committed is that thread's to do
 
     def _lead(self) -> bool:
         """Make an exchange in the thread of the bodies; returns whether there was one to make."""
-        job = self._next_job(self._bodies_bell)
+        job = self._next_job(self._bodies_waker)
         if job is None:
             return False
         self._asking = True
         self._changed.release()
         trouble = None
         try:
-            self._ask(job, self._bodies_bell)
+            self._ask(job, self._bodies_waker)
         except StoreError as exc:
             trouble = exc
         finally:
@@ -176,7 +176,7 @@ class Feed:
             self._asking = False
             if trouble is not None:
                 self._trouble = trouble
-                self._my_bell.ring()
+                self._own_waker.wake()
         return True
 
     def try_take(self) -> Claim | None:
@@ -187,14 +187,14 @@ class Feed:
     def _next(self) -> Claim | None:
         claim = self._consumer.next_claim(clock.monotonic())
         if claim is not None and self._consumer.waiting:
-            self._ring()  # from now on it counts how long the others wait
+            self._wake()  # from now on it counts how long the others wait
         return claim
 
     def done(self, claim: Claim, outcome: Outcome) -> None:
         """An attempt has come to an outcome; it is committed as soon as the store listens."""
         with self._changed:
             self._consumer.ended(claim, outcome, clock.monotonic())
-            self._ring()
+            self._wake()
 
     @property
     def over(self) -> bool:
@@ -206,12 +206,12 @@ class Feed:
         with self._changed:
             self._consumer.drain()
             self._changed.notify_all()
-            self._ring()
+            self._wake()
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         """Wake who waits for the store or for something to ask it. Called under the lock."""
-        for bell in self._bells:
-            bell.ring()
+        for waker in self._wakers:
+            waker.wake()
 
     @property
     def _ails(self) -> bool:
@@ -253,21 +253,21 @@ class Feed:
             if self._trouble is not None:
                 raise self._trouble
             others = self._asking or (self._led and self._takers and not self._ails)
-            job = None if others else self._next_job(self._my_bell)
+            job = None if others else self._next_job(self._own_waker)
             if job is not None:
                 self._asking = True
             elif self._consumer.finished:
                 return
             else:
-                self._my_bell.set()
+                self._own_waker.arm()
                 rest_s = self._rest_s()
         if job is None:
-            readable(self._my_bell.wake_fd, rest_s)
+            readable(self._own_waker.wake_fd, rest_s)
             with self._changed:
-                self._my_bell.clear()
+                self._own_waker.clear()
             return
         try:
-            self._ask(job, self._my_bell)
+            self._ask(job, self._own_waker)
         finally:
             with self._changed:
                 self._asking = False
@@ -283,7 +283,7 @@ class Feed:
 
     # In whichever thread -------------------------------------------------------------------------
 
-    def _next_job(self, bell: _Bell) -> _Job | None:
+    def _next_job(self, waker: _Waker) -> _Job | None:
         """What to ask of the store now; None for nothing. Called under the lock."""
         consumer, now = self._consumer, clock.monotonic()
         if consumer.uncertain or now - self._reconciled_at >= _RECONCILE_S:
@@ -294,10 +294,10 @@ class Feed:
             request = consumer.request(now)
             waits = request is not None and not request.commits
         if waits:
-            bell.set()
+            waker.arm()
         return None if request is None else _Job(request, waits)
 
-    def _ask(self, job: _Job, bell: _Bell) -> None:
+    def _ask(self, job: _Job, waker: _Waker) -> None:
         request = job.request
         if request is None:
             # Not just once, because a request that was given up for lost may reach the store after
@@ -310,7 +310,7 @@ class Feed:
             self._tell_pool()
             return
         if job.waits and request.want is not None:
-            reply = self._wait_then_claim(request.want, bell)
+            reply = self._wait_then_claim(request.want, waker)
         else:
             reply = self._store.exchange(self._session, request.commits, request.want)
         self._on_word()
@@ -322,14 +322,14 @@ class Feed:
         if waiting or reply.lost:
             self._tell_pool()
 
-    def _wait_then_claim(self, want: ClaimRequest, bell: _Bell) -> Exchange:
-        """Wait for work, or for the bell, and claim."""
+    def _wait_then_claim(self, want: ClaimRequest, waker: _Waker) -> Exchange:
+        """Wait for work, or for the waker, and claim."""
         timeout = min(_LONGEST_WAIT_S, self._consumer.patience_s)
         try:
-            return self._store.wait_then_claim(self._session, want, timeout, bell.wake_fd)
+            return self._store.wait_then_claim(self._session, want, timeout, waker.wake_fd)
         finally:
             with self._changed:
-                bell.clear()
+                waker.clear()
 
     def _tell_pool(self) -> None:
         with self._changed:

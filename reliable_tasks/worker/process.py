@@ -223,7 +223,7 @@ class _Signals:
     def _note(self, number: int, _frame: object) -> None:
         self.came.append(number)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """End the wait; from any thread."""
         with contextlib.suppress(BlockingIOError):  # a full pipe ends it as well
             os.write(self._in, b"!")
@@ -274,7 +274,7 @@ def _run(app: App, options: WorkerOptions, noticed: _Signals) -> int:
     events.outlive_exits()
     pid = os.getpid()
     processes = _Processes(app, options)
-    errands = InAThread(app.store, noticed.ring)
+    errands = InAThread(app.store, noticed.wake)
     supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), errands)
     events.emit("worker.started", worker=options.hostname, pid=pid, store=app.store.location)
     processes.start_companions()

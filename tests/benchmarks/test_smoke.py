@@ -114,11 +114,12 @@ def test_bodies_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_profile_tells_threads_and_functions_apart() -> None:
     base = "thread (1): MainThread;main (x.py:1);PreforkPool.run (/a/site-packages/rt/prefork.py:3)"
+    beside = "thread (2): c;Thread.run (threading.py:9)"
     threads = profile_worker.read(
         [
             f"{base};begin (rt/executor.py:4);loads (/usr/lib/python3.11/json.py:9) 3",
             f"{base};begin (rt/executor.py:7) 1",
-            "thread (2): c;Thread.run (threading.py:9);Feed._pump (rt/feed.py:1);f (<string>:2) 5",
+            f"{beside};Exchanger._pump (rt/exchanger.py:1);f (<string>:2) 5",
             "thread (1): MainThread;importing (y.py:1) 90",
         ]
     )

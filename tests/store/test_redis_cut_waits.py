@@ -15,9 +15,9 @@ from reliable_tasks.core.message import State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.redis import waiting as _waiting
-from reliable_tasks.worker import exchanger as feeds
+from reliable_tasks.worker import exchanger as exchangers
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Feed
+from reliable_tasks.worker.exchanger import Exchanger
 from tests.fakes import FakeClock
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of
@@ -110,18 +110,18 @@ def test_a_claim_whose_waiting_is_cut_is_found(
     store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reply is lost: the claim is made, and taken in when the store is asked what is held."""
-    feed = Feed(Consumer(QUEUES), store, "s")
+    exchanger = Exchanger(Consumer(QUEUES), store, "s")
     lost = proxy.lose_next_reply("BLPOP")
-    feed.start()
+    exchanger.start()
     eventually(lambda: "BLPOP" in proxy.seen, "it waits")
     put(store, "a")
-    claim = feed.take()
+    claim = exchanger.take()
     assert lost.happened.is_set()
     assert claim is not None
     assert claim.id == "a"
-    feed.done(claim, oc.Succeeded())
-    feed.drain()
-    feed.join()
+    exchanger.done(claim, oc.Succeeded())
+    exchanger.drain()
+    exchanger.join()
     assert state(store, "a") == State.SUCCEEDED
 
 
@@ -209,23 +209,23 @@ def test_who_listens_for_an_end_when_the_server_goes_asks_again(
 def test_claims_made_by_a_request_that_was_overtaken_are_found_and_run(
     store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "_RECONCILE_S", 0.2)
-    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 0.2)
-    feed = Feed(Consumer(QUEUES), store, "s")
+    monkeypatch.setattr(exchangers, "_RECONCILE_S", 0.2)
+    monkeypatch.setattr(exchangers, "_LONGEST_WAIT_S", 0.2)
+    exchanger = Exchanger(Consumer(QUEUES), store, "s")
     overtaken = proxy.hold_next_request("exchange")
-    feed.start()
+    exchanger.start()
     overtaken.wait()
     put(store, "a")
-    first = feed.take()
+    first = exchanger.take()
     assert first is not None
     put(store, "b")
     overtaken.deliver()
     assert state(store, "b") == State.RUNNING, "claimed, and nobody heard of it"
-    feed.done(first, oc.Succeeded())
-    second = feed.take()
+    exchanger.done(first, oc.Succeeded())
+    second = exchanger.take()
     assert second is not None
     assert second.id == "b"
-    feed.done(second, oc.Succeeded())
-    feed.drain()
-    feed.join()
+    exchanger.done(second, oc.Succeeded())
+    exchanger.drain()
+    exchanger.join()
     assert state(store, "b") == State.SUCCEEDED

@@ -1,4 +1,4 @@
-"""Pools that run in the test's own process, over a real feed and a store in memory."""
+"""Pools that run in the test's own process, over a real exchanger and a store in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Feed
+from reliable_tasks.worker.exchanger import Exchanger
 from reliable_tasks.worker.pools import pool_class
 from reliable_tasks.worker.scoreboard import Board
 from tests.patience import PATIENCE_S
@@ -34,8 +34,8 @@ class Running:
         self.pool: Pool = chosen(executor or Executor(app, "w@h"), app.store, self.board, slots)
         queues = ("celery",)
         consumer = Consumer(queues, slots)
-        self.pool.feed = Feed(consumer, app.store, "s", self.pool.claims_came)
-        self.pool.feed.start()
+        self.pool.exchanger = Exchanger(consumer, app.store, "s", self.pool.claims_came)
+        self.pool.exchanger.start()
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.pool.run)
@@ -43,8 +43,8 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.pool.feed.drain()
+        self.pool.exchanger.drain()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
-        self.pool.feed.join()
+        self.pool.exchanger.join()
         assert self.board.running() == ()

@@ -15,9 +15,9 @@ from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.worker import exchanger as feeds
+from reliable_tasks.worker import exchanger as exchangers
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Feed
+from reliable_tasks.worker.exchanger import Exchanger
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.worker.fakes import message
@@ -64,7 +64,7 @@ def led(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(autouse=True)
 def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not told at once comes later than we wait for it."""
-    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 4 * PATIENCE_S)
+    monkeypatch.setattr(exchangers, "_LONGEST_WAIT_S", 4 * PATIENCE_S)
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def store() -> Iterator[Any]:
     opened.close()
 
 
-def feed_of(store: Any, led: bool, **options: Any) -> Feed:
-    feed = Feed(Consumer(QUEUES, **options), store, "s", led=led)
-    feed.start()
-    return feed
+def exchanger_of(store: Any, led: bool, **options: Any) -> Exchanger:
+    exchanger = Exchanger(Consumer(QUEUES, **options), store, "s", led=led)
+    exchanger.start()
+    return exchanger
 
 
 def put(store: Any, *ids: str) -> None:
@@ -92,77 +92,78 @@ def state(store: Any, message_id: str) -> State:
 
 
 def test_it_brings_claims_and_commits_outcomes(store: Any, led: bool) -> None:
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     put(store, "a", "b")
     for expected in ("a", "b"):
-        claim = feed.take()
+        claim = exchanger.take()
         assert claim is not None
         assert claim.id == expected
-        feed.done(claim, DONE)
-    feed.drain()
-    feed.join()
+        exchanger.done(claim, DONE)
+    exchanger.drain()
+    exchanger.join()
     assert [state(store, i) for i in "ab"] == [State.SUCCEEDED] * 2
 
 
 def test_what_comes_later_wakes_it(store: Any, led: bool) -> None:
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     taken: list[Any] = []
-    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker = threading.Thread(target=lambda: taken.append(exchanger.take()))
     taker.start()
     put(store, "late")
     taker.join(PATIENCE_S)
     assert [c.id for c in taken] == ["late"]
-    feed.done(taken[0], DONE)
-    feed.drain()
-    feed.join()
+    exchanger.done(taken[0], DONE)
+    exchanger.drain()
+    exchanger.join()
 
 
 def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any, led: bool) -> None:
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     taken: list[Any] = []
-    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker = threading.Thread(target=lambda: taken.append(exchanger.take()))
     taker.start()
-    feed.drain()
+    exchanger.drain()
     taker.join(PATIENCE_S)
     assert taken == [None]
-    assert feed.over
-    feed.join()
+    assert exchanger.over
+    exchanger.join()
 
 
 def test_draining_gives_back_what_waits(store: Any, led: bool) -> None:
-    feed = feed_of(store, led, ahead_s=1.0)
+    exchanger = exchanger_of(store, led, ahead_s=1.0)
     put(store, "first")
-    first = feed.take()
+    first = exchanger.take()
     assert first is not None
-    feed.done(first, DONE)
+    exchanger.done(first, DONE)
     put(store, "a", "b", "c")
-    running = feed.take()
+    running = exchanger.take()
     assert running is not None
-    feed.drain()
+    exchanger.drain()
     eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
-    feed.done(running, DONE)
-    feed.join()
+    exchanger.done(running, DONE)
+    exchanger.join()
     assert state(store, running.id) == State.SUCCEEDED
 
 
 def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(
     store: Any, led: bool
 ) -> None:
-    feed = feed_of(store, led, ahead_s=0.05)
+    exchanger = exchanger_of(store, led, ahead_s=0.05)
     put(store, "first")
-    first = feed.take()
+    first = exchanger.take()
     assert first is not None
-    feed.done(first, DONE)
+    exchanger.done(first, DONE)
     put(store, "a", "b", "c")
     eventually(
-        lambda: state(store, "c") == State.RUNNING and feed._my_bell._asleep, "all are claimed"
+        lambda: state(store, "c") == State.RUNNING and exchanger._own_waker._asleep,
+        "all are claimed",
     )
-    running = feed.try_take()
+    running = exchanger.try_take()
     assert running is not None
     eventually(lambda: state(store, "c") == State.QUEUED, "the rest went back")
-    feed.drain()
-    feed.done(running, DONE)
-    feed.join()
+    exchanger.drain()
+    exchanger.done(running, DONE)
+    exchanger.join()
 
 
 def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bool) -> None:
@@ -172,17 +173,17 @@ def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bo
     )
     names = [str(n) for n in range(20)]
     put(store, *names)
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     ran = []
     for n in range(20):
         if n % 5 == 0:
             store.losses = 2
-        claim = feed.take()
+        claim = exchanger.take()
         assert claim is not None
         ran.append(claim.id)
-        feed.done(claim, DONE)
-    feed.drain()
-    feed.join()
+        exchanger.done(claim, DONE)
+    exchanger.drain()
+    exchanger.join()
     end()
     assert sorted(ran) == sorted(names), "each once"
     assert {state(store, i) for i in names} == {State.SUCCEEDED}
@@ -191,37 +192,37 @@ def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bo
 
 
 def test_a_session_that_has_lapsed_ends_the_feed(store: Any, led: bool) -> None:
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     store.close_session("s")
     put(store, "a")
-    assert feed.take() is None
-    feed.join()
+    assert exchanger.take() is None
+    exchanger.join()
     assert state(store, "a") == State.QUEUED
 
 
 def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, led: bool) -> None:
     """An answer is believed from the question on, so none is waited for until it is too old."""
-    feed = feed_of(store, led, trusted_s=0.4)
+    exchanger = exchanger_of(store, led, trusted_s=0.4)
     taken: list[Any] = []
-    taker = threading.Thread(target=lambda: taken.append(feed.take()))
+    taker = threading.Thread(target=lambda: taken.append(exchanger.take()))
     taker.start()
     taker.join(1.0)
     put(store, "late")
     taker.join(PATIENCE_S)
-    feed.done(taken[0], DONE)
-    feed.drain()
-    feed.join()
+    exchanger.done(taken[0], DONE)
+    exchanger.drain()
+    exchanger.join()
     told = [row.event for row in store.audit(v.AuditQuery(id="late"))]
     assert told == ["enqueued", "started", "succeeded"]
 
 
 def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, led: bool) -> None:
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     put(store, "first")
-    first = feed.take()
+    first = exchanger.take()
     assert first is not None
     taken: list[Any] = []
-    taker = threading.Thread(target=lambda: taken.append(feed.done_then_take(first, DONE)))
+    taker = threading.Thread(target=lambda: taken.append(exchanger.done_then_take(first, DONE)))
     store.away.set()
     taker.start()
     eventually(lambda: len(store.refused) >= 4, "it is asked again")
@@ -230,20 +231,20 @@ def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, led: bool
     put(store, "second")
     taker.join(PATIENCE_S)
     assert [c.id for c in taken] == ["second"]
-    feed.done(taken[0], DONE)
-    feed.drain()
-    feed.join()
+    exchanger.done(taken[0], DONE)
+    exchanger.drain()
+    exchanger.join()
 
 
 def test_the_last_outcome_is_committed_at_once(store: Any, led: bool) -> None:
-    feed = feed_of(store, led)
+    exchanger = exchanger_of(store, led)
     put(store, "last")
-    last = feed.take()
+    last = exchanger.take()
     assert last is not None
-    feed.drain()
-    eventually(lambda: feed._my_bell._asleep, "the consumer's thread has nothing to do")
-    assert feed.done_then_take(last, DONE) is None
-    feed.join()
+    exchanger.drain()
+    eventually(lambda: exchanger._own_waker._asleep, "the consumer's thread has nothing to do")
+    assert exchanger.done_then_take(last, DONE) is None
+    exchanger.join()
     assert state(store, "last") == State.SUCCEEDED
 
 
@@ -276,21 +277,21 @@ def test_what_is_held_is_not_asked_for_beside_an_exchange(
     store: Any, led: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer would be older than the claims that the exchange brings, and let go of them."""
-    monkeypatch.setattr(feeds, "_RECONCILE_S", 0.02)
-    monkeypatch.setattr(feeds, "_LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(exchangers, "_RECONCILE_S", 0.02)
+    monkeypatch.setattr(exchangers, "_LONGEST_WAIT_S", 0.05)
     alone = Alone(store)
-    feed = feed_of(alone, led)
+    exchanger = exchanger_of(alone, led)
     put(store, "0")
-    claim = feed.take()
+    claim = exchanger.take()
     assert claim is not None
     for n in range(1, 12):
         late = threading.Timer(0.2, put, (store, str(n)))
         late.start()
-        claim = feed.done_then_take(claim, DONE)
+        claim = exchanger.done_then_take(claim, DONE)
         assert claim is not None
         assert claim.id == str(n)
         late.join()
-    feed.drain()
-    feed.done(claim, DONE)
-    feed.join()
+    exchanger.drain()
+    exchanger.done(claim, DONE)
+    exchanger.join()
     assert not alone.met

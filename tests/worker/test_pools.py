@@ -1,4 +1,4 @@
-"""The pools, each over the same feed and a real store in memory."""
+"""The pools, each over the same exchanger and a real store in memory."""
 
 from __future__ import annotations
 
@@ -159,13 +159,13 @@ def test_a_thread_of_ours_that_fails_ends_the_process_and_not_just_itself(
     def broken(*_: Any) -> Any:
         raise SystemError("a bug of ours")
 
-    feed: Any = running.pool.feed
-    feed.done_then_take = feed.done = broken
+    exchanger: Any = running.pool.exchanger
+    exchanger.done_then_take = exchanger.done = broken
     app.task(name="add")(lambda: 1)
     app.tasks["add"].delay()
     with pytest.raises(SystemError, match="a bug of ours"):
         running.pool.run()
-    feed.drain()
+    exchanger.drain()
 
 
 def test_all_slots_of_the_loops_pool_run_plain_bodies_at_once(app: App) -> None:
@@ -202,7 +202,7 @@ def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
         eventually(lambda: time.monotonic() >= deadline, "its limit has passed")
         os.kill(os.getpid(), signal.SIGUSR1)
         eventually(result.ready, "it has ended")
-        running.pool.feed.drain()
+        running.pool.exchanger.drain()
 
     result = slow.delay()
     supervisor = threading.Thread(target=supervise)
@@ -212,7 +212,7 @@ def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     supervisor.join()
-    running.pool.feed.join()
+    running.pool.exchanger.join()
     with pytest.raises(SoftTimeLimitExceeded):
         result.get(timeout=PATIENCE_S)
 
@@ -296,7 +296,7 @@ def test_a_revoked_body_is_interrupted_as_its_signal_says_and_tidies_up(
         running.board.revoke(running.board.running()[0].fence)
         os.kill(os.getpid(), number)
         behind.get(timeout=PATIENCE_S)
-        running.pool.feed.drain()
+        running.pool.exchanger.drain()
 
     result = slow.delay()
     behind = app.tasks["add"].delay()
@@ -308,7 +308,7 @@ def test_a_revoked_body_is_interrupted_as_its_signal_says_and_tidies_up(
         signal.signal(number, before)
         end()
     supervisor.join()
-    running.pool.feed.join()
+    running.pool.exchanger.join()
     of_signal = {signal.SIGINT: KeyboardInterrupt, signal.SIGUSR1: SoftTimeLimitExceeded}
     assert raised == [of_signal.get(number, SystemExit)]
     assert (result.state, told) == ("REVOKED", [result.id])

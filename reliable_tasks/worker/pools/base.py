@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reliable_tasks.attempts.executor import Executor
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, StepReply
-    from reliable_tasks.worker.exchanger import Feed
+    from reliable_tasks.worker.exchanger import Exchanger
     from reliable_tasks.worker.scoreboard import Board
 
     Call = Callable[[Started, contextvars.Context], Any]
@@ -79,7 +79,7 @@ class Pool:
     leads: ClassVar[bool] = False
     """Whether one thread runs all bodies and, while there is none, talks to the store itself."""
 
-    feed: Feed
+    exchanger: Exchanger
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Pool:
         self._heard_of = [0] * slots
 
     def run(self) -> None:
-        """Run bodies until the feed is over."""
+        """Run bodies until the exchanger is over."""
         raise NotImplementedError
 
     def claims_came(self) -> None:

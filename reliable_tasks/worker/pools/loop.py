@@ -40,7 +40,7 @@ class LoopPool(Pool):
     _broken: BaseException | None = None  # an error of ours that ends the process
 
     def run(self) -> None:
-        """Run bodies until the feed is over."""
+        """Run bodies until the exchanger is over."""
         # As many threads as slots: what is claimed runs. They are made when they are needed.
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="body")
         runner = asyncio.Runner()
@@ -69,9 +69,9 @@ class LoopPool(Pool):
         self._loop = asyncio.get_running_loop()  # from here on `claims_came` wakes it
         self._bodies: dict[int, asyncio.Task[_Ended]] = {}  # the loop itself would let them go
         free = list(range(self._slots))
-        while not self.feed.over or len(free) < self._slots:
+        while not self.exchanger.over or len(free) < self._slots:
             self._came.clear()
-            while free and (claim := self.feed.try_take()) is not None:
+            while free and (claim := self.exchanger.try_take()) is not None:
                 self._start(free, claim)
             with contextlib.suppress(asyncio.CancelledError):  # of a body that cancels all tasks
                 await self._came.wait()
@@ -147,7 +147,7 @@ class LoopPool(Pool):
             self._bodies.pop(slot, None)
             done = self._with_word_of_revocation(slot, claim, done)
             self._board.clear(slot)
-            self.feed.done(claim, done)
+            self.exchanger.done(claim, done)
         except BaseException as exc:  # noqa: BLE001 - `run` raises it: the slot is lost otherwise
             self._broken = exc
         free.append(slot)

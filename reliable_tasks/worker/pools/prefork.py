@@ -48,17 +48,17 @@ class PreforkPool(Pool):
     _soft_at = 0.0  # when the soft limit of the body that runs right now passes; 0.0 for none
 
     def run(self) -> None:
-        """Run bodies until the feed is over."""
+        """Run bodies until the exchanger is over."""
         self._coroutines = Coroutines()
-        claim = self.feed.take()
+        claim = self.exchanger.take()
         while claim is not None:
             done = self._attempt(0, claim, self._call)
             take_back()
             if self._max_memory_kib is not None:
                 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 if used > self._max_memory_kib:
-                    self.feed.drain()
-            claim = self.feed.done_then_take(claim, done)
+                    self.exchanger.drain()
+            claim = self.exchanger.done_then_take(claim, done)
         self._coroutines.close()
 
     def _call(self, started: Started, context: contextvars.Context) -> Any:

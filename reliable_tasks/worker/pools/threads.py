@@ -31,7 +31,7 @@ class ThreadsPool(Pool):
     many_processes: ClassVar[bool] = False
 
     def run(self) -> None:
-        """Run bodies until the feed is over.
+        """Run bodies until the exchanger is over.
 
         Raises:
             BaseException: a thread ended by an error of ours; the process is to end with it.
@@ -51,9 +51,9 @@ class ThreadsPool(Pool):
         try:
             coroutines = Coroutines()
             call = partial(self._call, coroutines)
-            claim = self.feed.take()
+            claim = self.exchanger.take()
             while claim is not None:
-                claim = self.feed.done_then_take(claim, self._attempt(slot, claim, call))
+                claim = self.exchanger.done_then_take(claim, self._attempt(slot, claim, call))
             coroutines.close()
         except BaseException as exc:  # noqa: BLE001 - the main thread raises it
             ended.put(exc)
