@@ -26,7 +26,7 @@ from reliable_tasks.core import ids
 from reliable_tasks.store.values import SessionInfo
 from reliable_tasks.worker.child import run_child
 from reliable_tasks.worker.options import WorkerOptions
-from reliable_tasks.worker.scoreboard import Board
+from reliable_tasks.worker.scoreboard import Scoreboard
 from tests.redis_server import RedisServer
 
 from . import environments
@@ -70,7 +70,7 @@ def new_store(kind: str) -> Iterator[str]:
 def _work(url: str, session: str, count: int) -> None:
     """In a process of its own: run so many messages."""
     options = WorkerOptions(hostname="profiled@localhost", max_tasks_per_child=count)
-    run_child(make_app(url), options, session, Board(1), os.getppid())
+    run_child(make_app(url), options, session, Scoreboard(1), os.getppid())
 
 
 def profile(kind: str, count: int, watch: Sequence[str] = ()) -> float:

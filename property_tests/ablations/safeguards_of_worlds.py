@@ -219,8 +219,8 @@ _OF_CLAIMS = (
     _simulated(
         "a start is counted although its body had ended",
         f"{_SUPERVISOR}._notice_deaths",
-        "self._hands.begun(pid)",
-        "frozenset(p.fence for p in self._hands.running(pid))",
+        "self._processes.begun(pid)",
+        "frozenset(p.fence for p in self._processes.running(pid))",
     ),
     _simulated(
         "a start is counted whatever its process died of",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.worker.errands import AtOnce
 from reliable_tasks.worker.pools.base import Pool
-from reliable_tasks.worker.scoreboard import Board
+from reliable_tasks.worker.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     import contextvars
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reliable_tasks.worker.errands import Answer, Call
     from reliable_tasks.worker.scoreboard import Posted
 
-__all__ = ["Body", "Errands", "HalvesPool", "PageBoard"]
+__all__ = ["Body", "Errands", "HalvesPool", "PageScoreboard"]
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Body:
     until: int
 
 
-class PageBoard(Board):
+class PageScoreboard(Scoreboard):
     """The shared page; what a process does not live to write is not written."""
 
     writes = True

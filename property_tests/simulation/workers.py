@@ -7,7 +7,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from property_tests.simulation.processes import Body, Errands, HalvesPool, PageBoard
+from property_tests.simulation.processes import Body, Errands, HalvesPool, PageScoreboard
 from property_tests.simulation.schedule import SLACK_MS
 from property_tests.simulation.witness import PoisonError
 from reliable_tasks.attempts.executor import Executor, Started
@@ -59,7 +59,7 @@ class SimChild:
         self.consumer = Consumer(
             ("celery",), ahead_s=0.02, max_tasks=max_tasks, trusted_s=trusted_s
         )
-        self.board = PageBoard(1)
+        self.board = PageScoreboard(1)
         executor = Executor(self.app, "sim@host", timer=self.world.monotonic)
         self.pool = HalvesPool(executor, self.world.store, self.board, 1)
         self.body: Body | None = None
@@ -265,7 +265,7 @@ class SimWorker:
         )
         self.supervisor = Supervisor(world.store, self, options, Errands(world))
 
-    # The supervisor's hands
+    # Its ProcessControl
 
     def spawn(self, session: str) -> int:
         if self.world.troubled and self.world.rng.random() < 0.05:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reliable_tasks.app import App
-    from reliable_tasks.worker.scoreboard import Board
+    from reliable_tasks.worker.scoreboard import Scoreboard
 
     from .options import WorkerOptions
     from .pools.base import Pool
@@ -37,7 +37,9 @@ _PR_SET_PDEATHSIG = 1
 _ORPHAN_CHECK_S = 1.0
 
 
-def run_child(app: App, options: WorkerOptions, session: str, board: Board, parent: int) -> int:
+def run_child(
+    app: App, options: WorkerOptions, session: str, board: Scoreboard, parent: int
+) -> int:
     """Work for a session until told to stop; returns the exit code."""
     _die_with(parent)
     if options.pool != "solo":

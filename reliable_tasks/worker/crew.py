@@ -21,7 +21,7 @@ __all__ = [
     "Backoff",
     "Burial",
     "Child",
-    "Hands",
+    "ProcessControl",
     "SupervisorOptions",
     "sentence",
     "spared",
@@ -31,7 +31,7 @@ PLANNED_RELEASES = 20  # of one attempt, by workers that are stopped; more count
 _STOPPED = b'{"reason":"stopped"}'
 
 
-class Hands(Protocol):
+class ProcessControl(Protocol):
     """What a supervisor does to processes."""
 
     def spawn(self, session: str) -> int:
@@ -144,17 +144,19 @@ class Child(msgspec.Struct):
         self.kill_at = {fence: at for fence, at in self.kill_at.items() if fence in begun}
 
 
-def spared(child: Child, posted: Posted, hands: Hands, now: float, grace_s: float) -> bool:
+def spared(
+    child: Child, posted: Posted, processes: ProcessControl, now: float, grace_s: float
+) -> bool:
     """Whether a child lives on with a body that is past its limit, for others that run in it.
 
     It takes no more, and another one takes its place. The others get the time of a warm stop; what
     still runs then is run again, as it is where a worker is stopped.
     """
-    if all(0 < other.hard_deadline <= now for other in hands.running(child.pid)):
+    if all(0 < other.hard_deadline <= now for other in processes.running(child.pid)):
         return False
     if not child.retiring:
         child.retiring = True
-        hands.drain(child.pid)
+        processes.drain(child.pid)
         events.emit("child.retired", pid=child.pid, session=child.session, id=posted.id)
     child.stopped = now >= posted.hard_deadline + grace_s
     return not child.stopped

@@ -16,7 +16,7 @@ from reliable_tasks.core import clock
 from reliable_tasks.core.readable import readable
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
-from reliable_tasks.worker.scoreboard import Board
+from reliable_tasks.worker.scoreboard import Scoreboard
 
 from .child import WORDS, run_child
 from .errands import InAThread
@@ -43,25 +43,25 @@ _LEASES_OF_PATIENCE, _LEAST_PATIENCE_S = 3, 15.0
 
 
 class _Processes:
-    """The supervisor's hands: forks, kills and waits."""
+    """The supervisor's processes: forks, kills and waits."""
 
     def __init__(self, app: App, options: WorkerOptions) -> None:
         self._app = app
         self._options = options
         self._slots = 1 if pool_class(options.pool).many_processes else options.concurrency
-        self._boards: dict[int, Board] = {}
+        self._scoreboards: dict[int, Scoreboard] = {}
         self._companions: dict[int, Callable[[], int]] = {}
         self._to_start = list(options.companions)
 
     def spawn(self, session: str) -> int:
-        board, parent = Board(self._slots), os.getpid()
+        board, parent = Scoreboard(self._slots), os.getpid()
         # A word to a child that does not listen yet waits; it is not the copied handlers' to take.
         signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
         try:
             pid = self._fork(lambda: run_child(self._app, self._options, session, board, parent))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
-        self._boards[pid] = board
+        self._scoreboards[pid] = board
         return pid
 
     def _fork(self, main: Callable[[], int]) -> int:
@@ -133,7 +133,7 @@ class _Processes:
             found.append((pid, how))
 
     def terminate(self, pid: int, fence: int, name: str) -> bool:
-        self._boards[pid].revoke(fence)
+        self._scoreboards[pid].revoke(fence)
         if not pool_class(self._options.pool).many_processes:
             _send(pid, signal.SIGUSR1)  # it looks at its board; no signal is about one body alone
             return False
@@ -146,26 +146,26 @@ class _Processes:
 
     def stand_still(self) -> None:
         """Ctrl-Z, which reaches the supervisor alone: let all stand still until it is continued."""
-        for pid in self._boards:
+        for pid in self._scoreboards:
             _send(-pid, signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)
-        for pid in self._boards:
+        for pid in self._scoreboards:
             _send(-pid, signal.SIGCONT)
 
     def running(self, pid: int) -> tuple[Posted, ...]:
-        board = self._boards.get(pid)
+        board = self._scoreboards.get(pid)
         return board.running() if board else ()
 
     def begun(self, pid: int) -> frozenset[int]:
-        board = self._boards.get(pid)
+        board = self._scoreboards.get(pid)
         return board.begun() if board else frozenset()
 
     def words(self, pid: int) -> int:
-        board = self._boards.get(pid)
+        board = self._scoreboards.get(pid)
         return board.words() if board else 0
 
     def forget(self, pid: int) -> None:
-        self._boards.pop(pid).close()
+        self._scoreboards.pop(pid).close()
 
     def gone_sessions(self, sessions: tuple[SessionInfo, ...]) -> list[str]:
         here = host_identity()

@@ -12,7 +12,7 @@ import struct
 
 import msgspec
 
-__all__ = ["Board", "Posted"]
+__all__ = ["Posted", "Scoreboard"]
 
 _BODY = struct.Struct("=ddd72s")  # began, soft and hard deadline, message id
 _ID_SIZE = 72
@@ -33,7 +33,7 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
     hard_deadline: float
 
 
-class Board:
+class Scoreboard:
     """Shared by a supervisor and one child; made before the fork.
 
     Args:

@@ -1,9 +1,9 @@
 """The supervisor: keeps children alive, their sessions renewed and their limits kept.
 
-A plain object, stepped with the time passed in. What it does to processes goes through `Hands`, and
-what it asks of the store through `Errands`, so that the simulation can drive it; `process` has the
-real ones, and the signals. A round of duties is a generator that yields calls of the store and is
-resumed with their answers: between them, however long they take, limits and deaths are watched.
+A plain object, stepped with the time passed in. It acts on processes through `ProcessControl` and
+asks the store through `Errands`, so the simulation can drive it; `process` has the real ones, and
+the signals. A round of duties is a generator that yields calls of the store and is resumed with
+their answers: between them, however long they take, limits and deaths are watched.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reliable_tasks.core.outcome import Revoked
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.values import Commit
 
-from .crew import Backoff, Burial, Child, Hands, SupervisorOptions, sentence, spared
+from .crew import Backoff, Burial, Child, ProcessControl, SupervisorOptions, sentence, spared
 from .errands import Answer, AtOnce
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .errands import Call, Errands
 
-__all__ = ["Child", "Hands", "Stopping", "Supervisor", "SupervisorOptions"]
+__all__ = ["Child", "ProcessControl", "Stopping", "Supervisor", "SupervisorOptions"]
 
 _HOUSEKEEPING_S = 1.0
 _MAX_BACKOFF_S = 5.0
@@ -56,7 +56,7 @@ class Supervisor:
 
     Args:
         store: where their sessions are.
-        hands: does what is done to processes.
+        processes: does what is done to processes.
         options: see there.
         errands: how the store is asked; at once, if it is not given.
     """
@@ -64,12 +64,12 @@ class Supervisor:
     def __init__(
         self,
         store: Store,
-        hands: Hands,
+        processes: ProcessControl,
         options: SupervisorOptions,
         errands: Errands | None = None,
     ) -> None:
         self._location = store.location
-        self._hands = hands
+        self._processes = processes
         self._options = options
         self._errands: Errands = errands or AtOnce(store)
         self._children: dict[int, Child] = {}
@@ -120,7 +120,7 @@ class Supervisor:
         deadlines = [
             at
             for child in self._children.values()
-            for posted in self._hands.running(child.pid)
+            for posted in self._processes.running(child.pid)
             for at in (posted.soft_deadline, posted.hard_deadline)
             if at > now
         ]
@@ -134,7 +134,7 @@ class Supervisor:
             self.stopping = how
             self._stop_by = now + self._options.grace_s
             for child in self._children.values():
-                self._hands.drain(child.pid)
+                self._processes.drain(child.pid)
         elif how is Stopping.COLD and self.stopping is not Stopping.COLD:
             self.stopping = how
             self._stop_by = now + _LAST_WORDS_S
@@ -146,17 +146,17 @@ class Supervisor:
     # What is watched, whatever the store does ----------------------------------------------------
 
     def _notice_deaths(self, now: float) -> None:
-        for pid, ended in self._hands.dead():
+        for pid, ended in self._processes.dead():
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            running = self._hands.running(pid)
+            running = self._processes.running(pid)
             how = "exit code 0 in the middle of a body" if running and not ended else ended
             if child.killed and child.sentences:  # some may have come to their limits meanwhile
                 sentence(child, running, now)
             revoked = any(isinstance(child.sentences.get(p.fence), Revoked) for p in running)
-            self._burials.append(Burial(child, self._hands.begun(pid)))
-            self._hands.forget(pid)
+            self._burials.append(Burial(child, self._processes.begun(pid)))
+            self._processes.forget(pid)
             if not child.killed and not revoked and how:
                 ids_ = [p.id for p in running]
                 events.emit("child.died", pid=pid, session=child.session, how=how, ids=ids_)
@@ -169,23 +169,23 @@ class Supervisor:
         for child in self._children.values():
             if child.killed:
                 continue
-            for posted in self._hands.running(child.pid):
+            for posted in self._processes.running(child.pid):
                 if 0 < posted.hard_deadline <= now:
-                    if not spared(child, posted, self._hands, now, self._options.grace_s):
+                    if not spared(child, posted, self._processes, now, self._options.grace_s):
                         self._kill(child)
                         break
                 elif 0 < posted.soft_deadline <= now and posted.fence not in child.soft_told:
-                    child.remember_only(self._hands.begun(child.pid))
+                    child.remember_only(self._processes.begun(child.pid))
                     child.soft_told.add(posted.fence)
-                    self._hands.soft_limit(child.pid)
+                    self._processes.soft_limit(child.pid)
                     events.emit("limit.soft", id=posted.id, fence=posted.fence)
                 elif child.kill_at.get(posted.fence, now + 1) <= now:
                     self._kill(child)
 
     def _kill(self, child: Child) -> None:
-        sentence(child, self._hands.running(child.pid), self._now)
+        sentence(child, self._processes.running(child.pid), self._now)
         child.killed = True
-        self._hands.kill(child.pid)
+        self._processes.kill(child.pid)
 
     def _watch_progress(self, passed: float) -> None:
         """Kill a child that runs no body and hears nothing from a store that answers us.
@@ -195,8 +195,8 @@ class Supervisor:
         """
         answers = self._now - self._word_at < _ANSWERING_S
         for child in self._children.values():
-            words = self._hands.words(child.pid)
-            moves = not words or words != child.words or self._hands.running(child.pid)
+            words = self._processes.words(child.pid)
+            moves = not words or words != child.words or self._processes.running(child.pid)
             child.words = words
             child.quiet_s = child.quiet_s + passed if answers and not moves else 0.0
             if child.quiet_s >= self._options.patience_s and not child.killed:
@@ -270,7 +270,7 @@ class Supervisor:
             if child is not None and not child.retiring:
                 # Its commits will be found stale; another child takes its place meanwhile.
                 child.retiring = True
-                self._hands.drain(child.pid)
+                self._processes.drain(child.pid)
                 events.emit("session.lost", session=session, pid=child.pid)
         for command in reply.commands:
             if command.session in living and not living[command.session].killed:
@@ -278,12 +278,12 @@ class Supervisor:
 
     def _revoke(self, child: Child, command: Command) -> None:
         """Tell a body that its message was revoked: once by each signal."""
-        runs = command.fence in {p.fence for p in self._hands.running(child.pid)}
+        runs = command.fence in {p.fence for p in self._processes.running(child.pid)}
         if not runs or (command.fence, command.signal) in child.revoked:
             return
-        child.remember_only(self._hands.begun(child.pid))
+        child.remember_only(self._processes.begun(child.pid))
         child.revoked.add((command.fence, command.signal))
-        if self._hands.terminate(child.pid, command.fence, command.signal):
+        if self._processes.terminate(child.pid, command.fence, command.signal):
             child.sentences[command.fence] = Revoked()
             if command.signal == "SIGTERM":  # any other is the user's own business
                 child.kill_at[command.fence] = self._now + _GENTLE_S
@@ -320,7 +320,7 @@ class Supervisor:
         if self.stopping is not Stopping.NO:
             return False
         try:
-            pid = self._hands.spawn(session)
+            pid = self._processes.spawn(session)
         except OSError as exc:
             self._spawn_backoff.fail(self._now)
             delay = self._spawn_backoff.delay_s
@@ -361,7 +361,7 @@ class Supervisor:
         own = {child.session for child in self._children.values()}
         own |= {burial.child.session for burial in self._burials}
         others = tuple(s for s in known if s.id not in own)
-        yield from self._reap(dead=tuple(self._hands.gone_sessions(others)))
+        yield from self._reap(dead=tuple(self._processes.gone_sessions(others)))
 
     def _reap(self, dead: tuple[str, ...]) -> Generator[Call, Any, None]:
         for _ in range(_REAP_ROUNDS):

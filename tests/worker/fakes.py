@@ -1,4 +1,4 @@
-"""What the parts of a worker are given in tests: the model as a store, hands that only note."""
+"""The parts of a worker in tests: the model as a store, processes that only take notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reliable_tasks.worker.scoreboard import Posted
     from tests.fakes import FakeClock
 
-__all__ = ["FakeHands", "FakePort", "ModelStore", "claim_of", "message"]
+__all__ = ["FakePort", "FakeProcesses", "ModelStore", "claim_of", "message"]
 
 _fences = count(1)
 
@@ -61,7 +61,7 @@ class ModelStore(Model):
 
 
 @dataclass
-class FakeHands:
+class FakeProcesses:
     """Processes that exist on paper: the test says what they run and how they die."""
 
     born: dict[int, str] = field(default_factory=dict)

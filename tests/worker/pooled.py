@@ -9,7 +9,7 @@ from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.exchanger import Exchanger
 from reliable_tasks.worker.pools import pool_class
-from reliable_tasks.worker.scoreboard import Board
+from reliable_tasks.worker.scoreboard import Scoreboard
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Running:
     def __init__(
         self, app: App, name: str, executor: Executor | None = None, slots: int = SLOTS
     ) -> None:
-        self.board = Board(slots)
+        self.board = Scoreboard(slots)
         chosen = pool_class(name)
         slots = 1 if chosen.many_processes else slots
         self.pool: Pool = chosen(executor or Executor(app, "w@h"), app.store, self.board, slots)

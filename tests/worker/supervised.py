@@ -12,7 +12,7 @@ from reliable_tasks.worker.errands import Answer
 from reliable_tasks.worker.scoreboard import Posted
 from reliable_tasks.worker.supervisor import Supervisor, SupervisorOptions
 from tests.fakes import FakeClock
-from tests.worker.fakes import FakeHands, ModelStore, message
+from tests.worker.fakes import FakeProcesses, ModelStore, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +25,14 @@ INFO = v.SessionInfo(id="", worker="w@here", host="here", pid=7, queues=("celery
 
 
 class World:
-    """A supervisor, its store, its hands and the time."""
+    """A supervisor, its store, its processes and the time."""
 
     def __init__(
         self, children: int = 1, grace_s: float = 30.0, errands: Errands | None = None
     ) -> None:
         self.clock = FakeClock()
         self.store = ModelStore(self.clock)
-        self.hands = FakeHands()
+        self.processes = FakeProcesses()
         self.now = 0.0
         self.start(children, grace_s, errands)
 
@@ -41,7 +41,7 @@ class World:
     ) -> None:
         options = SupervisorOptions(info=INFO, children=children, grace_s=grace_s)
         store = cast("Store", self.store)
-        self.supervisor = Supervisor(store, self.hands, options, errands)
+        self.supervisor = Supervisor(store, self.processes, options, errands)
         self.step()
 
     def step(self, seconds: float = 0.0) -> None:
@@ -52,7 +52,7 @@ class World:
     @property
     def pid(self) -> int:
         """Of the child that was born last."""
-        return max(self.hands.born)
+        return max(self.processes.born)
 
     def finished(self) -> bool:
         return self.supervisor.finished
@@ -61,14 +61,14 @@ class World:
         self.store.enqueue(v.Batch(messages=tuple(message(i) for i in ids)))
 
     def claim(self, limit: int = 1) -> tuple[v.Claim, ...]:
-        session = self.hands.born[self.pid]
+        session = self.processes.born[self.pid]
         return self.store.exchange(
             session, (), v.ClaimRequest(queues=("celery",), limit=limit)
         ).claims
 
     def runs(self, claim: v.Claim, soft_s: float = 0.0, hard_s: float = 0.0) -> None:
         soft, hard = (self.now + s if s else 0.0 for s in (soft_s, hard_s))
-        self.hands.posted[self.pid] = (Posted(claim.id, claim.fence, self.now, soft, hard),)
+        self.processes.posted[self.pid] = (Posted(claim.id, claim.fence, self.now, soft, hard),)
 
     def record(self, message_id: str) -> v.Record:
         (record,) = self.store.read([message_id])

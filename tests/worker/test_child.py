@@ -10,7 +10,7 @@ import pytest
 from reliable_tasks import App
 from reliable_tasks.worker import child
 from reliable_tasks.worker.options import WorkerOptions
-from reliable_tasks.worker.scoreboard import Board
+from reliable_tasks.worker.scoreboard import Scoreboard
 
 
 class Made(Exception):
@@ -28,6 +28,6 @@ def test_it_believes_the_store_for_half_a_lease(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(child, "_die_with", lambda _: None)
     app = App("t", broker="sqlite://", session_lease=6.0, set_as_current=False)
     with pytest.raises(Made):
-        child.run_child(app, WorkerOptions(hostname="w@h"), "s", Board(1), os.getppid())
+        child.run_child(app, WorkerOptions(hostname="w@h"), "s", Scoreboard(1), os.getppid())
     app.close()
     assert told["trusted_s"] == 3.0

@@ -42,8 +42,8 @@ def _inherited_by_a_child(url: str) -> int:
         app.store.counts()
         opened = _open_files() - before
         assert opened, "there is something to inherit"
-        hands = _Processes(app, WorkerOptions(hostname="w@h"))
-        pid = hands._fork(lambda: len(opened & _open_files()))
+        processes = _Processes(app, WorkerOptions(hostname="w@h"))
+        pid = processes._fork(lambda: len(opened & _open_files()))
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

@@ -8,17 +8,17 @@ import uuid
 import msgspec
 import pytest
 
-from reliable_tasks.worker.scoreboard import Board, Posted
+from reliable_tasks.worker.scoreboard import Posted, Scoreboard
 
 HERE = Posted(str(uuid.UUID(int=7)), 42, 1.5, 2.5, 3.5)
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(3)
+def board() -> Scoreboard:
+    return Scoreboard(3)
 
 
-def test_it_shows_what_was_posted_until_it_is_cleared(board: Board) -> None:
+def test_it_shows_what_was_posted_until_it_is_cleared(board: Scoreboard) -> None:
     assert board.running() == ()
     board.post(1, HERE)
     other = Posted("other", 43, 1.0, 0.0, 0.0)
@@ -28,14 +28,16 @@ def test_it_shows_what_was_posted_until_it_is_cleared(board: Board) -> None:
     assert board.running() == (other,)
 
 
-def test_a_long_id_of_the_users_own_is_cut_and_the_fence_still_tells(board: Board) -> None:
+def test_a_long_id_of_the_users_own_is_cut_and_the_fence_still_tells(board: Scoreboard) -> None:
     board.post(0, Posted("ü" * 100, 42, 1.0, 0.0, 0.0))
     (seen,) = board.running()
     assert seen.fence == 42
     assert seen.id == "ü" * 36
 
 
-def test_it_remembers_which_claims_had_begun_when_their_bodies_have_ended(board: Board) -> None:
+def test_it_remembers_which_claims_had_begun_when_their_bodies_have_ended(
+    board: Scoreboard,
+) -> None:
     assert board.begun() == frozenset()
     board.post(1, HERE)
     board.post(1, msgspec.structs.replace(HERE, hard_deadline=9.0))
@@ -48,7 +50,7 @@ def test_it_remembers_which_claims_had_begun_when_their_bodies_have_ended(board:
     assert board.begun() >= set(range(3000, 5000)), "more than a consumer keeps of them"
 
 
-def test_what_a_process_that_died_had_posted_is_still_there(board: Board) -> None:
+def test_what_a_process_that_died_had_posted_is_still_there(board: Scoreboard) -> None:
     pid = os.fork()
     if pid == 0:
         board.post(2, HERE)
@@ -59,7 +61,7 @@ def test_what_a_process_that_died_had_posted_is_still_there(board: Board) -> Non
 
 
 def test_a_reader_never_sees_half_of_a_change() -> None:
-    board = Board(1)
+    board = Scoreboard(1)
     pid = os.fork()
     if pid == 0:
         for n in range(1, 1_000_000):
@@ -75,7 +77,7 @@ def test_a_reader_never_sees_half_of_a_change() -> None:
 
 
 def test_a_word_of_a_revocation_is_for_the_body_that_runs_and_gone_with_it() -> None:
-    board = Board(2)
+    board = Scoreboard(2)
     board.post(1, Posted("a", 7, 1.0, 0.0, 0.0))
     board.revoke(8)
     assert [board.revoked(slot) for slot in (0, 1)] == [0, 0]

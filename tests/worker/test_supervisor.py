@@ -26,10 +26,10 @@ def world() -> World:
 
 def test_it_opens_a_session_for_each_child_and_spawns_it() -> None:
     world = World(children=3)
-    assert sorted(world.hands.born.values()) == [s.id for s in world.store.sessions()]
+    assert sorted(world.processes.born.values()) == [s.id for s in world.store.sessions()]
     assert {s.worker for s in world.store.sessions()} == {"w@here"}
     world.step(1.0)
-    assert len(world.hands.born) == 3, "no more than that"
+    assert len(world.processes.born) == 3, "no more than that"
 
 
 def test_heartbeats_keep_sessions_alive_however_busy_their_children_are(world: World) -> None:
@@ -37,7 +37,7 @@ def test_heartbeats_keep_sessions_alive_however_busy_their_children_are(world: W
         world.step(1.0)
     (session,) = world.store.sessions()
     assert session.lease_until_ms > world.clock.now
-    assert len(world.hands.born) == 1
+    assert len(world.processes.born) == 1
 
 
 def test_a_dead_child_is_replaced_and_what_it_ran_is_counted_and_given_to_others(
@@ -47,9 +47,9 @@ def test_a_dead_child_is_replaced_and_what_it_ran_is_counted_and_given_to_others
     claims = world.claim(2)
     world.runs(claims[0])
     world.step(2.0)
-    world.hands.deaths.append((world.pid, "SIGSEGV"))
+    world.processes.deaths.append((world.pid, "SIGSEGV"))
     world.step(0.1)
-    assert len(world.hands.born) == 2
+    assert len(world.processes.born) == 2
     assert [world.record(i).state for i in ("running", "waiting")] == [State.QUEUED] * 2
     assert [world.record(i).delivery for i in ("running", "waiting")] == [1, 0]
 
@@ -57,9 +57,9 @@ def test_a_dead_child_is_replaced_and_what_it_ran_is_counted_and_given_to_others
 def test_children_that_die_young_are_replaced_with_growing_delays(world: World) -> None:
     births: list[float] = []
     for _ in range(600):
-        if len(world.hands.born) > len(births):
+        if len(world.processes.born) > len(births):
             births.append(world.now)
-            world.hands.deaths.append((world.pid, "exit code 1"))
+            world.processes.deaths.append((world.pid, "exit code 1"))
         world.step(0.1)
     assert 5 < len(births) < 40, "neither given up nor spun"
     gaps = [b - a for a, b in itertools.pairwise(births)]
@@ -68,9 +68,9 @@ def test_children_that_die_young_are_replaced_with_growing_delays(world: World) 
 
 
 def test_a_child_that_ended_by_itself_is_replaced_at_once(world: World) -> None:
-    world.hands.deaths.append((world.pid, ""))
+    world.processes.deaths.append((world.pid, ""))
     world.step(0.1)
-    assert len(world.hands.born) == 2
+    assert len(world.processes.born) == 2
     assert len(world.store.sessions()) == 1, "the old session is closed"
 
 
@@ -80,14 +80,14 @@ def test_the_soft_limit_is_told_once_and_the_hard_one_kills(world: World) -> Non
     world.runs(claim, soft_s=1.0, hard_s=2.0)
     assert world.supervisor.next_due(world.now) <= world.now + 1.0
     world.step(0.5)
-    assert world.hands.told_softly == []
+    assert world.processes.told_softly == []
     world.step(0.6)
     world.step(0.1)
-    assert world.hands.told_softly == [world.pid]
-    assert world.hands.killed == []
+    assert world.processes.told_softly == [world.pid]
+    assert world.processes.killed == []
     first = world.pid
     world.step(1.0)
-    assert world.hands.killed == [first]
+    assert world.processes.killed == [first]
     world.step(0.1)
     assert world.record("slow").state == State.QUEUED, "for its hooks to be run by another child"
     (doomed,) = world.claim()
@@ -103,7 +103,7 @@ def test_a_body_that_ended_just_in_time_keeps_its_outcome(world: World) -> None:
     (claim,) = world.claim()
     world.runs(claim, hard_s=1.0)
     done = v.Commit(id=claim.id, fence=claim.fence, outcome=Succeeded(result=b"1"))
-    world.store.exchange(world.hands.born[world.pid], (done,), None)
+    world.store.exchange(world.processes.born[world.pid], (done,), None)
     world.step(1.1)
     world.step(0.1)
     assert world.record("close").state == State.SUCCEEDED
@@ -116,14 +116,14 @@ def test_pain_28_a_revocation_with_terminate_kills_the_child_that_runs_it(world:
     first = world.pid
     world.store.revoke(["unwanted"], terminate=True)
     world.step(5.1)
-    assert world.hands.terminated == [(first, claim.fence, "SIGTERM")]
+    assert world.processes.terminated == [(first, claim.fence, "SIGTERM")]
     world.step(5.1)
-    assert world.hands.killed == [], "it is told once, and may tidy up"
+    assert world.processes.killed == [], "it is told once, and may tidy up"
     world.step(5.1)
-    assert world.hands.killed == [first]
+    assert world.processes.killed == [first]
     world.step(0.1)
     assert world.record("unwanted").state == State.REVOKED
-    assert len(world.hands.born) == 2
+    assert len(world.processes.born) == 2
 
 
 def test_another_signal_is_told_as_well_and_of_that_the_body_may_die_in_its_own_time(
@@ -136,26 +136,26 @@ def test_another_signal_is_told_as_well_and_of_that_the_body_may_die_in_its_own_
         world.store.revoke(["unwanted"], terminate=True, signal=signal)
         world.step(5.1)
     told = [(world.pid, claim.fence, signal) for signal in ("SIGINT", "SIGUSR2")]
-    assert world.hands.terminated == told
+    assert world.processes.terminated == told
     for _ in range(5):
         world.step(5.1)
-    assert world.hands.killed == []
-    world.hands.deaths.append((world.pid, "SIGUSR2"))
+    assert world.processes.killed == []
+    world.processes.deaths.append((world.pid, "SIGUSR2"))
     world.step(0.1)
     world.step(5.1)
     assert world.record("unwanted").state == State.REVOKED
 
 
 def test_a_revoked_body_that_shares_its_process_is_told_and_nobody_is_killed(world: World) -> None:
-    world.hands.alone = False
+    world.processes.alone = False
     world.put("unwanted")
     (claim,) = world.claim()
     world.runs(claim)
     world.store.revoke(["unwanted"], terminate=True)
     for _ in range(5):
         world.step(5.1)
-    assert len(world.hands.terminated) == 1
-    assert world.hands.killed == []
+    assert len(world.processes.terminated) == 1
+    assert world.processes.killed == []
 
 
 def test_a_session_that_was_taken_back_is_never_revived_and_its_child_is_replaced(
@@ -165,9 +165,9 @@ def test_a_session_that_was_taken_back_is_never_revived_and_its_child_is_replace
     world.clock.advance(LEASE_MS)  # the machine slept; its own monotonic clock did not go on
     world.store.reap()  # somebody else was up before
     world.step(5.1)
-    assert world.hands.drained == [first]
-    assert len(world.hands.born) == 2
-    lost = world.hands.born[first]
+    assert world.processes.drained == [first]
+    assert len(world.processes.born) == 2
+    lost = world.processes.born[first]
     assert lost not in {s.id for s in world.store.sessions()}
 
 
@@ -179,7 +179,7 @@ def test_pain_37_what_dead_supervisors_of_this_machine_held_is_taken_back_at_onc
     world.store.exchange("theirs", (), v.ClaimRequest(queues=("celery",), limit=1))
     world.step(1.1)
     assert world.record("theirs").state == State.RUNNING
-    world.hands.gone = ["theirs"]
+    world.processes.gone = ["theirs"]
     world.step(1.1)
     assert world.record("theirs").state == State.QUEUED
     assert world.record("theirs").delivery == 1
@@ -197,15 +197,15 @@ def test_pain_36_a_session_that_is_alive_is_left_alone(world: World) -> None:
 
 def test_pain_4_it_goes_on_after_the_store_was_away(world: World) -> None:
     world.store.away = True
-    world.hands.deaths.append((world.pid, "SIGKILL"))
+    world.processes.deaths.append((world.pid, "SIGKILL"))
     for _ in range(1200):
         world.step(0.1)
-    assert len(world.hands.born) == 1, "no child without a session"
+    assert len(world.processes.born) == 1, "no child without a session"
     world.store.away = False
     for _ in range(60):
         world.step(0.1)
-    assert len(world.hands.born) == 2
-    assert [s.id for s in world.store.sessions()] == [world.hands.born[world.pid]]
+    assert len(world.processes.born) == 2
+    assert [s.id for s in world.store.sessions()] == [world.processes.born[world.pid]]
 
 
 def test_what_a_dead_child_ran_is_buried_once_the_store_is_back(world: World) -> None:
@@ -213,7 +213,7 @@ def test_what_a_dead_child_ran_is_buried_once_the_store_is_back(world: World) ->
     (claim,) = world.claim()
     world.runs(claim)
     world.store.away = True
-    world.hands.deaths.append((world.pid, "SIGKILL"))
+    world.processes.deaths.append((world.pid, "SIGKILL"))
     world.step(1.0)
     world.store.away = False
     world.step(5.0)
@@ -224,13 +224,13 @@ def test_what_a_dead_child_ran_is_buried_once_the_store_is_back(world: World) ->
 def test_a_warm_stop_drains_the_children_and_ends_when_they_have(world: World) -> None:
     world.supervisor.stop(Stopping.WARM, world.now)
     world.step()
-    assert world.hands.drained == [world.pid]
+    assert world.processes.drained == [world.pid]
     assert not world.finished()
-    world.hands.deaths.append((world.pid, ""))
+    world.processes.deaths.append((world.pid, ""))
     world.step(1.0)
     assert world.finished()
     assert world.store.sessions() == ()
-    assert len(world.hands.born) == 1, "nobody is replaced"
+    assert len(world.processes.born) == 1, "nobody is replaced"
 
 
 def second_word(world: World) -> None:
@@ -241,7 +241,7 @@ def second_word(world: World) -> None:
 def grace_over(world: World) -> None:
     for _ in range(29):
         world.step(1.0)
-    assert world.hands.killed == []
+    assert world.processes.killed == []
     world.step(1.1)
 
 
@@ -254,7 +254,7 @@ def test_pain_43_a_cold_stop_gives_everything_back_uncounted(
     world.runs(claims[0])
     world.supervisor.stop(Stopping.WARM, world.now)
     how(world)
-    assert world.hands.killed == [world.pid]
+    assert world.processes.killed == [world.pid]
     world.step(0.1)
     world.step(0.1)
     assert world.finished()

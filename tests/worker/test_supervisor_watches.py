@@ -30,7 +30,7 @@ def test_a_start_is_counted_whatever_the_exit_code(world: World) -> None:
     claims = world.claim(2)
     world.runs(claims[0])
     with listening() as told:
-        world.hands.deaths.append((world.pid, ""))
+        world.processes.deaths.append((world.pid, ""))
         world.step(0.1)
     assert [world.record(i).delivery for i in ("leaves", "waiting")] == [1, 0]
     (died,) = told["child.died"]
@@ -43,8 +43,8 @@ def test_a_start_is_counted_although_its_body_had_ended(world: World) -> None:
     """Its outcome was on the way to the store, and is lost with the process."""
     world.put("ended", "waiting")
     claims = world.claim(2)
-    world.hands.ended[world.pid] = frozenset({claims[0].fence})
-    world.hands.deaths.append((world.pid, ""))
+    world.processes.ended[world.pid] = frozenset({claims[0].fence})
+    world.processes.deaths.append((world.pid, ""))
     world.step(0.1)
     assert [world.record(i).delivery for i in ("ended", "waiting")] == [1, 0]
 
@@ -53,7 +53,7 @@ def test_the_neighbours_of_one_that_is_killed_are_counted(world: World) -> None:
     world.put("unwanted", "neighbour")
     unwanted, neighbour = world.claim(2)
     world.runs(unwanted)
-    world.hands.ended[world.pid] = frozenset({neighbour.fence})
+    world.processes.ended[world.pid] = frozenset({neighbour.fence})
     world.store.revoke(["unwanted"], terminate=True, signal="SIGKILL")
     world.step(5.1)
     world.step(0.1)
@@ -66,8 +66,8 @@ def test_one_whose_id_is_longer_than_the_board_is_ended_as_well(world: World) ->
     world.put(long)
     (claim,) = world.claim()
     world.runs(claim, hard_s=1.0)
-    (posted,) = world.hands.posted[world.pid]
-    world.hands.posted[world.pid] = (msgspec.structs.replace(posted, id=long[:36]),)
+    (posted,) = world.processes.posted[world.pid]
+    world.processes.posted[world.pid] = (msgspec.structs.replace(posted, id=long[:36]),)
     world.step(1.1)
     world.step(0.1)
     (doomed,) = world.claim()
@@ -101,14 +101,14 @@ def test_limits_and_deaths_are_watched_while_the_store_lets_one_wait() -> None:
     world.step(1.5)  # it asks the store for something, and is kept waiting
     first = world.pid
     world.step(1.0)
-    assert world.hands.killed == [first]
+    assert world.processes.killed == [first]
     world.step(0.1)
     assert world.record("long").state == State.RUNNING, "nobody could tell the store"
     slow.go_on(world)
     world.step(0.1)
     slow.go_on(world)
     assert world.record("long").state == State.QUEUED
-    assert len(world.hands.born) == 2
+    assert len(world.processes.born) == 2
 
 
 @pytest.mark.parametrize("neighbours", ["end", "go on"])
@@ -122,22 +122,22 @@ def test_who_runs_beside_one_past_its_limit_gets_the_time_of_a_warm_stop(
         Posted("hangs", hangs.fence, now, 0.0, now + 2.0),
         Posted("beside", beside.fence, now, 0.0, 0.0),
     )
-    world.hands.posted[first] = both
+    world.processes.posted[first] = both
     with listening() as told:
         for _ in range(29):
             world.step(1.0)
-    assert world.hands.killed == []
-    assert world.hands.drained == [first], "it is told once"
+    assert world.processes.killed == []
+    assert world.processes.drained == [first], "it is told once"
     assert len(told["child.retired"]) == 1
-    assert len(world.hands.born) == 2, "another one takes its place meanwhile"
+    assert len(world.processes.born) == 2, "another one takes its place meanwhile"
     if neighbours == "end":
-        world.hands.posted[first] = both[:1]
+        world.processes.posted[first] = both[:1]
         done = v.Commit(id="beside", fence=beside.fence, outcome=Succeeded())
-        world.store.exchange(world.hands.born[first], (done,), None)
+        world.store.exchange(world.processes.born[first], (done,), None)
         world.step(0.1)
     else:
         world.step(4.0)
-    assert world.hands.killed == [first]
+    assert world.processes.killed == [first]
     world.step(0.1)
     (doomed,) = (c for c in world.claim(2) if c.id == "hangs")
     assert doomed.limit_failure is not None
@@ -151,7 +151,7 @@ def run_beside(world: World, *limits: tuple[str, float, float]) -> list[int]:
     """Bodies in one process, by their soft and hard limits in seconds."""
     world.put(*(name for name, _, _ in limits))
     fences = [claim.fence for claim in world.claim(len(limits))]
-    world.hands.posted[world.pid] = tuple(
+    world.processes.posted[world.pid] = tuple(
         Posted(name, fence, world.now, world.now + soft, world.now + hard if hard else 0.0)
         for (name, soft, hard), fence in zip(limits, fences, strict=True)
     )
@@ -168,9 +168,9 @@ def test_all_that_are_past_their_limits_at_the_kill_are_sentenced(world: World) 
     first = world.pid
     with listening() as told:
         world.step(2.1)
-        assert world.hands.killed == []
+        assert world.processes.killed == []
         world.step(1.0)
-        assert world.hands.killed == [first]
+        assert world.processes.killed == [first]
         world.step(0.1)
     assert doomed(world, "a", "b", "c") == [True] * 3
     assert [fields["id"] for fields in told["limit.hard"]] == ["a", "b", "c"], "each said once"
@@ -181,7 +181,7 @@ def test_who_comes_to_its_limit_before_the_death_is_noticed_is_sentenced(world: 
     first = world.pid
     for at in (2.1, 30.0):
         world.step(at)
-    assert world.hands.killed == [first], "the others had the time of a warm stop"
+    assert world.processes.killed == [first], "the others had the time of a warm stop"
     world.step(1.0)
     assert doomed(world, "past", "soon", "neighbour") == [True, True, False]
 
@@ -207,20 +207,20 @@ def test_a_cold_stop_alone_sentences_nobody(world: World) -> None:
 def test_each_of_several_is_told_of_its_soft_limit_and_of_its_revocation_once(
     world: World,
 ) -> None:
-    world.hands.alone = False
+    world.processes.alone = False
     run_beside(world, ("a", 2, 0), ("b", 3, 0))
     world.store.revoke(["a", "b"], terminate=True)
     for _ in range(20):
         world.step(1.0)
-    assert len(world.hands.told_softly) == 2
-    assert len(world.hands.terminated) == 2
+    assert len(world.processes.told_softly) == 2
+    assert len(world.processes.terminated) == 2
 
 
 def test_it_outlives_whatever_a_store_raises_and_heartbeats_go_on(world: World) -> None:
     world.put("a")
     (claim,) = world.claim()
     world.runs(claim)
-    world.hands.deaths.append((world.pid, "SIGKILL"))
+    world.processes.deaths.append((world.pid, "SIGKILL"))
 
     def held(*_: object) -> tuple[v.Claim, ...]:
         raise ValueError("what a client cannot decode")
@@ -230,8 +230,8 @@ def test_it_outlives_whatever_a_store_raises_and_heartbeats_go_on(world: World) 
         for _ in range(60):
             world.step(1.0)
     assert "what a client cannot decode" in str(told["worker.internal_error"])
-    assert len(world.hands.born) == 2, "its place is taken"
-    (alive,) = (s for s in world.store.sessions() if s.id == world.hands.born[world.pid])
+    assert len(world.processes.born) == 2, "its place is taken"
+    (alive,) = (s for s in world.store.sessions() if s.id == world.processes.born[world.pid])
     assert alive.lease_until_ms > world.clock.now
 
 
@@ -252,47 +252,47 @@ def test_only_an_answer_of_the_store_says_that_it_is_back(world: World) -> None:
 
 
 def test_a_child_that_cannot_be_forked_is_tried_again(world: World) -> None:
-    world.hands.full = True
-    world.hands.deaths.append((world.pid, "SIGKILL"))
+    world.processes.full = True
+    world.processes.deaths.append((world.pid, "SIGKILL"))
     with listening() as told:
         for _ in range(100):
             world.step(0.1)
     assert 2 < len(told["child.not_started"]) < 12, "said, and neither given up nor spun"
     assert world.store.sessions() == (), "sessions without a child are closed"
-    world.hands.full = False
+    world.processes.full = False
     for _ in range(60):
         world.step(0.1)
-    assert len(world.hands.born) == 2
+    assert len(world.processes.born) == 2
 
 
 def test_a_child_that_hears_nothing_and_runs_nothing_is_stuck(world: World) -> None:
     world.put("wedged")
     (claim,) = world.claim()
     first = world.pid
-    world.hands.heard[first] = 7
-    world.hands.ended[first] = frozenset({claim.fence})
+    world.processes.heard[first] = 7
+    world.processes.ended[first] = frozenset({claim.fence})
     with listening() as told:
         for _ in range(59):
             world.step(1.0)
-        assert not world.hands.killed
+        assert not world.processes.killed
         for _ in range(3):
             world.step(1.0)
-    assert world.hands.killed == [first]
+    assert world.processes.killed == [first]
     assert "heard nothing from the store for 60 s" in str(told["child.stuck"])
     assert world.record("wedged").delivery == 1, "counted"
 
 
 def says_something(world: World) -> None:
-    world.hands.heard[world.pid] += 1
+    world.processes.heard[world.pid] += 1
 
 
 def runs_a_body(world: World) -> None:
     """It may hold the interpreter's lock for minutes: no other thread can move then."""
-    world.hands.posted[world.pid] = (Posted("a", 1, world.now, 0.0, 0.0),)
+    world.processes.posted[world.pid] = (Posted("a", 1, world.now, 0.0, 0.0),)
 
 
 def has_not_begun(world: World) -> None:
-    world.hands.heard[world.pid] = 0
+    world.processes.heard[world.pid] = 0
 
 
 def store_is_away(world: World) -> None:
@@ -301,18 +301,18 @@ def store_is_away(world: World) -> None:
 
 @pytest.mark.parametrize("why", [says_something, runs_a_body, has_not_begun, store_is_away])
 def test_others_are_not_taken_for_stuck(world: World, why: Callable[[World], None]) -> None:
-    world.hands.heard[world.pid] = 7
+    world.processes.heard[world.pid] = 7
     for _ in range(200):
         why(world)
         world.step(1.0)
-    assert not world.hands.killed
+    assert not world.processes.killed
 
 
 def test_a_child_is_not_stuck_since_we_were_stopped_ourselves(world: World) -> None:
-    world.hands.heard[world.pid] = 7
+    world.processes.heard[world.pid] = 7
     world.step(0.1)
     world.step(300.0)
-    assert not world.hands.killed
+    assert not world.processes.killed
 
 
 def test_planned_releases_of_a_body_that_had_begun_are_bounded() -> None:

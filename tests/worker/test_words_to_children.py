@@ -29,11 +29,11 @@ def test_a_word_waits_until_the_child_listens(monkeypatch: pytest.MonkeyPatch) -
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # as the supervisor has one
     try:
         with App("words", broker="sqlite://", set_as_current=False) as app:
-            hands = process._Processes(app, process.WorkerOptions(hostname="w@h"))
-            pid = hands.spawn("s")
-            hands.drain(pid)
+            processes = process._Processes(app, process.WorkerOptions(hostname="w@h"))
+            pid = processes.spawn("s")
+            processes.drain(pid)
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-            hands.forget(pid)
+            processes.forget(pid)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

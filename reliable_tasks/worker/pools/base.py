@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, StepReply
     from reliable_tasks.worker.exchanger import Exchanger
-    from reliable_tasks.worker.scoreboard import Board
+    from reliable_tasks.worker.scoreboard import Scoreboard
 
     Call = Callable[[Started, contextvars.Context], Any]
 
@@ -85,7 +85,7 @@ class Pool:
         self,
         executor: Executor,
         store: Store,
-        board: Board,
+        board: Scoreboard,
         slots: int,
         max_memory_kib: int | None = None,
     ) -> None:
