@@ -224,7 +224,7 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "a start is counted whatever its process died of",
-        "reliable_tasks.worker.crew:Burial.fate",
+        "reliable_tasks.worker.children:Burial.fate",
         "claim.fence not in self.begun",
         "True",
     ),

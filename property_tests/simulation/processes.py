@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.worker.errands import AtOnce
 from reliable_tasks.worker.pools.base import Pool
 from reliable_tasks.worker.scoreboard import Scoreboard
+from reliable_tasks.worker.store_calls import InlineCalls
 
 if TYPE_CHECKING:
     import contextvars
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from reliable_tasks.attempts.executor import Started
     from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
-    from reliable_tasks.worker.errands import Answer, Call
     from reliable_tasks.worker.scoreboard import Posted
+    from reliable_tasks.worker.store_calls import Answer, Call
 
-__all__ = ["Body", "Errands", "HalvesPool", "PageScoreboard"]
+__all__ = ["Body", "HalvesPool", "PageScoreboard", "SimulatedCalls"]
 
 
 @dataclass
@@ -75,7 +75,7 @@ class HalvesPool(Pool):
         self._board.clear(0)
 
 
-class Errands(AtOnce):
+class SimulatedCalls(InlineCalls):
     """Calls of a supervisor: answered at once, but for a store that stalls."""
 
     def __init__(self, world: Environment) -> None:

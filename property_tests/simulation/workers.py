@@ -7,7 +7,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from property_tests.simulation.processes import Body, Errands, HalvesPool, PageScoreboard
+from property_tests.simulation.processes import Body, HalvesPool, PageScoreboard, SimulatedCalls
 from property_tests.simulation.schedule import SLACK_MS
 from property_tests.simulation.witness import PoisonError
 from reliable_tasks.attempts.executor import Executor, Started
@@ -263,7 +263,7 @@ class SimWorker:
             grace_s=2.0,
             patience_s=_PATIENCE_S,
         )
-        self.supervisor = Supervisor(world.store, self, options, Errands(world))
+        self.supervisor = Supervisor(world.store, self, options, SimulatedCalls(world))
 
     # Its ProcessControl
 

@@ -19,10 +19,10 @@ from reliable_tasks.store.values import SessionInfo
 from reliable_tasks.worker.scoreboard import Scoreboard
 
 from .child import WORDS, run_child
-from .errands import InAThread
 from .host import host_identity, process_gone, process_started
 from .options import WorkerOptions, check_options
 from .pools import pool_class
+from .store_calls import ThreadedCalls
 from .supervisor import Stopping, Supervisor, SupervisorOptions
 
 if TYPE_CHECKING:
@@ -274,18 +274,18 @@ def _run(app: App, options: WorkerOptions, noticed: _Signals) -> int:
     events.outlive_exits()
     pid = os.getpid()
     processes = _Processes(app, options)
-    errands = InAThread(app.store, noticed.wake)
-    supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), errands)
+    calls = ThreadedCalls(app.store, noticed.wake)
+    supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), calls)
     events.emit("worker.started", worker=options.hostname, pid=pid, store=app.store.location)
     processes.start_companions()
     signals.worker_ready.send(app)
-    loop = _Loop(supervisor, processes, noticed, errands)
+    loop = _Loop(supervisor, processes, noticed, calls)
     loop.run()
     signals.worker_shutdown.send(app)
     code = RESTART if loop.restart else 0
     events.emit("worker.stopped", worker=options.hostname, pid=pid, code=code)
-    if errands.idle:  # else it would wait for the store, which has had its time
-        errands.close()
+    if calls.idle:  # else it would wait for the store, which has had its time
+        calls.close()
         app.close()
     return code
 
@@ -317,12 +317,12 @@ class _Loop:
     """
 
     def __init__(
-        self, supervisor: Supervisor, processes: _Processes, noticed: _Signals, errands: InAThread
+        self, supervisor: Supervisor, processes: _Processes, noticed: _Signals, calls: ThreadedCalls
     ) -> None:
         self._supervisor = supervisor
         self._processes = processes
         self._noticed = noticed
-        self._errands = errands
+        self._calls = calls
         self.restart = False
 
     def run(self) -> None:
@@ -333,7 +333,7 @@ class _Loop:
                 while noticed.came:
                     self._obey(noticed.came.pop(0), now)
                 supervisor.step(now)
-                if self._errands.idle:  # a fork would wait for the end of a call
+                if self._calls.idle:  # a fork would wait for the end of a call
                     self._processes.start_companions()
             except BaseException as exc:  # noqa: BLE001 - a listener's, say: the bodies must not pay
                 _tell_of(exc)

@@ -1,8 +1,8 @@
 """The supervisor: keeps children alive, their sessions renewed and their limits kept.
 
 A plain object, stepped with the time passed in. It acts on processes through `ProcessControl` and
-asks the store through `Errands`, so the simulation can drive it; `process` has the real ones, and
-the signals. A round of duties is a generator that yields calls of the store and is resumed with
+asks the store through `StoreCalls`, so the simulation can drive it; `process` has the real ones
+and the signals. A round of duties is a generator that yields calls of the store and is resumed with
 their answers: between them, however long they take, limits and deaths are watched.
 """
 
@@ -19,8 +19,8 @@ from reliable_tasks.core.outcome import Revoked
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.values import Commit
 
-from .crew import Backoff, Burial, Child, ProcessControl, SupervisorOptions, sentence, spared
-from .errands import Answer, AtOnce
+from .children import Backoff, Burial, Child, ProcessControl, SupervisorOptions, sentence, spared
+from .store_calls import Answer, InlineCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped, SessionInfo
 
-    from .errands import Call, Errands
+    from .store_calls import Call, StoreCalls
 
 __all__ = ["Child", "ProcessControl", "Stopping", "Supervisor", "SupervisorOptions"]
 
@@ -58,7 +58,7 @@ class Supervisor:
         store: where their sessions are.
         processes: does what is done to processes.
         options: see there.
-        errands: how the store is asked; at once, if it is not given.
+        calls: how the store is asked; at once, if it is not given.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Supervisor:
         store: Store,
         processes: ProcessControl,
         options: SupervisorOptions,
-        errands: Errands | None = None,
+        calls: StoreCalls | None = None,
     ) -> None:
         self._location = store.location
         self._processes = processes
         self._options = options
-        self._errands: Errands = errands or AtOnce(store)
+        self._calls: StoreCalls = calls or InlineCalls(store)
         self._children: dict[int, Child] = {}
         self._burials: list[Burial] = []
         self._round: Generator[Call, Any, None] | None = None
@@ -214,7 +214,7 @@ class Supervisor:
             self._heard = False
             self._resume(self._duties(), Answer())
         while self._round is not None:
-            answer = self._errands.take()
+            answer = self._calls.take()
             if answer is None:
                 return
             if answer.error is None:
@@ -232,7 +232,7 @@ class Supervisor:
             self._store_away(exc)
         else:
             self._round = duties
-            self._errands.send(call)
+            self._calls.send(call)
 
     def _duties(self) -> Generator[Call, Any, None]:
         """What needs the store: children come before the care for what others have left behind."""

@@ -13,7 +13,7 @@ from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.errors import TimeLimitExceeded
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.supervisor import Stopping
-from tests.worker.supervised import LEASE_MS, World
+from tests.worker.harness import LEASE_MS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.scoreboard import Posted
 from reliable_tasks.worker.supervisor import Stopping
-from tests.worker.supervised import LEASE_MS, Slow, World, listening
+from tests.worker.harness import LEASE_MS, Slow, World, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_who_lives_takes_nothing_from_its_own_children_when_the_store_stood_stil
 
 
 def test_limits_and_deaths_are_watched_while_the_store_lets_one_wait() -> None:
-    world = World(errands=(slow := Slow()))
+    world = World(calls=(slow := Slow()))
     slow.go_on(world)
     world.put("long")
     (claim,) = world.claim()

@@ -18,8 +18,8 @@ from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.store.values import Verdict
 from reliable_tasks.tasks.request import Port
+from reliable_tasks.worker.children import PLANNED_RELEASES
 from reliable_tasks.worker.copies import end_copy
-from reliable_tasks.worker.crew import PLANNED_RELEASES
 from reliable_tasks.worker.scoreboard import Posted
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reliable_tasks import events
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.errands import Answer
 from reliable_tasks.worker.scoreboard import Posted
+from reliable_tasks.worker.store_calls import Answer
 from reliable_tasks.worker.supervisor import Supervisor, SupervisorOptions
 from tests.fakes import FakeClock
 from tests.worker.fakes import FakeProcesses, ModelStore, message
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reliable_tasks.store.protocol import Store
-    from reliable_tasks.worker.errands import Call, Errands
+    from reliable_tasks.worker.store_calls import Call, StoreCalls
 
 LEASE_MS = 20_000
 INFO = v.SessionInfo(id="", worker="w@here", host="here", pid=7, queues=("celery",))
@@ -28,20 +28,20 @@ class World:
     """A supervisor, its store, its processes and the time."""
 
     def __init__(
-        self, children: int = 1, grace_s: float = 30.0, errands: Errands | None = None
+        self, children: int = 1, grace_s: float = 30.0, calls: StoreCalls | None = None
     ) -> None:
         self.clock = FakeClock()
         self.store = ModelStore(self.clock)
         self.processes = FakeProcesses()
         self.now = 0.0
-        self.start(children, grace_s, errands)
+        self.start(children, grace_s, calls)
 
     def start(
-        self, children: int = 1, grace_s: float = 30.0, errands: Errands | None = None
+        self, children: int = 1, grace_s: float = 30.0, calls: StoreCalls | None = None
     ) -> None:
         options = SupervisorOptions(info=INFO, children=children, grace_s=grace_s)
         store = cast("Store", self.store)
-        self.supervisor = Supervisor(store, self.processes, options, errands)
+        self.supervisor = Supervisor(store, self.processes, options, calls)
         self.step()
 
     def step(self, seconds: float = 0.0) -> None:

@@ -1,8 +1,8 @@
-"""Calls of the store by a supervisor: at once, or in a thread of their own.
+"""The supervisor's calls of the store: inline, or in a thread of their own.
 
-A store may let one wait: for as long as somebody else holds a file's lock, or a server is busy. The
-supervisor goes on watching limits and deaths meanwhile, so it sends for an answer and looks whether
-there is one. One call at a time: nothing is asked while processes are forked.
+A store may block while somebody else holds a file's lock or a server is busy. The supervisor must
+keep watching limits and deaths meanwhile, so it sends a call and polls for the answer. There is at
+most one call at a time, and none while the supervisor forks.
 """
 
 from __future__ import annotations
@@ -16,61 +16,61 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from reliable_tasks.store.protocol import Store
 
-__all__ = ["Answer", "AtOnce", "Call", "Errands", "InAThread"]
+__all__ = ["Answer", "Call", "InlineCalls", "StoreCalls", "ThreadedCalls"]
 
 Call = Callable[["Store"], Any]
-"""Something to ask of the store."""
+"""A question to the store, as a function of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a call."""
+    """What a call returned or raised."""
 
     value: Any = None
     error: Exception | None = None
 
 
-class Errands(Protocol):
-    """One call at a time, and its answer."""
+class StoreCalls(Protocol):
+    """Makes one call at a time."""
 
     def send(self, call: Call) -> None:
-        """Make a call."""
+        """Begin a call."""
         ...
 
     def take(self) -> Answer | None:
-        """Its answer; None while it is under way."""
+        """Return the answer; None while the call is under way."""
         ...
 
 
 def _answer(call: Call, store: Store) -> Answer:
     try:
         return Answer(call(store))
-    except Exception as exc:  # noqa: BLE001 - whoever asked decides what to make of it
+    except Exception as exc:  # noqa: BLE001 - the supervisor decides what an error means
         return Answer(error=exc)
 
 
-class AtOnce:
-    """Makes calls in the thread that asks."""
+class InlineCalls:
+    """Makes calls in the supervisor's own thread, for tests and simulations."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._answer: Answer | None = None
 
     def send(self, call: Call) -> None:
-        """Make a call."""
+        """Make the call."""
         self._answer = _answer(call, self._store)
 
     def take(self) -> Answer | None:
-        """Its answer."""
+        """Return the answer."""
         return self._answer
 
 
-class InAThread:
-    """Makes calls in a thread of its own.
+class ThreadedCalls:
+    """Makes calls in a thread of its own, and wakes the supervisor for each answer.
 
     Args:
-        store: what is called.
-        wake: called when there is an answer.
+        store: the store to call.
+        wake: called when an answer has come.
     """
 
     def __init__(self, store: Store, wake: Callable[[], object]) -> None:
@@ -79,17 +79,17 @@ class InAThread:
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self.idle = True
-        """Whether no call is under way: a fork would wait for its end."""
-        self._thread = threading.Thread(target=self._run, name="errands", daemon=True)
+        """Whether no call is under way: forking closes connections, which waits for a call."""
+        self._thread = threading.Thread(target=self._run, name="store-calls", daemon=True)
         self._thread.start()
 
     def send(self, call: Call) -> None:
-        """Make a call."""
+        """Begin a call."""
         self.idle = False
         self._calls.put(call)
 
     def take(self) -> Answer | None:
-        """Its answer, if it has come."""
+        """Return the answer, if it has come."""
         try:
             answer = self._answers.get_nowait()
         except queue.Empty:
