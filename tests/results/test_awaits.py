@@ -29,7 +29,7 @@ __all__ = ["redis_server"]
 MANY = 1200  # more than are watched at a time
 
 
-class Desk:
+class Driver:
     """An app and a worker's session on its store, worked by hand."""
 
     def __init__(self, url: str) -> None:
@@ -54,15 +54,15 @@ class Desk:
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
     urls = {"memory": "sqlite://", "sqlite": f"sqlite:///{tmp_path}/t.db?synchronous=normal"}
     if request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
         server.client().flushall()
         urls["redis"] = server.url
-    desk = Desk(urls[request.param])
-    yield desk
-    desk.app.close()
+    driver = Driver(urls[request.param])
+    yield driver
+    driver.app.close()
 
 
 def settled(condition: Callable[[], object]) -> None:
@@ -79,15 +79,15 @@ def watchers() -> int:
     return sum(t.name.startswith("reliable_tasks.") for t in threading.enumerate())
 
 
-def test_many_are_awaited_by_one_thread(desk: Desk) -> None:
-    handles = desk.call(MANY)
+def test_many_are_awaited_by_one_thread(driver: Driver) -> None:
+    handles = driver.call(MANY)
 
     async def main() -> list[Any]:
         before = threading.active_count()
         awaited = [asyncio.ensure_future(_awaiting(handle)) for handle in handles]
         await asyncio.sleep(0)
         assert threading.active_count() == before + 1
-        threading.Thread(target=desk.end_all).start()
+        threading.Thread(target=driver.end_all).start()
         return await asyncio.wait_for(asyncio.gather(*awaited), PATIENCE_S)
 
     assert asyncio.run(main()) == list(range(MANY))
@@ -98,8 +98,8 @@ async def _awaiting(handle: Any) -> Any:
     return await handle
 
 
-def test_what_was_cancelled_is_not_waited_for(desk: Desk) -> None:
-    handles = desk.call(100)
+def test_what_was_cancelled_is_not_waited_for(driver: Driver) -> None:
+    handles = driver.call(100)
 
     async def main() -> None:
         tasks = [asyncio.wait_for(_awaiting(handle), 0.01) for handle in handles]
@@ -110,35 +110,35 @@ def test_what_was_cancelled_is_not_waited_for(desk: Desk) -> None:
     settled(lambda: not watchers())
 
 
-def test_a_group_is_awaited_until_one_fails(desk: Desk) -> None:
-    good = GroupResult(results=desk.call(20), app=desk.app)
+def test_a_group_is_awaited_until_one_fails(driver: Driver) -> None:
+    good = GroupResult(results=driver.call(20), app=driver.app)
 
     async def main(group: GroupResult) -> list[Any]:
         return await group
 
-    desk.end_all()
+    driver.end_all()
     assert asyncio.run(main(good)) == list(range(20))
-    bad = GroupResult(results=[*desk.call(20), good], app=desk.app)
-    threading.Thread(target=desk.end_all, args=(7,)).start()
+    bad = GroupResult(results=[*driver.call(20), good], app=driver.app)
+    threading.Thread(target=driver.end_all, args=(7,)).start()
     with pytest.raises(KeyError, match="7"):
         asyncio.run(main(bad))
     settled(lambda: not watchers())
 
 
-def test_what_is_gone_is_not_awaited_for_ever(desk: Desk) -> None:
-    (handle,) = desk.call()
-    desk.end_all()
-    desk.app.store.drop([handle.id])
+def test_what_is_gone_is_not_awaited_for_ever(driver: Driver) -> None:
+    (handle,) = driver.call()
+    driver.end_all()
+    driver.app.store.drop([handle.id])
     with pytest.raises(ResultGone):
         asyncio.run(asyncio.wait_for(_awaiting(handle), PATIENCE_S))
     settled(lambda: not watchers())
 
 
-def test_awaiting_is_refused_inside_a_body(desk: Desk) -> None:
-    (handle,) = desk.call()
+def test_awaiting_is_refused_inside_a_body(driver: Driver) -> None:
+    (handle,) = driver.call()
     token = _state.forbid_waiting.set(True)
     try:
-        for each in (handle, GroupResult(results=[handle], app=desk.app)):
+        for each in (handle, GroupResult(results=[handle], app=driver.app)):
             with pytest.raises(RuntimeError, match="Never call"):
                 asyncio.run(_awaiting(each))
     finally:
@@ -173,30 +173,30 @@ class Away:
 
 
 def test_another_one_is_looked_at_at_once(tmp_path: Path) -> None:
-    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
-    first, second = desk.call(2)
-    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
+    first, second = driver.call(2)
+    store = driver.app.store = Away(driver.app.store)  # type: ignore[assignment]
     store.deaf = True
 
     async def main() -> None:
         waits = asyncio.ensure_future(_awaiting(first))
         await asyncio.to_thread(store.waits.wait, PATIENCE_S)
-        await asyncio.to_thread(desk.end_all)
+        await asyncio.to_thread(driver.end_all)
         assert await _awaiting(second) == 1, "nobody but ourselves could wake the thread"
         assert await waits == 0
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
-    desk.app.close()
+    driver.app.close()
 
 
 def test_a_store_that_is_away_at_first_is_told_at_once(tmp_path: Path) -> None:
-    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
-    (handle,) = desk.call()
-    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
+    (handle,) = driver.call()
+    store = driver.app.store = Away(driver.app.store)  # type: ignore[assignment]
     store.away = True
     with pytest.raises(StoreUnavailable):
         asyncio.run(asyncio.wait_for(_awaiting(handle), PATIENCE_S))
-    desk.app.close()
+    driver.app.close()
 
 
 @pytest.mark.parametrize("away_s", [60.0, 0.0])
@@ -204,9 +204,9 @@ def test_a_store_may_be_away_for_a_minute_later(
     tmp_path: Path, away_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_then, "_STORE_AWAY_S", away_s)
-    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
-    first, second = desk.call(2)
-    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
+    first, second = driver.call(2)
+    store = driver.app.store = Away(driver.app.store)  # type: ignore[assignment]
 
     async def main() -> Any:
         waits = asyncio.ensure_future(_awaiting(first))
@@ -218,7 +218,7 @@ def test_a_store_may_be_away_for_a_minute_later(
         store.asked.clear()
         await asyncio.to_thread(store.asked.wait, 0.3)
         store.away = False
-        await asyncio.to_thread(desk.end_all)
+        await asyncio.to_thread(driver.end_all)
         return await waits
 
     if away_s:
@@ -226,24 +226,24 @@ def test_a_store_may_be_away_for_a_minute_later(
     else:
         with pytest.raises(StoreUnavailable):
             asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
-    desk.app.close()
+    driver.app.close()
 
 
-def test_then_calls_back_for_one_result(desk: Desk) -> None:
-    (handle,) = desk.call()
+def test_then_calls_back_for_one_result(driver: Driver) -> None:
+    (handle,) = driver.call()
     told: list[Any] = []
     assert handle.then(told.append) is handle
     assert told == []
-    desk.end_all()
+    driver.end_all()
     settled(lambda: told)
     assert told[0].get() == 0
     settled(lambda: not watchers())
 
 
 def test_then_calls_all_whatever_one_of_them_raises(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    handles = desk.call(4)
+    handles = driver.call(4)
     told: list[int] = []
 
     def note(result: AsyncResult[Any]) -> None:
@@ -256,30 +256,30 @@ def test_then_calls_all_whatever_one_of_them_raises(
     with caplog.at_level(logging.ERROR):
         for handle in handles:
             handle.then(note)
-        desk.end_all()
+        driver.end_all()
         settled(lambda: not watchers())
     assert sorted(told) == [0, 1, 2, 3]
     assert sum("raised" in record.message for record in caplog.records) == 2
 
 
 def test_then_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
-    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
-    (handle,) = desk.call()
-    store = desk.app.store = Away(desk.app.store)  # type: ignore[assignment]
+    driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
+    (handle,) = driver.call()
+    store = driver.app.store = Away(driver.app.store)  # type: ignore[assignment]
     store.away = True
     told: list[Any] = []
     handle.then(told.append)
     assert store.asked.wait(PATIENCE_S)
     store.away = False
-    desk.end_all()
+    driver.end_all()
     settled(lambda: told)
     settled(lambda: not watchers())
-    desk.app.close()
+    driver.app.close()
 
 
 def test_a_fork_waits_by_itself(tmp_path: Path) -> None:
-    desk = Desk(f"sqlite:///{tmp_path}/tasks.db")
-    mine, childs = desk.call(2)
+    driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
+    mine, childs = driver.call(2)
     told: list[Any] = []
     mine.then(told.append)
     child = os.fork()
@@ -287,10 +287,10 @@ def test_a_fork_waits_by_itself(tmp_path: Path) -> None:
         done = threading.Event()
         childs.then(lambda _: done.set())
         os._exit(0 if done.wait(PATIENCE_S) and not told else 1)
-    desk.end_all()
+    driver.end_all()
     assert os.waitpid(child, 0)[1] == 0
     settled(lambda: told)
-    desk.app.close()
+    driver.app.close()
 
 
 PROGRAM = """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from reliable_tasks import App, AsyncResult, allow_join_result
+from reliable_tasks import AsyncResult, allow_join_result
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
@@ -30,30 +30,11 @@ from tests.patience import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.results.driver import Driver
+
 
 class Strange(Exception):
     """A class that nobody has registered."""
-
-
-class Desk:
-    """An app and a worker's session on its store, worked by hand."""
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-        app.store.open_session(v.SessionInfo(id="s", worker="w@h", queues=("celery",)), 60_000)
-
-    def call(self, *args: Any, **options: Any) -> AsyncResult[Any]:
-        return self.app.send_task("add", args, **options)
-
-    def claim(self) -> v.Claim:
-        want = v.ClaimRequest(queues=("celery",), limit=1)
-        (claim,) = self.app.store.exchange("s", (), want).claims
-        return claim
-
-    def end(self, outcome: oc.Outcome) -> None:
-        claim = self.claim()
-        commit = v.Commit(id=claim.id, fence=claim.fence, outcome=outcome)
-        assert self.app.store.exchange("s", (commit,), None).verdicts == (v.Verdict.COMMITTED,)
 
 
 def success(value: Any) -> oc.Succeeded:
@@ -64,28 +45,22 @@ def failure(exc: BaseException) -> oc.Failed:
     return oc.Failed(failure=encode_failure(exc, "Traceback: here"))
 
 
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with App("results", broker="sqlite://") as app:
-        yield Desk(app)
-
-
 # States ------------------------------------------------------------------------------------------
 
 
-def test_states_go_by_celerys_names(desk: Desk) -> None:
-    result = desk.call()
+def test_states_go_by_celerys_names(driver: Driver) -> None:
+    result = driver.call()
     assert result.state == result.status == "PENDING"
-    claim = desk.claim()
+    claim = driver.claim()
     assert result.state == "STARTED"
-    desk.app.store.report(result.id, claim.fence, "PROGRESS", dumps({"p": 10}))
+    driver.app.store.report(result.id, claim.fence, "PROGRESS", dumps({"p": 10}))
     assert (result.state, result.info) == ("PROGRESS", {"p": 10})
     retry = oc.Retry(delay_ms=0, failure=encode_failure(KeyError("k")))
-    desk.app.store.exchange("s", (v.Commit(id=claim.id, fence=claim.fence, outcome=retry),), None)
+    driver.app.store.exchange("s", (v.Commit(id=claim.id, fence=claim.fence, outcome=retry),), None)
     assert result.state == "RETRY"
     assert isinstance(result.result, KeyError)
     assert result.retries == 1
-    desk.end(success(5))
+    driver.end(success(5))
     assert result.state == "SUCCESS"
     assert result.get() == 5
 
@@ -116,7 +91,7 @@ def test_every_state_of_a_record_has_a_name(fields: dict[str, Any], state: str) 
     assert state_of(record) == state
 
 
-def test_an_unknown_id_is_pending_and_does_not_exist(desk: Desk) -> None:
+def test_an_unknown_id_is_pending_and_does_not_exist(driver: Driver) -> None:
     result: AsyncResult[Any] = AsyncResult("no such")
     assert (result.state, result.ready(), result.exists()) == ("PENDING", False, False)
     assert (result.result, result.traceback, result.date_done) == (None, None, None)
@@ -127,10 +102,10 @@ def test_an_unknown_id_is_pending_and_does_not_exist(desk: Desk) -> None:
 # Values ------------------------------------------------------------------------------------------
 
 
-def test_success_gives_the_value_and_all_there_is_to_know(desk: Desk) -> None:
-    result = desk.call(2, queue="celery")
+def test_success_gives_the_value_and_all_there_is_to_know(driver: Driver) -> None:
+    result = driver.call(2, queue="celery")
     before = dt.datetime.now(dt.UTC)
-    desk.end(success((1, {"a": dt.date(2030, 1, 1)})))
+    driver.end(success((1, {"a": dt.date(2030, 1, 1)})))
     assert result.get() == (1, {"a": dt.date(2030, 1, 1)}), "with Python's own types"
     assert result.successful()
     assert not result.failed()
@@ -139,16 +114,16 @@ def test_success_gives_the_value_and_all_there_is_to_know(desk: Desk) -> None:
     assert abs(result.date_done - before) < dt.timedelta(minutes=1)
 
 
-def test_a_result_that_is_not_kept_is_none(desk: Desk) -> None:
-    result = desk.call()
-    desk.end(oc.Succeeded(result=dumps(5), keep=False))
+def test_a_result_that_is_not_kept_is_none(driver: Driver) -> None:
+    result = driver.call()
+    driver.end(oc.Succeeded(result=dumps(5), keep=False))
     assert result.get() is None
     assert result.successful()
 
 
-def test_failure_raises_what_the_body_raised(desk: Desk) -> None:
-    result = desk.call(7)
-    desk.end(failure(KeyError("k")))
+def test_failure_raises_what_the_body_raised(driver: Driver) -> None:
+    result = driver.call(7)
+    driver.end(failure(KeyError("k")))
     with pytest.raises(KeyError, match="k"):
         result.get()
     assert isinstance(result.get(propagate=False), KeyError)
@@ -161,22 +136,22 @@ def test_failure_raises_what_the_body_raised(desk: Desk) -> None:
 
 
 def test_an_exception_of_a_class_that_is_not_registered_gets_a_faithful_stand_in(
-    desk: Desk,
+    driver: Driver,
 ) -> None:
-    first = desk.call()
-    desk.end(failure(Strange("odd", 7)))
+    first = driver.call()
+    driver.end(failure(Strange("odd", 7)))
     with pytest.raises(RemoteError, match="odd") as caught:
         first.get()
     assert type(caught.value).__name__ == "Strange"
     assert not isinstance(caught.value, Strange)
-    desk.app.exceptions.register(Strange)
+    driver.app.exceptions.register(Strange)
     with pytest.raises(Strange) as own:
         AsyncResult(first.id).get()
     assert own.value.args == ("odd", 7)
 
 
-def test_a_revoked_message_raises_and_says_why(desk: Desk) -> None:
-    result = desk.call()
+def test_a_revoked_message_raises_and_says_why(driver: Driver) -> None:
+    result = driver.call()
     assert result.revoke() == "revoked"
     with pytest.raises(TaskRevokedError, match="revoked"):
         result.get()
@@ -186,18 +161,18 @@ def test_a_revoked_message_raises_and_says_why(desk: Desk) -> None:
 # Waiting -----------------------------------------------------------------------------------------
 
 
-def test_get_gives_up_after_its_timeout(desk: Desk) -> None:
+def test_get_gives_up_after_its_timeout(driver: Driver) -> None:
     with pytest.raises(TimeoutError, match=r"had not ended after 0\.05 s"):
-        desk.call().get(timeout=0.05)
+        driver.call().get(timeout=0.05)
 
 
 def test_pain_22_get_returns_although_no_notification_comes(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever `read_ended` misses, it is asked again."""
-    result = desk.call()
-    read_ended = desk.app.store.read_ended
-    misses: Iterator[Callable[[], None]] = iter([lambda: None, lambda: desk.end(success(5))])
+    result = driver.call()
+    read_ended = driver.app.store.read_ended
+    misses: Iterator[Callable[[], None]] = iter([lambda: None, lambda: driver.end(success(5))])
 
     def deaf(message_id: str, timeout: float) -> v.Record | None:
         missed = next(misses, None)
@@ -206,15 +181,15 @@ def test_pain_22_get_returns_although_no_notification_comes(
         missed()
         return None
 
-    monkeypatch.setattr(desk.app.store, "read_ended", deaf)
+    monkeypatch.setattr(driver.app.store, "read_ended", deaf)
     assert result.get(timeout=PATIENCE_S) == 5
 
 
 def test_pain_22_get_goes_on_while_the_store_is_away(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = desk.call()
-    read_ended = desk.app.store.read_ended
+    result = driver.call()
+    read_ended = driver.app.store.read_ended
     there = iter([True, False, False])
 
     def shaky(message_id: str, _: float) -> v.Record | None:
@@ -222,59 +197,59 @@ def test_pain_22_get_goes_on_while_the_store_is_away(
         if is_there is False:
             raise StoreUnavailable("cut")
         if is_there is None:
-            desk.end(success(5))
+            driver.end(success(5))
         return read_ended(message_id, 0)
 
-    monkeypatch.setattr(desk.app.store, "read_ended", shaky)
+    monkeypatch.setattr(driver.app.store, "read_ended", shaky)
     assert result.get(timeout=PATIENCE_S) == 5
 
 
 def test_get_says_that_the_store_is_away_when_its_time_is_up(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = desk.call()
+    result = driver.call()
     there = iter([True])
 
     def away(*_: Any) -> Any:
         if not next(there, False):
             raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(desk.app.store, "read_ended", away)
+    monkeypatch.setattr(driver.app.store, "read_ended", away)
     with pytest.raises(StoreUnavailable):
         result.get(timeout=0.2)
     with pytest.raises(StoreUnavailable):
         result.get()  # at once, as it is away from the start
 
 
-def test_progress_arrives_at_on_message_and_the_end_as_well(desk: Desk) -> None:
-    result = desk.call()
+def test_progress_arrives_at_on_message_and_the_end_as_well(driver: Driver) -> None:
+    result = driver.call()
     told: list[dict[str, Any]] = []
-    claim = desk.claim()
+    claim = driver.claim()
 
     def work(body: dict[str, Any]) -> None:
         told.append(body)
         step = len(told) + 1
         if step <= 3:
-            desk.app.store.report(result.id, claim.fence, "PROGRESS", dumps({"p": step}))
+            driver.app.store.report(result.id, claim.fence, "PROGRESS", dumps({"p": step}))
         elif step == 4:
             commit = v.Commit(id=claim.id, fence=claim.fence, outcome=success("finish"))
-            desk.app.store.exchange("s", (commit,), None)
+            driver.app.store.exchange("s", (commit,), None)
 
-    desk.app.store.report(result.id, claim.fence, "PROGRESS", dumps({"p": 1}))
+    driver.app.store.report(result.id, claim.fence, "PROGRESS", dumps({"p": 1}))
     assert result.get(timeout=10, on_message=work) == "finish"
     seen = [(body["status"], body["result"]) for body in told]
     assert seen == [*(("PROGRESS", {"p": p}) for p in (1, 2, 3)), ("SUCCESS", "finish")]
     assert {body["task_id"] for body in told} == {result.id}
 
 
-def test_callbacks_of_get(desk: Desk) -> None:
-    result = desk.call()
+def test_callbacks_of_get(driver: Driver) -> None:
+    result = driver.call()
     beats: list[int] = []
     told: list[tuple[str, Any]] = []
 
     def beat() -> None:
         if not beats:
-            desk.end(success(5))
+            driver.end(success(5))
         beats.append(1)
 
     result.get(timeout=10, on_interval=beat, callback=lambda *args: told.append(args))
@@ -282,9 +257,9 @@ def test_callbacks_of_get(desk: Desk) -> None:
     assert beats
 
 
-def test_get_inside_a_body_is_refused_as_celery_does(desk: Desk) -> None:
-    inner = desk.call()
-    desk.end(success(5))
+def test_get_inside_a_body_is_refused_as_celery_does(driver: Driver) -> None:
+    inner = driver.call()
+    driver.end(success(5))
     from reliable_tasks.core.context import forbid_waiting  # noqa: PLC0415 - what the executor sets
 
     token = forbid_waiting.set(True)
@@ -300,8 +275,8 @@ def test_get_inside_a_body_is_refused_as_celery_does(desk: Desk) -> None:
         forbid_waiting.reset(token)
 
 
-def test_then_calls_back_once_it_has_ended(desk: Desk) -> None:
-    good, bad = desk.call(), desk.call()
+def test_then_calls_back_once_it_has_ended(driver: Driver) -> None:
+    good, bad = driver.call(), driver.call()
     done: list[tuple[str, str]] = []
     all_told = threading.Event()
 
@@ -312,17 +287,17 @@ def test_then_calls_back_once_it_has_ended(desk: Desk) -> None:
 
     for result in (good, bad):
         result.then(lambda r: note("good", r), on_error=lambda r: note("bad", r))
-    desk.end(success(1))
-    desk.end(failure(KeyError("k")))
+    driver.end(success(1))
+    driver.end(failure(KeyError("k")))
     assert all_told.wait(PATIENCE_S)
     assert sorted(done) == [("bad", bad.id), ("good", good.id)]
 
 
-def test_a_handle_is_awaited_on_any_loop(desk: Desk) -> None:
-    result = desk.call()
+def test_a_handle_is_awaited_on_any_loop(driver: Driver) -> None:
+    result = driver.call()
 
     async def main() -> Any:
-        ending = asyncio.get_running_loop().run_in_executor(None, desk.end, success(5))
+        ending = asyncio.get_running_loop().run_in_executor(None, driver.end, success(5))
         value = await result
         await ending
         return value
@@ -330,21 +305,21 @@ def test_a_handle_is_awaited_on_any_loop(desk: Desk) -> None:
     assert asyncio.run(main()) == 5
 
 
-def test_revoke_can_wait_for_the_end(desk: Desk) -> None:
-    result = desk.call()
-    claim = desk.claim()
+def test_revoke_can_wait_for_the_end(driver: Driver) -> None:
+    result = driver.call()
+    claim = driver.claim()
     with pytest.raises(TimeoutError):
         result.revoke(terminate=True, wait=True, timeout=0.02)
     commit = v.Commit(id=claim.id, fence=claim.fence, outcome=oc.Revoked())
-    desk.app.store.exchange("s", (commit,), None)
+    driver.app.store.exchange("s", (commit,), None)
     assert result.state == "REVOKED"
 
 
 # The handle itself -------------------------------------------------------------------------------
 
 
-def test_a_handle_equals_its_id_and_survives_pickling(desk: Desk) -> None:
-    result = desk.call(task_id="mine")
+def test_a_handle_equals_its_id_and_survives_pickling(driver: Driver) -> None:
+    result = driver.call(task_id="mine")
     assert result == "mine"
     assert result == AsyncResult("mine")
     assert AsyncResult(task_id="mine") == result
@@ -356,44 +331,44 @@ def test_a_handle_equals_its_id_and_survives_pickling(desk: Desk) -> None:
     assert result.as_tuple() == (("mine", None), None)
 
 
-def test_a_handle_needs_an_id(desk: Desk) -> None:
+def test_a_handle_needs_an_id(driver: Driver) -> None:
     with pytest.raises(ReliableTasksError, match="needs an id"):
         AsyncResult()
 
 
-def test_forget_deletes_what_has_ended_and_nothing_else(desk: Desk) -> None:
-    result = desk.call()
+def test_forget_deletes_what_has_ended_and_nothing_else(driver: Driver) -> None:
+    result = driver.call()
     result.forget()
     assert result.exists()
-    desk.end(success(5))
+    driver.end(success(5))
     assert result.get() == 5
     result.forget()
     assert not result.exists()
 
 
-def test_pain_23_a_final_answer_never_changes(desk: Desk) -> None:
-    result = desk.call()
-    claim = desk.claim()
-    desk.app.store.reap(["s"])
-    desk.app.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
-    desk.end(success("second"))
+def test_pain_23_a_final_answer_never_changes(driver: Driver) -> None:
+    result = driver.call()
+    claim = driver.claim()
+    driver.app.store.reap(["s"])
+    driver.app.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
+    driver.end(success("second"))
     late = [
         v.Commit(id=claim.id, fence=claim.fence, outcome=outcome)
         for outcome in (success("first"), failure(KeyError("k")), oc.Retry())
     ]
-    assert set(desk.app.store.exchange("s", late, None).verdicts) == {v.Verdict.STALE}
-    assert desk.app.store.report(result.id, claim.fence, "STARTED", b"") == v.Verdict.STALE
+    assert set(driver.app.store.exchange("s", late, None).verdicts) == {v.Verdict.STALE}
+    assert driver.app.store.report(result.id, claim.fence, "STARTED", b"") == v.Verdict.STALE
     assert (result.state, result.get()) == ("SUCCESS", "second")
 
 
-def test_collect_yields_what_it_waited_for(desk: Desk) -> None:
-    result = desk.call()
-    desk.end(success(5))
+def test_collect_yields_what_it_waited_for(driver: Driver) -> None:
+    result = driver.call()
+    driver.end(success(5))
     assert list(result.collect(timeout=PATIENCE_S)) == [(result, 5)]
 
 
-def test_the_receipt_tells_of_a_duplicate(desk: Desk) -> None:
-    result = desk.call()
+def test_the_receipt_tells_of_a_duplicate(driver: Driver) -> None:
+    result = driver.call()
     assert result.receipt is not None
     assert msgspec.to_builtins(result.receipt)["kind"] == "created"
     assert not result.duplicate

@@ -6,24 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reliable_tasks import App
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.errors import RemoteError, TaskRevokedError
-from reliable_tasks.store import values as v
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App("saying", broker="sqlite://", set_as_current=False) as made:
-        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
-        yield made
-
+    from tests.results.driver import Driver
 
 DECLINED = {"exc_type": "ValueError", "exc_message": "the card was declined"}
 
@@ -39,24 +29,21 @@ DECLINED = {"exc_type": "ValueError", "exc_message": "the card was declined"}
     ],
 )
 def test_a_failure_with_details_of_the_bodys_own_keeps_them(
-    app: App, meta: Any, raised: BaseException
+    driver: Driver, meta: Any, raised: BaseException
 ) -> None:
-    result = app.send_task("add")
-    (claim,) = app.store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=1)).claims
-    app.store.report(claim.id, claim.fence, "FAILURE", dumps(meta))
+    result = driver.call()
+    claim = driver.claim()
+    driver.app.store.report(claim.id, claim.fence, "FAILURE", dumps(meta))
     assert (result.state, str(result.info)) == ("FAILURE", str(raised))
-    commit = v.Commit(id=claim.id, fence=claim.fence, outcome=oc.Ignored())
-    app.store.exchange("s", (commit,), None)
+    driver.commit(claim, oc.Ignored())
     assert (result.state, str(result.info)) == ("FAILURE", str(raised))
     with pytest.raises(type(raised)):
         result.get(timeout=PATIENCE_S)
 
 
-def test_what_the_body_said_before_it_failed_is_not_its_failure(app: App) -> None:
-    result = app.send_task("add")
-    (claim,) = app.store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=1)).claims
-    app.store.report(claim.id, claim.fence, "FAILURE", dumps(DECLINED))
-    failed = oc.Failed(failure=encode_failure(KeyError("k")))
-    commit = v.Commit(id=claim.id, fence=claim.fence, outcome=failed)
-    app.store.exchange("s", (commit,), None)
+def test_what_the_body_said_before_it_failed_is_not_its_failure(driver: Driver) -> None:
+    result = driver.call()
+    claim = driver.claim()
+    driver.app.store.report(claim.id, claim.fence, "FAILURE", dumps(DECLINED))
+    driver.commit(claim, oc.Failed(failure=encode_failure(KeyError("k"))))
     assert isinstance(result.info, KeyError)

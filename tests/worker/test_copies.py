@@ -12,20 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App, Task
-from reliable_tasks.store import values as v
 from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App("copying", broker="sqlite://", set_as_current=False) as made:
-        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 60_000)
-        yield made
 
 
 copies: list[int] = []

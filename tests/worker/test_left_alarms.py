@@ -6,22 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reliable_tasks import App
 from reliable_tasks.attempts.executor import Executor
-from reliable_tasks.store import values as v
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App("alarms", broker="sqlite://", set_as_current=False) as made:
-        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 600_000)
-        yield made
+    from reliable_tasks import App
+    from reliable_tasks.store import values as v
 
 
 class _Interrupted(Executor):

@@ -24,16 +24,9 @@ from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, SLOTS, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="untouched")
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    with App("pooling", broker="sqlite://", set_as_current=False) as made:
-        made.store.open_session(v.SessionInfo(id="s", worker="w@h"), 600_000)
-        yield made
 
 
 @pytest.mark.parametrize("name", POOLS)
