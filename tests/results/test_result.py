@@ -368,7 +368,15 @@ def test_collect_yields_what_it_waited_for(driver: Driver) -> None:
 
 
 def test_the_receipt_tells_of_a_duplicate(driver: Driver) -> None:
-    result = driver.call()
-    assert result.receipt is not None
-    assert msgspec.to_builtins(result.receipt)["kind"] == "created"
-    assert not result.duplicate
+    @driver.app.task(name="once", once={"keys": ["x"], "graceful": True})
+    def once(x: int, y: int = 0) -> None: ...
+
+    first, again, other = once.delay(1), once.delay(1, y=2), once.delay(2)
+    assert [(r.receipt.kind, r.receipt.holder) for r in (first, again, other) if r.receipt] == [
+        (v.ReceiptKind.CREATED, None),
+        (v.ReceiptKind.DUPLICATE, first.id),
+        (v.ReceiptKind.CREATED, None),
+    ]
+    assert (first.duplicate, again.duplicate, other.duplicate) == (False, True, False)
+    assert again == first
+    assert msgspec.to_builtins(again.receipt)["kind"] == "duplicate"
