@@ -105,6 +105,7 @@ def test_readers_survive_it_before_anybody_claims_it(
     record, good = store.read(["bad", "good"], full=True)
     assert record is not None
     assert (record.reason, record.payload) == ("unreadable", packed)
+    assert (record.attempt, record.delivery, record.bounces) == (1, 0, 0)
     assert good is not None
     assert {r.id for r in store.find(v.MessageQuery())} == {"bad", "good"}
     assert store.counts().queues == {"celery": {"queued": 2}}

@@ -270,6 +270,17 @@ def test_a_backup_is_one_private_file(path: Path, tmp_path: Path) -> None:
     store.close()
 
 
+def test_backups_leave_no_descriptor_open(path: Path, tmp_path: Path) -> None:
+    put(store := opened(path), "a")
+    open_files = []
+    for number in range(4):
+        store.backup(str(tmp_path / f"{number}.db"))
+        open_files.append(sum(1 for _ in Path("/dev/fd").iterdir()))
+    # SQLite itself keeps one until the store is closed: locks are the process's.
+    assert open_files[1] == open_files[-1]
+    store.close()
+
+
 def test_a_backup_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
     put(store := opened(path), "a")
     there = tmp_path / "there.db"
