@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
-from zoneinfo import ZoneInfo
 
 from reliable_tasks import signals
-from reliable_tasks.config.conf import Conf, Settings, check_backend, exception_classes, store_url
+from reliable_tasks.config.conf import store_url
+from reliable_tasks.config.configured import Configured
 from reliable_tasks.core import context as _state
-from reliable_tasks.core.codec.failures import SafeExceptions
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.tasks import calls
@@ -27,7 +24,6 @@ from .store import open_store
 from .store.values import Batch, Enqueued, Receipt, ReceiptKind
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
@@ -42,7 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class App:
+class App(Configured):
     """A set of tasks, the settings they run under and the store they live in.
 
     Args:
@@ -78,18 +74,13 @@ class App:
         autofinalize: bool = True,  # noqa: ARG002 - Celery's; nothing is lazy here
         **settings: Any,
     ) -> None:
+        super().__init__()
         self.main = main
         self.Task: type[Task[Any, Any]] = task_cls or Task
         self.strict_typing = strict_typing
         self.tasks = TaskRegistry()
-        self.exceptions = SafeExceptions()
-        self.conf = Conf()
-        self.conf.load_env(os.environ)
         self.commons: dict[str, calls.Common] = {}
         self._store: Store | None = None
-        self._checked: Settings | None = None
-        self.notes: list[str] = []
-        """What there is to know about the settings in force, beside `conf.notes`."""
         self.on_after_configure = signals.Signal("on_after_configure")
         self.on_after_finalize = signals.Signal("on_after_finalize")
         if config_source is not None:
@@ -102,77 +93,6 @@ class App:
 
     def __repr__(self) -> str:
         return f"<App {self.main or 'without a name'} at {id(self):#x}>"
-
-    # Settings ------------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force, frozen.
-
-        Raises:
-            ConfigError: they contradict each other.
-        """
-        settings = self.conf.settings()
-        if settings is not self._checked:
-            note = check_backend(settings.broker_url, settings.result_backend)
-            self.notes = [note] if note else []
-            for cls in exception_classes(settings):
-                self.exceptions.register(cls)
-            self._checked = settings
-        return settings
-
-    def config_from_object(
-        self, source: Any, silent: bool = False, force: bool = False, namespace: str | None = None
-    ) -> None:
-        """Load settings from a module, an object, a dict, or the dotted name of one.
-
-        Raises:
-            ConfigError: it cannot be imported (unless `silent`), or a setting in it is not valid.
-        """
-        self.conf.load(source, namespace=namespace, force=force, silent=silent)
-
-    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> bool:
-        """Load settings from the module that an environment variable names.
-
-        Raises:
-            ConfigError: the variable is not set (unless `silent`).
-        """
-        return self.conf.load_envvar(variable, os.environ, force=force, silent=silent)
-
-    @property
-    def timezone(self) -> dt.tzinfo:
-        """The time zone of naive datetimes and of schedules."""
-        return ZoneInfo(self.settings.timezone)
-
-    @property
-    def result_ttl_ms(self) -> int:
-        """How long results stay; 0 for ever."""
-        return round((self.settings.result_expires or 0) * 1000)
-
-    @property
-    def failure_ttl_ms(self) -> int:
-        """How long dead letters stay; 0 for ever."""
-        return round((self.settings.dead_letter_expires or 0) * 1000)
-
-    def route(self, name: str) -> Mapping[str, Any]:
-        """What `task_routes` says of a task: by its name, or by the first pattern that fits."""
-        routes = self.settings.task_routes
-        if not routes or name in routes:
-            return routes.get(name, {})
-        return next((route for glob, route in routes.items() if fnmatchcase(name, glob)), {})
-
-    @property
-    def accept_content(self) -> frozenset[str]:
-        """The codecs in which arguments are accepted."""
-        settings = self.settings
-        return frozenset({*settings.accept_content, settings.task_serializer})
-
-    @property
-    def accept_results(self) -> frozenset[str]:
-        """The codecs in which results are accepted."""
-        settings = self.settings
-        accepted = settings.result_accept_content or settings.accept_content
-        return frozenset({*accepted, settings.result_serializer})
 
     # Tasks ---------------------------------------------------------------------------------------
 

@@ -27,7 +27,6 @@ TOOLS = {
 
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
-    "reliable_tasks/app.py": 413,
     "reliable_tasks/canvas/signatures.py": 401,
     "reliable_tasks/results/groups.py": 401,
     "reliable_tasks/results/result.py": 401,
