@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from reliable_tasks.core.message import Message
+    from reliable_tasks.results.eager import EagerResult
     from reliable_tasks.store.protocol import Store
 
     from .canvas import Signature
@@ -276,6 +277,14 @@ class App(Configured):
 
         results: list[AsyncResult[Any]] = enqueue_many(self, signatures)
         return results
+
+    def apply_eagerly(
+        self, task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any
+    ) -> EagerResult[Any]:
+        """Run a call of a task here and now; see `Task.apply`."""
+        from .attempts.eager import apply_eagerly  # noqa: PLC0415 - few programs do
+
+        return apply_eagerly(task, args, kwargs, **how)
 
     # Values and handles --------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .attempts.eager import EagerResult
+from .results.eager import EagerResult
 from .results.groups import GroupResult
 from .results.result import AsyncResult, allow_join_result
 

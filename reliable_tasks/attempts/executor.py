@@ -74,6 +74,8 @@ class Executor:
         soft_time_limit, time_limit: seconds, for tasks without limits of their own.
         timer: a monotonic clock in seconds.
         outlived: what user code may raise without harm to others; anything else passes through.
+        eager: the caller waits for the attempts here and now, and their requests say so.
+        notifier: tells of the attempts; one of its own by default.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Executor:
         time_limit: float | None = None,
         timer: Callable[[], float] = monotonic,
         outlived: tuple[type[BaseException], ...] = (BaseException,),
+        eager: bool = False,
+        notifier: Teller | None = None,
     ) -> None:
         self._app = app
         self._settings = app.settings
@@ -94,19 +98,20 @@ class Executor:
         self._limits = (soft_time_limit, time_limit)
         self._timer = timer
         self._outlived = outlived
-        self._teller = Teller(hostname, outlived)
+        self._eager = eager
+        self._teller = notifier or Teller(hostname, outlived)
         self._runners: dict[str, Runner] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
-    def begin(self, claim: Claim, port: Port) -> Started | outcome.Outcome:
+    def begin(self, claim: Claim, port: Port | None) -> Started | outcome.Outcome:
         """Prepare an attempt; gives its outcome where the body is not to run."""
         try:
             return self._begin(claim, port)
         except self._outlived as exc:
             return self._failed_unrun(claim, exc)
 
-    def _begin(self, claim: Claim, port: Port) -> Started | outcome.Outcome:
+    def _begin(self, claim: Claim, port: Port | None) -> Started | outcome.Outcome:
         runner = self._runner(claim.task)
         if runner is None:
             return self._unknown(claim)
@@ -125,6 +130,9 @@ class Executor:
                 runner.task.before_start(claim.id, args, kwargs)
             except self._outlived as exc:  # it ends the attempt as a body would
                 return self.raised(started, exc, retriable=False)
+            except BaseException:  # it ends more than this attempt
+                self.leave(started)
+                raise
         return started
 
     def hard_limit_s(self, claim: Claim) -> float:
@@ -184,11 +192,13 @@ class Executor:
                 hostname=self._hostname,
                 limits=(hard, soft),
                 ignore_result=not keep,
+                eager=self._eager,
             )
 
         running = Running(runner.task, request, port, headers)
         _state.attempts[claim.id] = running
-        tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(True))
+        forbidden = not self._eager or _state.forbid_waiting.get()
+        tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(forbidden))
         self._teller.starts(claim, runner.task, args, kwargs)
         began = self._timer()
         return Started(
@@ -259,7 +269,7 @@ class Executor:
         try:
             self._teller.revoked(started)
         finally:
-            self._leave(started)
+            self.leave(started)
         return outcome.Revoked()
 
     def _outcome_of(
@@ -290,8 +300,10 @@ class Executor:
         try:
             if isinstance(done, outcome.Succeeded):
                 self._teller.succeeded(started, value, self._timer())
+            else:  # it has added to its chord, and others take its place
+                self._teller.set_aside(started, value)
         finally:
-            self._leave(started)
+            self.leave(started)
         return done
 
     def _ended(
@@ -300,7 +312,7 @@ class Executor:
         try:
             self._teller.ended(started, done, exc)
         finally:
-            self._leave(started)
+            self.leave(started)
         return done
 
     def _ignored(self, started: Started) -> outcome.Outcome:
@@ -370,7 +382,8 @@ class Executor:
         except self._outlived as exc:  # of the exception's own constructor; its hooks run still
             return exc
 
-    def _leave(self, started: Started) -> None:
+    def leave(self, started: Started) -> None:
+        """Nothing runs of this attempt any more, whatever it came to."""
         started.told = None  # its exception's frames know it: a circle
         self._teller.is_over(started)
         if _state.attempts.get(started.claim.id) is started.running:

@@ -69,9 +69,16 @@ class Teller:
             self._failed(started, done, exc)
         elif isinstance(done, outcome.Rejected):
             self.send(signals.task_rejected, claim, task, request=started.request)
+            self._postrun(started, exc, "REJECTED")
             self.tell("attempt.rejected", claim, done.detail)
-        elif isinstance(done, outcome.Ignored):
-            self.tell("attempt.ignored", claim, b"")
+        else:
+            self.set_aside(started, exc)
+            if isinstance(done, outcome.Ignored):
+                self.tell("attempt.ignored", claim, b"")
+
+    def set_aside(self, started: Started, value: Any) -> None:
+        """The body ended itself without a result of its own: no hook is called (as in Celery)."""
+        self._postrun(started, value, "IGNORED")
 
     def _retried(self, started: Started, done: outcome.Retry, exc: BaseException) -> None:
         task, claim = started.runner.task, started.claim
@@ -102,6 +109,7 @@ class Teller:
         if signals.task_revoked.has_listeners:
             said = {"terminated": True, "signum": None, "expired": False}
             self.send(signals.task_revoked, claim, task, request=started.request, **said)
+        self._postrun(started, None, "REVOKED")
         self.emit("attempt.revoked", claim, reason="terminated")
 
     def is_over(self, started: Started) -> None:

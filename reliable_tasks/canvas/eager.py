@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.attempts.eager import EagerResult
 from reliable_tasks.core.codec import dumps
+from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.errors import ChordError
+from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.groups import GroupResult
+from reliable_tasks.store.values import Input
 from reliable_tasks.tasks import calls
-from reliable_tasks.tasks.request import Request
 
-from .arguments import errback_arguments
 from .enqueue import _PUBLISH
 from .plan import Call, Par, Plan, Seq, plan_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .signatures import Signature
 
-__all__ = ["apply_here"]
+__all__ = ["apply_here", "apply_instead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,9 @@ class _Broken:
 
 @dataclass(frozen=True, slots=True)
 class _Failing:
-    """What an errback is called with."""
+    """What a message that failed leaves for its errback."""
 
-    request: Request
-    exc: BaseException
-    traceback: str
+    left: Input
 
 
 _Inflow = _Passed | _Broken | _Failing | None
@@ -68,10 +66,24 @@ def apply_here(
     return _Evaluation(sig.app, throw).run(plan, None)
 
 
+def apply_instead(sig: Signature, task_id: str, name: str) -> EagerResult[Any]:
+    """Run a canvas in the place of a call of its own: its end is the end of that one."""
+    done = _Evaluation(sig.app, throw=False).run(plan_of(sig), None)
+    if isinstance(done, EagerResult):
+        state, value, text = done.state, done.result, done.traceback
+    else:
+        flow, text = _outflow(done, None), None
+        if isinstance(flow, _Broken):
+            state, value = flow.state, _error_of(flow)
+        else:
+            state, value = "SUCCESS", done.get()
+    return EagerResult(task_id, value, state, traceback=text, name=name, app=sig.app)
+
+
 class _Evaluation:
     def __init__(self, app: App, throw: bool | None) -> None:
         self._app = app
-        self._throw = throw
+        self._throws = app.settings.task_eager_propagates if throw is None else throw
         self._fired = set[bytes]()
 
     def run(self, plan: Plan, inflow: _Inflow) -> Any:
@@ -105,6 +117,8 @@ class _Evaluation:
         if isinstance(flow, _Broken):
             for errback in call.errbacks:
                 self._errback(errback, done)
+        if self._throws and done.state == "FAILURE":
+            raise done.result
         return done
 
     def _run(self, call: Call, inflow: _Passed | _Failing | None) -> EagerResult[Any]:
@@ -112,21 +126,15 @@ class _Evaluation:
         args = call.args
         if isinstance(inflow, _Passed) and not call.immutable:
             args = (inflow.value, *args)
-        elif isinstance(inflow, _Failing) and not call.immutable:
-            failing = (inflow.request, inflow.exc, inflow.traceback)
-            args = errback_arguments(task, *failing, args, call.kwargs)
         options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
-        kwargs = call.kwargs
-        if self._app.settings.task_always_eager:  # it stands for a message
-            args, kwargs = calls.as_received(task, args, kwargs, {**options, "task_id": call.id})
-        return task.apply(args, kwargs, task_id=call.id, throw=self._throw, **options)
+        options["task_id"] = call.id
+        left = inflow.left if isinstance(inflow, _Failing) and not call.immutable else None
+        return self._app.apply_eagerly(
+            task, args, call.kwargs, throw=False, options=options, failed=left
+        )
 
     def _broken(self, call: Call, inflow: _Broken) -> EagerResult[Any]:
-        exc = inflow.exc
-        if inflow.joins:
-            exc = ChordError(f"Dependency {', '.join(inflow.failed)} raised {inflow.exc!r}")
-            exc.__cause__ = inflow.exc
-        return EagerResult(call.id, exc, inflow.state, name=call.task, app=self._app)
+        return EagerResult(call.id, _error_of(inflow), inflow.state, name=call.task, app=self._app)
 
     def _follow(self, links: tuple[Signature, ...], flow: _Inflow) -> None:
         """Callbacks run after a success only; nobody has a handle on those that do not run."""
@@ -139,9 +147,18 @@ class _Evaluation:
         key = dumps(errback)
         if key not in self._fired:
             self._fired.add(key)
-            request = Request(id=failed.id, task=failed.name, called_directly=False, is_eager=True)
-            plan = plan_of(errback)
-            self.run(plan, _Failing(request, _raised(failed), failed.traceback or ""))
+            failure = encode_failure(_raised(failed), failed.traceback or "")
+            left = Input(slot=-1, parent=failed.id, ok=False, value=failure)
+            self.run(plan_of(errback), _Failing(left))
+
+
+def _error_of(broken: _Broken) -> BaseException:
+    """What those end in that cannot start any more."""
+    if not broken.joins:
+        return broken.exc
+    exc = ChordError(f"Dependency {', '.join(broken.failed)} raised {broken.exc!r}")
+    exc.__cause__ = broken.exc
+    return exc
 
 
 def _raised(failed: EagerResult[Any]) -> BaseException:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from reliable_tasks.core import context as _state
 from reliable_tasks.errors import ConfigError, ReliableTasksError
@@ -30,20 +30,20 @@ class ReplaceMessage(ReliableTasksError):
     Attributes:
         messages: for the outcome; one of them has the edge that makes the replaced message its
             mirror.
+        canvas: in an eager run, which has no messages: what to run instead.
     """
 
-    def __init__(self, messages: tuple[Message, ...]) -> None:
+    def __init__(self, messages: tuple[Message, ...], canvas: Signature | None = None) -> None:
         super().__init__(f"replaced by {len(messages)} messages")
         self.messages = messages
+        self.canvas = canvas
 
 
-def replace_running(task: Task[Any, Any], sig: Signature) -> Any:
+def replace_running(task: Task[Any, Any], sig: Signature) -> NoReturn:
     """Let a canvas take the place of the running message: same id, same successors.
 
-    In an eager run the canvas is run at once, and its value returned.
-
     Raises:
-        ReplaceMessage: always, in a worker.
+        ReplaceMessage: always, where a message runs: the body goes no further.
         ConfigError: no message runs here, or the canvas is not possible here.
     """
     running = _state.current_attempt.get()
@@ -51,7 +51,7 @@ def replace_running(task: Task[Any, Any], sig: Signature) -> Any:
         raise ConfigError("replace() works from inside the body of a task that runs as a message")
     canvas = maybe_signature(sig, task.app)
     if running.port is None:
-        return canvas.apply(throw=True).get()
+        raise ReplaceMessage((), canvas)
     raise ReplaceMessage(_graft(task, running, canvas))
 
 

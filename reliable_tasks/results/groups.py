@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.attempts.eager import EagerResult
 from reliable_tasks.core import clock, ids
 from reliable_tasks.core import context as _state
 from reliable_tasks.core.checks import signal_name
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
+from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.result import AsyncResult, state_of
 from reliable_tasks.results.then import get_as_they_end
 from reliable_tasks.results.wait import LONGEST_WAIT_S, not_ended, wait_span

@@ -13,9 +13,9 @@ import msgspec
 
 from reliable_tasks.core import checks, ids
 from reliable_tasks.core.call_options import CALL_OPTIONS, checked
-from reliable_tasks.core.codec import dumps_call, loads_call
+from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.context import current_attempt
-from reliable_tasks.core.message import Headers, Message, OnceLock, decode_headers, encode_headers
+from reliable_tasks.core.message import Headers, Message, OnceLock, encode_headers
 from reliable_tasks.core.once import once_key, once_label
 from reliable_tasks.errors import ConfigError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_OPTIONS",
-    "as_received",
+    "HOST",
     "build_message",
     "call_args",
     "call_kwargs",
@@ -87,7 +87,7 @@ def once_lock(
     )
 
 
-_HOST = checks.printable(socket.gethostname())
+HOST = checks.printable(socket.gethostname())
 
 
 def check_accepted(app: App, serializer: str) -> None:
@@ -154,7 +154,7 @@ def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) ->
         group=options.get("group_id"),
         chord=options.get("chord"),
         chain=options.get("chain"),
-        origin=f"{os.getpid()}@{_HOST}",
+        origin=f"{os.getpid()}@{HOST}",
     )
     fields = {
         "task": name,
@@ -236,15 +236,6 @@ def build_message(
         token=_token(running) if given_id else "",
         **common.fields,
     )
-
-
-def as_received(
-    task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as a worker would get them, for eager mode. Raises as a call does."""
-    message = build_message(task.app, task.name, args, kwargs, options, task)
-    serializer = decode_headers(message.headers).serializer
-    return loads_call(message.payload, serializer, (serializer,))
 
 
 def _token(running: Running | None) -> str:

@@ -148,6 +148,7 @@ def request_of_claim(
     hostname: str,
     limits: tuple[float | None, float | None],
     ignore_result: bool,
+    eager: bool = False,
 ) -> Request:
     """The request that the body of a claimed message sees."""
     return Request(
@@ -173,7 +174,9 @@ def request_of_claim(
             "routing_key": claim.queue,
             "priority": claim.priority,
             "redelivered": claim.delivery > 1,
+            **({"is_eager": True} if eager else {}),
         },
+        is_eager=eager,
         hostname=hostname,
         origin=headers.origin,
         called_directly=False,

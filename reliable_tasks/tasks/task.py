@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from reliable_tasks.app import App
-    from reliable_tasks.attempts.eager import EagerResult
     from reliable_tasks.canvas import Signature
     from reliable_tasks.errors import Retry
+    from reliable_tasks.results.eager import EagerResult
     from reliable_tasks.results.result import AsyncResult
 
 __all__ = ["OnceTask", "QueueOnce", "Task"]
@@ -178,7 +178,6 @@ class Task(Generic[P, R]):
         own = {"task_id": task_id, "shadow": shadow}
         options |= {name: value for name, value in own.items() if value is not None}
         if self.app.settings.task_always_eager:
-            call, named = calls.as_received(self, call, named, options)
             return self.apply(call, named, link=link, link_error=link_error, **options)
         if link or link_error:
             sig = self.signature(call, named, link=link, link_error=link_error)
@@ -210,20 +209,19 @@ class Task(Generic[P, R]):
             link_error: signatures to apply when it fails.
             task_id: an id of your own.
             throw: raise what the body raised; by default as `task_eager_propagates` says.
-            **options: shown in `self.request`.
-        """
-        from reliable_tasks.attempts.eager import apply_eagerly  # noqa: PLC0415 - only those who ask for it pay for it
+            **options: those of `apply_async`; nothing waits for a countdown.
 
-        return apply_eagerly(
-            self,
-            calls.call_args(args),
-            calls.call_kwargs(kwargs),
-            task_id=task_id,
-            throw=throw,
-            link=link,
-            link_error=link_error,
-            options=options,
-        )
+        Raises:
+            ConfigError, CodecError, MessageTooLarge: as `apply_async` does.
+        """
+        if task_id is not None:
+            options["task_id"] = task_id
+        if link or link_error:
+            sig = self.signature(args, kwargs, link=link, link_error=link_error, **options)
+            linked: EagerResult[R] = sig.apply(throw=throw)
+            return linked
+        call, named = calls.call_args(args), calls.call_kwargs(kwargs)
+        return self.app.apply_eagerly(self, call, named, throw=throw, options=options)
 
     # Inside a body -------------------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""`EagerResult`: the handle on a call that has run here and now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reliable_tasks.results.result import PROPAGATED, AsyncResult
+from reliable_tasks.results.wait import wait_span
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from reliable_tasks.app import App
+
+__all__ = ["EagerResult"]
+
+R = TypeVar("R")
+
+
+class EagerResult(AsyncResult[R]):
+    """The result of a call that was run here and now."""
+
+    def __init__(
+        self,
+        id: str | None,  # noqa: A002 - Celery's name
+        ret_value: Any,
+        state: str,
+        traceback: str | None = None,
+        name: str | None = None,
+        app: App | None = None,
+    ) -> None:
+        super().__init__(id or "eager", task_name=name, app=app)
+        self._value = ret_value
+        self._state = state
+        self._traceback = traceback
+
+    @property
+    def state(self) -> str:
+        """How it ended."""
+        return self._state
+
+    status = state
+
+    @property
+    def result(self) -> Any:
+        """What the body returned or raised."""
+        return self._value
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the failure, as text."""
+        return self._traceback
+
+    def ready(self) -> bool:
+        """It has ended."""
+        return True
+
+    def successful(self) -> bool:
+        """Whether it ended in success."""
+        return self._state == "SUCCESS"
+
+    def failed(self) -> bool:
+        """Whether it ended in failure."""
+        return self._state == "FAILURE"
+
+    def get(  # type: ignore[override]
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        **_: Any,
+    ) -> R:
+        """What the body returned; raises what it raised. There is nothing to wait for."""
+        wait_span(timeout)
+        if propagate and self._state in PROPAGATED:
+            raise self._value
+        value: R = self._value
+        return value
+
+    wait = get  # type: ignore[assignment]
+
+    def __await__(self) -> Generator[Any, None, R]:
+        yield from ()
+        return self.get()
+
+    def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
+        """The value; raises it if it is an exception that ended the call."""
+        value = self.get(propagate=propagate)
+        if callback is not None:
+            callback(self.id, value)
+        return value
+
+    def forget(self) -> None:
+        """Nothing is stored of it."""
+
+    def revoke(self, *_: Any, **__: Any) -> str:
+        """It has ended already."""
+        return "ended"
+
+    def __repr__(self) -> str:
+        return f"<EagerResult: {self.id}>"
