@@ -19,7 +19,10 @@ def _sqlite(name: str, where: str, old: str, new: str = "") -> Ablation:
 
 _OF_SQLITE = (
     _sqlite(
-        "an errback waits for its key", "transitions:Moves._errback", "self.startable(child)", "1"
+        "an errback waits for its key",
+        "transitions:Transitions._errback",
+        "self.startable(child)",
+        "1",
     ),
     _sqlite("fence check of a commit", "exchange:_commit", " or r.fence != c.fence"),
     _sqlite(
@@ -47,13 +50,16 @@ _OF_SQLITE = (
     ),
     _sqlite(
         "once-lock freed in the ending",
-        "transitions:Moves._end_one",
+        "transitions:Transitions._end_one",
         "self._let_go(r, once.key)",
         "pass",
     ),
-    _sqlite("atomic countdown", "transitions:Moves._follow", "child.waits -= 1", "pass"),
+    _sqlite("atomic countdown", "transitions:Transitions._follow", "child.waits -= 1", "pass"),
     _sqlite(
-        "a stage starts when it is sealed", "transitions:Moves._unstaged", "bool(found[0])", "True"
+        "a stage starts when it is sealed",
+        "transitions:Transitions._unstaged",
+        "bool(found[0])",
+        "True",
     ),
     _sqlite("compare-and-set of a slot", "schedules:fire", " or old.next_ms != expected_ms"),
     _sqlite("what is due is promoted", "sql:due", "due <= ?1", "?1 < 0"),
@@ -64,7 +70,7 @@ _OF_SQLITE = (
     _sqlite("the audit row of a claim", "exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
     _sqlite(
         "a dead letter keeps its steps",
-        "transitions:Moves._end_one",
+        "transitions:Transitions._end_one",
         "if not failed:",
         "self.drop_parts(r, PART_STEPS)\n    if not failed:",
     ),
@@ -82,14 +88,16 @@ _OF_SQLITE = (
     ),
     _sqlite(
         "a replaced message lends its once-key",
-        "transitions:Moves._lend",
+        "transitions:Transitions._lend",
         "owner in stands_for",
         "False",
     ),
-    _sqlite("a lent once-key is passed on", "transitions:Moves._let_go", "heir is None", "True"),
+    _sqlite(
+        "a lent once-key is passed on", "transitions:Transitions._let_go", "heir is None", "True"
+    ),
     _sqlite(
         "one at a time uses a lent once-key",
-        "transitions:Moves._lend",
+        "transitions:Transitions._lend",
         "user.id in stands_for",
         "True",
     ),

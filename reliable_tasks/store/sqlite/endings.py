@@ -13,9 +13,9 @@ import msgspec
 
 from reliable_tasks.core.message import Edge
 from reliable_tasks.store import values as v
-from reliable_tasks.store.sqlite.rows import Rec, edges_of
+from reliable_tasks.store.sqlite.rows import Row, edges_of
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.unit_of_work import Work
+from reliable_tasks.store.sqlite.unit_of_work import UnitOfWork
 
 __all__ = ["Ended", "Endings", "ended"]
 
@@ -52,12 +52,12 @@ class Ended(msgspec.Struct, gc=False):
     keep: bool = False
 
 
-def ended(r: Rec, value: bytes, *, keep: bool) -> Ended:
+def ended(r: Row, value: bytes, *, keep: bool) -> Ended:
     """What a record that has just ended came to."""
     return Ended(r.n, r.id, r.state, r.reason, r.failure, value, keep)
 
 
-class Endings(Work):
+class Endings(UnitOfWork):
     """One transaction, and the edges of what has ended in it.
 
     Attributes:
@@ -74,7 +74,7 @@ class Endings(Work):
         """What an ending does along one edge."""
         raise NotImplementedError
 
-    def _push(self, r: Rec, value: bytes, *, keep: bool) -> None:
+    def _push(self, r: Row, value: bytes, *, keep: bool) -> None:
         edges = deque(edges_of(r))
         if edges:
             few = max(0, FOLLOWED_AT_ONCE - self._followed)
@@ -105,7 +105,7 @@ class Endings(Work):
             self.execute(PART_PUT, (number, part))
         self.leaves_some = True
 
-    def take_back_ending(self, r: Rec) -> None:
+    def take_back_ending(self, r: Row) -> None:
         """It is to run again: what had not been ended with it is not going to be."""
         self.execute(ENDING_TAKE_BACK, (r.n,))
 

@@ -11,12 +11,12 @@ from reliable_tasks.store.sqlite.rows import (
     FIRST_FINAL,
     PART_STEPS,
     RUNNING,
-    Rec,
-    new_rec,
+    Row,
+    new_row,
     once_of,
 )
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Moves
+from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
 
 __all__ = ["check", "enqueue", "open_stage", "store_message"]
 
@@ -73,7 +73,7 @@ def check(batch: v.Batch, options: v.StoreOptions, synchronous: str, *, in_memor
             )
 
 
-def enqueue(work: Moves, batch: v.Batch) -> v.Enqueued:
+def enqueue(work: Transitions, batch: v.Batch) -> v.Enqueued:
     """Store a batch."""
     stage = None
     if batch.stage is not None:
@@ -91,7 +91,7 @@ def enqueue(work: Moves, batch: v.Batch) -> v.Enqueued:
 
 
 def store_message(
-    work: Moves, m: Message, stage: int | None, graft: str | None = None
+    work: Transitions, m: Message, stage: int | None, graft: str | None = None
 ) -> v.Receipt:
     """Store one message, or answer why it is not stored."""
     old = work.get(m.id)
@@ -107,7 +107,7 @@ def store_message(
             return refused
     if old is not None:
         _give_way(work, old)
-    r = new_rec(m, work.next_seq(), work.now, stage, graft)
+    r = new_row(m, work.next_seq(), work.now, stage, graft)
     work.add(r)
     work.audit(Ev.ENQUEUED, r)
     if stage is not None:
@@ -119,7 +119,7 @@ def store_message(
     return v.Receipt(id=m.id)
 
 
-def _refuse(work: Moves, m: Message) -> v.Receipt | None:
+def _refuse(work: Transitions, m: Message) -> v.Receipt | None:
     """The answer to a message that is not stored because its once-key is held."""
     once = m.once
     lock = work.lock_of(once.key) if once is not None and once.scope in HELD_UNTIL else None
@@ -142,7 +142,7 @@ def _refuse(work: Moves, m: Message) -> v.Receipt | None:
     return v.Receipt(id=m.id, kind=Kind.DUPLICATE, holder=owner, countdown_ms=left)
 
 
-def _overwrite(work: Moves, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receipt:
+def _overwrite(work: Transitions, r: Row, m: Message, kind: v.ReceiptKind) -> v.Receipt:
     r.payload, r.headers = m.payload, m.headers
     work.drop_parts(r, PART_STEPS)  # they were those of another call
     r.version += 1
@@ -150,14 +150,14 @@ def _overwrite(work: Moves, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receip
     return v.Receipt(id=m.id, kind=kind, holder=r.id)
 
 
-def _give_way(work: Moves, old: Rec) -> None:
+def _give_way(work: Transitions, old: Row) -> None:
     """A record that has ended makes room for a new message with its id."""
     if old.state == DEAD:
         work.audit(Ev.DROPPED, old, AGAIN)
     work.delete(old)
 
 
-def _receipt_again(r: Rec) -> v.Receipt:
+def _receipt_again(r: Row) -> v.Receipt:
     if r.mirrors:
         return v.Receipt(id=r.id, kind=Kind.JOINED, holder=r.mirrors)
     once = once_of(r) if r.parked else None
@@ -166,7 +166,7 @@ def _receipt_again(r: Rec) -> v.Receipt:
     return v.Receipt(id=r.id)
 
 
-def open_stage(work: Moves, stage: int, limit: int) -> int:
+def open_stage(work: Transitions, stage: int, limit: int) -> int:
     """Let up to `limit` messages of a sealed stage go; how many are still held."""
     moved = 0
     while moved < limit:

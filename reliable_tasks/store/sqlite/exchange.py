@@ -15,13 +15,18 @@ from reliable_tasks.store.sqlite.rows import (
     SCHEDULED,
     SUCCEEDED,
     WAITING,
-    Rec,
+    Row,
     as_claim,
     once_of,
     set_once,
 )
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import FREED_BY_CLAIM, HELD_WHILE, RUN_SUFFIX, Moves
+from reliable_tasks.store.sqlite.transitions import (
+    FREED_BY_CLAIM,
+    HELD_WHILE,
+    RUN_SUFFIX,
+    Transitions,
+)
 from reliable_tasks.store.sqlite.unreadable import LARGEST
 
 __all__ = ["exchange", "next_due", "promote"]
@@ -39,7 +44,7 @@ Ev = v.AuditEvent
 
 
 def exchange(
-    work: Moves, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
+    work: Transitions, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
 ) -> v.Exchange:
     """Commit outcomes and claim more work for a session."""
     found = work.first(SESSION_READ, (session,))
@@ -57,7 +62,7 @@ def exchange(
     return v.Exchange(verdicts=verdicts, claims=tuple(claims), next_due_ms=next_due(work))
 
 
-def promote(work: Moves, limit: int) -> int:
+def promote(work: Transitions, limit: int) -> int:
     """Queue what is due; how many there were."""
     due = work.records(DUE, (work.now, limit))
     for r in due:
@@ -68,7 +73,7 @@ def promote(work: Moves, limit: int) -> int:
     return len(due)
 
 
-def next_due(work: Moves) -> int | None:
+def next_due(work: Transitions) -> int | None:
     """When the next scheduled message is due."""
     work.flush()
     due: int | None = work.one(NEXT_DUE)[0]
@@ -83,7 +88,7 @@ def next_due(work: Moves) -> int | None:
 
 
 def _claim_from(
-    work: Moves, queue: str, limit: int, claims: list[v.Claim], by: tuple[str, str]
+    work: Transitions, queue: str, limit: int, claims: list[v.Claim], by: tuple[str, str]
 ) -> None:
     """Claim from one queue until there are `limit` claims.
 
@@ -98,7 +103,7 @@ def _claim_from(
                 return
 
 
-def _queued(work: Moves, queue: str, page: int) -> Iterator[Rec]:
+def _queued(work: Transitions, queue: str, page: int) -> Iterator[Row]:
     """What is queued now, in order, read in pages; bounded."""
     latest = work.seq
     priority, place = -(2**31), 0
@@ -114,7 +119,7 @@ def _queued(work: Moves, queue: str, page: int) -> Iterator[Rec]:
         page = min(4 * page, LARGEST_PAGE)  # the first ones were expired, or had to wait
 
 
-def _claim(work: Moves, r: Rec, by: tuple[str, str]) -> bool:
+def _claim(work: Transitions, r: Row, by: tuple[str, str]) -> bool:
     if r.expires is not None and r.expires <= work.now:
         work.end(r, REVOKED, "expired")
         return False
@@ -141,7 +146,7 @@ def _claim(work: Moves, r: Rec, by: tuple[str, str]) -> bool:
 # Committing ---------------------------------------------------------------------------------------
 
 
-def _commit(work: Moves, c: v.Commit, worker: str) -> v.Verdict:
+def _commit(work: Transitions, c: v.Commit, worker: str) -> v.Verdict:
     r = work.get(c.id)
     if r is None or r.state != RUNNING or r.fence != c.fence:
         if r is not None and r.committed_fence == c.fence:
@@ -159,7 +164,7 @@ def _commit(work: Moves, c: v.Commit, worker: str) -> v.Verdict:
     return v.Verdict.COMMITTED
 
 
-def _apply(work: Moves, r: Rec, o: oc.Outcome) -> None:
+def _apply(work: Transitions, r: Row, o: oc.Outcome) -> None:
     if isinstance(o, oc.Succeeded):
         work.end(r, SUCCEEDED, "", o.result, keep=o.keep, detail=o.detail)
     elif isinstance(o, oc.Failed):
@@ -175,7 +180,9 @@ def _apply(work: Moves, r: Rec, o: oc.Outcome) -> None:
 
 
 def _continue(
-    work: Moves, r: Rec, o: oc.Retry | oc.Released | oc.KilledAtLimit | oc.KeyAssigned | oc.Replaced
+    work: Transitions,
+    r: Row,
+    o: oc.Retry | oc.Released | oc.KilledAtLimit | oc.KeyAssigned | oc.Replaced,
 ) -> None:
     """The outcomes that do not end a message."""
     if isinstance(o, oc.Retry):
@@ -201,14 +208,14 @@ def _continue(
             store_message(work, m, None, r.id)
 
 
-def _end_of_graft(r: Rec, o: oc.Replaced) -> str:
+def _end_of_graft(r: Row, o: oc.Replaced) -> str:
     for m in o.messages:
         if any(edge.child == r.id for edge in m.edges):
             return m.id
     raise StoreError(f"none of the messages that replace {r.id} has an edge to it")
 
 
-def _reject(work: Moves, r: Rec, o: oc.Rejected) -> None:
+def _reject(work: Transitions, r: Row, o: oc.Rejected) -> None:
     if not o.requeue:
         work.end(r, DEAD, "rejected", failure=o.failure, detail=o.detail)
     elif r.delivery >= r.max_deliveries:
@@ -218,7 +225,7 @@ def _reject(work: Moves, r: Rec, o: oc.Rejected) -> None:
         work.again(r, None)
 
 
-def _retry(work: Moves, r: Rec, o: oc.Retry) -> None:
+def _retry(work: Transitions, r: Row, o: oc.Retry) -> None:
     work.audit(Ev.RETRY, r, o.detail)
     r.attempt += 1
     r.delivery = r.bounces = 0
@@ -237,7 +244,7 @@ def _retry(work: Moves, r: Rec, o: oc.Retry) -> None:
     work.again(r, o.at_ms if o.at_ms is not None else work.now + o.delay_ms)
 
 
-def _doom(work: Moves, r: Rec, o: oc.KilledAtLimit) -> None:
+def _doom(work: Transitions, r: Row, o: oc.KilledAtLimit) -> None:
     if r.doom is not None or r.delivery > r.max_deliveries:  # its hooks had their chance
         failure = o.failure if r.doom is None else r.doom
         work.end(r, DEAD, "time limit", failure=failure, detail=o.detail)
@@ -247,7 +254,7 @@ def _doom(work: Moves, r: Rec, o: oc.KilledAtLimit) -> None:
     work.again(r, None, keep_place=True)
 
 
-def _release(work: Moves, r: Rec, o: oc.Released) -> None:
+def _release(work: Transitions, r: Row, o: oc.Released) -> None:
     work.uncount(r)
     r.bounces += o.bounce or o.begun
     work.audit(Ev.UNKNOWN if o.bounce else Ev.RELEASED, r, o.detail)

@@ -13,12 +13,12 @@ from reliable_tasks.store.sqlite.rows import (
     REVOKED,
     RUNNING,
     WAITING,
-    Rec,
+    Row,
     edges_of,
     once_of,
 )
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Moves
+from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
 from reliable_tasks.store.sqlite.unreadable import UNREADABLE
 
 __all__ = ["drop", "purge", "release_lock", "replay", "revoke"]
@@ -31,7 +31,7 @@ SCHEDULED_IN_QUEUE: Final = load("scheduled_in_queue")
 Ev = v.AuditEvent
 
 
-def revoke(work: Moves, message_id: str, signal: str | None) -> v.RevokeReply:
+def revoke(work: Transitions, message_id: str, signal: str | None) -> v.RevokeReply:
     """End a message that has not started, or flag it; `signal` None: let it finish."""
     r = work.get(message_id)
     if r is None:
@@ -45,7 +45,7 @@ def revoke(work: Moves, message_id: str, signal: str | None) -> v.RevokeReply:
     return v.RevokeReply(id=message_id, found="revoked")
 
 
-def replay(work: Moves, message_id: str) -> v.Replayed:
+def replay(work: Transitions, message_id: str) -> v.Replayed:
     """Queue a dead letter again as if new."""
     r = work.get(message_id)
     if r is None:
@@ -68,7 +68,7 @@ def replay(work: Moves, message_id: str) -> v.Replayed:
     return v.Replayed(id=message_id, done="replayed")
 
 
-def _revive(work: Moves, parent: Rec) -> None:
+def _revive(work: Transitions, parent: Row) -> None:
     """Its dependants wait again, unless another parent of theirs did not succeed either."""
     todo: deque[tuple[str, Edge]] = deque((parent.id, edge) for edge in edges_of(parent))
     while todo:
@@ -85,7 +85,7 @@ def _revive(work: Moves, parent: Rec) -> None:
             todo.extend((child.id, e) for e in edges_of(child))
 
 
-def drop(work: Moves, ids: Sequence[str]) -> int:
+def drop(work: Transitions, ids: Sequence[str]) -> int:
     """Delete final records; how many there were."""
     work.prefetch(ids)
     found = [work.get(message_id) for message_id in dict.fromkeys(ids)]
@@ -97,7 +97,7 @@ def drop(work: Moves, ids: Sequence[str]) -> int:
     return len(final)
 
 
-def purge(work: Moves, queue: str, limit: int) -> int:
+def purge(work: Transitions, queue: str, limit: int) -> int:
     """Revoke what is queued or scheduled on a queue; how many were."""
     found = work.records(QUEUED_PAGE, (queue, -(2**31), 0, work.seq, limit))
     if len(found) < limit:
@@ -108,7 +108,7 @@ def purge(work: Moves, queue: str, limit: int) -> int:
     return len(found)
 
 
-def release_lock(work: Moves, name: str, owner: str) -> bool:
+def release_lock(work: Transitions, name: str, owner: str) -> bool:
     """Free a once-lock by hand."""
     freed = work.free(name, owner)
     if freed:

@@ -14,7 +14,7 @@ from reliable_tasks.store.sqlite.rows import (
     FIRST_FINAL,
     PART_BROKEN,
     STATES,
-    Rec,
+    Row,
     as_claim,
     as_inputs,
     as_record,
@@ -69,14 +69,14 @@ class Reader:
         return tuple([found.get(message_id) for message_id in ids])
 
     def _record(self, row: tuple[Any, ...], *, full: bool) -> v.Record:
-        r = Rec(*row) if fits(row) else mend(row)
+        r = Row(*row) if fits(row) else mend(row)
         broken = self._all(BROKEN_READ, r.n) if r.parts & PART_BROKEN else ()
         return as_record(r, tuple([row[0] for row in broken]), full=full)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
         rows = self._rows(HELD, session, self._options.max_rows)
-        held = [Rec(*row) for row in rows if fits(row)]
+        held = [Row(*row) for row in rows if fits(row)]
         return tuple([as_claim(r, *self._inputs(r.n)) for r in held])
 
     def _inputs(self, n: int) -> tuple[tuple[v.Input, ...], int]:

@@ -6,9 +6,9 @@ from typing import Final
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.enqueue import open_stage
 from reliable_tasks.store.sqlite.exchange import next_due, promote
-from reliable_tasks.store.sqlite.rows import DEAD, FIRST_FINAL, QUEUED, REVOKED, RUNNING, Rec
+from reliable_tasks.store.sqlite.rows import DEAD, FIRST_FINAL, QUEUED, REVOKED, RUNNING, Row
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import Moves
+from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["reap"]
 
@@ -36,7 +36,7 @@ GROUPS_SWEEP: Final = load("groups_sweep")
 Ev = v.AuditEvent
 
 
-def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) -> v.Reaped:
+def reap(work: Transitions, dead: Sequence[str], limit: int, lapsed_by: int | None) -> v.Reaped:
     """One bounded round."""
     bound = max(limit, LEAST_ROUND)
     by = work.now if lapsed_by is None else min(work.now, lapsed_by)
@@ -65,7 +65,7 @@ def reap(work: Moves, dead: Sequence[str], limit: int, lapsed_by: int | None) ->
 
 
 def _take_back_all(
-    work: Moves, dead: Sequence[str], lapsed: Sequence[str], bound: int
+    work: Transitions, dead: Sequence[str], lapsed: Sequence[str], bound: int
 ) -> tuple[int, list[v.DeadLettered], bool]:
     """Take back what dead and lapsed sessions held."""
     requeued, dead_lettered = 0, list[v.DeadLettered]()
@@ -83,7 +83,7 @@ def _take_back_all(
     return requeued, dead_lettered, len(lapsed) >= bound
 
 
-def _take_back(work: Moves, r: Rec) -> bool:
+def _take_back(work: Transitions, r: Row) -> bool:
     """What a dead session held goes back to its place, until it has killed too many."""
     if r.state != RUNNING:  # it could not be read
         return False
@@ -99,7 +99,7 @@ def _take_back(work: Moves, r: Rec) -> bool:
     return False
 
 
-def _expire(work: Moves, bound: int) -> int:
+def _expire(work: Transitions, bound: int) -> int:
     late = sorted(work.records(EXPIRED, (work.now, bound)), key=lambda r: r.n)
     for r in late:
         if r.state < FIRST_FINAL:  # the ending of one may have been that of another
@@ -107,7 +107,7 @@ def _expire(work: Moves, bound: int) -> int:
     return len(late)
 
 
-def _free_lapsed(work: Moves, bound: int) -> int:
+def _free_lapsed(work: Transitions, bound: int) -> int:
     """Free once-locks whose cap has passed, and let those go on who wait behind them."""
     prefix = work.lock_name("")
     names = [row[0] for row in work.all(LOCKS_LAPSED, (prefix, prefix[:-1] + ";", work.now, bound))]
@@ -118,7 +118,7 @@ def _free_lapsed(work: Moves, bound: int) -> int:
     return sum([work.unpark(name.removeprefix(prefix)) for name in names])
 
 
-def _sweep_stages(work: Moves, limit: int, bound: int) -> tuple[int, bool]:
+def _sweep_stages(work: Transitions, limit: int, bound: int) -> tuple[int, bool]:
     """Go on with sealed stages, drop abandoned ones."""
     deleted, more = 0, False
     for stage, sealed in work.all(STAGES_OPEN, (work.now, bound)):
@@ -133,7 +133,7 @@ def _sweep_stages(work: Moves, limit: int, bound: int) -> tuple[int, bool]:
     return deleted, more
 
 
-def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
+def _drop_stage(work: Transitions, stage: int, bound: int) -> tuple[int, bool]:
     work.execute(STAGE_DOOM, (stage,))
     members = work.all(STAGE_MEMBERS, (stage, bound))
     deleted = 0
@@ -151,7 +151,7 @@ def _drop_stage(work: Moves, stage: int, bound: int) -> tuple[int, bool]:
     return deleted, rest
 
 
-def _sweep_the_rest(work: Moves, bound: int) -> None:
+def _sweep_the_rest(work: Transitions, bound: int) -> None:
     if work.options.audit_ttl_ms:
         work.execute(AUDIT_SWEEP, (work.now - work.options.audit_ttl_ms, bound))
     work.execute(GROUPS_SWEEP, (work.now, bound))

@@ -21,17 +21,20 @@ __all__ = [
     "STATES",
     "SUCCEEDED",
     "WAITING",
-    "Rec",
+    "RawRow",
+    "Row",
     "as_claim",
     "as_inputs",
     "as_record",
     "codes_of",
     "edges_of",
-    "new_rec",
+    "new_row",
     "once_of",
     "set_once",
     "with_edge",
 ]
+
+RawRow = tuple[Any, ...]
 
 # The states as the tables have them. A message that failed by itself (a dead letter) and one that
 # failed because another did are told apart, so that dead letters have an index of their own.
@@ -55,7 +58,7 @@ STATES: Final = (
     State.FAILED,
 )
 
-# Which tables hold something of a record: a bit each in `Rec.parts`.
+# Which tables hold something of a record: a bit each in `Row.parts`.
 PART_INPUTS: Final = 1
 PART_STEPS: Final = 2
 PART_BROKEN: Final = 4
@@ -65,14 +68,19 @@ _decode_once = msgspec.json.Decoder(OnceLock).decode
 _decode_edges = msgspec.json.Decoder(tuple[Edge, ...]).decode
 
 
-class Rec(msgspec.Struct, gc=False):
+class Row(msgspec.Struct, gc=False):
     """A row of `records`: its fields are the columns, in their order.
 
-    A transaction changes the fields; `Work.flush` compares them with the row that was read and
-    writes what differs. `once` and `edges` are JSON. `revoked` is the signal, "" for none, when a
-    running one was revoked. `place` is its place in the queue, `parked` the lock it waits for.
-    `graft` is the replaced message in whose place it stands with others, `lent` which of those in
-    its own place uses its once-key.
+    A transaction changes the fields; `UnitOfWork.flush` compares them with the row that was read
+    and writes what differs.
+
+    Attributes:
+        once, edges: as JSON.
+        place: its place in the queue.
+        parked: the lock that it waits for.
+        revoked: the signal to stop it with ("" for none), where it was revoked while running.
+        graft: the replaced message in whose place it stands, with others.
+        lent: which of those in its own place uses its once-key.
     """
 
     id: str
@@ -130,15 +138,15 @@ class Rec(msgspec.Struct, gc=False):
     lent: str | None = None
 
 
-COLUMNS: Final = Rec.__struct_fields__
+COLUMNS: Final = Row.__struct_fields__
 N: Final = COLUMNS.index("n")
 QUEUE: Final = COLUMNS.index("queue")
 STATE: Final = COLUMNS.index("state")
 
 
-def new_rec(m: Message, n: int, now: int, stage: int | None, graft: str | None = None) -> Rec:
+def new_row(m: Message, n: int, now: int, stage: int | None, graft: str | None = None) -> Row:
     """The record of a message that is being enqueued."""
-    return Rec(
+    return Row(
         m.id,
         m.task,
         m.priority,
@@ -167,22 +175,22 @@ def new_rec(m: Message, n: int, now: int, stage: int | None, graft: str | None =
     )
 
 
-def once_of(r: Rec) -> OnceLock | None:
+def once_of(r: Row) -> OnceLock | None:
     """The once-lock that travels with the record."""
     return None if r.once is None else _decode_once(r.once)
 
 
-def set_once(r: Rec, once: OnceLock) -> None:
+def set_once(r: Row, once: OnceLock) -> None:
     """Give the record a once-lock."""
     r.once = _encode(once).decode()
 
 
-def edges_of(r: Rec) -> tuple[Edge, ...]:
+def edges_of(r: Row) -> tuple[Edge, ...]:
     """The edges that leave the record."""
     return () if r.edges is None else _decode_edges(r.edges)
 
 
-def with_edge(r: Rec, edge: Edge) -> str:
+def with_edge(r: Row, edge: Edge) -> str:
     """The record's edges and one more."""
     return _encode((*edges_of(r), edge)).decode()
 
@@ -202,7 +210,7 @@ def as_inputs(rows: list[tuple[Any, ...]]) -> tuple[v.Input, ...]:
     )
 
 
-def as_claim(r: Rec, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.Claim:
+def as_claim(r: Row, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.Claim:
     """What a worker gets to know of a record that it claimed."""
     once = once_of(r)
     return v.Claim(
@@ -231,7 +239,7 @@ def as_claim(r: Rec, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.C
     )
 
 
-def as_record(r: Rec, broken: tuple[str, ...], *, full: bool) -> v.Record:
+def as_record(r: Row, broken: tuple[str, ...], *, full: bool) -> v.Record:
     """What a reader gets to know of a record."""
     once = once_of(r)
     return v.Record(

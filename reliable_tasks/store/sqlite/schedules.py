@@ -7,7 +7,7 @@ import msgspec
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.enqueue import enqueue
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import Moves
+from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["fire", "put_entry", "remove_entry", "save_group"]
 
@@ -24,17 +24,17 @@ def as_entry(row: tuple[object, ...]) -> v.Entry:
     return msgspec.convert(fields, v.Entry, strict=False)
 
 
-def _read(work: Moves, name: str) -> v.Entry | None:
+def _read(work: Transitions, name: str) -> v.Entry | None:
     row = work.first(ENTRY_READ, (name,))
     return None if row is None else as_entry(row)
 
 
-def _write(work: Moves, entry: v.Entry) -> None:
+def _write(work: Transitions, entry: v.Entry) -> None:
     work.execute(ENTRY_PUT, msgspec.structs.astuple(entry))
     work.execute(ENTRIES_CHANGED)
 
 
-def put_entry(work: Moves, entry: v.Entry, expected_version: int | None) -> bool:
+def put_entry(work: Transitions, entry: v.Entry, expected_version: int | None) -> bool:
     """Create or change an entry, if nobody has changed or fired it (expected -1: absent)."""
     old = _read(work, entry.name)
     version = old.version if old is not None else -1
@@ -46,7 +46,7 @@ def put_entry(work: Moves, entry: v.Entry, expected_version: int | None) -> bool
     return True
 
 
-def remove_entry(work: Moves, name: str) -> bool:
+def remove_entry(work: Transitions, name: str) -> bool:
     """Delete an entry."""
     if work.first(ENTRY_DELETE, (name,)) is None:
         return False
@@ -54,7 +54,9 @@ def remove_entry(work: Moves, name: str) -> bool:
     return True
 
 
-def fire(work: Moves, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
+def fire(
+    work: Transitions, entry: v.Entry, expected_ms: int | None, batch: v.Batch
+) -> v.Enqueued | None:
     """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
     old = _read(work, entry.name)
     if old is None or old.paused or old.version != entry.version or old.next_ms != expected_ms:
@@ -74,6 +76,6 @@ def fire(work: Moves, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -
     return done
 
 
-def save_group(work: Moves, group_id: str, value: bytes, ttl_ms: int) -> None:
+def save_group(work: Transitions, group_id: str, value: bytes, ttl_ms: int) -> None:
     """Keep a group's description for that long (0: for ever)."""
     work.execute(GROUP_PUT, (group_id, value, work.now + ttl_ms if ttl_ms else None))

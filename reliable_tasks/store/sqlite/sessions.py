@@ -8,7 +8,7 @@ import msgspec
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.rows import PART_STEPS, REVOKED, RUNNING
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import Moves
+from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["close_session", "heartbeat", "open_session", "report", "step"]
 
@@ -23,14 +23,14 @@ STEP_PUT: Final = load("step_put")
 Ev = v.AuditEvent
 
 
-def open_session(work: Moves, info: v.SessionInfo, lease_ms: int) -> None:
+def open_session(work: Transitions, info: v.SessionInfo, lease_ms: int) -> None:
     """Open a session; its lease starts now."""
     queues = msgspec.json.encode(info.queues).decode()
     known = (info.id, info.worker, info.host, info.pid, info.pid_started, queues)
     work.execute(SESSION_PUT, (*known, work.now, work.now + lease_ms))
 
 
-def close_session(work: Moves, session: str) -> int:
+def close_session(work: Transitions, session: str) -> int:
     """Give back what a session holds, and forget it; how much there was."""
     given = 0
     while found := work.records(HELD, (session, work.options.max_rows)):
@@ -47,7 +47,7 @@ def close_session(work: Moves, session: str) -> int:
     return given
 
 
-def heartbeat(work: Moves, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
+def heartbeat(work: Transitions, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
     """Renew the leases of sessions that were not taken back."""
     lost, commands = list[str](), list[v.Command]()
     for session in sessions:
@@ -61,7 +61,7 @@ def heartbeat(work: Moves, sessions: Sequence[str], lease_ms: int) -> v.Heartbea
     return v.Heartbeat(lost=tuple(lost), commands=tuple(commands), now_ms=work.now)
 
 
-def report(work: Moves, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
+def report(work: Transitions, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
     """Record the progress of a running body."""
     r = work.get(message_id)
     if r is None or r.state != RUNNING or r.fence != fence:
@@ -71,7 +71,9 @@ def report(work: Moves, message_id: str, fence: int, state: str, meta: bytes) ->
     return v.Verdict.COMMITTED
 
 
-def step(work: Moves, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
+def step(
+    work: Transitions, message_id: str, fence: int, name: str, value: bytes | None
+) -> v.StepReply:
     """Begin a step, or record its outcome."""
     r = work.get(message_id)
     if r is None or r.state != RUNNING or r.fence != fence:

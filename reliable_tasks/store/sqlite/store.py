@@ -38,7 +38,7 @@ from reliable_tasks.store.sqlite import (
 from reliable_tasks.store.sqlite.connection import MEMORY, Database
 from reliable_tasks.store.sqlite.reads import Reader
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import Moves
+from reliable_tasks.store.sqlite.transitions import Transitions
 from reliable_tasks.store.sqlite.waiting import UNHURRIED_PAUSE_S, wait_until
 
 if TYPE_CHECKING:
@@ -104,9 +104,11 @@ class SqliteStore:
 
     # A verb is called by what runs its transaction, so that nothing comes between its two ends.
 
-    def _write(self, act: Callable[Concatenate[Moves, P], T], *args: P.args, **kw: P.kwargs) -> T:
+    def _write(
+        self, act: Callable[Concatenate[Transitions, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
         def verb(connection: apsw.Connection) -> tuple[T, bool]:
-            work = Moves(connection, self._clock(), self.options)
+            work = Transitions(connection, self._clock(), self.options)
             done = act(work, *args, **kw)
             work.finish()
             return done, work.leaves_some
@@ -116,10 +118,10 @@ class SqliteStore:
             self._go_on()
         return done
 
-    def _each(self, ids: Sequence[str], act: Callable[[Moves, str], T]) -> tuple[T, ...]:
+    def _each(self, ids: Sequence[str], act: Callable[[Transitions, str], T]) -> tuple[T, ...]:
         """Do something to messages, as many in a transaction as a batch may have."""
 
-        def some(work: Moves, part: Sequence[str]) -> list[T]:
+        def some(work: Transitions, part: Sequence[str]) -> list[T]:
             return [act(work, i) for i in part]
 
         done, size = list[T](), self.options.max_batch
@@ -131,7 +133,7 @@ class SqliteStore:
         """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
 
         def follow(connection: apsw.Connection) -> bool:
-            work = Moves(connection, self._clock(), self.options)
+            work = Transitions(connection, self._clock(), self.options)
             more = work.go_on()
             work.finish()
             return more

@@ -27,14 +27,14 @@ from reliable_tasks.store.sqlite.rows import (
     SCHEDULED,
     SUCCEEDED,
     WAITING,
-    Rec,
+    Row,
     once_of,
     with_edge,
 )
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.sqlite.unreadable import UNREADABLE
 
-__all__ = ["FREED_BY_CLAIM", "HELD_UNTIL", "HELD_WHILE", "RUN_SUFFIX", "Moves"]
+__all__ = ["FREED_BY_CLAIM", "HELD_UNTIL", "HELD_WHILE", "RUN_SUFFIX", "Transitions"]
 
 HELD_UNTIL: Final = frozenset(
     {"until_executed", "until_executing", "until_and_while_executing", "until_expired"}
@@ -63,12 +63,12 @@ _EVENTS: Final = {
 }
 
 
-class Moves(Endings):
+class Transitions(Endings):
     """One transaction, and the rules by which it moves messages."""
 
     # Becoming ready -------------------------------------------------------------------------------
 
-    def admit(self, r: Rec) -> bool:
+    def admit(self, r: Row) -> bool:
         """Take the once-lock for a stored message; else park it, or make it a mirror."""
         once = once_of(r)
         if once is None or once.scope not in HELD_UNTIL:
@@ -86,7 +86,7 @@ class Moves(Endings):
             self._mirror(r, holder)
         return False
 
-    def _mirror(self, r: Rec, parent_id: str) -> None:
+    def _mirror(self, r: Row, parent_id: str) -> None:
         r.mirrors = parent_id
         self.audit(Ev.JOINED, r)
         parent = self.get(parent_id)
@@ -100,17 +100,17 @@ class Moves(Endings):
         else:
             parent.edges = with_edge(parent, edge)
 
-    def startable(self, r: Rec) -> bool:
+    def startable(self, r: Row) -> bool:
         """Whether nothing keeps a waiting message from becoming ready."""
         return r.state == WAITING and not (r.waits or r.parked or r.mirrors) and self._unstaged(r)
 
-    def _unstaged(self, r: Rec) -> bool:
+    def _unstaged(self, r: Row) -> bool:
         if r.stage is None:
             return True
         found = self.first(STAGE_SEALED, (r.stage,))
         return found is None or bool(found[0])
 
-    def ready(self, r: Rec) -> None:
+    def ready(self, r: Row) -> None:
         """Everything it waited for has happened: queue it, or schedule it for its time."""
         if not r.admitted and not self.admit(r):
             return
@@ -121,7 +121,7 @@ class Moves(Endings):
             due = self.now + r.delay
         self.queue_at(r, due)
 
-    def queue_at(self, r: Rec, due: int | None, *, keep_place: bool = False) -> None:
+    def queue_at(self, r: Row, due: int | None, *, keep_place: bool = False) -> None:
         """Queue a message, at its old place or the last one, or schedule it."""
         r.due = due
         if due is not None and due > self.now:
@@ -131,27 +131,27 @@ class Moves(Endings):
             r.place = self.next_seq()
         self.set_state(r, QUEUED)
 
-    def again(self, r: Rec, due: int | None, *, keep_place: bool = False) -> None:
+    def again(self, r: Row, due: int | None, *, keep_place: bool = False) -> None:
         """Back to the queue, taking the once-key again where the claim had freed it."""
         once = once_of(r)
         if once is not None and once.scope in FREED_BY_CLAIM:
             self.take(once.key, r, once.timeout_ms)  # a conflict leaves this one without
         self.queue_at(r, due, keep_place=keep_place)
 
-    def attempt_over(self, r: Rec) -> None:
+    def attempt_over(self, r: Row) -> None:
         """Its session holds it no more, nor does it hold what lasts for a run."""
         r.session = None
         once = once_of(r)
         if once is not None and once.scope in HELD_WHILE:
             self.free(once.key + RUN_SUFFIX, r.id)
 
-    def uncount(self, r: Rec) -> None:
+    def uncount(self, r: Row) -> None:
         """The last claim does not count as a delivery."""
         r.delivery -= 1
         if r.delivery == 0 and r.attempt == 1:
             r.first_started = None
 
-    def set_state(self, r: Rec, state: int) -> None:
+    def set_state(self, r: Row, state: int) -> None:
         """Move a record, for those who wait to see."""
         r.state = state
         r.version += 1
@@ -160,7 +160,7 @@ class Moves(Endings):
 
     def end(
         self,
-        r: Rec,
+        r: Row,
         state: int,
         reason: str,
         result: bytes = b"",
@@ -175,7 +175,7 @@ class Moves(Endings):
 
     def _end_one(
         self,
-        r: Rec,
+        r: Row,
         state: int,
         reason: str,
         result: bytes = b"",
@@ -232,7 +232,7 @@ class Moves(Endings):
             if self.startable(child):
                 self.ready(child)
 
-    def _break(self, child: Rec, parent: Ended, reason: str) -> None:
+    def _break(self, child: Row, parent: Ended, reason: str) -> None:
         """A parent did not succeed: neither does the child."""
         if child.state == WAITING or child.reason in BY_ANOTHER:
             self.execute(BROKEN_PUT, (child.n, parent.id))
@@ -240,7 +240,7 @@ class Moves(Endings):
         if child.state == WAITING:
             self._end_one(child, DEAD, reason, failure=parent.failure)
 
-    def _errback(self, child: Rec, parent: Ended, edge: Edge, *, failed: bool) -> None:
+    def _errback(self, child: Row, parent: Ended, edge: Edge, *, failed: bool) -> None:
         if child.state != WAITING:
             return
         child.waits = 0 if failed else child.waits - 1
@@ -251,7 +251,7 @@ class Moves(Endings):
         elif child.waits == 0:
             self._end_one(child, REVOKED, "not needed")
 
-    def _set_aside(self, r: Rec) -> None:
+    def _set_aside(self, r: Row) -> None:
         if r.state == RUNNING:
             self.attempt_over(r)
         self.end(r, DEAD, UNREADABLE)
@@ -267,7 +267,7 @@ class Moves(Endings):
         found = self.execute(LOCK_READ, {"name": self.lock_name(name), "now": self.now}).fetchone()
         return None if found is None else (found[0], found[3])
 
-    def take(self, name: str, r: Rec, timeout_ms: int) -> str:
+    def take(self, name: str, r: Row, timeout_ms: int) -> str:
         """Take a lock for a message where it is free; who holds it now."""
         lock = self.lock_of(name)
         if lock is not None:
@@ -291,7 +291,7 @@ class Moves(Endings):
         self.unpark(name)
         return True
 
-    def _lend(self, owner: str, r: Rec) -> str:
+    def _lend(self, owner: str, r: Row) -> str:
         """Let `r` use the key of a message in whose place it stands, unless another there does.
 
         The lock stays with the replaced one, whose ending frees it. Gives whom `r` has to wait for:
@@ -308,32 +308,32 @@ class Moves(Endings):
             user = r
         return user.id
 
-    def _stands_for(self, r: Rec) -> set[str]:
+    def _stands_for(self, r: Row) -> set[str]:
         """Those in whose place it stands: the nearest, in whose place that stands, and so on."""
         found = set[str]()
-        above: Rec | None = r
+        above: Row | None = r
         while above is not None and above.graft and above.graft not in found:
             found.add(above.graft)
             above = self.get(above.graft)
         return found
 
-    def _heir(self, r: Rec) -> Rec | None:
+    def _heir(self, r: Row) -> Row | None:
         """Who uses the key of a replaced message, and is still there."""
         heir = self.get(r.lent) if r.lent else None
         return heir if heir and heir.graft and heir.state < FIRST_FINAL else None
 
-    def _let_go(self, r: Rec, name: str) -> None:
+    def _let_go(self, r: Row, name: str) -> None:
         """It has ended: its key is free, or goes on to who still uses it in its place."""
         heir = self._heir(r)
         if heir is None or self.first(LOCK_PASS, (self.lock_name(name), r.id, heir.id)) is None:
             self.free(name, r.id)
 
-    def park(self, r: Rec, name: str) -> None:
+    def park(self, r: Row, name: str) -> None:
         """Wait for a lock."""
         r.parked, r.parked_place = name, self.next_seq()
         self.execute(PARK, (self.lock_name(name), r.parked_place, r.id))
 
-    def leave_parking(self, r: Rec) -> None:
+    def leave_parking(self, r: Row) -> None:
         """Wait for a lock no more."""
         if r.parked is not None:
             self.execute(UNPARK, (self.lock_name(r.parked), r.parked_place))
@@ -350,7 +350,7 @@ class Moves(Endings):
             found = self.first(PARKED_FIRST, (self.lock_name(name),))
         return False
 
-    def _go_on_from(self, r: Rec, name: str) -> bool:
+    def _go_on_from(self, r: Row, name: str) -> bool:
         self.leave_parking(r)
         if name.endswith(RUN_SUFFIX):
             self.queue_at(r, None, keep_place=True)
@@ -360,7 +360,7 @@ class Moves(Endings):
 
     # The rest -------------------------------------------------------------------------------------
 
-    def forget(self, r: Rec) -> None:
+    def forget(self, r: Row) -> None:
         """Delete a record; it keeps no lock, but for those that outlive their message."""
         self.delete(r)
         if r.parked:
@@ -369,7 +369,7 @@ class Moves(Endings):
         if once is not None and once.scope != "until_expired":
             self.free(once.key, r.id)
 
-    def left(self, r: Rec | None) -> int:
+    def left(self, r: Row | None) -> int:
         """How long a message's delay still lasts."""
         due = r.due if r is not None and r.state == SCHEDULED else None
         return 0 if due is None else due - self.now

@@ -1,13 +1,13 @@
 """One transaction's view of the tables: the records it touches, read once and written once.
 
-The rules of `_moves` work on plain objects. `Work` finds those objects, remembers the rows that
-they were read from, and writes what differs when it is flushed: before a query whose answer may
-depend on it, and at the end. What hangs on a record (inputs, steps, broken parents, parked
-messages, locks) is written at once.
+The rules in `transitions` work on plain objects. `UnitOfWork` finds those objects, remembers the
+rows that they were read from, and writes what differs when it is flushed: before a query whose
+answer may depend on it, and at the end. What belongs to a record (inputs, steps, broken parents,
+parked messages, locks) is written at once.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import msgspec
@@ -23,15 +23,14 @@ from reliable_tasks.store.sqlite.rows import (
     STATE,
     STATES,
     N,
-    Rec,
+    RawRow,
+    Row,
     as_inputs,
 )
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.sqlite.unreadable import fits, mend, rows_of
 
-__all__ = ["Row", "Work"]
-
-Row = tuple[Any, ...]
+__all__ = ["UnitOfWork"]
 
 NUMBERS_READ: Final = load("numbers_read")
 FENCE_SET: Final = load("fence_set")
@@ -59,7 +58,7 @@ _astuple = msgspec.structs.astuple
 _CODES: Final = range(len(STATES))
 
 
-class Work:
+class UnitOfWork:
     """The records that one transaction touches.
 
     Attributes:
@@ -73,10 +72,10 @@ class Work:
         self.executemany = connection.executemany
         self.now = now
         self.options = options
-        self._recs: dict[str, Rec | None] = {}
-        self._rows: dict[int, Row] = {}
-        self._unfit: list[tuple[Rec, Row]] = []
-        self._trail: list[Row] = []
+        self._rows: dict[str, Row | None] = {}
+        self._stored: dict[int, RawRow] = {}
+        self._unfit: list[tuple[Row, RawRow]] = []
+        self._trail: list[RawRow] = []
         self._moved: dict[tuple[str, int], int] = {}
         self.fence, self.seq = self._numbers = self._read_numbers()
 
@@ -86,22 +85,22 @@ class Work:
 
     # Queries --------------------------------------------------------------------------------------
 
-    def one(self, statement: str, bindings: Sequence[object] = ()) -> Row:
+    def one(self, statement: str, bindings: Sequence[object] = ()) -> RawRow:
         """The only row of a query that has one."""
         row = self.first(statement, bindings)
         assert row is not None, statement  # noqa: S101 - the query has no condition
         return row
 
-    def first(self, statement: str, bindings: Sequence[object] = ()) -> Row | None:
+    def first(self, statement: str, bindings: Sequence[object] = ()) -> RawRow | None:
         """The first row of a query, None when it has none."""
-        row: Row | None = self.execute(statement, tuple(bindings)).fetchone()
+        row: RawRow | None = self.execute(statement, tuple(bindings)).fetchone()
         return row
 
-    def all(self, statement: str, bindings: Sequence[object] = ()) -> list[Row]:
+    def all(self, statement: str, bindings: Sequence[object] = ()) -> list[RawRow]:
         """All rows of a (bounded) query."""
         return self.execute(statement, tuple(bindings)).fetchall()
 
-    def records(self, statement: str, bindings: Sequence[object] = ()) -> list[Rec]:
+    def records(self, statement: str, bindings: Sequence[object] = ()) -> list[Row]:
         """The records that a query of whole rows finds, with what was changed so far."""
         self.flush()
         found = [self._adopt(row) for row in rows_of(self.execute, statement, bindings)]
@@ -111,14 +110,14 @@ class Work:
 
     # Records --------------------------------------------------------------------------------------
 
-    def get(self, message_id: str) -> Rec | None:
+    def get(self, message_id: str) -> Row | None:
         """The record of a message, None when there is none."""
         try:
-            return self._recs[message_id]
+            return self._rows[message_id]
         except KeyError:
             rows = rows_of(self.execute, RECORD_BY_ID, (message_id,))
             if not rows:
-                self._recs[message_id] = None
+                self._rows[message_id] = None
                 return None
             r = self._adopt(rows[0])
             if self._unfit:
@@ -127,29 +126,29 @@ class Work:
 
     def prefetch(self, ids: Iterable[str]) -> None:
         """Read several records at once, for `get` to find."""
-        unread = [i for i in ids if i not in self._recs]
+        unread = [i for i in ids if i not in self._rows]
         if len(unread) > 1:
-            self._recs.update(dict.fromkeys(unread))
+            self._rows.update(dict.fromkeys(unread))
             wanted = (msgspec.json.encode(unread).decode(),)
             for row in rows_of(self.execute, RECORDS_BY_ID, wanted):
                 self._adopt(row)
             if self._unfit:
                 self._put_aside()
 
-    def add(self, r: Rec) -> None:
+    def add(self, r: Row) -> None:
         """Keep a new record."""
-        self._recs[r.id] = r
+        self._rows[r.id] = r
 
-    def delete(self, r: Rec) -> None:
+    def delete(self, r: Row) -> None:
         """Remove a record and what hangs on it."""
-        row = self._rows.pop(r.n, None)
+        row = self._stored.pop(r.n, None)
         if row is not None:
             self._tally(row, -1)
             self.execute(RECORD_DELETE, (r.n,))
         self.drop_parts(r, PART_INPUTS | PART_STEPS | PART_BROKEN)
-        self._recs[r.id] = None
+        self._rows[r.id] = None
 
-    def drop_parts(self, r: Rec, parts: int) -> None:
+    def drop_parts(self, r: Row, parts: int) -> None:
         """Remove what hangs on a record, of the named kinds."""
         found = r.parts & parts
         if found:
@@ -158,7 +157,7 @@ class Work:
                     self.execute(statement, (r.n,))
             r.parts &= ~parts
 
-    def inputs(self, r: Rec) -> tuple[tuple[v.Input, ...], int]:
+    def inputs(self, r: Row) -> tuple[tuple[v.Input, ...], int]:
         """What the record's parents left for it, by slot; or how large it is, where too large."""
         if not r.parts & PART_INPUTS:
             return (), 0
@@ -167,27 +166,27 @@ class Work:
             return (), size
         return as_inputs(self.all(INPUTS_READ, (r.n,))), 0
 
-    def put_input(self, r: Rec, slot: int, parent: str, value: bytes, *, ok: bool) -> None:
+    def put_input(self, r: Row, slot: int, parent: str, value: bytes, *, ok: bool) -> None:
         """Leave something for a record."""
         self.execute(INPUT_PUT, (r.n, slot, parent, int(ok), value))
         r.parts |= PART_INPUTS
 
-    def _adopt(self, row: Row) -> Rec:
-        known = self._recs.get(row[0])
+    def _adopt(self, row: RawRow) -> Row:
+        known = self._rows.get(row[0])
         if known is not None:
             return known
         if fits(row):
-            r = Rec(*row)
-            self._rows[r.n] = row
+            r = Row(*row)
+            self._stored[r.n] = row
         else:
             r = mend(row)
             self._unfit.append((r, row))
-        self._recs[r.id] = r
+        self._rows[r.id] = r
         return r
 
     # What cannot be read --------------------------------------------------------------------------
 
-    def _set_aside(self, r: Rec) -> None:
+    def _set_aside(self, r: Row) -> None:
         """Make a dead letter of a record that could not be read and had not ended."""
         raise NotImplementedError
 
@@ -199,7 +198,7 @@ class Work:
             self.execute(RECORD_DELETE, (r.n,))
             if r.id != row[0] and self.first(RECORD_BY_ID, (r.id,)) is not None:
                 r.id = f"{r.id}~{r.n}"  # there is another one of that name
-                self._recs[r.id] = r
+                self._rows[r.id] = r
         for r, _ in unfit:
             if r.state < FIRST_FINAL:
                 self._set_aside(r)
@@ -216,7 +215,7 @@ class Work:
         self.fence += 1
         return self.fence
 
-    def audit(self, event: v.AuditEvent, r: Rec, detail: bytes = b"") -> None:
+    def audit(self, event: v.AuditEvent, r: Row, detail: bytes = b"") -> None:
         """Tell the trail about a record."""
         if event in v.AUDIT_DEFAULT or self.options.audit == "all":
             self._tell(event, r.id, r.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
@@ -235,13 +234,13 @@ class Work:
 
     def flush(self) -> None:
         """Write what was changed since the last time."""
-        inserts, updates = list[Row](), list[Row]()
-        rows = self._rows
-        for r in self._recs.values():
+        inserts, updates = list[RawRow](), list[RawRow]()
+        stored = self._stored
+        for r in self._rows.values():
             if r is None:
                 continue
             row = _astuple(r)
-            old = rows.get(r.n)
+            old = stored.get(r.n)
             if old is None:
                 inserts.append(row)
             elif row != old:
@@ -250,7 +249,7 @@ class Work:
             else:
                 continue
             self._tally(row, 1)
-            rows[r.n] = row
+            stored[r.n] = row
         if inserts:
             self.executemany(RECORD_INSERT, inserts)
         if updates:
@@ -270,7 +269,7 @@ class Work:
         if self.seq != seq:
             self.execute(SEQ_SET, (self.seq,))
 
-    def _tally(self, row: Row, by: int) -> None:
+    def _tally(self, row: RawRow, by: int) -> None:
         queue, state = row[QUEUE], row[STATE]
         if type(queue) is not str or state not in _CODES:
             return  # damaged: nobody knows for what it was counted
@@ -279,4 +278,4 @@ class Work:
 
 
 if RECORD_INSERT.count("?") != len(COLUMNS):  # pragma: no cover - a mistake in this package
-    raise AssertionError("record_insert.sql has another number of columns than Rec")
+    raise AssertionError("record_insert.sql has another number of columns than Row")

@@ -1,13 +1,13 @@
 """Rows that cannot be read: damaged, or written by somebody else. They become dead letters.
 
-SQLite takes any value in any column. So each row that is read is compared with what `Rec` says of
+SQLite takes any value in any column. So each row that is read is compared with what `Row` says of
 its columns, whichever verb reads it: by its types, of which few sequences occur and each is
 examined once, and by the bounds of its numbers.
 """
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import msgspec
@@ -18,7 +18,8 @@ from reliable_tasks.store.sqlite.rows import (
     FIRST_FINAL,
     STATE,
     STATES,
-    Rec,
+    RawRow,
+    Row,
     edges_of,
     once_of,
 )
@@ -29,17 +30,15 @@ UNREADABLE: Final = "unreadable"
 LARGEST: Final = 2**53
 """No number of ours is larger: sums with one stay within what the database can hold."""
 
-_Row = tuple[Any, ...]
-
 _TYPES: Final[tuple[frozenset[type], ...]] = tuple(
     frozenset(getattr(field.type, "__args__", (field.type,)))
-    for field in msgspec.structs.fields(Rec)
+    for field in msgspec.structs.fields(Row)
 )
 _SIGNED: Final = frozenset(("eta", "delay", "due", "expires", "expires_in", "n"))  # may have passed
 _ONCE: Final = COLUMNS.index("once")
 _EDGES: Final = COLUMNS.index("edges")
 _KNOWN_MOST: Final = 1000
-_known: Final[dict[tuple[type, ...], Callable[[_Row], tuple[int, ...]]]] = {}
+_known: Final[dict[tuple[type, ...], Callable[[RawRow], tuple[int, ...]]]] = {}
 
 
 _AS_BYTES: Final = ", ".join(
@@ -49,7 +48,7 @@ _AS_BYTES: Final = ", ".join(
 
 def rows_of(
     execute: Callable[..., apsw.Cursor], statement: str, bindings: Sequence[object]
-) -> list[_Row]:
+) -> list[RawRow]:
     """The whole rows that a query finds; text that is none, to Python, as the bytes that it is."""
     try:
         return execute(statement, bindings).fetchall()
@@ -67,7 +66,7 @@ def _as_text(types: frozenset[type], value: object) -> object:
         return value
 
 
-def fits(row: _Row) -> bool:
+def fits(row: RawRow) -> bool:
     """Whether the columns of a row have what they should."""
     types = tuple(map(type, row))
     numbers_of = _known.get(types)
@@ -80,10 +79,10 @@ def fits(row: _Row) -> bool:
         return False
     if min(numbers) < 0 and not all(map(_is_fit, COLUMNS, _TYPES, row)):
         return False
-    return row[_ONCE] is row[_EDGES] is None or _decodes(Rec(*row))
+    return row[_ONCE] is row[_EDGES] is None or _decodes(Row(*row))
 
 
-def _learn(types: tuple[type, ...]) -> Callable[[_Row], tuple[int, ...]]:
+def _learn(types: tuple[type, ...]) -> Callable[[RawRow], tuple[int, ...]]:
     """Remember a sequence of types that fits, with what picks its numbers."""
     if len(_known) >= _KNOWN_MOST:
         _known.clear()
@@ -99,7 +98,7 @@ def _is_fit(name: str, types: frozenset[type], value: object) -> bool:
     return not isinstance(value, int) or least <= value <= LARGEST
 
 
-def _decodes(r: Rec) -> bool:
+def _decodes(r: Row) -> bool:
     try:
         once, edges = once_of(r), edges_of(r)
     except (msgspec.MsgspecError, TypeError, ValueError):
@@ -108,9 +107,9 @@ def _decodes(r: Rec) -> bool:
     return all(abs(number) <= LARGEST for number in numbers)
 
 
-def mend(row: _Row) -> Rec:
+def mend(row: RawRow) -> Row:
     """Make a readable record of it, whose payload is the row as it was."""
-    r = Rec(*row)
+    r = Row(*row)
     if r.reason == UNREADABLE and type(r.payload) is bytes:  # it was made one before
         raw = r.payload
     else:

@@ -95,9 +95,9 @@ def test_kill_9_loses_nothing_that_was_acknowledged(store: SqliteStore, path: Pa
 def test_kill_9_in_the_middle_of_a_transaction_undoes_it(store: SqliteStore, path: Path) -> None:
     put(store, "a")
     body = (
-        "from reliable_tasks.store.sqlite import _enqueue\n"
+        "from reliable_tasks.store.sqlite import enqueue\n"
         "def write(work):\n"
-        "    _enqueue.enqueue(work, Batch(messages=(message('b'),)))\n"
+        "    enqueue.enqueue(work, Batch(messages=(message('b'),)))\n"
         "    work.finish()\n"
         "    print('written', flush=True)\n"
         "    sys.stdin.read()\n"

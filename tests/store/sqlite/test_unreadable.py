@@ -12,7 +12,7 @@ from reliable_tasks.core.message import FINAL_STATES, Edge, State
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.sqlite.rows import COLUMNS, Rec
+from reliable_tasks.store.sqlite.rows import COLUMNS, Row
 from tests.store.driver import message, once
 
 if TYPE_CHECKING:
@@ -146,5 +146,5 @@ def test_one_damaged_column_stops_nobody_else(
 
 
 def type_of(column: str) -> object:
-    kind = next(f.type for f in msgspec.structs.fields(Rec) if f.name == column)
+    kind = next(f.type for f in msgspec.structs.fields(Row) if f.name == column)
     return getattr(kind, "__args__", (kind,))[0]
