@@ -30,7 +30,6 @@ LONG_FILES = {
     "reliable_tasks/canvas/signatures.py": 401,
     "reliable_tasks/results/groups.py": 401,
     "reliable_tasks/results/result.py": 401,
-    "reliable_tasks/store/sqlite/store.py": 408,
     "reliable_tasks/tasks/task.py": 420,
     "tests/beat/test_entries.py": 423,
     "tests/config/test_config.py": 659,

@@ -14,29 +14,16 @@ from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import ConfigError, StoreError, suggest
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
-from reliable_tasks.store.sqlite import (
-    backup as _backup,
-)
-from reliable_tasks.store.sqlite import (
-    enqueue as _enqueue,
-)
-from reliable_tasks.store.sqlite import (
-    exchange as _exchange,
-)
-from reliable_tasks.store.sqlite import (
-    operators as _operators,
-)
-from reliable_tasks.store.sqlite import (
-    reap as _reap,
-)
-from reliable_tasks.store.sqlite import (
-    schedules as _beat,
-)
-from reliable_tasks.store.sqlite import (
-    sessions as _sessions,
-)
+from reliable_tasks.store.sqlite import backup, enqueue, exchange, operators, reap, schedules
 from reliable_tasks.store.sqlite.connection import MEMORY, Database
 from reliable_tasks.store.sqlite.reads import Reader
+from reliable_tasks.store.sqlite.sessions import (
+    close_session,
+    heartbeat,
+    open_session,
+    report,
+    step,
+)
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.sqlite.transitions import Transitions
 from reliable_tasks.store.sqlite.waiting import UNHURRIED_PAUSE_S, wait_until
@@ -147,41 +134,41 @@ class SqliteStore:
 
     def _check(self, batch: v.Batch) -> None:
         in_memory = self.location == MEMORY
-        _enqueue.check(batch, self.options, self._synchronous, in_memory=in_memory)
+        enqueue.check(batch, self.options, self._synchronous, in_memory=in_memory)
 
     # Producers ------------------------------------------------------------------------------------
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks."""
         self._check(batch)
-        return self._write(_enqueue.enqueue, batch)
+        return self._write(enqueue.enqueue, batch)
 
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
     ) -> tuple[v.RevokeReply, ...]:
         """End messages that have not started; flag those that run."""
         told = signal if terminate else None
-        return self._each(ids, lambda work, i: _operators.revoke(work, i, told))
+        return self._each(ids, lambda work, i: operators.revoke(work, i, told))
 
     # Workers --------------------------------------------------------------------------------------
 
     def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process."""
-        self._write(_sessions.open_session, info, lease_ms)
+        self._write(open_session, info, lease_ms)
 
     def close_session(self, session: str) -> int:
         """Give back, uncounted, what a session still holds and forget it."""
-        return self._write(_sessions.close_session, session)
+        return self._write(close_session, session)
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
         """Renew the leases of sessions that were not taken back."""
-        return self._write(_sessions.heartbeat, sessions, lease_ms)
+        return self._write(heartbeat, sessions, lease_ms)
 
     def exchange(
         self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work."""
-        return self._write(_exchange.exchange, session, commits, want)
+        return self._write(exchange.exchange, session, commits, want)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
@@ -189,17 +176,17 @@ class SqliteStore:
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
         """Record the progress of a running body."""
-        return self._write(_sessions.report, message_id, fence, state, meta)
+        return self._write(report, message_id, fence, state, meta)
 
     def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
         """Begin a step or record its outcome."""
-        return self._write(_sessions.step, message_id, fence, name, value)
+        return self._write(step, message_id, fence, name, value)
 
     def reap(
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
-        return self._write(_reap.reap, dead, limit, lapsed_by_ms)
+        return self._write(reap.reap, dead, limit, lapsed_by_ms)
 
     # Readers --------------------------------------------------------------------------------------
 
@@ -235,27 +222,27 @@ class SqliteStore:
 
     def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
         """Queue dead letters again as if new, and revive the dependants they had ended."""
-        return self._each(ids, _operators.replay)
+        return self._each(ids, operators.replay)
 
     def drop(self, ids: Sequence[str]) -> int:
         """Delete final records; returns how many there were."""
         size, ids = self.options.max_batch, [*dict.fromkeys(ids)]
         parts = (ids[at : at + size] for at in range(0, len(ids), size))
-        return sum(self._write(_operators.drop, part) for part in parts)
+        return sum(self._write(operators.drop, part) for part in parts)
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`."""
-        return self._write(_operators.purge, queue, limit)
+        return self._write(operators.purge, queue, limit)
 
     def release_lock(self, name: str, owner: str) -> bool:
         """Free a once-lock by hand if `owner` holds it."""
-        return self._write(_operators.release_lock, name, owner)
+        return self._write(operators.release_lock, name, owner)
 
     # Groups ---------------------------------------------------------------------------------------
 
     def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
         """Keep a group's description for that long (0: for ever)."""
-        self._write(_beat.save_group, group_id, value, ttl_ms)
+        self._write(schedules.save_group, group_id, value, ttl_ms)
 
     def load_group(self, group_id: str) -> bytes | None:
         """Read it back."""
@@ -273,16 +260,16 @@ class SqliteStore:
 
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
         """Create or change an entry, if its version is still the expected one (-1: absent)."""
-        return self._write(_beat.put_entry, entry, expected_version)
+        return self._write(schedules.put_entry, entry, expected_version)
 
     def remove_entry(self, name: str) -> bool:
         """Delete an entry."""
-        return self._write(_beat.remove_entry, name)
+        return self._write(schedules.remove_entry, name)
 
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         self._check(batch)
-        return self._write(_beat.fire, entry, expected_ms, batch)
+        return self._write(schedules.fire, entry, expected_ms, batch)
 
     # Waiting --------------------------------------------------------------------------------------
 
@@ -387,7 +374,7 @@ class SqliteStore:
         Raises:
             StoreError: it cannot be written, or a file is there.
         """
-        return _backup.write_copy(
+        return backup.write_copy(
             self.location, target, self.options, mode=self._file_mode, force=force
         )
 
