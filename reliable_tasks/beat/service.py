@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from reliable_tasks import events, signals
 from reliable_tasks.core import clock
 from reliable_tasks.core.checks import printable
-from reliable_tasks.core.readable import readable
+from reliable_tasks.core.waker import SignalInbox
 from reliable_tasks.errors import StoreError
 
 from .scheduler import Scheduler
@@ -34,35 +35,6 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
-class _Signals:
-    """Notes that the process is to stop; the loop acts on it."""
-
-    def __init__(self) -> None:
-        self.stop = False
-        self.fd, self._in = os.pipe()
-        os.set_blocking(self.fd, False)
-        os.set_blocking(self._in, False)
-
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in _STOPPING}
-        self._fd_before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._fd_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self.fd)
-        os.close(self._in)
-
-    def _note(self, _number: int, _frame: object) -> None:
-        self.stop = True
-
-    def wait(self, timeout: float) -> None:
-        """Sleep, until a signal comes at the latest."""
-        readable(self.fd, timeout)
-
-
 class _Beat:
     """One beat: what it knows beside its scheduler."""
 
@@ -72,13 +44,13 @@ class _Beat:
         code: dict[str, Definition],
         name: str,
         parent: int | None,
-        noticed: _Signals,
+        inbox: SignalInbox,
     ) -> None:
         self._app = app
         self._code = code
         self._parent = parent
-        self._noticed = noticed
-        self._scheduler = Scheduler(app.store, name=name, stopping=lambda: noticed.stop)
+        self._inbox = inbox
+        self._scheduler = Scheduler(app.store, name=name, stopping=lambda: bool(inbox.came))
         self._synced = False
         self._restore_at = 0.0
         self._lacking: frozenset[str] = frozenset()
@@ -88,7 +60,7 @@ class _Beat:
         self._pause_s = 0.0
 
     def run(self) -> None:
-        while not self._noticed.stop and not self._orphaned():
+        while not self._inbox.came and not self._orphaned():
             try:
                 wake_ms = self.turn()
                 self._pause_s = 0.0
@@ -146,16 +118,16 @@ class _Beat:
         span_s = min((wake_ms - self._now_ms()) / 1000, _LONGEST_WAIT_S)
         if self._parent is not None:
             span_s = min(span_s, _ORPHAN_CHECK_S)
-        if span_s > 0 and self._app.store.wait_for_entries(span_s, self._noticed.fd):
+        if span_s > 0 and self._app.store.wait_for_entries(span_s, self._inbox.fd):
             self._scheduler.changed()
 
     def _rest(self) -> None:
         until = clock.monotonic() + self._pause_s
-        while not self._noticed.stop and not self._orphaned():
+        while not self._inbox.came and not self._orphaned():
             left_s = until - clock.monotonic()
             if left_s <= 0:
                 return
-            self._noticed.wait(min(left_s, _ORPHAN_CHECK_S))
+            self._inbox.wait(min(left_s, _ORPHAN_CHECK_S))
 
     def _orphaned(self) -> bool:
         """Whether the worker that this beat belongs to is gone."""
@@ -190,10 +162,10 @@ def run_beat(
     run_hooks(app)
     code = code_definitions(app, clock.now_ms(), allow_unknown=allow_unknown)
     name = name or f"beat@{printable(socket.gethostname())}"
-    with _Signals() as noticed:
+    with contextlib.closing(SignalInbox(_STOPPING)) as inbox:
         signals.beat_init.send(app)
         events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))
-        _Beat(app, code, name, parent, noticed).run()
+        _Beat(app, code, name, parent, inbox).run()
     events.emit("beat.stopped", beat=name, pid=os.getpid())
     app.close()
     return 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core import clock
 from reliable_tasks.core.message import FINAL_STATES
+from reliable_tasks.core.waker import Waker
 from reliable_tasks.errors import ResultGone, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -77,17 +78,14 @@ class _Lookout:
         self._store = store
         self._waiting: list[_Watch] = []
         self._away_since: float | None = None
-        self._wake_fd, self._ring_fd = os.pipe()
-        os.set_blocking(self._wake_fd, False)
-        os.set_blocking(self._ring_fd, False)
+        self._waker = Waker()
         name = f"reliable_tasks.{watcher.name}"
         self.thread = threading.Thread(target=self._run, name=name, daemon=watcher.daemon)
 
     def add(self, watch: _Watch) -> None:
         """Wait for one more; called under the watcher's lock."""
         self._waiting.append(watch)
-        with contextlib.suppress(BlockingIOError):  # full of what will wake it
-            os.write(self._ring_fd, b"!")
+        self._waker.wake()
 
     def _run(self) -> None:
         while True:
@@ -104,8 +102,7 @@ class _Lookout:
                 self._away_since = None
             except Exception as exc:  # noqa: BLE001 - told to those who wait; the others wait on
                 self._failed(window, exc)
-        os.close(self._wake_fd)
-        os.close(self._ring_fd)
+        self._waker.close()
 
     def _look(self, window: list[_Watch]) -> None:
         """Read those that had not ended, and tell of the ends."""
@@ -127,10 +124,8 @@ class _Lookout:
         span_s = _ROUND_S * _WINDOW / others if others else _LONGEST_WAIT_S
         seen = {watch.handle.id: watch.handle.version for watch in window}
         if seen:
-            self._store.wait(seen, min(span_s, _LONGEST_WAIT_S), ended=True, wake_fd=self._wake_fd)
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._wake_fd, 512):
-                pass
+            self._store.wait(seen, min(span_s, _LONGEST_WAIT_S), ended=True, wake_fd=self._waker.fd)
+        self._waker.clear()
 
     def _failed(self, window: list[_Watch], exc: Exception) -> None:
         """The store did not answer: those who may not wait for that are told."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reliable_tasks import events, signals
 from reliable_tasks.core import clock
-from reliable_tasks.core.readable import readable
+from reliable_tasks.core.waker import SignalInbox
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
 from reliable_tasks.worker.scoreboard import Scoreboard
@@ -200,46 +200,18 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-class _Signals:
-    """Collects signals; the loop acts on them.
+def _inbox() -> SignalInbox:
+    """Collect signals from now on, before anything else: none may be lost while a worker starts.
 
-    Made before anything else, so that what comes while a worker starts is not lost. A hang-up that
-    is ignored stays so: that is what `nohup` is for.
+    A hang-up that is ignored stays so: that is what `nohup` is for.
     """
-
-    def __init__(self) -> None:
-        self.came: list[int] = []
-        self._out, self._in = os.pipe()
-        os.set_blocking(self._out, False)
-        os.set_blocking(self._in, False)
-        numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD}
-        numbers.add(signal.SIGTSTP)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-            numbers.remove(signal.SIGHUP)
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
-        self._fd_before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # see `cli.worker`
-
-    def _note(self, number: int, _frame: object) -> None:
-        self.came.append(number)
-
-    def wake(self) -> None:
-        """End the wait; from any thread."""
-        with contextlib.suppress(BlockingIOError):  # a full pipe ends it as well
-            os.write(self._in, b"!")
-
-    def wait(self, timeout: float) -> None:
-        """Sleep, until something comes at the latest."""
-        if not self.came and readable(self._out, timeout):
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._out, 512)
-
-    def close(self) -> None:
-        signal.set_wakeup_fd(self._fd_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self._out)
-        os.close(self._in)
+    numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD}
+    numbers.add(signal.SIGTSTP)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    inbox = SignalInbox(numbers)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # see `cli.worker`
+    return inbox
 
 
 def run_worker(app: App, options: WorkerOptions) -> int:
@@ -256,14 +228,11 @@ def run_worker(app: App, options: WorkerOptions) -> int:
         ConfigError: an option is not possible.
         StoreError: the store is of no use, and trying again would not help.
     """
-    noticed = _Signals()
-    try:
-        return _run(app, options, noticed)
-    finally:
-        noticed.close()
+    with contextlib.closing(_inbox()) as inbox:
+        return _run(app, options, inbox)
 
 
-def _run(app: App, options: WorkerOptions, noticed: _Signals) -> int:
+def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
     app.import_modules()
     check_options(app, options)
     # Opened now, so that what is wrong with it is told before anything runs. Where it only is away,
@@ -274,12 +243,12 @@ def _run(app: App, options: WorkerOptions, noticed: _Signals) -> int:
     events.outlive_exits()
     pid = os.getpid()
     processes = _Processes(app, options)
-    calls = ThreadedCalls(app.store, noticed.wake)
+    calls = ThreadedCalls(app.store, inbox.wake)
     supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), calls)
     events.emit("worker.started", worker=options.hostname, pid=pid, store=app.store.location)
     processes.start_companions()
     signals.worker_ready.send(app)
-    loop = _Loop(supervisor, processes, noticed, calls)
+    loop = _Loop(supervisor, processes, inbox, calls)
     loop.run()
     signals.worker_shutdown.send(app)
     code = RESTART if loop.restart else 0
@@ -317,29 +286,37 @@ class _Loop:
     """
 
     def __init__(
-        self, supervisor: Supervisor, processes: _Processes, noticed: _Signals, calls: ThreadedCalls
+        self,
+        supervisor: Supervisor,
+        processes: _Processes,
+        inbox: SignalInbox,
+        calls: ThreadedCalls,
     ) -> None:
         self._supervisor = supervisor
         self._processes = processes
-        self._noticed = noticed
+        self._inbox = inbox
         self._calls = calls
         self.restart = False
 
     def run(self) -> None:
-        supervisor, noticed = self._supervisor, self._noticed
+        supervisor, inbox = self._supervisor, self._inbox
         while not supervisor.finished:
             now = clock.monotonic()
             try:
-                while noticed.came:
-                    self._obey(noticed.came.pop(0), now)
+                while inbox.came:
+                    self._obey(inbox.came.pop(0), now)
                 supervisor.step(now)
                 if self._calls.idle:  # a fork would wait for the end of a call
                     self._processes.start_companions()
             except BaseException as exc:  # noqa: BLE001 - a listener's, say: the bodies must not pay
                 _tell_of(exc)
-                noticed.wait(_TICK_S)
+                self._rest(_TICK_S)
             else:
-                noticed.wait(max(0.0, min(_TICK_S, supervisor.next_due(now) - now)))
+                self._rest(min(_TICK_S, supervisor.next_due(now) - now))
+
+    def _rest(self, timeout_s: float) -> None:
+        if not self._inbox.came and self._inbox.wait(timeout_s):
+            self._inbox.clear()
 
     def _obey(self, number: int, now: float) -> None:
         if number == signal.SIGCHLD:

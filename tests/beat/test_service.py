@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from reliable_tasks.beat import service
-from reliable_tasks.beat.service import _Beat, _Signals
+from reliable_tasks.beat.service import _Beat
 from reliable_tasks.beat.sync import code_definitions
+from reliable_tasks.core.waker import SignalInbox
 from tests.beat.harness import SECOND, Bench
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ def beat_of(bench: Bench, *names: str) -> _Beat:
         name: {"task": "add", "schedule": 1, "args": (1,)} for name in names
     }
     code = code_definitions(bench.app, bench.now)
-    return _Beat(bench.app, code, "beat", None, _Signals())
+    with contextlib.closing(SignalInbox(())) as inbox:
+        return _Beat(bench.app, code, "beat", None, inbox)
 
 
 def turn(beat: _Beat) -> None:
@@ -83,14 +87,15 @@ def test_entries_that_keep_going_are_not_restored_without_a_pause(
 
 
 def test_a_beat_ends_its_turn_when_it_is_told_to_stop(bench: Bench) -> None:
-    noticed = _Signals()
+    inbox = SignalInbox(())
+    inbox.close()
     bench.app.conf.beat_schedule = {
         "e": {"task": "add", "schedule": 1, "args": (1,), "catch_up": "all"}
     }
-    beat = _Beat(bench.app, code_definitions(bench.app, bench.now), "beat", os.getppid(), noticed)
+    beat = _Beat(bench.app, code_definitions(bench.app, bench.now), "beat", os.getppid(), inbox)
     turn(beat)
     bench.clock.advance(3600 * SECOND)
-    noticed.stop = True
+    inbox.came.append(signal.SIGTERM)
     turn(beat)
     beat.run()
     assert bench.entry("e").runs == 0

@@ -176,7 +176,7 @@ from tests.process.program import app
 
 def test_a_word_that_comes_while_a_worker_starts_is_not_lost(tmp_path: Path) -> None:
     """A shell starts what runs in its background with QUIT ignored."""
-    from reliable_tasks.worker.process import _Signals  # noqa: PLC0415
+    from reliable_tasks.worker.process import _inbox  # noqa: PLC0415
 
     pid = os.fork()
     if pid == 0:
@@ -184,9 +184,9 @@ def test_a_word_that_comes_while_a_worker_starts_is_not_lost(tmp_path: Path) -> 
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT})  # the command's first line
         os.kill(os.getpid(), signal.SIGQUIT)
-        noticed = _Signals()
+        inbox = _inbox()
         kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        os._exit(0 if noticed.came == [signal.SIGQUIT] and kept else 1)
+        os._exit(0 if inbox.came == [signal.SIGQUIT] and kept else 1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
