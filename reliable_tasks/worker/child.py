@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reliable_tasks import events, signals
 from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.core.clock import sleep
-from reliable_tasks.worker.exchanger import Exchanger
+from reliable_tasks.worker.exchanger import InlineExchanger, ThreadedExchanger
 
 from .consumer import Consumer
 from .copies import handle
@@ -62,12 +62,12 @@ def run_child(
         trusted_s=settings.session_lease / 2,
     )
     pool = chosen(executor, store, board, slots, options.max_memory_per_child_kib)
-    pool.exchanger = Exchanger(
+    kind = InlineExchanger if pool.inline else ThreadedExchanger
+    pool.exchanger = kind(
         consumer,
         store,
         session,
         pool.claims_came,
-        led=pool.leads,
         on_word=board.hear,
         on_crash=_end_loudly,
     )

@@ -1,22 +1,26 @@
 """The exchanger: carries a consumer's exchanges to the store, beside the running bodies.
 
 The consumer decides; this is the thread, the lock and the waiting around it. Bodies run in other
-threads (or on a loop), which take claims and hand back outcomes here. Where one thread runs all
-bodies, it makes the exchanges itself while it has no body to run: a lone message then passes from
-the store to its body, and its outcome to the store, without a turn of another thread.
+threads (or on a loop), which take claims and hand back outcomes here.
+
+There are two kinds. A `ThreadedExchanger` makes every exchange in the consumer's thread. Where one
+thread runs all bodies, an `InlineExchanger` lets that thread exchange while it has no body to run.
+A lone message then passes from the store to its body, and its outcome to the store, without waking
+another thread.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import events
 from reliable_tasks.core import clock
-from reliable_tasks.core.readable import readable
+from reliable_tasks.core.backoff import Backoff
+from reliable_tasks.core.waker import Waker
 from reliable_tasks.errors import StoreError
+from reliable_tasks.worker.store_health import StoreHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +30,11 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Claim, ClaimRequest, Exchange
     from reliable_tasks.worker.consumer import Consumer, Request
 
-__all__ = ["Exchanger"]
+__all__ = ["Exchanger", "InlineExchanger", "ThreadedExchanger"]
 
 _LONGEST_WAIT_S = 5.0
 _GLANCE_S = 0.1  # a wait for a lock is not ended by a signal: its handler runs after so long
-_FIRST_BACKOFF_S = 0.05
-_LAST_BACKOFF_S = 2.0
+_STORE_BACKOFF = Backoff(first_s=0.05, longest_s=2.0)
 _RECONCILE_S = 15.0  # how long a claim may go unnoticed that nobody told us of
 
 
@@ -43,14 +46,13 @@ class _Job:
     waits: bool = False
 
 
-class _Waker:
-    """Ends a thread's sleep. All but the sleep itself happens under the exchanger's lock."""
+class _SleepWaker(Waker):
+    """A waker that costs a system call only while a thread sleeps.
 
-    def __init__(self) -> None:
-        self.wake_fd, self._wake_end = os.pipe()
-        os.set_blocking(self.wake_fd, False)
-        os.set_blocking(self._wake_end, False)
-        self._asleep = False
+    All but the sleep itself happens under the exchanger's lock.
+    """
+
+    _asleep = False
 
     def arm(self) -> None:
         """A sleep begins: from now on `wake` has to end it."""
@@ -60,36 +62,25 @@ class _Waker:
         """End the sleep, if there is one."""
         if self._asleep:
             self._asleep = False
-            os.write(self._wake_end, b"!")
+            super().wake()
 
     def clear(self) -> None:
         """Reset after waking."""
         self._asleep = False
-        try:
-            while os.read(self.wake_fd, 512):
-                pass
-        except BlockingIOError:
-            return  # empty, which is what it is read for
-
-    def close(self) -> None:
-        """Close both ends of the pipe."""
-        os.close(self.wake_fd)
-        os.close(self._wake_end)
+        super().clear()
 
 
 class Exchanger:
-    """Claims for a pool, outcomes from it.
+    """Claims for a pool, outcomes from it; what both kinds share.
 
     Args:
         consumer: decides what is exchanged.
         store: where it is exchanged.
         session: whose claims they are.
         on_claims: called after claims have come in, for pools that are not blocked in `take`.
-        led: whether the thread that runs the bodies, the only one then, makes exchanges itself
-            while it waits in `take`.
         on_word: called whenever the store has answered.
-        on_crash: called where the consumer's thread ends by an error, which is not a store's: there
-            is nobody any more to commit what bodies come to.
+        on_crash: called when the consumer's thread ends with an error that is not a store's: nobody
+            is left to commit the outcomes of bodies.
     """
 
     def __init__(
@@ -99,7 +90,6 @@ class Exchanger:
         session: str,
         on_claims: Callable[[], object] | None = None,
         *,
-        led: bool = False,
         on_word: Callable[[], object] = lambda: None,
         on_crash: Callable[[BaseException], object] | None = None,
     ) -> None:
@@ -107,14 +97,11 @@ class Exchanger:
         self._store = store
         self._session = session
         self._on_claims = on_claims
-        self._led = led
         self._on_word = on_word
         self._on_crash = on_crash
+        self._health = StoreHealth(store.location, _STORE_BACKOFF)
         self._changed = threading.Condition(threading.Lock())
-        self._wakers = self._own_waker, self._bodies_waker = _Waker(), _Waker()
-        self._takers = 0  # threads that wait for a claim
-        self._asking = False  # whether a thread waits for an answer of the store
-        self._trouble: StoreError | None = None  # what came instead of one, to a thread of bodies
+        self._own_waker = _SleepWaker()
         self._reconciled_at = clock.monotonic()
         self._thread = threading.Thread(target=self._consume, name="consumer", daemon=True)
 
@@ -123,78 +110,31 @@ class Exchanger:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until all is committed, once the consumer drains."""
+        """Wait until everything is committed, once the consumer drains."""
         self._thread.join()
-        for waker in self._wakers:
-            waker.close()
+        self._own_waker.close()
 
     # For the pool --------------------------------------------------------------------------------
 
     def take(self) -> Claim | None:
-        """The next claim to run; blocks. None when there will be none any more."""
+        """Block until there is a claim to run; None when there will be none any more."""
         with self._changed:
             return self._wait_for_next()
-
-    def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
-        """`done`, and then `take`."""
-        with self._changed:
-            self._consumer.ended(claim, outcome, clock.monotonic())
-            taken = self._next()
-            if taken is None and self._led:
-                return self._wait_for_next()
-            self._wake()
-            return self._wait_for_next() if taken is None else taken
-
-    def _wait_for_next(self) -> Claim | None:
-        self._takers += 1
-        try:
-            while (claim := self._next()) is None:
-                if self.over:
-                    return None
-                if not self._led or self._asking or self._ails or not self._lead():
-                    self._changed.wait(_GLANCE_S if self._led else None)
-            return claim
-        finally:
-            self._takers -= 1
-            if self.over:
-                self._own_waker.wake()  # what is left to be committed is that thread's to do
-
-    def _lead(self) -> bool:
-        """Make an exchange in the thread of the bodies; returns whether there was one to make."""
-        job = self._next_job(self._bodies_waker)
-        if job is None:
-            return False
-        self._asking = True
-        self._changed.release()
-        trouble = None
-        try:
-            self._ask(job, self._bodies_waker)
-        except StoreError as exc:
-            trouble = exc
-        finally:
-            self._changed.acquire()
-            self._asking = False
-            if trouble is not None:
-                self._trouble = trouble
-                self._own_waker.wake()
-        return True
 
     def try_take(self) -> Claim | None:
         """The next claim to run, if there is one now."""
         with self._changed:
             return self._next()
 
-    def _next(self) -> Claim | None:
-        claim = self._consumer.next_claim(clock.monotonic())
-        if claim is not None and self._consumer.waiting:
-            self._wake()  # from now on it counts how long the others wait
-        return claim
-
     def done(self, claim: Claim, outcome: Outcome) -> None:
-        """An attempt has come to an outcome; it is committed as soon as the store listens."""
+        """An attempt has come to an outcome, which is committed as soon as the store listens."""
         with self._changed:
             self._consumer.ended(claim, outcome, clock.monotonic())
             self._wake()
+
+    def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
+        """`done`, and then `take`."""
+        raise NotImplementedError
 
     @property
     def over(self) -> bool:
@@ -202,21 +142,25 @@ class Exchanger:
         return self._consumer.draining and not self._consumer.waiting
 
     def drain(self) -> None:
-        """Claim no more, finish what runs. Safe to call from a signal handler's thread."""
+        """Claim no more and finish what runs. Safe to call from a signal handler's thread."""
         with self._changed:
             self._consumer.drain()
             self._changed.notify_all()
             self._wake()
 
-    def _wake(self) -> None:
-        """Wake who waits for the store or for something to ask it. Called under the lock."""
-        for waker in self._wakers:
-            waker.wake()
+    def _next(self) -> Claim | None:
+        claim = self._consumer.next_claim(clock.monotonic())
+        if claim is not None and self._consumer.waiting:
+            self._wake()  # from now on it counts how long the others wait
+        return claim
 
-    @property
-    def _ails(self) -> bool:
-        """Whether the store failed us last: the consumer's thread sees to that, with patience."""
-        return self._trouble is not None or self._consumer.uncertain
+    def _wait_for_next(self) -> Claim | None:
+        """`take`, under the lock."""
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        """Wake whoever waits for the store, or for something to ask it. Called under the lock."""
+        self._own_waker.wake()
 
     # The consumer's thread -----------------------------------------------------------------------
 
@@ -229,53 +173,43 @@ class Exchanger:
             self._on_crash(exc)
 
     def _pump(self) -> None:
-        backoff_s = 0.0
         while not self._consumer.finished:
             try:
                 self._turn()
-                if backoff_s:
-                    backoff_s = 0.0
-                    events.emit("store.recovered", store=self._store.location, after=None)
+                self._health.answered(clock.monotonic())
             except StoreError as exc:
                 # Whatever ails the store, outcomes are kept and said again until it listens.
                 with self._changed:
-                    self._trouble = None
-                    self._consumer.failed()
-                if not backoff_s:
-                    events.emit("store.unavailable", store=self._store.location, error=str(exc))
-                backoff_s = min(_LAST_BACKOFF_S, max(_FIRST_BACKOFF_S, backoff_s * 2))
-                clock.sleep(backoff_s)
+                    self._failed()
+                self._health.failed(exc, clock.monotonic())
+                clock.sleep(self._health.pause_s)
         self._tell_pool()
+
+    def _failed(self) -> None:
+        self._consumer.failed()
 
     def _turn(self) -> None:
         """Ask the store for what is next, or sleep until there is something to ask."""
         with self._changed:
-            if self._trouble is not None:
-                raise self._trouble
-            others = self._asking or (self._led and self._takers and not self._ails)
-            job = None if others else self._next_job(self._own_waker)
-            if job is not None:
-                self._asking = True
-            elif self._consumer.finished:
-                return
-            else:
+            job = self._next_job(self._own_waker) if self._may_ask() else None
+            if job is None:
+                if self._consumer.finished:
+                    return
                 self._own_waker.arm()
                 rest_s = self._rest_s()
-        if job is None:
-            readable(self._own_waker.wake_fd, rest_s)
-            with self._changed:
-                self._own_waker.clear()
-            return
-        try:
+        if job is not None:
             self._ask(job, self._own_waker)
-        finally:
-            with self._changed:
-                self._asking = False
-                if self._led:
-                    self._changed.notify_all()
+            return
+        self._own_waker.wait(rest_s)
+        with self._changed:
+            self._own_waker.clear()
+
+    def _may_ask(self) -> bool:
+        """Whether the exchanges are this thread's to make now. Called under the lock."""
+        return True
 
     def _rest_s(self) -> float:
-        """How long there will be nothing to ask, if no body ends and nobody rings."""
+        """How long there will be nothing to ask, if no body ends and nobody wakes us."""
         overdue_at = self._consumer.overdue_at()
         if overdue_at is None:
             return _LONGEST_WAIT_S
@@ -283,7 +217,7 @@ class Exchanger:
 
     # In whichever thread -------------------------------------------------------------------------
 
-    def _next_job(self, waker: _Waker) -> _Job | None:
+    def _next_job(self, waker: _SleepWaker) -> _Job | None:
         """What to ask of the store now; None for nothing. Called under the lock."""
         consumer, now = self._consumer, clock.monotonic()
         if consumer.uncertain or now - self._reconciled_at >= _RECONCILE_S:
@@ -297,17 +231,10 @@ class Exchanger:
             waker.arm()
         return None if request is None else _Job(request, waits)
 
-    def _ask(self, job: _Job, waker: _Waker) -> None:
+    def _ask(self, job: _Job, waker: _SleepWaker) -> None:
         request = job.request
         if request is None:
-            # Not just once, because a request that was given up for lost may reach the store after
-            # we have asked what it did, and make claims then.
-            held = self._store.held(self._session)
-            self._on_word()
-            self._reconciled_at = clock.monotonic()
-            with self._changed:
-                self._consumer.reconcile(held)
-            self._tell_pool()
+            self._reconcile()
             return
         if job.waits and request.want is not None:
             reply = self._wait_then_claim(request.want, waker)
@@ -322,11 +249,24 @@ class Exchanger:
         if waiting or reply.lost:
             self._tell_pool()
 
-    def _wait_then_claim(self, want: ClaimRequest, waker: _Waker) -> Exchange:
+    def _reconcile(self) -> None:
+        """Ask which claims this session holds.
+
+        Again and again, and not only after a failure: a request given up for lost may reach the
+        store after we have asked, and make claims then.
+        """
+        held = self._store.held(self._session)
+        self._on_word()
+        self._reconciled_at = clock.monotonic()
+        with self._changed:
+            self._consumer.reconcile(held)
+        self._tell_pool()
+
+    def _wait_then_claim(self, want: ClaimRequest, waker: _SleepWaker) -> Exchange:
         """Wait for work, or for the waker, and claim."""
         timeout = min(_LONGEST_WAIT_S, self._consumer.patience_s)
         try:
-            return self._store.wait_then_claim(self._session, want, timeout, waker.wake_fd)
+            return self._store.wait_then_claim(self._session, want, timeout, waker.fd)
         finally:
             with self._changed:
                 waker.clear()
@@ -336,3 +276,119 @@ class Exchanger:
             self._changed.notify_all()
         if self._on_claims is not None:
             self._on_claims()
+
+
+class ThreadedExchanger(Exchanger):
+    """Makes every exchange in the consumer's thread; any number of threads run bodies."""
+
+    def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
+        """`done`, and then `take`."""
+        with self._changed:
+            self._consumer.ended(claim, outcome, clock.monotonic())
+            self._wake()
+            return self._wait_for_next()
+
+    def _wait_for_next(self) -> Claim | None:
+        while (claim := self._next()) is None and not self.over:
+            self._changed.wait()
+        return claim
+
+
+class InlineExchanger(Exchanger):
+    """Exchanges in the one thread that runs bodies while that waits for a claim.
+
+    The consumer's thread makes the exchanges that come due while a body runs, and takes over while
+    the store is failing, since it has the patience for that.
+    """
+
+    _taking = False  # whether the thread of the bodies waits for a claim
+    _asking = False  # whether either thread waits for an answer of the store
+    _trouble: StoreError | None = None  # what the thread of the bodies got instead of an answer
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._bodies_waker = _SleepWaker()
+
+    def join(self) -> None:
+        """Wait until everything is committed, once the consumer drains."""
+        super().join()
+        self._bodies_waker.close()
+
+    def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
+        """`done`, and then `take`."""
+        with self._changed:
+            self._consumer.ended(claim, outcome, clock.monotonic())
+            taken = self._next()
+            if taken is None:
+                return self._wait_for_next()  # which commits it
+            self._wake()
+            return taken
+
+    def _wait_for_next(self) -> Claim | None:
+        self._taking = True
+        try:
+            while (claim := self._next()) is None and not self.over:
+                if self._asking or self._ails or not self._lead():
+                    self._changed.wait(_GLANCE_S)
+            return claim
+        finally:
+            self._taking = False
+            if self.over:
+                self._own_waker.wake()  # what is left to commit is for the consumer's thread
+
+    def _lead(self) -> bool:
+        """Make an exchange in the thread of the bodies; returns whether there was one to make.
+
+        Called with the lock held, which is let go while the store answers: the consumer's thread
+        must be able to look meanwhile. Nothing decided before is relied on after that, as after any
+        wait for a condition.
+        """
+        job = self._next_job(self._bodies_waker)
+        if job is None:
+            return False
+        self._changed.release()
+        trouble = None
+        try:
+            super()._ask(job, self._bodies_waker)
+        except StoreError as exc:
+            trouble = exc
+        finally:
+            self._changed.acquire()  # the caller's `with` releases it
+            self._asking = False
+            if trouble is not None:
+                self._trouble = trouble
+                self._own_waker.wake()
+        return True
+
+    def _wake(self) -> None:
+        super()._wake()
+        self._bodies_waker.wake()
+
+    @property
+    def _ails(self) -> bool:
+        """Whether the store failed us last: the consumer's thread sees to that, with patience."""
+        return self._trouble is not None or self._consumer.uncertain
+
+    # The consumer's thread -----------------------------------------------------------------------
+
+    def _failed(self) -> None:
+        self._trouble = None
+        super()._failed()
+
+    def _may_ask(self) -> bool:
+        if self._trouble is not None:
+            raise self._trouble
+        return not self._asking and (self._ails or not self._taking)
+
+    def _next_job(self, waker: _SleepWaker) -> _Job | None:
+        job = super()._next_job(waker)
+        self._asking = job is not None
+        return job
+
+    def _ask(self, job: _Job, waker: _SleepWaker) -> None:
+        try:
+            super()._ask(job, waker)
+        finally:
+            with self._changed:
+                self._asking = False
+                self._changed.notify_all()

@@ -17,7 +17,7 @@ from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.redis import waiting as _waiting
 from reliable_tasks.worker import exchanger as exchangers
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Exchanger
+from reliable_tasks.worker.exchanger import ThreadedExchanger
 from tests.fakes import FakeClock
 from tests.faults.proxy import Proxy
 from tests.faults.verbs import verb_of
@@ -110,7 +110,7 @@ def test_a_claim_whose_waiting_is_cut_is_found(
     store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reply is lost: the claim is made, and taken in when the store is asked what is held."""
-    exchanger = Exchanger(Consumer(QUEUES), store, "s")
+    exchanger = ThreadedExchanger(Consumer(QUEUES), store, "s")
     lost = proxy.lose_next_reply("BLPOP")
     exchanger.start()
     eventually(lambda: "BLPOP" in proxy.seen, "it waits")
@@ -211,7 +211,7 @@ def test_claims_made_by_a_request_that_was_overtaken_are_found_and_run(
 ) -> None:
     monkeypatch.setattr(exchangers, "_RECONCILE_S", 0.2)
     monkeypatch.setattr(exchangers, "_LONGEST_WAIT_S", 0.2)
-    exchanger = Exchanger(Consumer(QUEUES), store, "s")
+    exchanger = ThreadedExchanger(Consumer(QUEUES), store, "s")
     overtaken = proxy.hold_next_request("exchange")
     exchanger.start()
     overtaken.wait()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Exchanger
+from reliable_tasks.worker.exchanger import ThreadedExchanger
 from reliable_tasks.worker.pools import pool_class
 from reliable_tasks.worker.scoreboard import Scoreboard
 from tests.patience import PATIENCE_S
@@ -34,7 +34,7 @@ class Running:
         self.pool: Pool = chosen(executor or Executor(app, "w@h"), app.store, self.board, slots)
         queues = ("celery",)
         consumer = Consumer(queues, slots)
-        self.pool.exchanger = Exchanger(consumer, app.store, "s", self.pool.claims_came)
+        self.pool.exchanger = ThreadedExchanger(consumer, app.store, "s", self.pool.claims_came)
         self.pool.exchanger.start()
 
     def __enter__(self) -> Self:

@@ -17,10 +17,11 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.worker import exchanger as exchangers
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Exchanger
+from reliable_tasks.worker.exchanger import Exchanger, InlineExchanger, ThreadedExchanger
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.worker.fakes import message
+from tests.worker.harness import listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,11 +55,11 @@ class Flaky:
         return reply
 
 
-@pytest.fixture(params=[False, True], ids=["beside", "led"])
-def led(request: pytest.FixtureRequest) -> bool:
+@pytest.fixture(params=[False, True], ids=["threaded", "inline"])
+def inline(request: pytest.FixtureRequest) -> bool:
     """Whether the thread that takes makes exchanges itself."""
-    is_led: bool = request.param
-    return is_led
+    is_inline: bool = request.param
+    return is_inline
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +76,9 @@ def store() -> Iterator[Any]:
     opened.close()
 
 
-def exchanger_of(store: Any, led: bool, **options: Any) -> Exchanger:
-    exchanger = Exchanger(Consumer(QUEUES, **options), store, "s", led=led)
+def exchanger_of(store: Any, inline: bool, **options: Any) -> Exchanger:
+    kind = InlineExchanger if inline else ThreadedExchanger
+    exchanger = kind(Consumer(QUEUES, **options), store, "s")
     exchanger.start()
     return exchanger
 
@@ -91,8 +93,8 @@ def state(store: Any, message_id: str) -> State:
     return found
 
 
-def test_it_brings_claims_and_commits_outcomes(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led)
+def test_it_brings_claims_and_commits_outcomes(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline)
     put(store, "a", "b")
     for expected in ("a", "b"):
         claim = exchanger.take()
@@ -104,8 +106,8 @@ def test_it_brings_claims_and_commits_outcomes(store: Any, led: bool) -> None:
     assert [state(store, i) for i in "ab"] == [State.SUCCEEDED] * 2
 
 
-def test_what_comes_later_wakes_it(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led)
+def test_what_comes_later_wakes_it(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline)
     taken: list[Any] = []
     taker = threading.Thread(target=lambda: taken.append(exchanger.take()))
     taker.start()
@@ -117,8 +119,8 @@ def test_what_comes_later_wakes_it(store: Any, led: bool) -> None:
     exchanger.join()
 
 
-def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led)
+def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline)
     taken: list[Any] = []
     taker = threading.Thread(target=lambda: taken.append(exchanger.take()))
     taker.start()
@@ -129,8 +131,8 @@ def test_whoever_waits_for_a_claim_hears_that_there_will_be_none(store: Any, led
     exchanger.join()
 
 
-def test_draining_gives_back_what_waits(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led, ahead_s=1.0)
+def test_draining_gives_back_what_waits(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline, ahead_s=1.0)
     put(store, "first")
     first = exchanger.take()
     assert first is not None
@@ -146,9 +148,9 @@ def test_draining_gives_back_what_waits(store: Any, led: bool) -> None:
 
 
 def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(
-    store: Any, led: bool
+    store: Any, inline: bool
 ) -> None:
-    exchanger = exchanger_of(store, led, ahead_s=0.05)
+    exchanger = exchanger_of(store, inline, ahead_s=0.05)
     put(store, "first")
     first = exchanger.take()
     assert first is not None
@@ -166,14 +168,14 @@ def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(
     exchanger.join()
 
 
-def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bool) -> None:
+def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, inline: bool) -> None:
     told: list[str] = []
     end = events.subscribe(
         lambda event, _: told.append(event), "store.unavailable", "store.recovered"
     )
     names = [str(n) for n in range(20)]
     put(store, *names)
-    exchanger = exchanger_of(store, led)
+    exchanger = exchanger_of(store, inline)
     ran = []
     for n in range(20):
         if n % 5 == 0:
@@ -191,8 +193,8 @@ def test_pain_3_lost_replies_lose_nothing_and_repeat_nothing(store: Any, led: bo
     assert "store.recovered" in told
 
 
-def test_a_session_that_has_lapsed_ends_the_feed(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led)
+def test_a_session_that_has_lapsed_ends_the_exchanger(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline)
     store.close_session("s")
     put(store, "a")
     assert exchanger.take() is None
@@ -200,9 +202,9 @@ def test_a_session_that_has_lapsed_ends_the_feed(store: Any, led: bool) -> None:
     assert state(store, "a") == State.QUEUED
 
 
-def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, led: bool) -> None:
+def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, inline: bool) -> None:
     """An answer is believed from the question on, so none is waited for until it is too old."""
-    exchanger = exchanger_of(store, led, trusted_s=0.4)
+    exchanger = exchanger_of(store, inline, trusted_s=0.4)
     taken: list[Any] = []
     taker = threading.Thread(target=lambda: taken.append(exchanger.take()))
     taker.start()
@@ -216,28 +218,34 @@ def test_what_comes_after_a_long_calm_is_run_and_not_given_back(store: Any, led:
     assert told == ["enqueued", "started", "succeeded"]
 
 
-def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led)
+def test_a_store_that_is_away_is_not_asked_without_a_pause(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline)
     put(store, "first")
     first = exchanger.take()
     assert first is not None
     taken: list[Any] = []
     taker = threading.Thread(target=lambda: taken.append(exchanger.done_then_take(first, DONE)))
-    store.away.set()
-    taker.start()
-    eventually(lambda: len(store.refused) >= 4, "it is asked again")
-    assert all(later - before > 0.04 for before, later in pairwise(store.refused))
-    store.away.clear()
-    put(store, "second")
-    taker.join(PATIENCE_S)
+    with listening() as told:
+        store.away.set()
+        taker.start()
+        eventually(lambda: len(store.refused) >= 4, "it is asked again")
+        assert all(later - before > 0.04 for before, later in pairwise(store.refused))
+        store.away.clear()
+        put(store, "second")
+        taker.join(PATIENCE_S)
+        eventually(lambda: told["store.recovered"], "it says so")
     assert [c.id for c in taken] == ["second"]
+    (away,), (back,) = told["store.unavailable"], told["store.recovered"]
+    assert (away["tries"], away["delay"]) == (1, 0.05)
+    assert back["after"] >= 0.2, "how long it was away, in seconds"
+    assert back["tries"] >= 4
     exchanger.done(taken[0], DONE)
     exchanger.drain()
     exchanger.join()
 
 
-def test_the_last_outcome_is_committed_at_once(store: Any, led: bool) -> None:
-    exchanger = exchanger_of(store, led)
+def test_the_last_outcome_is_committed_at_once(store: Any, inline: bool) -> None:
+    exchanger = exchanger_of(store, inline)
     put(store, "last")
     last = exchanger.take()
     assert last is not None
@@ -274,13 +282,13 @@ class Alone:
 
 
 def test_what_is_held_is_not_asked_for_beside_an_exchange(
-    store: Any, led: bool, monkeypatch: pytest.MonkeyPatch
+    store: Any, inline: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer would be older than the claims that the exchange brings, and let go of them."""
     monkeypatch.setattr(exchangers, "_RECONCILE_S", 0.02)
     monkeypatch.setattr(exchangers, "_LONGEST_WAIT_S", 0.05)
     alone = Alone(store)
-    exchanger = exchanger_of(alone, led)
+    exchanger = exchanger_of(alone, inline)
     put(store, "0")
     claim = exchanger.take()
     assert claim is not None

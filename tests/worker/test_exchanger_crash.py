@@ -11,7 +11,7 @@ import pytest
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.exchanger import Exchanger
+from reliable_tasks.worker.exchanger import ThreadedExchanger
 from tests.locks.waiting import eventually
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def store() -> Iterator[SqliteStore]:
 
 def test_who_is_to_be_told_of_a_crash_is_told(store: SqliteStore) -> None:
     told: list[BaseException] = []
-    exchanger = Exchanger(Broken(("celery",)), store, "s", on_crash=told.append)
+    exchanger = ThreadedExchanger(Broken(("celery",)), store, "s", on_crash=told.append)
     exchanger.start()
     eventually(lambda: told, "the crash")
     assert str(told[0]) == "our own fault"
@@ -47,7 +47,7 @@ def test_where_nobody_is_the_thread_says_it_itself(
 ) -> None:
     told: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", told.append)
-    exchanger = Exchanger(Broken(("celery",)), store, "s")
+    exchanger = ThreadedExchanger(Broken(("celery",)), store, "s")
     exchanger.start()
     eventually(lambda: told, "the crash")
     assert told[0].exc_type is ZeroDivisionError

@@ -76,8 +76,8 @@ class Pool:
     many_processes: ClassVar[bool] = True
     """Whether concurrency means processes; otherwise it means slots in one process."""
 
-    leads: ClassVar[bool] = False
-    """Whether one thread runs all bodies and, while there is none, talks to the store itself."""
+    inline: ClassVar[bool] = False
+    """Whether one thread runs all bodies, and talks to the store itself while it has none."""
 
     exchanger: Exchanger
 

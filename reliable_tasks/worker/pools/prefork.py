@@ -41,7 +41,7 @@ async def limited(started: Started) -> Any:
 class PreforkPool(Pool):
     """Runs bodies in the main thread."""
 
-    leads: ClassVar[bool] = True
+    inline: ClassVar[bool] = True
 
     _coroutines: Coroutines
     _body = 0  # the claim whose body runs right now; 0 for none
