@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import signals
 from reliable_tasks.core.context import current_attempt
 from reliable_tasks.core.retry import RetryPolicy
 from reliable_tasks.errors import Retry
-from reliable_tasks.tasks.task import Task
+from tests.hostile import places
+from tests.hostile.hooks import RECEIVERS, task_with_hooks
+from tests.hostile.misdeeds import Mute, OwnBaseError, Unutterable
 
 if TYPE_CHECKING:
     import random
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from property_tests.simulation.witness import Witness
     from reliable_tasks.app import App
+    from reliable_tasks.tasks.task import Task
 
 __all__ = [
     "EXITS",
@@ -41,43 +43,12 @@ EXITS, KILLED = "exits with code 0", "is killed"
 FATAL = {HANGS, EXITS, KILLED}
 """Deeds after which nothing of an attempt goes on."""
 
-RAISING = ("on_failure", "burial", "failure receiver", "retry predicate", "retry wait", "on_retry")
+_AFTER_HOOK = places.RAISING.index("on_failure") + 1
+RAISING = (*places.RAISING[:_AFTER_HOOK], "burial", *places.RAISING[_AFTER_HOOK:])
 """Places that are reached when the body raises; "burial" when its process dies each time."""
-PLACES = (
-    "body",
-    "before_start",
-    "on_success",
-    "after_return",
-    "prerun receiver",
-    "success receiver",
-    "postrun receiver",
-    *RAISING,
-)
+_OF_PROCESSES = {"coroutine", "step"}
+PLACES = (*(p for p in places.PLACES if p not in {*_OF_PROCESSES, *RAISING}), *RAISING)
 _RETRYING = {"retry wait", "on_retry"}
-
-
-class _OwnBaseError(BaseException):
-    """What a library may raise to get past `except Exception`."""
-
-
-class _UnutterableError(Exception):
-    """An exception that cannot be shown."""
-
-    def __str__(self) -> str:
-        raise SystemExit(3)
-
-    def __repr__(self) -> str:
-        raise KeyboardInterrupt
-
-
-class _Mute:
-    """A value that no codec takes and that cannot be shown."""
-
-    def __json__(self) -> Any:
-        raise asyncio.CancelledError
-
-    def __repr__(self) -> str:
-        raise GeneratorExit
 
 
 def _raising(make: Callable[[], BaseException]) -> Callable[[], Any]:
@@ -98,11 +69,11 @@ _DEEDS: dict[str, Callable[[], Any]] = {
     "KeyboardInterrupt": _raising(KeyboardInterrupt),
     "CancelledError": _raising(asyncio.CancelledError),
     "GeneratorExit": _raising(GeneratorExit),
-    "an error of its own": _raising(_OwnBaseError),
-    "an error that cannot be shown": _raising(_UnutterableError),
+    "an error of its own": _raising(OwnBaseError),
+    "an error that cannot be shown": _raising(Unutterable),
     "a retry in 10^17 s": _raising(lambda: Retry("again", when=1e17)),
     "a retry that cannot be packed": _raising(_unpackable),
-    "a value that cannot be encoded": _Mute,
+    "a value that cannot be encoded": Mute,
     "a delay that is no number": lambda: float("nan"),
 }
 
@@ -140,26 +111,12 @@ class _Doer:
 
 
 def _task_of(doer: _Doer) -> type[Task[Any, Any]]:
-    class Hostile(Task[Any, Any]):
-        abstract = True
+    def at(_: Any, place: str, call: Any) -> None:
+        doer.at(place, call)
+        if place == "on_failure":
+            doer.at("burial", call)
 
-        def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-            doer.at("before_start", args)
-
-        def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-            doer.at("on_success", args)
-
-        def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-            doer.at("on_retry", args)
-
-        def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-            doer.at("on_failure", args)
-            doer.at("burial", args)
-
-        def after_return(self, status: str, retval: Any, task_id: str, *call: Any) -> None:
-            doer.at("after_return", call[0])
-
-    return Hostile
+    return task_with_hooks(at)
 
 
 def _policy_of(doer: _Doer) -> RetryPolicy:
@@ -196,14 +153,8 @@ def register(app: App, witness: Witness, hard_limit_s: float) -> None:
 def receiving(witness: Witness) -> Iterator[None]:
     """Within the block, the receivers of signals are hostile, too."""
     doer = _Doer(witness)
-    heard = {
-        "prerun receiver": signals.task_prerun,
-        "success receiver": signals.task_success,
-        "failure receiver": signals.task_failure,
-        "postrun receiver": signals.task_postrun,
-    }
     connected = []
-    for place, signal in heard.items():
+    for place, signal in RECEIVERS.items():
         receiver = _receiver(doer, place)
         for task in ("hostile", "hostile_limited"):
             signal.connect(receiver, sender=task)

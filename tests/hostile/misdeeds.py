@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DEEDS", "Deed", "Mute", "Unutterable"]
+__all__ = ["DEEDS", "Deed", "Mute", "OwnBaseError", "Unutterable"]
 
 _STUCK_S = 600.0
 _BLOCK_S = 1.0
@@ -48,7 +48,7 @@ class Deed:
     hangs: bool = False
 
 
-class _OwnBaseError(BaseException):
+class OwnBaseError(BaseException):
     """What a library may raise to get past `except Exception`."""
 
 
@@ -274,7 +274,7 @@ DEEDS: dict[str, Deed] = {
     "GeneratorExit": Deed(_raise(GeneratorExit())),
     "StopIteration": Deed(_raise(StopIteration(7))),
     "StopAsyncIteration": Deed(_raise(StopAsyncIteration())),
-    "its own BaseException": Deed(_raise(_OwnBaseError("own"))),
+    "its own BaseException": Deed(_raise(OwnBaseError("own"))),
     "MemoryError": Deed(_raise(MemoryError())),
     "deep recursion": Deed(_deep_recursion),
     "a group": Deed(_raise(ExceptionGroup("many", [ValueError(1), TypeError("two")]))),

@@ -6,8 +6,9 @@ import json
 import os
 from typing import Any
 
-from reliable_tasks import App, Task, signals
+from reliable_tasks import App
 from reliable_tasks.core.retry import RetryPolicy
+from tests.hostile.hooks import RECEIVERS, task_with_hooks
 from tests.hostile.misdeeds import DEEDS
 from tests.hostile.places import MAX_DELIVERIES, MAX_RETRIES, RAISING
 
@@ -29,25 +30,6 @@ def mark(message_id: str, fence: int) -> None:
 def _misbehave(place: str, call: Any) -> Any:
     """Do the deed of this call, if this is its place."""
     return DEEDS[call[1]].do() if call and call[0] == place else None
-
-
-class Hostile(Task[Any, Any]):
-    """Its hooks misbehave where their call says so."""
-
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        _misbehave("before_start", args)
-
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        _misbehave("on_success", args)
-
-    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        _misbehave("on_retry", args)
-
-    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        _misbehave("on_failure", args)
-
-    def after_return(self, status: str, retval: Any, task_id: str, *call: Any) -> None:
-        _misbehave("after_return", call[0])
 
 
 class _Wait:
@@ -75,7 +57,12 @@ _limits = {"time_limit": HARD_LIMIT_S, "soft_time_limit": SOFT_LIMIT_S} if _LIMI
 _policy = RetryPolicy(wait=_Wait(), retry=_predicate, max_retries=MAX_RETRIES)
 
 
-_options = {"bind": True, "base": Hostile, "retry_policy": _policy, **_limits}
+_options = {
+    "bind": True,
+    "base": task_with_hooks(lambda _, place, call: _misbehave(place, call)),
+    "retry_policy": _policy,
+    **_limits,
+}
 
 
 @app.task(name="hostile", once={"keys": ["place", "deed"], "graceful": True}, **_options)
@@ -108,7 +95,5 @@ def _receive(place: str) -> Any:
     return receiver
 
 
-signals.task_prerun.connect(_receive("prerun receiver"))
-signals.task_success.connect(_receive("success receiver"))
-signals.task_failure.connect(_receive("failure receiver"))
-signals.task_postrun.connect(_receive("postrun receiver"))
+for _place, _signal in RECEIVERS.items():
+    _signal.connect(_receive(_place))

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import Task
+from tests.hostile.hooks import task_with_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,26 +83,10 @@ HOOKS: dict[str, Callable[[Any], None]] = {
 """What a hook may do."""
 
 
-class Hostile(Task[Any, Any]):
+def _in_hook(task: Any, place: str, call: Any) -> None:
     """The hook that its call names does what its call says."""
-
-    abstract = True
-
-    def _in(self, place: str, call: Any) -> None:
-        if call[1] == place:
-            HOOKS[call[2]](self)
-
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        self._in("before_start", args)
-
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        self._in("on_success", args)
-
-    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        self._in("on_failure", args)
-
-    def after_return(self, status: str, retval: Any, task_id: str, *call: Any) -> None:
-        self._in("after_return", call[0])
+    if call[1] == place:
+        HOOKS[call[2]](task)
 
 
 def register(app: App, marked: Callable[[Callable[..., int]], Any]) -> None:
@@ -112,7 +96,9 @@ def register(app: App, marked: Callable[[Callable[..., int]], Any]) -> None:
         DEEDS[deed](self)
         return number
 
-    app.task(name="hostile", bind=True, base=Hostile, time_limit=LIMIT_S)(marked(hostile))
+    app.task(name="hostile", bind=True, base=task_with_hooks(_in_hook), time_limit=LIMIT_S)(
+        marked(hostile)
+    )
 
     @app.task(name="huge", bind=True)
     def huge(self: Any, number: int) -> str:
