@@ -15,7 +15,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "audit": st.sampled_from(["default", "all"]),
     "imports": st.lists(st.from_regex(r"[a-z]{1,5}", fullmatch=True)).map(tuple),
     "max_deliveries": st.integers(1, 1000),
-    "result_extended": st.booleans(),
+    "task_ignore_result": st.booleans(),
     "task_default_queue": st.text(
         st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60
     ),

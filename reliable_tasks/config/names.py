@@ -72,6 +72,12 @@ NOTED: Mapping[str, str] = _each(
             "broker_native_delayed_delivery_queue_type worker_detect_quorum_queues "
             "broadcast_queue broadcast_exchange broadcast_exchange_type"
         ),
+        "always so: a result is STARTED while its body runs": "task_track_started",
+        "not needed: name, worker and queue are kept with every result, and the arguments until "
+        "the message has succeeded": "result_extended",
+        "not used: instants are stored in UTC in any case; timezone is that of schedules": (
+            "enable_utc"
+        ),
         "not used: messages are stored as they are encoded": "task_compression task_protocol",
         "always so: failures are kept, with their traceback and arguments, as dead letters": (
             "task_store_errors_even_if_ignored task_remote_tracebacks"
@@ -122,6 +128,8 @@ NOTED_VALUES: Mapping[str, Any] = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "task_acks_on_failure_or_timeout": True,
+    "task_track_started": True,
+    "enable_utc": True,
     "worker_prefetch_multiplier": 1,
     "task_store_errors_even_if_ignored": True,
     "beat_max_loop_interval": 0,

@@ -73,9 +73,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_file_mode: str = _set(_STORE, "0600", kinds.file_mode,
         "The permissions of an SQLite file that is made, and of its log. One that is there keeps "
         "its own.")
-    store_retry_limit: int | None = _set(_STORE, None, kinds.optional(kinds.whole(0)),
-        "How often in a row a worker tries to reach the store before it exits; None is for ever.",
-        "times")
     max_message_bytes: int = _set(_STORE, _MIB, kinds.whole(1024),
         "A larger message is refused where it is enqueued.", "bytes")
     max_result_bytes: int = _set(_STORE, 16 * _MIB, kinds.whole(1024),
@@ -115,8 +112,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "Let an eager task's exception reach the caller.")
     task_ignore_result: bool = _set(_TASKS, False, kinds.flag,
         "Keep no results of tasks that do not say otherwise.")
-    task_track_started: bool = _set(_TASKS, False, kinds.flag,
-        "Report STARTED while a body runs.")
     task_time_limit: float | None = _set(_TASKS, None, kinds.optional(kinds.seconds(), zero=True),
         "A body that runs longer is killed and has failed.", "s")
     task_soft_time_limit: float | None = _set(
@@ -142,8 +137,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     result_expires: float | None = _set(
         _RESULTS, _DAY, kinds.optional(kinds.seconds(), zero=True),
         "How long results are kept; None or 0 is for ever.", "s")
-    result_extended: bool = _set(_RESULTS, False, kinds.flag,
-        "Keep name, arguments, worker and queue with the result.")
     result_exceptions: tuple[type[BaseException] | str, ...] = _set(
         _RESULTS, (), kinds.exceptions,
         "Exception classes (or their dotted names) that are safe to rebuild from a stored failure.")
@@ -183,8 +176,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     timezone: str = _set(_BEAT, "UTC", kinds.zone,
         "Time zone of schedules that name none, and of what is shown to people.")
-    enable_utc: bool = _set(_BEAT, True, kinds.flag,
-        "Accepted; instants are stored in UTC in any case.")
     beat_schedule: Mapping[str, Any] = _set(_BEAT, {}, kinds.schedule,
         "Entries of the schedule: `{name: {'task': …, 'schedule': …, 'args': …}}`.")
     beat_catch_up: Literal["skip", "one", "all"] = _set(
@@ -197,8 +188,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _AUDIT, 7 * _DAY, kinds.optional(kinds.seconds(), zero=True),
         "How long audit rows are kept; None or 0 is for ever.", "s")
     ONCE: Mapping[str, Any] = _set(_AUDIT, {}, kinds.mapping,
-        "celery_once's settings, taken and not needed: a once-lock lives with its message and ends "
-        "with it. For a cap on how long it is held give the task's `once` a `timeout`.")
+        "Accepted without effect for celery_once: a once-lock lives with its message and ends with "
+        "it. For a cap on how long it is held give the task's `once` a `timeout`.")
     # fmt: on
 
     def __post_init__(self) -> None:

@@ -479,13 +479,13 @@ def test_a_router_function_in_a_module_is_refused_not_ignored() -> None:
 def test_an_object_is_a_source() -> None:
     class Config:
         broker_url = "sqlite://"
-        CELERY_ENABLE_UTC = False
+        CELERY_TIMEZONE = "Europe/Paris"
         other = 3
 
     for source in (Config, Config()):
         conf = Conf()
         conf.load(source)
-        assert conf.settings() == Settings(broker_url="sqlite://", enable_utc=False)
+        assert conf.settings() == Settings(broker_url="sqlite://", timezone="Europe/Paris")
 
 
 def test_every_key_of_a_dict_must_be_known() -> None:
