@@ -28,7 +28,6 @@ __all__ = [
     "RemoteError",
     "ResultGone",
     "Retry",
-    "SessionLost",
     "SoftTimeLimitExceeded",
     "StaleClaim",
     "StepOutcomeUnknown",
@@ -102,10 +101,6 @@ class StoreReadOnly(StoreError):
 
 class StoreVersionError(StoreError):
     """The store was written by a version of reliable_tasks that this one cannot read."""
-
-
-class SessionLost(StoreError):
-    """The session lapsed and was taken back: it is never revived, open a new one."""
 
 
 class StaleClaim(StoreError):
