@@ -43,10 +43,10 @@ class Event:
 
 
 _ATTEMPT = ("task", "id", "root_id", "attempt", "delivery", "fence", "once_key", "queue", "worker")
-_RAISED = ("exception", "message", "reason", "einfo")
-_RETRY = ("max_retries", "delay", "next_at", "policy", "exception", "message", "reason", "einfo")
+_RETRY = ("max_retries", "delay", "next_at", "policy", "exception", "message", "reason")
 _MESSAGE = ("task", "id", "root_id", "queue", "once_key")
 _CHILD = ("worker", "pid", "session")
+_LIMIT = (*_CHILD, "id", "fence", "limit")
 _TICK = ("entry", "slot", "task", "id")
 
 
@@ -62,15 +62,11 @@ EVENTS: Mapping[str, Event] = {
         ("worker", "pid", "queues", "concurrency", "pool", "store", "tasks"),
     ),
     "worker.stopping": Event(
-        INFO, "A worker was told to stop.", ("worker", "pid", "signal", "how", "timeout", "reason")
+        INFO, "A worker was told to stop.", ("worker", "signal", "how", "reason")
     ),
-    "worker.stopped": Event(
-        INFO, "A worker has stopped.", ("worker", "pid", "released", "runtime", "code", "reason")
-    ),
+    "worker.stopped": Event(INFO, "A worker has stopped.", ("worker", "pid", "code")),
     "worker.reaped": Event(
-        WARNING,
-        "A worker took back what dead sessions held.",
-        ("worker", "requeued", "buried", "sessions"),
+        WARNING, "A worker took back what dead sessions held.", ("worker", "requeued", "buried")
     ),
     "child.started": Event(DEBUG, "A worker's child process runs.", _CHILD),
     "child.died": Event(
@@ -79,17 +75,18 @@ EVENTS: Mapping[str, Event] = {
         (*_CHILD, "how", "ids"),
     ),
     "child.crashed": Event(
-        ERROR, "A child process ended by an error of its own code.", (*_CHILD, "error")
+        ERROR, "A child process ended by an error of its own code.", ("pid", "error")
     ),
     "worker.internal_error": Event(
         ERROR,
         "A fault of the worker's own failed a message.",
-        ("task", "id", "worker", "error", "einfo"),
+        ("task", "id", "error"),
     ),
     "child.leftovers": Event(
-        WARNING, "What the bodies of a dead process had started was killed with it.", _CHILD
+        WARNING,
+        "What the bodies of a dead process had started was killed with it.",
+        ("worker", "pid"),
     ),
-    "child.replaced": Event(INFO, "A child process was replaced.", (*_CHILD, "reason")),
     "child.retired": Event(
         WARNING,
         "A body is past its limit: its process ends with the others that run in it.",
@@ -101,49 +98,39 @@ EVENTS: Mapping[str, Event] = {
     "child.not_started": Event(
         ERROR, "A child process could not be started; it is tried again.", ("error", "delay")
     ),
-    "parent.died": Event(WARNING, "A child process found its supervisor gone, and stops.", _CHILD),
-    "session.opened": Event(DEBUG, "A session was opened.", _CHILD),
-    "session.closed": Event(DEBUG, "A session was closed.", (*_CHILD, "released")),
-    "session.lost": Event(
-        WARNING, "A session's lease has lapsed; a new one is opened.", (*_CHILD, "held", "reason")
-    ),
+    "session.lost": Event(WARNING, "A session's lease has lapsed; a new one is opened.", _CHILD),
     "store.unavailable": Event(
         ERROR,
         "The store cannot be reached; it is tried again.",
-        ("worker", "store", "error", "tries", "delay"),
+        ("store", "error"),
     ),
-    "store.recovered": Event(
-        WARNING, "The store can be reached again.", ("worker", "store", "after", "tries")
-    ),
-    "store.warning": Event(
-        WARNING, "A promise does not hold on what the store stands on.", ("store", "note")
-    ),
+    "store.recovered": Event(WARNING, "The store can be reached again.", ("store", "after")),
     # Attempts: one line each but for `attempt.started`
     "attempt.started": _attempt(DEBUG, "A body is about to run."),
     "attempt.succeeded": _attempt(INFO, "A body returned.", "runtime"),
     "attempt.failed": _attempt(
-        ERROR, "A message ended as a dead letter.", *_RAISED, "expected", "runtime"
+        ERROR,
+        "A message ended as a dead letter.",
+        *("exception", "message", "reason", "einfo", "expected"),
     ),
     "attempt.retried": _attempt(INFO, "A message is to be tried again.", *_RETRY),
     "attempt.replaced": _attempt(INFO, "A signature took the message's place."),
     "attempt.released": _attempt(WARNING, "A message was given back unrun.", "reason", "delay"),
-    "attempt.keyed": _attempt(DEBUG, "A message got the once-key that it came without."),
-    "attempt.stale": _attempt(
-        WARNING, "An outcome was not applied: the claim had been taken away.", "outcome"
+    "attempt.stale": Event(
+        WARNING,
+        "An outcome was not applied: the claim had been taken away.",
+        ("id", "fence", "outcome"),
     ),
     "attempt.rejected": _attempt(WARNING, "A body refused its message.", "reason", "requeue"),
     "attempt.ignored": _attempt(INFO, "A body ended its message without a result.", "state"),
-    "attempt.expired": _attempt(INFO, "A message expired before it started."),
-    "attempt.revoked": _attempt(WARNING, "A running message was revoked.", "signal", "reason"),
-    "attempt.not_stopped": _attempt(
-        WARNING, "A running message was revoked with terminate; its pool cannot stop its body."
+    "attempt.revoked": _attempt(WARNING, "A running message was revoked.", "reason"),
+    "attempt.not_stopped": Event(
+        WARNING,
+        "A running message was revoked with terminate; its pool cannot stop its body.",
+        ("id", "fence"),
     ),
-    "attempt.doomed": _attempt(ERROR, "A body's process was killed at a limit.", *_RAISED),
-    "attempt.buried": _attempt(
-        ERROR, "A message killed its process too often: a dead letter.", *_RAISED
-    ),
-    "limit.soft": _attempt(WARNING, "A body ran into its soft time limit.", "limit", "runtime"),
-    "limit.hard": _attempt(ERROR, "A body ran into its hard time limit.", "limit", "runtime"),
+    "limit.soft": Event(WARNING, "A body ran into its soft time limit.", _LIMIT),
+    "limit.hard": Event(ERROR, "A body ran into its hard time limit.", _LIMIT),
     "hook.failed": _attempt(ERROR, "A hook raised; the outcome stands.", "hook", "einfo"),
     # Messages, apart from attempts
     "message.enqueued": Event(DEBUG, "A message was stored.", (*_MESSAGE, "delay", "next_at")),
@@ -153,12 +140,10 @@ EVENTS: Mapping[str, Event] = {
     "message.buried": Event(
         ERROR,
         "The store dead-lettered a message whose hooks nobody ran.",
-        ("task", "id", "worker", "reason"),
+        ("task", "id", "reason"),
     ),
     # Everything else
     "config.note": Event(WARNING, "Something to know about the settings.", ("note",)),
-    "lock.lost": Event(ERROR, "A lock was lost while it was held.", ("name", "owner", "fence")),
-    "lock.released": Event(WARNING, "A lock was released by hand.", ("name", "owner", "fence")),
     "log.dropped": Event(
         WARNING, "Lines of the log were lost: it could not be written.", ("lines", "error")
     ),
@@ -184,7 +169,7 @@ EVENTS: Mapping[str, Event] = {
     "beat.failed": Event(
         ERROR,
         "A slot could not be fired; it is tried again.",
-        ("entry", "slot", "task", "error", "delay"),
+        ("entry", "slot", "error", "delay"),
     ),
 }
 """Every event there is."""

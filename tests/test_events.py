@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reliable_tasks import events
+from reliable_tasks import App, OnceTask, events
 
 PACKAGE = Path(events.__file__).parent
 
@@ -105,3 +105,22 @@ def test_every_event_that_the_package_emits_is_in_the_table_with_its_fields() ->
 def test_the_reference_page_is_the_table() -> None:
     page = PACKAGE.parent / "docs" / "reference" / "events.md"
     assert events.events_table() in page.read_text(encoding="utf-8")
+
+
+def test_who_listens_hears_of_each_message_that_is_stored() -> None:
+    app = App("told", broker="sqlite://")
+
+    @app.task(name="add", base=OnceTask, once={"graceful": True})
+    def add(x: int) -> int:
+        return x
+
+    heard = Heard()
+    unsubscribe = events.subscribe(heard, "message.enqueued", "message.duplicate")
+    first = add.apply_async((1,), countdown=60)
+    second = add.apply_async((1,))
+    unsubscribe()
+    app.close()
+    assert second.id == first.id
+    (_, stored), (_, duplicate) = heard
+    assert (stored["id"], stored["delay"], stored["queue"]) == (first.id, 60.0, "celery")
+    assert (duplicate["holder"], duplicate["once_key"]) == (first.id, stored["once_key"])

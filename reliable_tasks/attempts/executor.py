@@ -199,6 +199,9 @@ class Executor:
         _state.attempts[claim.id] = running
         forbidden = not self._eager or _state.forbid_waiting.get()
         tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(forbidden))
+        if signals.task_received.has_listeners and not self._eager:
+            received = {"request": running.request}
+            self._teller.send(signals.task_received, claim, runner.task, **received)
         self._teller.starts(claim, runner.task, args, kwargs)
         began = self._timer()
         return Started(
@@ -301,7 +304,7 @@ class Executor:
             if isinstance(done, outcome.Succeeded):
                 self._teller.succeeded(started, value, self._timer())
             else:  # it has added to its chord, and others take its place
-                self._teller.set_aside(started, value)
+                self._teller.set_aside(started, done, value)
         finally:
             self.leave(started)
         return done

@@ -72,13 +72,15 @@ class Teller:
             self._postrun(started, exc, "REJECTED")
             self.tell("attempt.rejected", claim, done.detail)
         else:
-            self.set_aside(started, exc)
-            if isinstance(done, outcome.Ignored):
-                self.tell("attempt.ignored", claim, b"")
+            self.set_aside(started, done, exc)
 
-    def set_aside(self, started: Started, value: Any) -> None:
+    def set_aside(self, started: Started, done: outcome.Outcome, value: Any) -> None:
         """The body ended itself without a result of its own: no hook is called (as in Celery)."""
         self._postrun(started, value, "IGNORED")
+        if isinstance(done, outcome.Ignored):
+            self.tell("attempt.ignored", started.claim, done.detail)
+        else:
+            self.emit("attempt.replaced", started.claim)
 
     def _retried(self, started: Started, done: outcome.Retry, exc: BaseException) -> None:
         task, claim = started.runner.task, started.claim

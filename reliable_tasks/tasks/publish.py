@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reliable_tasks.config.conf import Settings
+    from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import Store
-    from reliable_tasks.store.values import Batch, Enqueued
+    from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
 __all__ = ["publish"]
 
@@ -42,19 +43,28 @@ def publish(store: Store, batch: Batch, settings: Settings, options: Mapping[str
     else:
         enqueued = store.enqueue(batch)
     listened_to = signals.after_task_publish.receivers
+    told_of_all = events.enabled("message.enqueued")
     for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
-        if receipt.kind != ReceiptKind.CREATED:
-            events.emit(
-                "message.duplicate",
-                id=receipt.id,
-                task=message.task,
-                kind=receipt.kind,
-                holder=receipt.holder,
-                once_key=message.once.key if message.once else None,
-            )
+        if told_of_all or receipt.kind != ReceiptKind.CREATED:
+            _emit_stored(message, receipt)
         if listened_to:
             signals.after_task_publish.send(message.task, message=message, receipt=receipt)
     return enqueued
+
+
+def _emit_stored(message: Message, receipt: Receipt) -> None:
+    about = {
+        "task": message.task,
+        "id": receipt.id,
+        "root_id": message.root_id or receipt.id,
+        "queue": message.queue,
+        "once_key": message.once.key if message.once else None,
+    }
+    if receipt.kind == ReceiptKind.CREATED:
+        delay_s = message.delay_ms / 1000
+        events.emit("message.enqueued", **about, delay=delay_s, next_at=message.eta_ms)
+    else:
+        events.emit("message.duplicate", **about, kind=receipt.kind, holder=receipt.holder)
 
 
 def _enqueue_patiently(store: Store, batch: Batch, policy: Mapping[str, Any]) -> Enqueued:

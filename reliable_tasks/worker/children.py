@@ -112,6 +112,7 @@ class Child(msgspec.Struct):
     """A child process and its session.
 
     Attributes:
+        worker: the name of the worker that it belongs to.
         killed: by the supervisor, for a reason of its own.
         sentences: by fence, what becomes of condemned claims, once the child is dead for sure.
         stopped: it was killed since the worker is going down.
@@ -125,6 +126,7 @@ class Child(msgspec.Struct):
 
     pid: int
     session: str
+    worker: str
     born: float
     killed: bool = False
     sentences: dict[int, Outcome] = msgspec.field(default_factory=dict)
@@ -135,6 +137,16 @@ class Child(msgspec.Struct):
     kill_at: dict[int, float] = msgspec.field(default_factory=dict)
     words: int = 0
     quiet_s: float = 0.0
+
+    @property
+    def about(self) -> dict[str, object]:
+        """Which child it is, for events."""
+        return {"worker": self.worker, "pid": self.pid, "session": self.session}
+
+    def emit_limit(self, event: str, posted: Posted, deadline: float) -> None:
+        """Tell of a body that has run until its deadline."""
+        limit_s = deadline - posted.began
+        events.emit(event, **self.about, id=posted.id, fence=posted.fence, limit=limit_s)
 
     def remember_only(self, begun: frozenset[int]) -> None:
         """Forget what was said of claims that are long over."""
@@ -157,7 +169,7 @@ def spared(
     if not child.retiring:
         child.retiring = True
         processes.drain(child.pid)
-        events.emit("child.retired", pid=child.pid, session=child.session, id=posted.id)
+        events.emit("child.retired", **child.about, id=posted.id)
     child.stopped = now >= posted.hard_deadline + grace_s
     return not child.stopped
 
@@ -188,15 +200,15 @@ def sentence(child: Child, running: tuple[Posted, ...], now: float) -> None:
     for posted in running:
         told = isinstance(child.sentences.get(posted.fence), KilledAtLimit)
         if 0 < posted.hard_deadline <= now and not told:
-            child.sentences[posted.fence] = _exceeded(posted)
+            child.sentences[posted.fence] = _exceeded(child, posted)
 
 
-def _exceeded(posted: Posted) -> KilledAtLimit:
+def _exceeded(child: Child, posted: Posted) -> KilledAtLimit:
     """What becomes of a claim whose body ran longer than its hard limit; the log is told."""
     limit_s = posted.hard_deadline - posted.began
     exc = TimeLimitExceeded(f"the body ran longer than {limit_s:g} s and its process was killed")
     detail = msgspec.json.encode({"exception": "TimeLimitExceeded", "message": str(exc)})
-    events.emit("limit.hard", id=posted.id, fence=posted.fence, limit=limit_s)
+    child.emit_limit("limit.hard", posted, posted.hard_deadline)
     return KilledAtLimit(failure=encode_failure(exc), detail=detail)
 
 

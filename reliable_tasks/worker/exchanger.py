@@ -245,7 +245,8 @@ class Exchanger:
             stale = self._consumer.replied(reply)
             waiting = self._consumer.waiting
         for commit in stale:
-            events.emit("attempt.stale", id=commit.id, fence=commit.fence)
+            outcome = type(commit.outcome).__name__
+            events.emit("attempt.stale", id=commit.id, fence=commit.fence, outcome=outcome)
         if waiting or reply.lost:
             self._tell_pool()
 

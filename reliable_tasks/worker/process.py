@@ -47,7 +47,7 @@ class _Processes:
 
     def __init__(self, app: App, options: WorkerOptions) -> None:
         self._app = app
-        self._options = options
+        self.options = options
         self._slots = 1 if pool_class(options.pool).many_processes else options.concurrency
         self._scoreboards: dict[int, Scoreboard] = {}
         self._companions: dict[int, Callable[[], int]] = {}
@@ -58,7 +58,7 @@ class _Processes:
         # A word to a child that does not listen yet waits; it is not the copied handlers' to take.
         signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
         try:
-            pid = self._fork(lambda: run_child(self._app, self._options, session, board, parent))
+            pid = self._fork(lambda: run_child(self._app, self.options, session, board, parent))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
         self._scoreboards[pid] = board
@@ -123,18 +123,20 @@ class _Processes:
                 return found
             if pid in self._companions:
                 main = self._companions.pop(pid)
-                events.emit("child.died", pid=pid, session=None, how="companion")
+                events.emit(
+                    "child.died", worker=self.options.hostname, pid=pid, how="companion", ids=[]
+                )
                 self._to_start.append(partial(_after_pause, main))
                 continue
             code = os.waitstatus_to_exitcode(status)
             how = "" if code == 0 else f"exit code {code}" if code > 0 else _signal_name(-code)
             if how and _kill_group(pid):
-                events.emit("child.leftovers", pid=pid)
+                events.emit("child.leftovers", worker=self.options.hostname, pid=pid)
             found.append((pid, how))
 
     def terminate(self, pid: int, fence: int, name: str) -> bool:
         self._scoreboards[pid].revoke(fence)
-        if not pool_class(self._options.pool).many_processes:
+        if not pool_class(self.options.pool).many_processes:
             _send(pid, signal.SIGUSR1)  # it looks at its board; no signal is about one body alone
             return False
         number = signal.Signals.__members__.get(name, signal.SIGTERM)
@@ -245,7 +247,16 @@ def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
     processes = _Processes(app, options)
     calls = ThreadedCalls(app.store, inbox.wake)
     supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), calls)
-    events.emit("worker.started", worker=options.hostname, pid=pid, store=app.store.location)
+    events.emit(
+        "worker.started",
+        worker=options.hostname,
+        pid=pid,
+        store=app.store.location,
+        queues=options.queues,
+        concurrency=options.concurrency,
+        pool=options.pool,
+        tasks=len(app.tasks),
+    )
     processes.start_companions()
     signals.worker_ready.send(app)
     loop = _Loop(supervisor, processes, inbox, calls)
@@ -340,7 +351,8 @@ class _Loop:
         self._supervisor.stop(how, now)
         name = _signal_name(number)
         reason = "to start anew" if self.restart else ""
-        events.emit("worker.stopping", how=how.name.lower(), signal=name, reason=reason)
+        said = {"how": how.name.lower(), "signal": name, "reason": reason}
+        events.emit("worker.stopping", worker=self._processes.options.hostname, **said)
         signals.worker_shutting_down.send(None, sig=name, how=how.name.capitalize())
 
 

@@ -159,7 +159,7 @@ class Supervisor:
             self._processes.forget(pid)
             if not child.killed and not revoked and how:
                 ids_ = [p.id for p in running]
-                events.emit("child.died", pid=pid, session=child.session, how=how, ids=ids_)
+                events.emit("child.died", **child.about, how=how, ids=ids_)
                 if now - child.born < _MIN_CHILD_LIFE_S:
                     self._spawn_backoff.fail(now)
                     continue
@@ -178,7 +178,7 @@ class Supervisor:
                     child.remember_only(self._processes.begun(child.pid))
                     child.soft_told.add(posted.fence)
                     self._processes.soft_limit(child.pid)
-                    events.emit("limit.soft", id=posted.id, fence=posted.fence)
+                    child.emit_limit("limit.soft", posted, posted.soft_deadline)
                 elif child.kill_at.get(posted.fence, now + 1) <= now:
                     self._kill(child)
 
@@ -201,7 +201,7 @@ class Supervisor:
             child.quiet_s = child.quiet_s + passed if answers and not moves else 0.0
             if child.quiet_s >= self._options.patience_s and not child.killed:
                 reason = f"it heard nothing from the store for {child.quiet_s:.0f} s"
-                events.emit("child.stuck", pid=child.pid, session=child.session, reason=reason)
+                events.emit("child.stuck", **child.about, reason=reason)
                 self._kill(child)
 
     # Rounds of duties ----------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class Supervisor:
                 # Its commits will be found stale; another child takes its place meanwhile.
                 child.retiring = True
                 self._processes.drain(child.pid)
-                events.emit("session.lost", session=session, pid=child.pid)
+                events.emit("session.lost", **child.about)
         for command in reply.commands:
             if command.session in living and not living[command.session].killed:
                 self._revoke(living[command.session], command)
@@ -311,8 +311,7 @@ class Supervisor:
                 return
             session = ids.new_id()
             info = msgspec.structs.replace(self._options.info, id=session)
-            lease_ms = self._options.lease_ms
-            yield from self._ask(_opening(info, lease_ms))
+            yield from self._ask(_opening(info, self._options.lease_ms))
             if not self._spawn(session):
                 yield from self._ask(_closing(session))
 
@@ -323,11 +322,10 @@ class Supervisor:
             pid = self._processes.spawn(session)
         except OSError as exc:
             self._spawn_backoff.fail(self._now)
-            delay = self._spawn_backoff.delay_s
-            events.emit("child.not_started", error=str(exc), delay=delay)
+            events.emit("child.not_started", error=str(exc), delay=self._spawn_backoff.delay_s)
             return False
-        self._children[pid] = Child(pid, session, self._now)
-        events.emit("child.started", pid=pid, session=session)
+        child = self._children[pid] = Child(pid, session, self._options.info.worker, self._now)
+        events.emit("child.started", **child.about)
         return True
 
     # The dead, and what others have left ---------------------------------------------------------
@@ -365,10 +363,12 @@ class Supervisor:
 
     def _reap(self, dead: tuple[str, ...]) -> Generator[Call, Any, None]:
         for _ in range(_REAP_ROUNDS):
-            by_ms = self._lapsed_by_ms
-            done: Reaped = yield from self._ask(_reaping(dead, by_ms))
+            done: Reaped = yield from self._ask(_reaping(dead, self._lapsed_by_ms))
             for letter in done.dead_lettered:
                 events.emit("message.buried", id=letter.id, task=letter.task)
+            if done.requeued or done.dead_lettered:
+                taken = {"requeued": done.requeued, "buried": len(done.dead_lettered)}
+                events.emit("worker.reaped", worker=self._options.info.worker, **taken)
             if not done.more:
                 return
 
