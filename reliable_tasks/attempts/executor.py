@@ -39,6 +39,7 @@ from reliable_tasks.core.clock import monotonic
 from reliable_tasks.core.codec import dumps, loads_call
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
 from reliable_tasks.core.message import decode_headers
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import (
     Ignore,
     MessageTooLarge,
@@ -367,13 +368,13 @@ class Executor:
         if claim.limit_failure is not None:
             failure = claim.limit_failure
             exc = self._rebuilt(failure)
-            reason = "time limit" if isinstance(exc, TimeLimitExceeded) else "killed"
+            reason = Reason.TIME_LIMIT if isinstance(exc, TimeLimitExceeded) else Reason.KILLED
         else:
             exc = WorkerLostError(
                 f"the worker process died in each of the {claim.delivery - 1} deliveries of "
                 f"{claim.task}[{claim.id}]; replay it once the cause is mended"
             )
-            failure, reason = encode_failure(exc), "delivery limit"
+            failure, reason = encode_failure(exc), Reason.DELIVERY_LIMIT
         started = self._start(claim, runner, headers, args, kwargs, None)
         detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
         done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))

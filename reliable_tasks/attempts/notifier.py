@@ -12,6 +12,7 @@ import msgspec
 from reliable_tasks import events, signals
 from reliable_tasks.attempts.attempt import einfo_of
 from reliable_tasks.core import outcome
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import Retry
 from reliable_tasks.log import output as _log_output
 
@@ -112,7 +113,7 @@ class Teller:
             said = {"terminated": True, "signum": None, "expired": False}
             self.send(signals.task_revoked, claim, task, request=started.request, **said)
         self._postrun(started, None, "REVOKED")
-        self.emit("attempt.revoked", claim, reason="terminated")
+        self.emit("attempt.revoked", claim, reason=Reason.TERMINATED.value)
 
     def is_over(self, started: Started) -> None:
         """Nothing more comes of it: what it has printed so far is its own line."""

@@ -14,6 +14,7 @@ import msgspec
 
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.store.values import AuditEvent, AuditRow, Record
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _enqueued(record: Record) -> str:
 def _how_it_ended(record: Record) -> str:
     if record.failure:
         failure = decode_failure(record.failure)
-        because = f"; {record.reason}" if record.reason not in {"", "failed"} else ""
+        because = f"; {record.reason}" if record.reason not in {"", Reason.FAILED} else ""
         return f"{failure.type}: {failure.message}{because}"
     if record.broken:
         return f"{record.reason}: {', '.join(record.broken)} did not succeed"

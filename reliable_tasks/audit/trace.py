@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks.core.message import FINAL_STATES, State
+from reliable_tasks.core.reasons import BY_ANOTHER, Reason
 from reliable_tasks.store.values import AuditEvent
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ _ENDINGS = {
 }
 _OF_THE_CLAIM = frozenset({Ev.SUCCEEDED, Ev.RETRY, Ev.IGNORED, Ev.REJECTED, Ev.DOOMED, Ev.STEP})
 _GIVES_UP_CLAIM = frozenset({Ev.RETRY, Ev.RELEASED, Ev.UNKNOWN, Ev.REAPED, Ev.DOOMED, Ev.REJECTED})
-_BY_ANOTHER = frozenset({"parent", "mirror"})
-_BY_THE_STORE = _BY_ANOTHER | {"delivery limit"}
+_BY_THE_STORE = BY_ANOTHER | {Reason.DELIVERY_LIMIT}
 
 Broken = tuple[str, str]
 """The name of an invariant, and what is wrong in words."""
@@ -101,7 +101,7 @@ class MessageStory:
         self._reset()
         self._fence = 0 if row.event == Ev.STARTED else row.fence
         of_a_claim = row.event in _OF_THE_CLAIM | _GIVES_UP_CLAIM | {Ev.FAILED}
-        terminated = detail_of(row).get("reason") == "terminated"
+        terminated = detail_of(row).get("reason") == Reason.TERMINATED
         self.held = partial and (of_a_claim or terminated)
         if partial:
             self._adopt(row)
@@ -165,7 +165,7 @@ class MessageStory:
             if row.event == Ev.REPLAYED and self._ending not in {Ev.FAILED, Ev.REJECTED}:
                 yield "one ending", f"it was replayed, and had ended as {self._ending}"
             return
-        revived = self._reason in _BY_ANOTHER and replays > self._replays
+        revived = self._reason in BY_ANOTHER and replays > self._replays
         if not revived:
             yield "one ending", f"it had ended as {self._ending}, and was {told(row)} afterwards"
         attempt, delivery, fence = self._attempt, self._delivery, self._fence
@@ -225,7 +225,7 @@ class MessageStory:
         # What the store ends by itself has a reason and no exception.
         by_store = detail.get("reason") in _BY_THE_STORE and "exception" not in detail
         committed = row.event in _OF_THE_CLAIM or (row.event == Ev.FAILED and not by_store)
-        committed |= detail.get("reason") == "terminated"
+        committed |= detail.get("reason") == Reason.TERMINATED
         mirrored = self._joined and row.event == Ev.SUCCEEDED
         if (committed or row.event in _GIVES_UP_CLAIM) and not self.held and not mirrored:
             yield "claims", f"it was {told(row)} although no claim held it"
@@ -258,7 +258,7 @@ class MessageStory:
             yield "records", "there is a record of it, and by the trail it was dropped"
             return
         final = record.state in FINAL_STATES
-        revived = self._reason in _BY_ANOTHER and replays > self._replays
+        revived = self._reason in BY_ANOTHER and replays > self._replays
         if self.ended and not revived:
             expected = _ENDINGS[AuditEvent(self._ending)]
             if record.state != expected:

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from reliable_tasks.core.codec import loads_call
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import CodecError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def call_of(app: App, record: Record) -> str | None:
     """The call of a record that was read in full, as Python writes it; None if it is not kept."""
     if record.payload is None:
         return None
-    if record.reason == "unreadable":
+    if record.reason == Reason.UNREADABLE:
         return f"{record.task}(…)  # what was stored: {record.payload!r}"
     from reliable_tasks.core.message import decode_headers  # noqa: PLC0415 - few commands show calls
 

@@ -7,6 +7,7 @@ log: why it was retried, by which policy, what was raised.
 import msgspec
 
 from reliable_tasks.core.message import Message, OnceLock
+from reliable_tasks.core.reasons import Reason
 
 __all__ = [
     "Failed",
@@ -38,7 +39,7 @@ class Failed(_Outcome, frozen=True, kw_only=True):
     """The body raised and is not retried: a dead letter. `failure` is the encoded exception."""
 
     failure: bytes = b""
-    reason: str = "failed"
+    reason: str = Reason.FAILED
 
 
 class Retry(_Outcome, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.codec.failures import Failure, decode_failure
 from reliable_tasks.core.message import State
+from reliable_tasks.core.reasons import BY_ANOTHER, Reason
 from reliable_tasks.errors import ChordError, CodecError, TaskRevokedError, WorkerLostError
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each s
         case State.SUCCEEDED:
             return "SUCCESS"
         case State.FAILED:
-            follows_revoked = record.reason in {"parent", "mirror"} and not record.failure
+            follows_revoked = record.reason in BY_ANOTHER and not record.failure
             return "REVOKED" if follows_revoked and not record.joins else "FAILURE"
-        case State.REVOKED if record.reason == "ignored":
+        case State.REVOKED if record.reason == Reason.IGNORED:
             return record.progress_state or "IGNORED"
         case State.REVOKED:
             return "REVOKED"
@@ -49,12 +50,12 @@ def exception_of(
 ) -> BaseException:
     """What a message that did not succeed raises where its result is asked for."""
     said = record.progress_meta if record.progress_state in PROPAGATED else None
-    if said is not None and (record.state is State.RUNNING or record.reason == "ignored"):
+    if said is not None and (record.state is State.RUNNING or record.reason == Reason.IGNORED):
         return said_exception(record.progress_state or "", decode(said), exceptions)
     cause = None
     if record.failure:
         cause = exceptions.rebuild(decode_failure(record.failure))
-    if record.reason == "parent" and record.joins:
+    if record.reason == Reason.PARENT and record.joins:
         more = len(record.broken) - _NAMED
         failed = ", ".join(record.broken[:_NAMED]) + (f" and {more} more" if more > 0 else "")
         chord_error = ChordError(
@@ -64,12 +65,12 @@ def exception_of(
         return chord_error
     if cause is not None:
         return cause
-    if record.reason == "unreadable":
+    if record.reason == Reason.UNREADABLE:
         return CodecError(
             f"what the store has of message {record.id} cannot be decoded: it is damaged, or of a "
             f"newer release; see `reliable-tasks dead show {record.id}`"
         )
-    if record.reason == "delivery limit":  # its hooks died as well, so no worker could say why
+    if record.reason == Reason.DELIVERY_LIMIT:  # its hooks died as well, so no worker could say why
         return WorkerLostError(
             f"the worker process died in each of the {record.delivery} deliveries of message "
             f"{record.id}, also while its hooks were run"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from reliable_tasks.core import outcome as oc
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.enqueue import store_message
@@ -121,7 +122,7 @@ def _queued(work: Transitions, queue: str, page: int) -> Iterator[Row]:
 
 def _claim(work: Transitions, r: Row, by: tuple[str, str]) -> bool:
     if r.expires is not None and r.expires <= work.now:
-        work.end(r, REVOKED, "expired")
+        work.end(r, REVOKED, Reason.EXPIRED)
         return False
     once = once_of(r)
     if once is not None and once.scope in HELD_WHILE:
@@ -158,7 +159,7 @@ def _commit(work: Transitions, c: v.Commit, worker: str) -> v.Verdict:
     o = c.outcome
     again = isinstance(o, oc.Retry | oc.Released | oc.KeyAssigned | oc.Replaced | oc.KilledAtLimit)
     if r.revoked is not None and (again or (isinstance(o, oc.Rejected) and o.requeue)):
-        work.end(r, REVOKED, "revoked")
+        work.end(r, REVOKED, Reason.REVOKED)
     else:
         _apply(work, r, o)
     return v.Verdict.COMMITTED
@@ -170,9 +171,9 @@ def _apply(work: Transitions, r: Row, o: oc.Outcome) -> None:
     elif isinstance(o, oc.Failed):
         work.end(r, DEAD, o.reason, failure=o.failure, detail=o.detail)
     elif isinstance(o, oc.Ignored):
-        work.end(r, REVOKED, "ignored", detail=o.detail)
+        work.end(r, REVOKED, Reason.IGNORED, detail=o.detail)
     elif isinstance(o, oc.Revoked):
-        work.end(r, REVOKED, "terminated", detail=o.detail)
+        work.end(r, REVOKED, Reason.TERMINATED, detail=o.detail)
     elif isinstance(o, oc.Rejected):
         _reject(work, r, o)
     else:
@@ -217,9 +218,9 @@ def _end_of_graft(r: Row, o: oc.Replaced) -> str:
 
 def _reject(work: Transitions, r: Row, o: oc.Rejected) -> None:
     if not o.requeue:
-        work.end(r, DEAD, "rejected", failure=o.failure, detail=o.detail)
+        work.end(r, DEAD, Reason.REJECTED, failure=o.failure, detail=o.detail)
     elif r.delivery >= r.max_deliveries:
-        work.end(r, DEAD, "delivery limit", failure=o.failure, detail=o.detail)
+        work.end(r, DEAD, Reason.DELIVERY_LIMIT, failure=o.failure, detail=o.detail)
     else:
         work.audit(Ev.REJECTED, r, o.detail)
         work.again(r, None)
@@ -247,7 +248,7 @@ def _retry(work: Transitions, r: Row, o: oc.Retry) -> None:
 def _doom(work: Transitions, r: Row, o: oc.KilledAtLimit) -> None:
     if r.doom is not None or r.delivery > r.max_deliveries:  # its hooks had their chance
         failure = o.failure if r.doom is None else r.doom
-        work.end(r, DEAD, "time limit", failure=failure, detail=o.detail)
+        work.end(r, DEAD, Reason.TIME_LIMIT, failure=failure, detail=o.detail)
         return
     r.doom = o.failure
     work.audit(Ev.DOOMED, r, o.detail)

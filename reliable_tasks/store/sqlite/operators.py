@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reliable_tasks.core.message import Edge, On
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.rows import (
     DEAD,
@@ -19,7 +20,6 @@ from reliable_tasks.store.sqlite.rows import (
 )
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
-from reliable_tasks.store.sqlite.unreadable import UNREADABLE
 
 __all__ = ["drop", "purge", "release_lock", "replay", "revoke"]
 
@@ -41,7 +41,7 @@ def revoke(work: Transitions, message_id: str, signal: str | None) -> v.RevokeRe
     if r.state == RUNNING:
         r.revoked = signal if signal is not None else r.revoked or ""
         return v.RevokeReply(id=message_id, found="running")
-    work.end(r, REVOKED, "revoked")
+    work.end(r, REVOKED, Reason.REVOKED)
     return v.RevokeReply(id=message_id, found="revoked")
 
 
@@ -50,7 +50,7 @@ def replay(work: Transitions, message_id: str) -> v.Replayed:
     r = work.get(message_id)
     if r is None:
         return v.Replayed(id=message_id, done="unknown")
-    if r.state != DEAD or r.reason == UNREADABLE:
+    if r.state != DEAD or r.reason == Reason.UNREADABLE:
         return v.Replayed(id=message_id, done="not dead")
     once = once_of(r)
     if once is not None and once.scope in HELD_UNTIL:
@@ -104,7 +104,7 @@ def purge(work: Transitions, queue: str, limit: int) -> int:
         found += work.records(SCHEDULED_IN_QUEUE, (queue, limit - len(found)))
     for r in found:
         if r.state < FIRST_FINAL:  # else it could not be read
-            work.end(r, REVOKED, "purged")
+            work.end(r, REVOKED, Reason.PURGED)
     return len(found)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.enqueue import open_stage
 from reliable_tasks.store.sqlite.exchange import next_due, promote
@@ -90,9 +91,9 @@ def _take_back(work: Transitions, r: Row) -> bool:
     work.attempt_over(r)
     work.audit(Ev.REAPED, r)
     if r.revoked is not None:
-        work.end(r, REVOKED, "revoked")
+        work.end(r, REVOKED, Reason.REVOKED)
     elif r.delivery >= r.max_deliveries + BURIAL_TRIES:
-        work.end(r, DEAD, "delivery limit", failure=r.doom)
+        work.end(r, DEAD, Reason.DELIVERY_LIMIT, failure=r.doom)
         return True
     else:
         work.again(r, None, keep_place=True)
@@ -103,7 +104,7 @@ def _expire(work: Transitions, bound: int) -> int:
     late = sorted(work.records(EXPIRED, (work.now, bound)), key=lambda r: r.n)
     for r in late:
         if r.state < FIRST_FINAL:  # the ending of one may have been that of another
-            work.end(r, REVOKED, "expired")
+            work.end(r, REVOKED, Reason.EXPIRED)
     return len(late)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.rows import PART_STEPS, REVOKED, RUNNING
 from reliable_tasks.store.sqlite.statements import load
@@ -39,7 +40,7 @@ def close_session(work: Transitions, session: str) -> int:
             work.uncount(r)
             work.audit(Ev.RELEASED, r)
             if r.revoked is not None:
-                work.end(r, REVOKED, "revoked")
+                work.end(r, REVOKED, Reason.REVOKED)
             else:
                 work.again(r, None, keep_place=True)
         given += len(found)

@@ -12,6 +12,7 @@ import msgspec
 from locks.keys import sqlite_name
 from locks.statements import load_sql
 from reliable_tasks.core.message import Edge, On
+from reliable_tasks.core.reasons import BY_ANOTHER, Reason
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.endings import Ended, Endings, ended
 from reliable_tasks.store.sqlite.rows import (
@@ -32,7 +33,6 @@ from reliable_tasks.store.sqlite.rows import (
     with_edge,
 )
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.unreadable import UNREADABLE
 
 __all__ = ["FREED_BY_CLAIM", "HELD_UNTIL", "HELD_WHILE", "RUN_SUFFIX", "Transitions"]
 
@@ -42,7 +42,6 @@ HELD_UNTIL: Final = frozenset(
 HELD_WHILE: Final = frozenset({"while_executing", "until_and_while_executing"})
 FREED_BY_CLAIM: Final = frozenset({"until_executing", "until_and_while_executing"})
 RUN_SUFFIX: Final = ":run"
-BY_ANOTHER: Final = frozenset({"parent", "mirror"})
 
 LOCK_TAKE: Final = load_sql("locks", "lock_take")
 LOCK_READ: Final = load_sql("locks", "lock_read")
@@ -55,11 +54,11 @@ BROKEN_PUT: Final = load("broken_put")
 STAGE_SEALED: Final = load("stage_sealed")
 
 Ev = v.AuditEvent
-_EVENTS: Final = {
-    "expired": Ev.EXPIRED,
-    "ignored": Ev.IGNORED,
-    "purged": Ev.PURGED,
-    "rejected": Ev.REJECTED,
+_EVENTS: Final[dict[str, v.AuditEvent]] = {
+    Reason.EXPIRED: Ev.EXPIRED,
+    Reason.IGNORED: Ev.IGNORED,
+    Reason.PURGED: Ev.PURGED,
+    Reason.REJECTED: Ev.REJECTED,
 }
 
 
@@ -92,7 +91,7 @@ class Transitions(Endings):
         parent = self.get(parent_id)
         edge = Edge(r.id, On.MIRROR)
         if parent is None:
-            self.end(r, REVOKED, "duplicate")
+            self.end(r, REVOKED, Reason.DUPLICATE)
         elif parent.state >= FIRST_FINAL:
             keep = parent.result is not None
             self._follow(ended(parent, parent.result or b"", keep=keep), edge)
@@ -220,11 +219,11 @@ class Transitions(Endings):
             if ok:
                 self._end_one(child, SUCCEEDED, "", parent.value, keep=parent.keep)
             else:
-                self._break(child, parent, "mirror")
+                self._break(child, parent, Reason.MIRROR)
         elif edge.on == On.FAILURE:
-            self._errback(child, parent, edge, failed=not ok and parent.reason != "ignored")
+            self._errback(child, parent, edge, failed=not ok and parent.reason != Reason.IGNORED)
         elif not ok:
-            self._break(child, parent, "parent")
+            self._break(child, parent, Reason.PARENT)
         elif child.state == WAITING or child.reason in BY_ANOTHER:
             if edge.slot >= 0:
                 self.put_input(child, edge.slot, parent.id, parent.value, ok=True)
@@ -249,12 +248,12 @@ class Transitions(Endings):
             if self.startable(child):  # it may wait for its once-key as well
                 self.ready(child)
         elif child.waits == 0:
-            self._end_one(child, REVOKED, "not needed")
+            self._end_one(child, REVOKED, Reason.NOT_NEEDED)
 
     def _set_aside(self, r: Row) -> None:
         if r.state == RUNNING:
             self.attempt_over(r)
-        self.end(r, DEAD, UNREADABLE)
+        self.end(r, DEAD, Reason.UNREADABLE)
 
     # Locks ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Final
 import apsw
 import msgspec
 
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.store.sqlite.rows import (
     COLUMNS,
     DEAD,
@@ -24,9 +25,8 @@ from reliable_tasks.store.sqlite.rows import (
     once_of,
 )
 
-__all__ = ["LARGEST", "UNREADABLE", "fits", "mend", "rows_of"]
+__all__ = ["LARGEST", "fits", "mend", "rows_of"]
 
-UNREADABLE: Final = "unreadable"
 LARGEST: Final = 2**53
 """No number of ours is larger: sums with one stay within what the database can hold."""
 
@@ -110,7 +110,7 @@ def _decodes(r: Row) -> bool:
 def mend(row: RawRow) -> Row:
     """Make a readable record of it, whose payload is the row as it was."""
     r = Row(*row)
-    if r.reason == UNREADABLE and type(r.payload) is bytes:  # it was made one before
+    if r.reason == Reason.UNREADABLE and type(r.payload) is bytes:  # it was made one before
         raw = r.payload
     else:
         raw = repr(row).encode(errors="backslashreplace")
@@ -121,7 +121,7 @@ def mend(row: RawRow) -> Row:
         r.state = DEAD
     if not _decodes(r):
         r.once = r.edges = None
-    r.headers, r.payload, r.reason = b"", raw, UNREADABLE
+    r.headers, r.payload, r.reason = b"", raw, Reason.UNREADABLE
     return r
 
 

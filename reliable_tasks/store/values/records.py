@@ -12,10 +12,7 @@ class Record(Value, frozen=True, kw_only=True):
     """Everything the store knows of a message.
 
     Attributes:
-        reason: why it is in this state: "" in the ordinary course, else one of "expired",
-            "revoked", "terminated", "purged", "ignored", "rejected", "failed", "delivery limit",
-            "time limit", "unreadable", "parent" (did not succeed), "mirror" (its original did not),
-            "not needed" (an errback whose parents all succeeded), "duplicate".
+        reason: why it is in this state: a `core.reasons.Reason`, "" in the ordinary course.
         version: grows with every change, for waiting.
         progress_state, progress_meta: what the running body last reported.
         broken: ids of the parents that did not succeed.

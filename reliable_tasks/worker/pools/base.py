@@ -15,6 +15,7 @@ from reliable_tasks.attempts.executor import Started
 from reliable_tasks.core import clock, outcome
 from reliable_tasks.core.checks import said
 from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.store.values import Verdict
 from reliable_tasks.tasks.request import Port
@@ -228,4 +229,4 @@ class Pool:
             signals.task_internal_error.send(None, task_id=claim.id, exception=exc)
         except BaseException as error:  # noqa: BLE001 - the one who is told is user code as well
             events.report("whoever hears of internal errors raised", error)
-        return outcome.Failed(failure=failure, reason="internal error")
+        return outcome.Failed(failure=failure, reason=Reason.INTERNAL_ERROR)
