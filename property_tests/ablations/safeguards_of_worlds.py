@@ -13,6 +13,7 @@ _MODEL = "property_tests.model.model:Model"
 _CONSUMER = "reliable_tasks.worker.consumer:Consumer"
 _EXECUTOR = "reliable_tasks.attempts.executor:Executor"
 _SUPERVISOR = "reliable_tasks.worker.supervisor:Supervisor"
+_WATCH = "reliable_tasks.worker.watch:Watch"
 _POOL = "reliable_tasks.worker.pools.base:Pool"
 
 
@@ -171,14 +172,14 @@ _OF_USER_CODE = (
     _simulated(
         "limits are watched whatever the store does",
         f"{_SUPERVISOR}.step",
-        "self._watch_limits(now)",
-        "self._watch_limits(now) if self._round is None else None",
+        "self._watch.limits(now)",
+        "None if self._rounds.under_way else self._watch.limits(now)",
     ),
     _simulated(
         "a child that makes no progress is noticed",
         f"{_SUPERVISOR}.step",
-        "self._watch_progress(passed)",
-        "pass",
+        "self._watch.progress(",
+        "_ = (lambda *_, **__: None)(",
     ),
     _simulated(
         "who could not renew lets others do so first",
@@ -224,7 +225,7 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "a start is counted whatever its process died of",
-        "reliable_tasks.worker.children:Burial.fate",
+        "reliable_tasks.worker.children:DeadChild.outcome_of",
         "claim.fence not in self.begun",
         "True",
     ),
@@ -292,13 +293,13 @@ _OF_CLAIMS = (
     _simulated("heartbeats", f"{_SUPERVISOR}._heartbeat", "self._now < self._heartbeat_at", "True"),
     _simulated(
         "hard time limits",
-        f"{_SUPERVISOR}._watch_limits",
+        f"{_WATCH}.limits",
         "0 < posted.hard_deadline <= now",
         "False",
     ),
     _simulated(
         "soft time limits",
-        f"{_SUPERVISOR}._watch_limits",
+        f"{_WATCH}.limits",
         "0 < posted.soft_deadline <= now",
         "False",
     ),

@@ -15,30 +15,35 @@ import msgspec
 
 from reliable_tasks import events
 from reliable_tasks.core import ids
+from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.outcome import Revoked
-from reliable_tasks.errors import StoreError, StoreUnavailable
-from reliable_tasks.store.values import Commit
+from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.store.values import Commit, SessionInfo
 
-from .children import Backoff, Burial, Child, ProcessControl, SupervisorOptions, sentence, spared
-from .store_calls import Answer, InlineCalls
+from .children import Child, DeadChild
+from .rounds import Rounds
+from .store_calls import InlineCalls
+from .store_health import StoreHealth
+from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from reliable_tasks.store.protocol import Store
-    from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped, SessionInfo
+    from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped
 
+    from .process_control import ProcessControl
     from .store_calls import Call, StoreCalls
 
-__all__ = ["Child", "ProcessControl", "Stopping", "Supervisor", "SupervisorOptions"]
+__all__ = ["Stopping", "Supervisor", "SupervisorOptions"]
 
 _HOUSEKEEPING_S = 1.0
-_MAX_BACKOFF_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_SPAWN_BACKOFF = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
 _MIN_CHILD_LIFE_S = 1.0  # a child that dies younger is replaced with growing delays
 _LAST_WORDS_S = 5.0  # after a cold stop, how long to try to tell the store; leases do the rest
 _GENTLE_S = 10.0  # for a body that was told by SIGTERM that its message was revoked
 _REAP_ROUNDS = 20  # bounded rounds of housekeeping in one round of duties
-_ANSWERING_S = 3.0  # a store that said something so lately is there, and we do not stand still
 
 
 class Stopping(Enum):
@@ -49,6 +54,27 @@ class Stopping(Enum):
     """What runs is finished, the rest is given back."""
     COLD = auto()
     """Everything is given back now."""
+
+
+class SupervisorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a supervisor works.
+
+    Attributes:
+        info: the session's description; its id is made anew for each child.
+        children: how many to keep.
+        lease_ms: how long a session lives without a heartbeat.
+        heartbeat_s: how often they are sent.
+        grace_s: how long a warm shutdown may take before it becomes a cold one.
+        patience_s: how long a child that runs no body may hear nothing from a store that answers
+            us, before it is taken for stuck.
+    """
+
+    info: SessionInfo
+    children: int
+    lease_ms: int = 20_000
+    heartbeat_s: float = 5.0
+    grace_s: float = 30.0
+    patience_s: float = 60.0
 
 
 class Supervisor:
@@ -68,20 +94,18 @@ class Supervisor:
         options: SupervisorOptions,
         calls: StoreCalls | None = None,
     ) -> None:
-        self._location = store.location
         self._processes = processes
         self._options = options
-        self._calls: StoreCalls = calls or InlineCalls(store)
         self._children: dict[int, Child] = {}
-        self._burials: list[Burial] = []
-        self._round: Generator[Call, Any, None] | None = None
+        self._dead: list[DeadChild] = []
+        backoff = Backoff(_FIRST_PAUSE_S, min(_LONGEST_PAUSE_S, options.heartbeat_s))
+        health = StoreHealth(store.location, backoff)
+        self._rounds = Rounds(calls or InlineCalls(store), health)
+        self._watch = Watch(processes, self._children, options.grace_s, options.patience_s)
         self._now = 0.0
         self._began: float | None = None
         self._heartbeat_at = self._housekeeping_at = 0.0
-        longest_s = min(_MAX_BACKOFF_S, options.heartbeat_s)
-        self._store_backoff, self._spawn_backoff = Backoff(longest_s), Backoff(_MAX_BACKOFF_S)
-        self._away_since: float | None = None
-        self._word_at, self._heard = float("-inf"), False
+        self._spawn_at, self._spawn_failures = 0.0, 0
         self._renewed_ms: int | None = None
         self._patient_until_ms = self._lapsed_by_ms = 0
         self._stop_by: float | None = None
@@ -95,7 +119,7 @@ class Supervisor:
     @property
     def finished(self) -> bool:
         """Whether it was told to stop, and nothing of it is left."""
-        left = self._children or self._burials or self._round is not None
+        left = self._children or self._dead or self._rounds.under_way
         return self.stopping is not Stopping.NO and not left
 
     def step(self, now: float) -> None:
@@ -104,27 +128,20 @@ class Supervisor:
         if self._began is None:
             self._began = now
         self._notice_deaths(now)
-        self._watch_limits(now)
-        self._watch_progress(passed)
-        self._go_on()
+        self._watch.limits(now)
+        self._watch.progress(now, passed, store_answers=self._rounds.store_answers(now))
+        self._rounds.go_on(now, self._duties)
         if self._stop_by is not None and now >= self._stop_by:
             if self.stopping is Stopping.WARM and self._children:
                 self.stop(Stopping.COLD, now)
             elif not self._children:
-                self._burials.clear()
-                self._round = None
+                self._dead.clear()
+                self._rounds.abandon()
 
     def next_due(self, now: float) -> float:
         """When `step` is to be called again, if nothing happens before."""
         duties = min(self._heartbeat_at, self._housekeeping_at)
-        deadlines = [
-            at
-            for child in self._children.values()
-            for posted in self._processes.running(child.pid)
-            for at in (posted.soft_deadline, posted.hard_deadline)
-            if at > now
-        ]
-        return min([max(self._store_backoff.until, duties), *deadlines])
+        return min(max(self._rounds.paused_until, duties), self._watch.next_limit(now))
 
     # Stopping ------------------------------------------------------------------------------------
 
@@ -141,9 +158,9 @@ class Supervisor:
             for child in self._children.values():
                 if not child.killed:
                     child.stopped = True
-                    self._kill(child)
+                    self._watch.kill(child, self._now)
 
-    # What is watched, whatever the store does ----------------------------------------------------
+    # Deaths --------------------------------------------------------------------------------------
 
     def _notice_deaths(self, now: float) -> None:
         for pid, ended in self._processes.dead():
@@ -152,92 +169,32 @@ class Supervisor:
                 continue
             running = self._processes.running(pid)
             how = "exit code 0 in the middle of a body" if running and not ended else ended
-            if child.killed and child.sentences:  # some may have come to their limits meanwhile
-                sentence(child, running, now)
-            revoked = any(isinstance(child.sentences.get(p.fence), Revoked) for p in running)
-            self._burials.append(Burial(child, self._processes.begun(pid)))
+            if child.killed and child.kill_outcomes:  # others may have passed their limits since
+                child.end_past_limits(running, now)
+            revoked = any(isinstance(child.kill_outcomes.get(p.fence), Revoked) for p in running)
+            self._dead.append(DeadChild(child, self._processes.begun(pid)))
             self._processes.forget(pid)
             if not child.killed and not revoked and how:
                 ids_ = [p.id for p in running]
                 events.emit("child.died", **child.about, how=how, ids=ids_)
                 if now - child.born < _MIN_CHILD_LIFE_S:
-                    self._spawn_backoff.fail(now)
+                    self._spawn_failed()
                     continue
-            self._spawn_backoff.reset()
+            self._spawn_at, self._spawn_failures = 0.0, 0
 
-    def _watch_limits(self, now: float) -> None:
-        for child in self._children.values():
-            if child.killed:
-                continue
-            for posted in self._processes.running(child.pid):
-                if 0 < posted.hard_deadline <= now:
-                    if not spared(child, posted, self._processes, now, self._options.grace_s):
-                        self._kill(child)
-                        break
-                elif 0 < posted.soft_deadline <= now and posted.fence not in child.soft_told:
-                    child.remember_only(self._processes.begun(child.pid))
-                    child.soft_told.add(posted.fence)
-                    self._processes.soft_limit(child.pid)
-                    child.emit_limit("limit.soft", posted, posted.soft_deadline)
-                elif child.kill_at.get(posted.fence, now + 1) <= now:
-                    self._kill(child)
-
-    def _kill(self, child: Child) -> None:
-        sentence(child, self._processes.running(child.pid), self._now)
-        child.killed = True
-        self._processes.kill(child.pid)
-
-    def _watch_progress(self, passed: float) -> None:
-        """Kill a child that runs no body and hears nothing from a store that answers us.
-
-        While a body runs it may hold the interpreter's lock, and nothing else of its process can
-        move; the limits see to that.
-        """
-        answers = self._now - self._word_at < _ANSWERING_S
-        for child in self._children.values():
-            words = self._processes.words(child.pid)
-            moves = not words or words != child.words or self._processes.running(child.pid)
-            child.words = words
-            child.quiet_s = child.quiet_s + passed if answers and not moves else 0.0
-            if child.quiet_s >= self._options.patience_s and not child.killed:
-                reason = f"it heard nothing from the store for {child.quiet_s:.0f} s"
-                events.emit("child.stuck", **child.about, reason=reason)
-                self._kill(child)
+    def _spawn_failed(self) -> float:
+        """Put off the next spawn; returns for how long."""
+        self._spawn_failures += 1
+        pause_s = _SPAWN_BACKOFF.pause_s(self._spawn_failures)
+        self._spawn_at = self._now + pause_s
+        return pause_s
 
     # Rounds of duties ----------------------------------------------------------------------------
-
-    def _go_on(self) -> None:
-        """Take the answer of the store, if it has come, and ask for what is next."""
-        if self._round is None:
-            if self._now < self._store_backoff.until:
-                return
-            self._heard = False
-            self._resume(self._duties(), Answer())
-        while self._round is not None:
-            answer = self._calls.take()
-            if answer is None:
-                return
-            if answer.error is None:
-                self._word_at, self._heard = self._now, True
-            self._resume(self._round, answer)
-
-    def _resume(self, duties: Generator[Call, Any, None], answer: Answer) -> None:
-        self._round = None
-        try:
-            call = duties.throw(answer.error) if answer.error else duties.send(answer.value)
-        except StopIteration:
-            if self._heard:  # else nothing was due, and the store was not asked
-                self._store_answers()
-        except Exception as exc:  # noqa: BLE001 - to die of it would take the running bodies along
-            self._store_away(exc)
-        else:
-            self._round = duties
-            self._calls.send(call)
 
     def _duties(self) -> Generator[Call, Any, None]:
         """What needs the store: children come before the care for what others have left behind."""
         failed: Exception | None = None
-        duties = [self._heartbeat, *(self._burying(burial) for burial in self._burials)]
+        duties = [self._heartbeat, *(self._settling(dead) for dead in self._dead)]
         for duty in (*duties, self._replenish, self._housekeep):
             try:
                 yield from duty()
@@ -259,7 +216,7 @@ class Supervisor:
         if self._now < self._heartbeat_at:
             return
         by_session = {child.session: child for child in self._children.values()}
-        mine = (*by_session, *(burial.child.session for burial in self._burials))
+        mine = (*by_session, *(dead.child.session for dead in self._dead))
         lease_ms = self._options.lease_ms
         reply: Heartbeat = yield lambda store: store.heartbeat(mine, lease_ms)
         self._heartbeat_at = self._now + self._options.heartbeat_s
@@ -284,7 +241,7 @@ class Supervisor:
         child.remember_only(self._processes.begun(child.pid))
         child.revoked.add((command.fence, command.signal))
         if self._processes.terminate(child.pid, command.fence, command.signal):
-            child.sentences[command.fence] = Revoked()
+            child.kill_outcomes[command.fence] = Revoked()
             if command.signal == "SIGTERM":  # any other is the user's own business
                 child.kill_at[command.fence] = self._now + _GENTLE_S
 
@@ -305,7 +262,7 @@ class Supervisor:
             self._lapsed_by_ms = now_ms
 
     def _replenish(self) -> Generator[Call, Any, None]:
-        while self.stopping is Stopping.NO and self._now >= self._spawn_backoff.until:
+        while self.stopping is Stopping.NO and self._now >= self._spawn_at:
             active = sum(not child.retiring for child in self._children.values())
             if active >= self._options.children:
                 return
@@ -321,8 +278,7 @@ class Supervisor:
         try:
             pid = self._processes.spawn(session)
         except OSError as exc:
-            self._spawn_backoff.fail(self._now)
-            events.emit("child.not_started", error=str(exc), delay=self._spawn_backoff.delay_s)
+            events.emit("child.not_started", error=str(exc), delay=self._spawn_failed())
             return False
         child = self._children[pid] = Child(pid, session, self._options.info.worker, self._now)
         events.emit("child.started", **child.about)
@@ -330,16 +286,16 @@ class Supervisor:
 
     # The dead, and what others have left ---------------------------------------------------------
 
-    def _burying(self, burial: Burial) -> Callable[[], Generator[Call, Any, None]]:
+    def _settling(self, dead: DeadChild) -> Callable[[], Generator[Call, Any, None]]:
         """Tell the store what became of a dead child's claims: each step may be repeated."""
-        session = burial.child.session
+        session = dead.child.session
 
-        def bury() -> Generator[Call, Any, None]:
+        def settle() -> Generator[Call, Any, None]:
             held: tuple[Claim, ...] = yield from self._ask(lambda store: store.held(session))
             commits = [
-                Commit(id=claim.id, fence=claim.fence, outcome=fate)
+                Commit(id=claim.id, fence=claim.fence, outcome=outcome)
                 for claim in held
-                if (fate := burial.fate(claim)) is not None
+                if (outcome := dead.outcome_of(claim)) is not None
             ]
             if commits:
                 yield from self._ask(lambda store: store.exchange(session, commits, None))
@@ -347,9 +303,9 @@ class Supervisor:
                 yield from self._reap(dead=(session,))
             else:
                 yield from self._ask(_closing(session))
-            self._burials.remove(burial)
+            self._dead.remove(dead)
 
-        return bury
+        return settle
 
     def _housekeep(self) -> Generator[Call, Any, None]:
         if self._now < self._housekeeping_at:
@@ -357,7 +313,7 @@ class Supervisor:
         self._housekeeping_at = self._now + _HOUSEKEEPING_S
         known: tuple[SessionInfo, ...] = yield from self._ask(lambda store: store.sessions())
         own = {child.session for child in self._children.values()}
-        own |= {burial.child.session for burial in self._burials}
+        own |= {dead.child.session for dead in self._dead}
         others = tuple(s for s in known if s.id not in own)
         yield from self._reap(dead=tuple(self._processes.gone_sessions(others)))
 
@@ -371,21 +327,6 @@ class Supervisor:
                 events.emit("worker.reaped", worker=self._options.info.worker, **taken)
             if not done.more:
                 return
-
-    def _store_away(self, exc: Exception) -> None:
-        if not isinstance(exc, StoreError):
-            events.emit("worker.internal_error", error=repr(exc))
-        elif self._away_since is None:
-            self._away_since = self._now
-            events.emit("store.unavailable", store=self._location, error=str(exc))
-        self._store_backoff.fail(self._now)
-
-    def _store_answers(self) -> None:
-        if self._away_since is not None:
-            seconds = self._now - self._away_since
-            self._away_since = None
-            events.emit("store.recovered", store=self._location, after=round(seconds, 1))
-        self._store_backoff.reset()
 
 
 def _opening(info: SessionInfo, lease_ms: int) -> Call:
