@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+_LEAST_PATIENCE_AT_START_S = 60.0
+
 
 class Watch:
     """Enforces time limits, and ends children that make no progress.
@@ -38,6 +40,7 @@ class Watch:
         self._children = children
         self._grace_s = grace_s
         self._patience_s = patience_s
+        self._patience_at_start_s = max(_LEAST_PATIENCE_AT_START_S, 3 * patience_s)
 
     def next_limit(self, now: float) -> float:
         """When the next limit of a running body passes; infinity if there is none."""
@@ -94,14 +97,21 @@ class Watch:
         """Kill a child that runs no body and hears nothing from a store that answers us.
 
         While a body runs it may hold the interpreter's lock, and nothing else of its process can
-        move; the limits see to that.
+        move; the limits see to that. A child that has yet to hear its first word from the store
+        gets longer: receivers of `worker_process_init` may load whatever they like.
         """
         for child in self._children.values():
             words = self._processes.words(child.pid)
-            moves = not words or words != child.words or self._processes.running(child.pid)
+            moves = words != child.words or self._processes.running(child.pid)
             child.words = words
             child.quiet_s = child.quiet_s + passed_s if store_answers and not moves else 0.0
-            if child.quiet_s >= self._patience_s and not child.killed:
+            patience_s = self._patience_s if words else self._patience_at_start_s
+            if child.quiet_s >= patience_s and not child.killed:
                 reason = f"it heard nothing from the store for {child.quiet_s:.0f} s"
+                if not words:
+                    reason = (
+                        f"it did not come to work within {child.quiet_s:.0f} s: does a receiver of "
+                        "worker_process_init hang?"
+                    )
                 events.emit("child.stuck", **child.about, reason=reason)
                 self.kill(child, now)

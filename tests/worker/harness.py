@@ -28,20 +28,22 @@ class World:
     """A supervisor, its store, its processes and the time."""
 
     def __init__(
-        self, children: int = 1, grace_s: float = 30.0, calls: StoreCalls | None = None
+        self,
+        children: int = 1,
+        calls: StoreCalls | None = None,
+        *,
+        patience_s: float = 60.0,
     ) -> None:
         self.clock = FakeClock()
         self.store = ModelStore(self.clock)
         self.processes = FakeProcesses()
         self.now = 0.0
-        self.start(children, grace_s, calls)
+        self.options = SupervisorOptions(info=INFO, children=children, patience_s=patience_s)
+        self.start(calls)
 
-    def start(
-        self, children: int = 1, grace_s: float = 30.0, calls: StoreCalls | None = None
-    ) -> None:
-        options = SupervisorOptions(info=INFO, children=children, grace_s=grace_s)
+    def start(self, calls: StoreCalls | None = None) -> None:
         store = cast("Store", self.store)
-        self.supervisor = Supervisor(store, self.processes, options, calls)
+        self.supervisor = Supervisor(store, self.processes, self.options, calls)
         self.step()
 
     def step(self, seconds: float = 0.0) -> None:

@@ -291,19 +291,41 @@ def runs_a_body(world: World) -> None:
     world.processes.posted[world.pid] = (Posted("a", 1, world.now, 0.0, 0.0),)
 
 
-def has_not_begun(world: World) -> None:
-    world.processes.heard[world.pid] = 0
-
-
 def store_is_away(world: World) -> None:
     world.store.away = True
 
 
-@pytest.mark.parametrize("why", [says_something, runs_a_body, has_not_begun, store_is_away])
+@pytest.mark.parametrize("why", [says_something, runs_a_body, store_is_away])
 def test_others_are_not_taken_for_stuck(world: World, why: Callable[[World], None]) -> None:
     world.processes.heard[world.pid] = 7
     for _ in range(200):
         why(world)
+        world.step(1.0)
+    assert not world.processes.killed
+
+
+@pytest.mark.parametrize(("patience_s", "limit_s"), [(60.0, 180), (5.0, 60)])
+def test_a_child_that_never_comes_to_work_is_stuck_in_the_end(
+    patience_s: float, limit_s: int
+) -> None:
+    """A receiver of `worker_process_init` hangs, say; it gets three times the patience."""
+    world = World(patience_s=patience_s)
+    first = world.pid
+    with listening() as told:
+        for _ in range(limit_s - 1):
+            world.step(1.0)
+        assert not world.processes.killed
+        for _ in range(2):
+            world.step(1.0)
+    assert world.processes.killed == [first]
+    (stuck,) = told["child.stuck"]
+    assert "worker_process_init" in stuck["reason"]
+    assert len(world.processes.born) == 2, "another one takes its place"
+
+
+def test_a_child_that_cannot_come_to_work_without_the_store_is_not_stuck(world: World) -> None:
+    for _ in range(400):
+        store_is_away(world)
         world.step(1.0)
     assert not world.processes.killed
 
