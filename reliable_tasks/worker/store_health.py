@@ -39,13 +39,7 @@ class StoreHealth:
         self.retry_at = now + self.pause_s
         if isinstance(error, StoreError) and self._away_since is None:
             self._away_since = now
-            events.emit(
-                "store.unavailable",
-                store=self._location,
-                error=str(error),
-                tries=self._failures,
-                delay=self.pause_s,
-            )
+            events.emit("store.unavailable", store=self._location, error=str(error))
 
     def answered(self, now: float) -> None:
         """A call has succeeded."""
@@ -53,7 +47,7 @@ class StoreHealth:
             return
         if self._away_since is not None:
             after_s = round(now - self._away_since, 1)
-            tries, self._away_since = self._failures, None
-            events.emit("store.recovered", store=self._location, after=after_s, tries=tries)
+            self._away_since = None
+            events.emit("store.recovered", store=self._location, after=after_s)
         self._failures = 0
         self.pause_s = self.retry_at = 0.0
