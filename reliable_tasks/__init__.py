@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reliable_tasks.core.retry import RetryPolicy
     from reliable_tasks.results.groups import GroupResult
-    from reliable_tasks.results.result import AsyncResult, allow_join_result
+    from reliable_tasks.results.result import AsyncResult
+    from reliable_tasks.results.wait import allow_join_result
     from reliable_tasks.tasks.registry import shared_task
     from reliable_tasks.tasks.task import OnceTask, QueueOnce, Task
 
@@ -65,7 +66,7 @@ _HOMES = {
     "RetryPolicy": "core.retry",
     "Signature": "canvas",
     "Task": "tasks.task",
-    "allow_join_result": "results.result",
+    "allow_join_result": "results.wait",
     "chain": "canvas",
     "chord": "canvas",
     "crontab": "schedules",
@@ -75,6 +76,7 @@ _HOMES = {
     "shared_task": "tasks.registry",
     "signature": "canvas",
 }
+_ROOMS_OF_AN_APP = ("canvas", "results", "tasks")
 
 
 def __getattr__(name: str) -> Any:
@@ -84,6 +86,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if home.startswith(_ROOMS_OF_AN_APP):
+        import_module(".app", __name__)  # which makes the default app, should there be none
     value = getattr(import_module(f".{home}", __name__), name)
     globals()[name] = value
     return value

@@ -273,9 +273,7 @@ class App(Configured):
             AlreadyQueued: one of a once-task without `graceful` is a duplicate; the calls of its
                 batch that are none have been enqueued.
         """
-        from .canvas import enqueue_many  # noqa: PLC0415 - canvas builds on tasks
-
-        results: list[AsyncResult[Any]] = enqueue_many(self, signatures)
+        results: list[AsyncResult[Any]] = self.canvas.enqueue_many(self, signatures)
         return results
 
     def apply_eagerly(
@@ -286,13 +284,19 @@ class App(Configured):
 
         return apply_eagerly(task, args, kwargs, **how)
 
+    @property
+    def canvas(self) -> Any:
+        """The room of workflows, for what is built below it and belongs to this app."""
+        from . import canvas  # noqa: PLC0415 - programs that only run tasks need none
+
+        return canvas
+
     # Values and handles --------------------------------------------------------------------------
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature:
         """A call of a task as a value, see `reliable_tasks.signature`."""
-        from .canvas import signature  # noqa: PLC0415
-
-        return signature(*args, app=self, **kwargs)
+        made: Signature = self.canvas.signature(*args, app=self, **kwargs)
+        return made
 
     def AsyncResult(  # noqa: N802 - Celery's name
         self,
@@ -331,8 +335,9 @@ class App(Configured):
     @property
     def schedules(self) -> Any:
         """The schedule's entries at run time: add, pause, resume, remove, run_now, list."""
-        # Beat stands beside the app, not below it, and is found by name as a plugin would be.
-        return importlib.import_module("reliable_tasks.beat.entries").Schedules(self)
+        from .beat.entries import Schedules  # noqa: PLC0415 - few programs change them
+
+        return Schedules(self)
 
     @property
     def control(self) -> Any:
@@ -340,3 +345,6 @@ class App(Configured):
         from .control import Control  # noqa: PLC0415 - only those who ask for it pay for it
 
         return Control(self)
+
+
+_state.make_default_app(lambda: App("default"))

@@ -13,7 +13,8 @@ from .errors import UnknownResult
 from .store.values import MessageQuery
 
 if TYPE_CHECKING:
-    from .app import App
+    from reliable_tasks.core.context import AppContext
+
     from .store.values import Record
 
 __all__ = ["Control", "Inspect"]
@@ -28,7 +29,7 @@ class Control:
     workers that are down as well.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppContext) -> None:
         self._app = app
 
     def revoke(
@@ -83,7 +84,7 @@ class Control:
 class Inspect:
     """What the store knows, by worker, in the shape of Celery's replies."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppContext) -> None:
         self._app = app
 
     def _by_worker(self, state: State) -> dict[str, list[dict[str, Any]]]:

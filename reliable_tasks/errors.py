@@ -9,6 +9,8 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.core.texts import as_seconds, no_span
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
@@ -152,9 +154,10 @@ class Retry(ReliableTasksError):
 
 
 def _seconds_to_wait(when: float) -> float:
-    from reliable_tasks.core.checks import span  # noqa: PLC0415 - which is made of these errors
-
-    return max(0.0, span("when", when))
+    seconds = as_seconds(when)
+    if seconds is None:
+        raise ConfigError(no_span("when", when))
+    return max(0.0, seconds)
 
 
 class Ignore(ReliableTasksError):

@@ -27,10 +27,6 @@ TOOLS = {
 
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
-    "reliable_tasks/canvas/signatures.py": 401,
-    "reliable_tasks/results/groups.py": 401,
-    "reliable_tasks/results/result.py": 401,
-    "reliable_tasks/tasks/task.py": 420,
     "tests/beat/test_entries.py": 423,
     "tests/config/test_config.py": 659,
     "tests/log/test_log.py": 401,

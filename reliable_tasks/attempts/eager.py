@@ -28,7 +28,7 @@ from reliable_tasks.tasks.calls import HOST, build_message
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.values import Input
     from reliable_tasks.tasks.task import Task
@@ -88,7 +88,7 @@ class _Remembering(Teller):
 class _EagerMessage:
     """A message that lives in this call alone, from one attempt to the next."""
 
-    def __init__(self, app: App, message: Message, inputs: tuple[Input, ...]) -> None:
+    def __init__(self, app: AppContext, message: Message, inputs: tuple[Input, ...]) -> None:
         self._app = app
         self._notifier = _Remembering(HOST, _OUTLIVED)
         self._executor = Executor(

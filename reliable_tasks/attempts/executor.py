@@ -55,7 +55,7 @@ from reliable_tasks.tasks.request import Running, request_of_claim
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Headers
     from reliable_tasks.store.values import Claim
     from reliable_tasks.tasks.request import Port, Request
@@ -81,7 +81,7 @@ class Executor:
 
     def __init__(
         self,
-        app: App,
+        app: AppContext,
         hostname: str,
         *,
         soft_time_limit: float | None = None,

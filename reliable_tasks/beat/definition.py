@@ -26,7 +26,7 @@ from .solar import solar
 from .zones import as_zone, zone_name
 
 if TYPE_CHECKING:
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
 
     from .schedules import BaseSchedule
@@ -64,7 +64,7 @@ class Definition(NamedTuple):
     template: Template
 
 
-def define(app: App, name: str, given: Mapping[str, Any], now_ms: int) -> Definition:
+def define(app: AppContext, name: str, given: Mapping[str, Any], now_ms: int) -> Definition:
     """Read an entry: a value of `beat_schedule`.
 
     Args:
@@ -103,7 +103,7 @@ def _check_keys(given: Mapping[str, Any]) -> None:
             raise ConfigError(f"it needs a {key!r}")
 
 
-def unknown_task(app: App, template: Template) -> str | None:
+def unknown_task(app: AppContext, template: Template) -> str | None:
     """The first of a template's tasks that is not registered with `app`."""
     return next((m.task for m in template.messages if m.task not in app.tasks), None)
 
@@ -111,7 +111,7 @@ def unknown_task(app: App, template: Template) -> str | None:
 # When ---------------------------------------------------------------------------------------------
 
 
-def _spec(app: App, when: Any, given: Mapping[str, Any], now_ms: int) -> Spec:
+def _spec(app: AppContext, when: Any, given: Mapping[str, Any], now_ms: int) -> Spec:
     zone = as_zone(given.get("tz")) or as_zone(app.settings.timezone) or UTC
     catch_up = given.get("catch_up") or app.settings.beat_catch_up
     if catch_up not in get_args(CatchUp):
@@ -164,7 +164,7 @@ def _storable(made: BaseSchedule) -> BaseSchedule:
 # What ---------------------------------------------------------------------------------------------
 
 
-def _signature(app: App, given: Mapping[str, Any], options: dict[str, Any]) -> Signature:
+def _signature(app: AppContext, given: Mapping[str, Any], options: dict[str, Any]) -> Signature:
     for key, remedy in _ONE_SLOT_ONLY.items():
         if options.get(key) is not None:
             raise ConfigError(f"{key}={options[key]!r}: {remedy}")
@@ -199,7 +199,7 @@ def _checked(sig: Signature) -> Signature:
     return sig
 
 
-def _template(app: App, sig: Signature) -> Template:
+def _template(app: AppContext, sig: Signature) -> Template:
     # In a task's body that schedules another one, the messages are no children of its message.
     outer = _state.current_attempt.set(None)
     try:
@@ -232,7 +232,7 @@ def _labelled(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return relabelled(messages, lambda name: labels.setdefault(name, str(len(labels))), origin="")
 
 
-def rebuilt(app: App, template: Template) -> Template:
+def rebuilt(app: AppContext, template: Template) -> Template:
     """The template as the present code makes it: with the task's present queue, once-lock, ….
 
     The same one comes back if this app does not know the task, or its call cannot be made any more.

@@ -33,7 +33,7 @@ from .zones import from_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.results.result import AsyncResult
 
     from .schedules import BaseSchedule
@@ -136,7 +136,7 @@ class Schedules:
     What is changed here is seen by every beat, and lasts until it is changed again.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppContext) -> None:
         self._app = app
 
     def add(
@@ -253,9 +253,12 @@ class Schedules:
             origin=f"schedules:{name}",
         )
         if len(messages) == 1:
-            return self._app.send_message(messages[0], {"durable": template.durable})
+            only: AsyncResult[Any]
+            only = self._app.send_message(messages[0], {"durable": template.durable})
+            return only
         self._app.enqueue(Batch(messages=messages, durable=template.durable))
-        return self._app.AsyncResult(labels[FIRST])
+        first: AsyncResult[Any] = self._app.AsyncResult(labels[FIRST])
+        return first
 
     # Reading --------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from .sync import code_definitions, run_hooks, sync
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
 
     from .definition import Definition
 
@@ -40,7 +40,7 @@ class _Beat:
 
     def __init__(
         self,
-        app: App,
+        app: AppContext,
         code: dict[str, Definition],
         name: str,
         parent: int | None,
@@ -135,7 +135,7 @@ class _Beat:
 
 
 def run_beat(
-    app: App,
+    app: AppContext,
     *,
     name: str | None = None,
     parent: int | None = None,
@@ -171,7 +171,7 @@ def run_beat(
     return 0
 
 
-def beat_companion(app: App, *, allow_unknown: bool = False) -> Callable[[], int]:
+def beat_companion(app: AppContext, *, allow_unknown: bool = False) -> Callable[[], int]:
     """What a worker runs in a process of its own for `-B`: a beat that ends with this process.
 
     Raises:

@@ -17,7 +17,7 @@ from .encoding import decode_template, encode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Entry
 
@@ -26,10 +26,10 @@ __all__ = ["Change", "changes", "code_definitions", "run_hooks", "sync"]
 _ROUNDS = 10
 """How often to look again at entries that others change at the same time."""
 
-_hooked: WeakSet[App] = WeakSet()
+_hooked: WeakSet[AppContext] = WeakSet()
 
 
-def run_hooks(app: App) -> None:
+def run_hooks(app: AppContext) -> None:
     """Send the app's `on_after_configure` and `on_after_finalize`, once in its life.
 
     Raises:
@@ -47,7 +47,7 @@ def run_hooks(app: App) -> None:
 
 
 def code_definitions(
-    app: App, now_ms: int, *, allow_unknown: bool = False
+    app: AppContext, now_ms: int, *, allow_unknown: bool = False
 ) -> dict[str, Definition]:
     """The entries of `beat_schedule` and `add_periodic_task`, by name.
 
@@ -105,7 +105,9 @@ def changes(
     return tuple(found)
 
 
-def sync(app: App, store: Store, code: Mapping[str, Definition], now_ms: int) -> tuple[Change, ...]:
+def sync(
+    app: AppContext, store: Store, code: Mapping[str, Definition], now_ms: int
+) -> tuple[Change, ...]:
     """Bring the store's entries up to date with the code, and say in the log what has changed.
 
     Entries that were made at run time stay; their messages follow their tasks' present options.
@@ -130,7 +132,7 @@ def sync(app: App, store: Store, code: Mapping[str, Definition], now_ms: int) ->
     )
 
 
-def _rebuilt(app: App, stored: Iterable[Entry]) -> list[Change]:
+def _rebuilt(app: AppContext, stored: Iterable[Entry]) -> list[Change]:
     found = []
     for entry in stored:
         if entry.origin == "code":

@@ -4,9 +4,11 @@ A canvas compiles to a graph of messages (pure), which the store keeps whole bef
 starts; a node starts in the very step in which the last of those it waits for is committed.
 """
 
-from .arguments import arguments_of, complete_call, errback_arguments
+from .arguments import arguments_of, errback_arguments
 from .compile import Graph, Node, compile_plan
-from .enqueue import enqueue_many, handles_of, messages_of
+from .eager import apply_here
+from .enqueue import apply_canvas, enqueue_many, handles_of, messages_of
+from .freeze import freeze
 from .items import linked
 from .plan import MAX_DEPTH, MAX_NODES, plan_of
 from .primitives import chain, chord, chunks, group, xmap, xstarmap
@@ -22,15 +24,17 @@ __all__ = [
     "ReplaceMessage",
     "Signature",
     "add_to_running_chord",
+    "apply_canvas",
+    "apply_here",
     "arguments_of",
     "chain",
     "chord",
     "chunks",
     "compile_plan",
-    "complete_call",
     "enqueue_many",
     "errback_arguments",
     "extended",
+    "freeze",
     "group",
     "handles_of",
     "linked",

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.core.additions import extension_of
 from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.errors import TaskRevokedError
-from reliable_tasks.tasks.builtins import extension_of
+from reliable_tasks.tasks.calls import COMPLETE
 from reliable_tasks.tasks.request import Request
 
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Iterator
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Headers
     from reliable_tasks.store.values import Claim, Input
     from reliable_tasks.tasks.task import Task
 
-__all__ = ["arguments_of", "complete_call", "errback_arguments", "nested"]
-
-_COMPLETE = "__rt_complete__"
+__all__ = ["arguments_of", "errback_arguments", "nested"]
 
 
 def arguments_of(
-    app: App, claim: Claim, headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
+    app: AppContext, claim: Claim, headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a claimed call: its own, after what its parents left.
 
@@ -33,8 +32,8 @@ def arguments_of(
         CodecError: what a parent left cannot be decoded here.
         NotRegistered: it is an errback of a task that is not registered.
     """
-    if _COMPLETE in kwargs:
-        return args, {name: value for name, value in kwargs.items() if name != _COMPLETE}
+    if COMPLETE in kwargs:
+        return args, {name: value for name, value in kwargs.items() if name != COMPLETE}
     if headers.takes == "errback":
         return _of_errback(app, claim, args, kwargs), kwargs
     if headers.takes == "one":
@@ -45,18 +44,8 @@ def arguments_of(
     return args, kwargs
 
 
-def complete_call(
-    headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The call to store when a retry asks for other arguments: they are all there is.
-
-    What the parents left stays with the message; this keeps it from being put before them again.
-    """
-    return (args, {**kwargs, _COMPLETE: True}) if headers.takes else (args, kwargs)
-
-
 def _of_errback(
-    app: App, claim: Claim, args: tuple[Any, ...], kwargs: dict[str, Any]
+    app: AppContext, claim: Claim, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, ...]:
     if not claim.inputs:
         return args
@@ -70,7 +59,7 @@ def _of_errback(
     return errback_arguments(app.tasks[claim.task], request, exc, text, args, kwargs)
 
 
-def _value(app: App, given: Input) -> Any:
+def _value(app: AppContext, given: Input) -> Any:
     if not given.value:
         return None
     serializer = _serializer_of(given.value, app.settings.result_serializer)

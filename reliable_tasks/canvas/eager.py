@@ -19,7 +19,7 @@ from .plan import Call, Par, Plan, Seq, plan_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
 
     from .signatures import Signature
 
@@ -81,7 +81,7 @@ def apply_instead(sig: Signature, task_id: str, name: str) -> EagerResult[Any]:
 
 
 class _Evaluation:
-    def __init__(self, app: App, throw: bool | None) -> None:
+    def __init__(self, app: AppContext, throw: bool | None) -> None:
         self._app = app
         self._throws = app.settings.task_eager_propagates if throw is None else throw
         self._fired = set[bytes]()
@@ -129,9 +129,10 @@ class _Evaluation:
         options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
         options["task_id"] = call.id
         left = inflow.left if isinstance(inflow, _Failing) and not call.immutable else None
-        return self._app.apply_eagerly(
+        done: EagerResult[Any] = self._app.apply_eagerly(
             task, args, call.kwargs, throw=False, options=options, failed=left
         )
+        return done
 
     def _broken(self, call: Call, inflow: _Broken) -> EagerResult[Any]:
         return EagerResult(call.id, _error_of(inflow), inflow.state, name=call.task, app=self._app)

@@ -24,7 +24,7 @@ from .plan import Call, Plan, plan_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
 
     from .signatures import Signature
 
@@ -66,11 +66,10 @@ def _planned(
 ) -> tuple[Plan, dict[str, Any]]:
     if not options and not sig["options"]:
         return plan_of(sig, args, kwargs), {}
-    from .signatures import _clean  # noqa: PLC0415 - which imports this module in turn
-
-    given = {**sig.options, **_clean(options, sig.app)}
+    clean = sig.cleaned(options)
+    given = {**sig.options, **clean}
     publish = {name: given[name] for name in _PUBLISH if name in given}
-    rest = {name: value for name, value in _clean(options, sig.app).items() if name not in publish}
+    rest = {name: value for name, value in clean.items() if name not in publish}
     return plan_of(sig, args, kwargs, rest), publish
 
 
@@ -82,7 +81,7 @@ def _is_lone(plan: Plan) -> TypeGuard[Call]:
 # Messages ----------------------------------------------------------------------------------------
 
 
-def _lone_message(call: Call, app: App) -> Message:
+def _lone_message(call: Call, app: AppContext) -> Message:
     task = app.tasks.get(call.task)
     if task is not None and task.typing:
         task.check_arguments(call.args, call.kwargs)
@@ -97,7 +96,7 @@ def _options_of(call: Call) -> dict[str, Any]:
     return {**options, "task_id": call.id} if call.given_id else options
 
 
-def messages_of(graph: Graph, app: App, *, joins: bool | None = None) -> list[Message]:
+def messages_of(graph: Graph, app: AppContext, *, joins: bool | None = None) -> list[Message]:
     """The messages of a graph: those that wait for others first, so that none starts too early.
 
     A message may end in the very step that stores it (it joins one that has ended), and then
@@ -124,7 +123,7 @@ def messages_of(graph: Graph, app: App, *, joins: bool | None = None) -> list[Me
     return [_message(node, app, root_id, joins) for node in (*waiting, *starting)]
 
 
-def _message(node: Node, app: App, root_id: str, joins: bool) -> Message:
+def _message(node: Node, app: AppContext, root_id: str, joins: bool) -> Message:
     call, args = node.call, node.call.args
     if node.takes == "list" and not node.waits:  # of an empty group: there is nothing to wait for
         args = (nested(node.shape, iter(())), *args)
@@ -156,7 +155,9 @@ def _message(node: Node, app: App, root_id: str, joins: bool) -> Message:
 # Storing -----------------------------------------------------------------------------------------
 
 
-def _store(app: App, messages: Sequence[Message], publish: Mapping[str, Any]) -> dict[str, Receipt]:
+def _store(
+    app: AppContext, messages: Sequence[Message], publish: Mapping[str, Any]
+) -> dict[str, Receipt]:
     """Store a graph in one atomic step, or staged where it is larger than a batch.
 
     Ids that the user chose may be taken. A graph with such ones is staged too, and let go only
@@ -195,7 +196,7 @@ def _check_duplicates(graph: Graph, receipts: Mapping[str, Receipt]) -> None:
         raise AlreadyQueued(0.0, refused[0].holder, None)
 
 
-def enqueue_many(app: App, signatures: Iterable[Signature]) -> list[Any]:
+def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
     """Enqueue many signatures in as few steps as there are batches; see `App.enqueue_many`."""
     if app.settings.task_always_eager:
         return [sig.apply() for sig in signatures]
@@ -218,7 +219,7 @@ def enqueue_many(app: App, signatures: Iterable[Signature]) -> list[Any]:
 # Handles -----------------------------------------------------------------------------------------
 
 
-def handles_of(graph: Graph, app: App, receipts: Mapping[str, Receipt] | None = None) -> Any:
+def handles_of(graph: Graph, app: AppContext, receipts: Mapping[str, Receipt] | None = None) -> Any:
     """The handle of a canvas's result, with its members, parents and children."""
     made = dict[int, Any]()
     for spec in graph.specs:
@@ -233,7 +234,7 @@ def handles_of(graph: Graph, app: App, receipts: Mapping[str, Receipt] | None = 
     return made[id(graph.result)]
 
 
-def _handle(spec: Spec, app: App, made: Mapping[int, Any]) -> Any:
+def _handle(spec: Spec, app: AppContext, made: Mapping[int, Any]) -> Any:
     parent = None if spec.parent is None else made[id(spec.parent)]
     if spec.members is None:
         return AsyncResult(spec.id, task_name=spec.task, app=app, parent=parent)
@@ -241,7 +242,7 @@ def _handle(spec: Spec, app: App, made: Mapping[int, Any]) -> Any:
     return GroupResult(spec.id, members, parent=parent, app=app)
 
 
-def _handle_of_one(graph: Graph, app: App, result: AsyncResult[Any]) -> Any:
+def _handle_of_one(graph: Graph, app: AppContext, result: AsyncResult[Any]) -> Any:
     """The handle of a graph with one message; a group of one is still a group."""
     spec = graph.result
     if spec.members is None and result.id != spec.id:

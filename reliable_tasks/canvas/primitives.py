@@ -13,7 +13,7 @@ from .sharing import Shared
 from .signatures import SHOWN, Signature, maybe_signature
 
 if TYPE_CHECKING:
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["chain", "chord", "chunks", "group", "xmap", "xstarmap"]
@@ -25,7 +25,7 @@ class _Canvas(Signature):
     kind: ClassVar[str] = ""
 
     def _set_up(
-        self, parts: Mapping[str, Any], options: Mapping[str, Any], app: App | None
+        self, parts: Mapping[str, Any], options: Mapping[str, Any], app: AppContext | None
     ) -> None:
         """What its constructor ends in."""
         Signature.__init__(
@@ -62,7 +62,7 @@ class _Canvas(Signature):
         return super()._merge(args, None, options, force)
 
 
-def _signatures(tasks: tuple[Any, ...], app: App | None) -> list[Signature]:
+def _signatures(tasks: tuple[Any, ...], app: AppContext | None) -> list[Signature]:
     """The members given as arguments, or as one list, iterator or group of them."""
     if len(tasks) == 1:
         only = tasks[0]
@@ -78,7 +78,7 @@ def _shown(tasks: list[Signature], between: str) -> str:
     return between.join(repr(each) for each in tasks[:SHOWN]) + more
 
 
-def _app_of(members: list[Signature]) -> App | None:
+def _app_of(members: list[Signature]) -> AppContext | None:
     return next((m._app for m in members if m._app is not None), None)  # noqa: SLF001 - one package
 
 
@@ -92,7 +92,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
     kind = "chain"
     tasks = Item[list[Signature]]("kwargs", "tasks")
 
-    def __init__(self, *tasks: Any, app: App | None = None, **options: Any) -> None:
+    def __init__(self, *tasks: Any, app: AppContext | None = None, **options: Any) -> None:
         if len(tasks) == 1 and isinstance(tasks[0], group):
             members: list[Signature] = [tasks[0]]
         else:
@@ -152,7 +152,7 @@ class group(_Canvas):  # noqa: N801 - Celery's name
     kind = "group"
     tasks = Item[list[Signature]]("kwargs", "tasks")
 
-    def __init__(self, *tasks: Any, app: App | None = None, **options: Any) -> None:
+    def __init__(self, *tasks: Any, app: AppContext | None = None, **options: Any) -> None:
         members = _signatures(tasks, app)
         self._set_up({"tasks": members}, options, app or _app_of(members))
 
@@ -217,7 +217,7 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
         task: str = "",  # noqa: ARG002 - Celery's position
         args: Any = (),
         kwargs: Mapping[str, Any] | None = None,
-        app: App | None = None,
+        app: AppContext | None = None,
         **options: Any,
     ) -> None:
         if kwargs:
@@ -286,7 +286,7 @@ class _Mapped(_Canvas):
 
     _separator: ClassVar[str] = ""
 
-    def __init__(self, task: Any, it: Any, app: App | None = None, **options: Any) -> None:
+    def __init__(self, task: Any, it: Any, app: AppContext | None = None, **options: Any) -> None:
         sig = task if isinstance(task, dict) else Signature(task)
         sig = maybe_signature(sig, app)
         self._set_up({"task": sig, "it": list(it)}, options, app or _app_of([sig]))
@@ -324,7 +324,9 @@ class chunks(_Canvas):  # noqa: N801 - Celery's name
 
     kind = "chunks"
 
-    def __init__(self, task: Any, it: Any, n: int, app: App | None = None, **options: Any) -> None:
+    def __init__(
+        self, task: Any, it: Any, n: int, app: AppContext | None = None, **options: Any
+    ) -> None:
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"chunks of {n!r} calls: n must be a whole number from 1")
         sig = maybe_signature(task if isinstance(task, dict) else Signature(task), app)

@@ -11,8 +11,8 @@ from reliable_tasks.store.values import Batch
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from reliable_tasks.app import App
     from reliable_tasks.canvas.plan import Call
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.values import Enqueued
 
@@ -29,7 +29,7 @@ class Packer:
         results: where their handles go, in the order of `add`.
     """
 
-    def __init__(self, app: App, results: list[Any]) -> None:
+    def __init__(self, app: AppContext, results: list[Any]) -> None:
         self._app = app
         self._results = results
         self._size = app.settings.max_batch

@@ -16,7 +16,7 @@ from .items import Item, linked, over
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["SHOWN", "Signature", "maybe_signature", "signature", "subtask"]
@@ -56,7 +56,7 @@ class Signature(dict[str, Any]):
     parent_id = Item[str | None]("options", "parent_id")
     root_id = Item[str | None]("options", "root_id")
 
-    _app: App | None
+    _app: AppContext | None
     _type: Task[Any, Any] | None
 
     def __init__(
@@ -68,7 +68,7 @@ class Signature(dict[str, Any]):
         type: Task[Any, Any] | None = None,  # noqa: A002 - Celery's name
         subtask_type: str | None = None,
         immutable: bool = False,
-        app: App | None = None,
+        app: AppContext | None = None,
         **ex: Any,
     ) -> None:
         self._app, self._type = app, type
@@ -100,7 +100,7 @@ class Signature(dict[str, Any]):
         return Signature(task, args, kwargs, options, app=task.app, **ex)
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], app: App | None = None) -> Signature:
+    def from_dict(cls, d: Mapping[str, Any], app: AppContext | None = None) -> Signature:
         """A signature from the dictionary that it was, such as JSON gives it back.
 
         Raises:
@@ -127,10 +127,14 @@ class Signature(dict[str, Any]):
         return sig
 
     @classmethod
-    def _bare(cls, app: App | None) -> Self:
+    def _bare(cls, app: AppContext | None) -> Self:
         sig = cls.__new__(cls)
         sig._app, sig._type = app, None  # noqa: SLF001
         return sig
+
+    def cleaned(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options for it, without those that are not given, checked."""
+        return _clean(options, self.app)
 
     def _adopt(self) -> None:
         """Make signatures of the dictionaries inside; canvases have some."""
@@ -148,7 +152,7 @@ class Signature(dict[str, Any]):
     # What it is ----------------------------------------------------------------------------------
 
     @property
-    def app(self) -> App:
+    def app(self) -> AppContext:
         """The app whose task it is."""
         return self._app or _state.get_current_app()
 
@@ -212,17 +216,13 @@ class Signature(dict[str, Any]):
             AlreadyQueued: a lone once-task's message with the same key is there already.
             StoreError: the store refused, or could not be reached.
         """
-        from .enqueue import apply_canvas  # noqa: PLC0415 - that is built of signatures
-
-        return apply_canvas(self, args, kwargs, options)
+        return self.app.canvas.apply_canvas(self, args, kwargs, options)
 
     def apply(
         self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """Run it here and now, with hooks, retries and callbacks; give the results' handles."""
-        from .eager import apply_here  # noqa: PLC0415 - that is built of signatures
-
-        return apply_here(self, args, kwargs, options)
+        return self.app.canvas.apply_here(self, args, kwargs, options)
 
     # Changing it ---------------------------------------------------------------------------------
 
@@ -295,9 +295,7 @@ class Signature(dict[str, Any]):
         """Give it the id that its message will have, and return the result's handle."""
         given = {"group_id": group_id, "chord": chord, "root_id": root_id, "parent_id": parent_id}
         self.options.update(_clean(given))
-        from .freeze import freeze  # noqa: PLC0415 - that is built of signatures
-
-        return freeze(self, _id)
+        return self.app.canvas.freeze(self, _id)
 
     _freeze = freeze
 
@@ -345,7 +343,7 @@ class Signature(dict[str, Any]):
         return self | other
 
 
-def _clean(options: Mapping[str, Any], app: App | None = None) -> dict[str, Any]:
+def _clean(options: Mapping[str, Any], app: AppContext | None = None) -> dict[str, Any]:
     """Options without those that are not given, checked; callbacks as lists of signatures."""
     links = {name: options.get(name) for name in ("link", "link_error")}
     clean = calls.checked({name: value for name, value in options.items() if name not in links})
@@ -384,7 +382,7 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature:
 subtask = signature
 
 
-def maybe_signature(d: Any, app: App | None = None) -> Any:
+def maybe_signature(d: Any, app: AppContext | None = None) -> Any:
     """A signature of a dictionary; a signature as it is; None for None.
 
     Raises:

@@ -8,14 +8,14 @@ a wrong value hears of it, not the worker that meets it later.
 
 import datetime as dt
 import numbers
-import reprlib
 import signal
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from reliable_tasks.core.codec.tags import tagged
+from reliable_tasks.core.texts import MAX_SPAN_S, as_seconds, no_span, printable, said, shown
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
 
 __all__ = [
@@ -47,50 +47,12 @@ __all__ = [
 
 MAX_NAME_BYTES = 255
 """How long ids and the names of tasks, queues and states may be, in UTF-8: as long as AMQP's."""
-MAX_SPAN_S = 100 * 365 * 86_400.0
-"""A hundred years: no span may be longer, so that every instant fits stores and datetimes."""
 
 _FIRST_MS = 1  # an instant before 1970 has passed, however long ago that was
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999 in UTC, where datetimes end
 _LEAST_URGENT = 9
 _MOST_RETRIES = 2**53 - 1  # what every store and format holds exactly
 _STOPPING = frozenset({"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"})  # a slot would stand still
-
-
-class _Short(reprlib.Repr):
-    """A bounded `repr`, of whole numbers that Python does not write out, too."""
-
-    def repr_int(self, x: int, level: int) -> str:
-        """A whole number, or how long it is."""
-        try:
-            return super().repr_int(x, level)
-        except ValueError:
-            return f"<whole number of {x.bit_length():,} bits>"
-
-
-_SHORT = _Short()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
-
-
-def said(value: object, how: Callable[[Any], str] = repr) -> str:
-    """What `repr()` (or `str()`) says of a value, or that it does not.
-
-    What a value's own method raises is never let through: not even what ends a program.
-    """
-    try:
-        return str.__str__(how(value))
-    except BaseException as broken:  # noqa: BLE001 - see above
-        return f"<{type(value).__name__} whose __{how.__name__}__ raised {type(broken).__name__}>"
-
-
-def shown(value: object) -> str:
-    """A value in an error: short, whatever its own `__repr__` does."""
-    return said(value, _SHORT.repr)
-
-
-def printable(text: str) -> str:
-    """A text as UTF-8 can write it: lone surrogates (of names that are no UTF-8) are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def signal_name(value: Any) -> str:
@@ -184,32 +146,12 @@ def retries(name: str, value: Any) -> int | None:
 # Spans and instants ------------------------------------------------------------------------------
 
 
-def as_seconds(value: Any) -> float | None:
-    """A number of seconds or a timedelta as seconds; None for what is neither, or has no bounds."""
-    if isinstance(value, dt.timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    try:
-        seconds = float(value)
-    except (OverflowError, ValueError):  # whole numbers and fractions have no bounds
-        return None
-    return seconds if abs(seconds) <= MAX_SPAN_S else None  # which no NaN is
-
-
 def span(name: str, value: Any, *, above_zero: bool = False) -> float:
     """Seconds from a number or a timedelta; with `above_zero` it must have a length."""
     seconds = as_seconds(value)
     if seconds is not None and (seconds > 0 or not above_zero):
         return seconds
-    raise _no_span(name, value, "above 0 and at most" if above_zero else "at most")
-
-
-def _no_span(name: str, value: Any, bounds: str) -> ConfigError:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | dt.timedelta):
-        said = shown(value)
-        return ConfigError(f"{name} must be a number of seconds or a timedelta, not {said}")
-    return ConfigError(f"{name}={shown(value)} is out of bounds: give {bounds} a hundred years")
+    raise ConfigError(no_span(name, value, "above 0 and at most" if above_zero else "at most"))
 
 
 def span_ms(name: str, value: Any) -> int:
@@ -221,7 +163,7 @@ def limit(name: str, value: Any) -> float:
     """Seconds that a body may run; 0 is no limit."""
     seconds = as_seconds(value)
     if seconds is None or seconds < 0:
-        raise _no_span(name, value, "0 (no limit) to")
+        raise ConfigError(no_span(name, value, "0 (no limit) to"))
     return seconds
 
 

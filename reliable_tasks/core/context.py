@@ -3,26 +3,107 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import datetime as dt
+    from collections.abc import Callable, Iterable, Mapping
 
-    from reliable_tasks.app import App
+    from reliable_tasks.config.conf import Conf, Settings
+    from reliable_tasks.core.codec.failures import SafeExceptions
+    from reliable_tasks.core.message import Message
+    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.values import Batch, Enqueued, Receipt
     from reliable_tasks.tasks.request import Running
 
 __all__ = [
+    "AppContext",
     "Proxy",
     "attempts",
     "current_attempt",
     "forbid_waiting",
     "get_current_app",
+    "make_default_app",
     "on_each_app",
     "refuse_waiting",
     "set_current_app",
 ]
 
 T = TypeVar("T")
+
+
+class AppContext(Protocol):
+    """What tasks, results and canvases know of the app that they belong to.
+
+    The app is built of them, so they do not import it. What they need of rooms above their own
+    they ask of it, and it calls downward on their behalf: `canvas`, `apply_eagerly`.
+    """
+
+    main: str | None
+    strict_typing: bool
+    conf: Conf
+    exceptions: SafeExceptions
+    commons: dict[str, Any]
+    notes: list[str]
+    Task: type[Any]
+    on_after_configure: Any
+    on_after_finalize: Any
+
+    @property
+    def settings(self) -> Settings: ...  # noqa: D102 - see App, as all the others are
+    @property
+    def timezone(self) -> dt.tzinfo: ...  # noqa: D102
+    @property
+    def result_ttl_ms(self) -> int: ...  # noqa: D102
+    @property
+    def failure_ttl_ms(self) -> int: ...  # noqa: D102
+    @property
+    def accept_content(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def accept_results(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def store(self) -> Store: ...  # noqa: D102
+    @property
+    def tasks(self) -> Any: ...  # noqa: D102
+    @property
+    def canvas(self) -> Any: ...  # noqa: D102
+    @property
+    def control(self) -> Any: ...  # noqa: D102
+    @property
+    def schedules(self) -> Any: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+    def route(self, name: str) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def task(self) -> Any: ...  # noqa: D102
+    def register_task(self, task: Any) -> Any: ...  # noqa: D102
+    def gen_task_name(self, function: Callable[..., Any]) -> str: ...  # noqa: D102
+    def import_modules(self) -> None: ...  # noqa: D102
+    def send_task(  # noqa: D102
+        self, name: str, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any: ...
+    def send_message(self, message: Message, options: Mapping[str, Any]) -> Any: ...  # noqa: D102
+    def check_receipt(  # noqa: D102
+        self, receipt: Receipt, message: Message, options: Mapping[str, Any]
+    ) -> None: ...
+    def handle_of(self, receipt: Receipt, task_name: str | None = None) -> Any: ...  # noqa: D102
+    def enqueue(  # noqa: D102
+        self, batch: Batch, options: Mapping[str, Any] | None = None
+    ) -> Enqueued: ...
+    def enqueue_many(self, signatures: Iterable[Any]) -> list[Any]: ...  # noqa: D102
+    def apply_eagerly(  # noqa: D102
+        self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any
+    ) -> Any: ...
+    def signature(self, *args: Any, **kwargs: Any) -> Any: ...  # noqa: D102
+    def AsyncResult(self, id: Any = None, **kwargs: Any) -> Any: ...  # noqa: A002, D102, N802
+    def GroupResult(  # noqa: D102, N802
+        self,
+        id: str | None = None,  # noqa: A002
+        results: Any = None,
+        **kwargs: Any,
+    ) -> Any: ...
+
 
 current_attempt: ContextVar[Running | None] = ContextVar("attempt", default=None)
 """The attempt whose body runs here."""
@@ -33,8 +114,9 @@ attempts: dict[str, Running] = {}
 forbid_waiting: ContextVar[bool] = ContextVar("forbid_waiting", default=False)
 """True inside a body that a worker runs: waiting for another result there may wait for ever."""
 
-_current_app: App | None = None
-_on_app: list[Callable[[App], object]] = []
+_current_app: AppContext | None = None
+_default_app: Callable[[], AppContext] | None = None
+_on_app: list[Callable[[AppContext], object]] = []
 
 
 def refuse_waiting() -> None:
@@ -46,7 +128,7 @@ def refuse_waiting() -> None:
         )
 
 
-def set_current_app(app: App) -> None:
+def set_current_app(app: AppContext) -> None:
     """Make `app` the current one, and hand it the shared tasks declared so far."""
     global _current_app  # noqa: PLW0603 - there is one current app in a process
     _current_app = app
@@ -54,17 +136,24 @@ def set_current_app(app: App) -> None:
         register(app)
 
 
-def get_current_app() -> App:
+def get_current_app() -> AppContext:
     """The current app; one with default settings is made where there is none."""
-    if _current_app is None:
-        from reliable_tasks.app import App  # noqa: PLC0415 - the app is built of what imports this module
+    if _current_app is not None:
+        return _current_app
+    if _default_app is None:
+        raise ConfigError("there is no app in this process: make one with reliable_tasks.App(…)")
+    app = _default_app()
+    set_current_app(app)
+    return app
 
-        App("default", set_as_current=True)
-    assert _current_app is not None  # noqa: S101 - the constructor set it
-    return _current_app
+
+def make_default_app(make: Callable[[], AppContext]) -> None:
+    """Say how to make the current app where there is none: the app's own module does."""
+    global _default_app  # noqa: PLW0603 - there is one way
+    _default_app = make
 
 
-def on_each_app(register: Callable[[App], object]) -> None:
+def on_each_app(register: Callable[[AppContext], object]) -> None:
     """Call `register` with the current app, if any, and with every app that becomes current."""
     _on_app.append(register)
     if _current_app is not None:

@@ -10,7 +10,8 @@ from reliable_tasks.results.wait import wait_span
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
+
 
 __all__ = ["EagerResult"]
 
@@ -20,6 +21,8 @@ R = TypeVar("R")
 class EagerResult(AsyncResult[R]):
     """The result of a call that was run here and now."""
 
+    stored = False
+
     def __init__(
         self,
         id: str | None,  # noqa: A002 - Celery's name
@@ -27,7 +30,7 @@ class EagerResult(AsyncResult[R]):
         state: str,
         traceback: str | None = None,
         name: str | None = None,
-        app: App | None = None,
+        app: AppContext | None = None,
     ) -> None:
         super().__init__(id or "eager", task_name=name, app=app)
         self._value = ret_value

@@ -11,6 +11,7 @@ from reliable_tasks.core import context as _state
 from reliable_tasks.core.checks import signal_name
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from reliable_tasks.results.eager import EagerResult
+from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.result import AsyncResult, state_of
 from reliable_tasks.results.then import get_as_they_end
 from reliable_tasks.results.wait import LONGEST_WAIT_S, not_ended, wait_span
@@ -18,7 +19,8 @@ from reliable_tasks.results.wait import LONGEST_WAIT_S, not_ended, wait_span
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
+
 
 __all__ = ["GroupResult", "ResultSet", "result_from_tuple"]
 
@@ -42,7 +44,7 @@ class GroupResult:
         id: str | None = None,  # noqa: A002 - Celery's name
         results: Iterable[Any] | None = None,
         parent: Any = None,
-        app: App | None = None,
+        app: AppContext | None = None,
     ) -> None:
         self.id = id or ids.new_id()
         self.results: list[Any] = list(results or ())
@@ -310,7 +312,7 @@ class GroupResult:
         cls,
         id: str,  # noqa: A002 - Celery's name
         backend: object = None,  # noqa: ARG003 - Celery's position
-        app: App | None = None,
+        app: AppContext | None = None,
     ) -> GroupResult | None:
         """The group that was saved under this id; None if there is none."""
         app = app or _state.get_current_app()
@@ -339,7 +341,7 @@ class GroupResult:
 ResultSet = GroupResult
 
 
-def _refresh(handles: list[AsyncResult[Any]], app: App) -> None:
+def _refresh(handles: list[AsyncResult[Any]], app: AppContext) -> None:
     """Read those that had not ended, many at a time."""
     open_ = [h for h in handles if not isinstance(h, EagerResult) and h._final is None]  # noqa: SLF001
     for at in range(0, len(open_), _READ_AT_ONCE):
@@ -352,24 +354,6 @@ def _has_ended(leaf: Any) -> bool:
     return isinstance(leaf, EagerResult) or leaf._final is not None  # noqa: SLF001 - its kin
 
 
-def lineage(handle: Any) -> list[str]:
-    """The ids of a handle's messages and of those before them in their chains, the last first."""
-    found = dict[str, None]()
-    visited = set[int]()
-    todo = [handle]
-    while todo:
-        each = todo.pop()
-        if each is None or id(each) in visited:
-            continue
-        visited.add(id(each))
-        todo.append(each.parent)
-        if isinstance(each, GroupResult):
-            todo.extend(reversed(each.results))
-        elif not isinstance(each, EagerResult):
-            found[each.id] = None
-    return list(found)
-
-
 def _ids(result: Any) -> Any:
     """The ids of a handle as plain nested values."""
     if isinstance(result, GroupResult):
@@ -377,14 +361,14 @@ def _ids(result: Any) -> Any:
     return result.id
 
 
-def _of_ids(saved: Any, app: App) -> Any:
+def _of_ids(saved: Any, app: AppContext) -> Any:
     if isinstance(saved, str):
         return AsyncResult(saved, app=app)
     group_id, members = saved
     return GroupResult(group_id, [_of_ids(each, app) for each in members], app=app)
 
 
-def result_from_tuple(value: Any, app: App | None = None) -> Any:
+def result_from_tuple(value: Any, app: AppContext | None = None) -> Any:
     """The handle that `as_tuple` describes.
 
     Raises:

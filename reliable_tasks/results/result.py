@@ -6,36 +6,27 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from reliable_tasks.core import context as _state
+from reliable_tasks.core.additions import extension_of
 from reliable_tasks.core.checks import message_id, signal_name
 from reliable_tasks.core.codec import loads, loads_call
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State, decode_headers
 from reliable_tasks.errors import ReliableTasksError, ResultGone
+from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.states import PROPAGATED, exception_of, state_of
 from reliable_tasks.results.then import ended, then
 from reliable_tasks.results.wait import wait_for_end, wait_span
-from reliable_tasks.tasks.builtins import extension_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from uuid import UUID
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.values import Receipt, Record
 
-__all__ = ["PROPAGATED", "AsyncResult", "allow_join_result", "state_of"]
+__all__ = ["PROPAGATED", "AsyncResult", "state_of"]
 
 R = TypeVar("R")
-
-
-class allow_join_result:  # noqa: N801 - Celery's name
-    """A `with` block inside a task's body in which `get()` is allowed."""
-
-    def __enter__(self) -> None:
-        self._token = _state.forbid_waiting.set(False)
-
-    def __exit__(self, *_: object) -> None:
-        _state.forbid_waiting.reset(self._token)
 
 
 class AsyncResult(Generic[R]):
@@ -48,14 +39,17 @@ class AsyncResult(Generic[R]):
         parent: the handle of the message before this one in a chain.
         children: handles of what its workflow starts after it, where it was enqueued here.
         receipt: what the store answered when it was enqueued here.
+        stored: whether the store has a message for it.
     """
+
+    stored = True
 
     def __init__(
         self,
         id: str | UUID | None = None,  # noqa: A002 - Celery's name
         backend: object = None,  # noqa: ARG002 - Celery's position
         task_name: str | None = None,
-        app: App | None = None,
+        app: AppContext | None = None,
         parent: Any = None,
         *,
         task_id: str | None = None,
@@ -363,8 +357,6 @@ class AsyncResult(Generic[R]):
         Returns:
             "revoked", "running", "ended" or "unknown": what was found.
         """
-        from reliable_tasks.results.groups import lineage  # noqa: PLC0415 - groups are made of results
-
         timeout = wait_span(timeout)
         # The parts before it in a chain as well: what has not started is not to start.
         ids = lineage(self)

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core import checks, clock
+from reliable_tasks.core import context as _state
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.errors import TimeoutError as ResultTimeoutError
@@ -16,11 +17,21 @@ if TYPE_CHECKING:
     from reliable_tasks.results.result import AsyncResult
     from reliable_tasks.store.values import Record
 
-__all__ = ["LONGEST_WAIT_S", "not_ended", "wait_for_end", "wait_span"]
+__all__ = ["LONGEST_WAIT_S", "allow_join_result", "not_ended", "wait_for_end", "wait_span"]
 
 LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
 _STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
 _STORE_PAUSE_S = 0.1
+
+
+class allow_join_result:  # noqa: N801 - Celery's name
+    """A `with` block inside a task's body in which `get()` is allowed."""
+
+    def __enter__(self) -> None:
+        self._token = _state.forbid_waiting.set(False)
+
+    def __exit__(self, *_: object) -> None:
+        _state.forbid_waiting.reset(self._token)
 
 
 def wait_span(timeout: Any) -> float | None:

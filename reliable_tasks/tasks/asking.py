@@ -142,8 +142,6 @@ def _change(
     given: Mapping[str, Any],
 ) -> None:
     """Encode what changes of the message, so that what cannot be encoded is refused here."""
-    from reliable_tasks.canvas import complete_call  # noqa: PLC0415 - canvas builds on tasks
-
     args, kwargs, request = *call, running.request
     changes = {name: given[name] for name in _OF_HEADERS & given.keys()}
     if "headers" in changes:
@@ -164,7 +162,7 @@ def _change(
         calls.check_accepted(task.app, new.serializer)
     ret.headers = encode_headers(new) if changes else None
     if other or new.serializer != headers.serializer:
-        complete = complete_call(headers, *(ret.call or (request.args, request.kwargs)))
+        complete = calls.complete_call(headers, *(ret.call or (request.args, request.kwargs)))
         ret.payload = dumps_call(*complete, new.serializer)
     most = task.app.settings.max_message_bytes
     size = len(ret.payload or b"") + len(ret.headers or b"")

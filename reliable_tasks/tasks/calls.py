@@ -22,18 +22,20 @@ from reliable_tasks.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reliable_tasks.app import App
     from reliable_tasks.config.conf import Settings
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.tasks.request import Running
     from reliable_tasks.tasks.task import Task
 
 __all__ = [
     "CALL_OPTIONS",
+    "COMPLETE",
     "HOST",
     "build_message",
     "call_args",
     "call_kwargs",
     "checked",
+    "complete_call",
     "once_lock",
 ]
 
@@ -87,10 +89,24 @@ def once_lock(
     )
 
 
+COMPLETE = "__rt_complete__"
+"""Says, among the keyword arguments of a stored call, that nothing goes before its arguments."""
+
+
+def complete_call(
+    headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The call to store when a retry asks for other arguments: they are all there is.
+
+    What the parents left stays with the message; this keeps it from being put before them again.
+    """
+    return (args, {**kwargs, COMPLETE: True}) if headers.takes else (args, kwargs)
+
+
 HOST = checks.printable(socket.gethostname())
 
 
-def check_accepted(app: App, serializer: str) -> None:
+def check_accepted(app: AppContext, serializer: str) -> None:
     """Refuse a serializer that the app's own workers would not decode."""
     if serializer not in app.accept_content:
         accepted = ", ".join(sorted(app.accept_content))
@@ -131,14 +147,14 @@ _COMPARABLE = frozenset({str, int})
 _MOST_COMMONS = 1000
 
 
-def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) -> Common:
+def _common(app: AppContext, settings: Settings, name: str, options: dict[str, Any]) -> Common:
     """What is common to calls with these options: found again where they are what they last were.
 
     Only text and whole numbers are compared: what is equal may still be of another type (1, True),
     and a dictionary may be changed by its owner between two calls.
     """
     lasting = all(type(x) in _COMPARABLE for x in options.values())
-    known = app.commons.get(name)
+    known: Common | None = app.commons.get(name)
     if lasting and known is not None and known.holds(settings, options):
         return known
     serializer = options.get("serializer") or settings.task_serializer
@@ -175,7 +191,7 @@ def _common(app: App, settings: Settings, name: str, options: dict[str, Any]) ->
 
 
 def build_message(
-    app: App,
+    app: AppContext,
     name: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -246,7 +262,7 @@ def _token(running: Running | None) -> str:
     return (running.request.id if running else None) or ids.new_id()
 
 
-def _timing(app: App, merged: Mapping[str, Any]) -> dict[str, Any]:
+def _timing(app: AppContext, merged: Mapping[str, Any]) -> dict[str, Any]:
     timing: dict[str, Any] = {}
     if merged.get("eta") is not None:
         timing["eta_ms"] = checks.instant_ms("eta", merged["eta"], app.timezone)

@@ -13,7 +13,8 @@ from reliable_tasks.tasks.task import Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
+
 
 __all__ = ["TaskRegistry", "shared_task", "task_of_function"]
 
@@ -32,7 +33,7 @@ class TaskRegistry(dict[str, Task[Any, Any]]):
         raise NotRegistered(f"no task is registered as {name!r}{suggest(name, self)}")
 
 
-def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[Any, Any]:
+def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) -> Task[Any, Any]:
     """Make a task of a function and register it with an app.
 
     Raises:
@@ -49,7 +50,8 @@ def task_of_function(app: App, function: Any, options: dict[str, Any]) -> Task[A
     for option in options:
         if option not in known or option.startswith("_"):
             raise ConfigError(f"task {name}: unknown option {option!r}{suggest(option, known)}")
-    taken, modules = app.tasks.get(name), functions.modules_of(function)
+    taken: Task[Any, Any] | None = app.tasks.get(name)
+    modules = functions.modules_of(function)
     before = app.tasks.modules.get(name, {})
     if taken is not None and not functions.was_loaded_again(before, modules):
         if functions.same_function(taken.__wrapped__, function):
@@ -86,16 +88,19 @@ def _check_callable(function: Any, *, named: bool) -> None:
         raise ConfigError(f"{said} has no name of its own: write app.task(name='…')({said})")
 
 
-def _register(app: App, task: Task[Any, Any], taken: Task[Any, Any] | None) -> Task[Any, Any]:
+def _register(
+    app: AppContext, task: Task[Any, Any], taken: Task[Any, Any] | None
+) -> Task[Any, Any]:
     """Register a task, in the place of one whose module has been loaded again."""
     if taken is not None:
         del app.tasks[taken.name]
     try:
-        return app.register_task(task)
+        app.register_task(task)
     except BaseException:
         if taken is not None:
             app.tasks[taken.name] = taken
         raise
+    return task
 
 
 @overload
@@ -116,7 +121,7 @@ def shared_task(fun: Any = None, /, **options: Any) -> Any:
     def declare(function: Callable[..., Any]) -> Any:
         names: dict[int, str] = {}
 
-        def register(app: App) -> None:
+        def register(app: AppContext) -> None:
             names[id(app)] = task_of_function(app, function, options).name
 
         _state.on_each_app(register)
@@ -125,7 +130,8 @@ def shared_task(fun: Any = None, /, **options: Any) -> Any:
             app = _state.get_current_app()
             if id(app) not in names:
                 register(app)
-            return app.tasks[names[id(app)]]
+            found: Task[Any, Any] = app.tasks[names[id(app)]]
+            return found
 
         return _state.Proxy(task)
 

@@ -11,6 +11,7 @@ from reliable_tasks.errors import AlreadyQueued, MaxRetriesExceededError
 from reliable_tasks.tasks import asking as _asking
 from reliable_tasks.tasks import calls
 from reliable_tasks.tasks import options as _task_options
+from reliable_tasks.tasks.hooks import Hooks
 from reliable_tasks.tasks.request import Request
 from reliable_tasks.tasks.steps import run_step
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
-    from reliable_tasks.app import App
     from reliable_tasks.canvas import Signature
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.errors import Retry
     from reliable_tasks.results.eager import EagerResult
     from reliable_tasks.results.result import AsyncResult
@@ -32,7 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Task(Generic[P, R]):
+class Task(Hooks, Generic[P, R]):
     """A registered function with its options. Subclass it to give many tasks the same hooks.
 
     The class attributes are the options of `@app.task(...)`, with Celery's names and defaults.
@@ -71,7 +72,7 @@ class Task(Generic[P, R]):
 
     MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
 
-    app: App
+    app: AppContext
     policy: RetryPolicy
     __wrapped__: Callable[..., Any]
     once_options: OnceOptions | None
@@ -82,47 +83,6 @@ class Task(Generic[P, R]):
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The body."""
         raise NotImplementedError(f"task {self.name} defines no run()")
-
-    # What happens around the body ----------------------------------------------------------------
-
-    def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Called in each attempt before its body."""
-
-    def on_success(
-        self, retval: Any, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Called when the body has returned, before the result is committed."""
-
-    def on_retry(
-        self,
-        exc: BaseException,
-        task_id: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        einfo: Any,
-    ) -> None:
-        """Called when the attempt is to be retried."""
-
-    def on_failure(
-        self,
-        exc: BaseException,
-        task_id: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        einfo: Any,
-    ) -> None:
-        """Called when the message is about to end as a failure, its worker's death included."""
-
-    def after_return(
-        self,
-        status: str,
-        retval: Any,
-        task_id: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        einfo: Any,
-    ) -> None:
-        """Called after `on_success` or `on_failure`."""
 
     # Calling it ----------------------------------------------------------------------------------
 
@@ -184,7 +144,8 @@ class Task(Generic[P, R]):
             linked: AsyncResult[R] = sig.apply_async(**options)
             return linked
         message = calls.build_message(self.app, self.name, call, named, options, self)
-        return self.app.send_message(message, options)
+        result: AsyncResult[R] = self.app.send_message(message, options)
+        return result
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError when the arguments do not fit the function."""
@@ -221,7 +182,10 @@ class Task(Generic[P, R]):
             linked: EagerResult[R] = sig.apply(throw=throw)
             return linked
         call, named = calls.call_args(args), calls.call_kwargs(kwargs)
-        return self.app.apply_eagerly(self, call, named, throw=throw, options=options)
+        result: EagerResult[R] = self.app.apply_eagerly(
+            self, call, named, throw=throw, options=options
+        )
+        return result
 
     # Inside a body -------------------------------------------------------------------------------
 
@@ -299,23 +263,18 @@ class Task(Generic[P, R]):
 
     def replace(self, sig: Signature) -> Any:
         """Let a signature or a canvas take this message's place: same id, same successors."""
-        from reliable_tasks.canvas import replace_running  # noqa: PLC0415 - canvas builds on tasks
-
-        return replace_running(self, sig)
+        return self.app.canvas.replace_running(self, sig)
 
     def add_to_chord(self, sig: Signature, lazy: bool = False) -> Any:
         """Add one more part to the chord that the running message belongs to."""
-        from reliable_tasks.canvas import add_to_running_chord  # noqa: PLC0415
-
-        return add_to_running_chord(self, sig, lazy=lazy)
+        return self.app.canvas.add_to_running_chord(self, sig, lazy=lazy)
 
     # As a value ----------------------------------------------------------------------------------
 
     def signature(self, args: Any = None, *rest: Any, **options: Any) -> Signature:
         """A call of this task as a value: `add.signature((2, 2), countdown=10)`."""
-        from reliable_tasks.canvas import Signature  # noqa: PLC0415
-
-        return Signature.of_task(self, args, *rest, **options)
+        made: Signature = self.app.canvas.Signature.of_task(self, args, *rest, **options)
+        return made
 
     subtask = signature
 
@@ -329,25 +288,22 @@ class Task(Generic[P, R]):
 
     def map(self, it: Any) -> Signature:
         """One message that calls this task with each value."""
-        from reliable_tasks.canvas import xmap  # noqa: PLC0415
-
-        return xmap(self.s(), it, app=self.app)
+        made: Signature = self.app.canvas.xmap(self.s(), it, app=self.app)
+        return made
 
     def starmap(self, it: Any) -> Signature:
         """One message that calls this task with each tuple of arguments."""
-        from reliable_tasks.canvas import xstarmap  # noqa: PLC0415
-
-        return xstarmap(self.s(), it, app=self.app)
+        made: Signature = self.app.canvas.xstarmap(self.s(), it, app=self.app)
+        return made
 
     def chunks(self, it: Any, n: int) -> Any:
         """A group of starmaps, `n` calls each."""
-        from reliable_tasks.canvas import chunks  # noqa: PLC0415
-
-        return chunks(self.s(), it, n, app=self.app)
+        return self.app.canvas.chunks(self.s(), it, n, app=self.app)
 
     def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult[R]:  # noqa: N802 - Celery's
         """A handle on the message with this id."""
-        return self.app.AsyncResult(task_id, **kwargs)
+        handle: AsyncResult[R] = self.app.AsyncResult(task_id, **kwargs)
+        return handle
 
     def __repr__(self) -> str:
         main = getattr(getattr(self, "app", None), "main", None)
@@ -358,7 +314,7 @@ class Task(Generic[P, R]):
 
     # Prepared once, when it is registered --------------------------------------------------------
 
-    def prepare(self, app: App) -> None:
+    def prepare(self, app: AppContext) -> None:
         """Check the options and work out what each call needs.
 
         Raises:
@@ -415,4 +371,5 @@ QueueOnce = OnceTask
 
 
 def _lookup(name: str) -> Task[Any, Any]:
-    return _state.get_current_app().tasks[name]
+    found: Task[Any, Any] = _state.get_current_app().tasks[name]
+    return found

@@ -190,7 +190,7 @@ class _Matrix:
         """One run from an empty store to the end; gives the points that were passed."""
         if self.reset is not None:
             self.reset()
-        app = self.app or self.task.app
+        app: Any = self.app or self.task.app
         watched: list[WatchedStore] = []
 
         def watch(store: Any) -> WatchedStore:
