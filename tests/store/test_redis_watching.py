@@ -53,9 +53,10 @@ class Idler(threading.Thread):
         self.claimed: list[str] = []
         self.ends, self._end = os.pipe()
         store.open_session(v.SessionInfo(id=session, worker=session), 600_000)
-        before = _idle(store, queues[-1])
+        noted, blocked = _idle(store, queues[-1]), _blocked(store)
         self.start()
-        eventually(lambda: _idle(store, queues[-1]) > before, "it blocks")
+        eventually(lambda: _idle(store, queues[-1]) > noted, "it is noted")
+        eventually(lambda: _blocked(store) > blocked, "it blocks, so before those that come later")
 
     def run(self) -> None:
         want = v.ClaimRequest(queues=self.queues, limit=1)
@@ -75,6 +76,11 @@ class Idler(threading.Thread):
 
 def _idle(store: RedisStore, queue: str) -> int:
     return int(store._command("ZCARD", f"{store._key}idle:{queue}"))
+
+
+def _blocked(store: RedisStore) -> int:
+    told: bytes = store._command("INFO", "clients")
+    return int(told.partition(b"blocked_clients:")[2].split()[0])
 
 
 def put(store: RedisStore, message_id: str, **fields: Any) -> None:
