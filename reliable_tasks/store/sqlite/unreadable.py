@@ -113,7 +113,7 @@ def mend(row: RawRow) -> Row:
     if r.reason == Reason.UNREADABLE and type(r.payload) is bytes:  # it was made one before
         raw = r.payload
     else:
-        raw = repr(row).encode(errors="backslashreplace")
+        raw = repr(row).encode()
     for name, types, value in zip(COLUMNS, _TYPES, row, strict=True):
         if not _is_fit(name, types, value) and name != "n":
             setattr(r, name, _instead(types, value))

@@ -12,7 +12,7 @@ from reliable_tasks.config.conf import Settings, store_url
 from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.sqlite import schema as _schema
-from reliable_tasks.store.sqlite.rows import COLUMNS
+from reliable_tasks.store.sqlite.rows import COLUMNS, PART_STEPS
 from reliable_tasks.store.sqlite.stamp import version_of
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.values import Batch, ClaimRequest, Entry, SessionInfo, StoreOptions
@@ -41,6 +41,21 @@ def test_what_was_stored_is_there_for_the_next_to_open(path: Path, store: Sqlite
     other = SqliteStore(str(path), OPTIONS)
     assert count(other) == count(store) == 1
     other.close()
+
+
+def test_a_message_says_which_other_tables_hold_something_of_it(
+    path: Path, store: SqliteStore
+) -> None:
+    def parts() -> list[int]:
+        with raw(path) as connection:
+            return [bits for (bits,) in connection.execute("SELECT parts FROM records")]
+
+    put(store, "a")
+    assert parts() == [0], "its endings touch no other table"
+    store.open_session(SessionInfo(id="s", worker="w"), 1000)
+    (claim,) = store.exchange("s", (), ClaimRequest(queues=("celery",), limit=1)).claims
+    store.step(claim.id, claim.fence, "paid", b"1")
+    assert parts() == [PART_STEPS]
 
 
 def test_numbers_go_on_after_a_restart(path: Path, store: SqliteStore) -> None:

@@ -28,6 +28,7 @@ DAMAGES = [
     "priority = 'first'",
     "max_deliveries = 'many'",
     "root_id = x'00'",
+    "task = CAST(x'ff' AS TEXT)",
 ]
 
 
