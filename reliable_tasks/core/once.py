@@ -43,6 +43,26 @@ class Scope(StrEnum):
     UNTIL_EXPIRED = "until_expired"
     """From enqueue until the timeout, whatever becomes of the message."""
 
+    @property
+    def is_held_from_enqueue(self) -> bool:
+        """Whether the message takes the key when it is stored."""
+        return self is not Scope.WHILE_EXECUTING
+
+    @property
+    def is_freed_by_claim(self) -> bool:
+        """Whether the key is free again when a worker claims the message."""
+        return self in {Scope.UNTIL_EXECUTING, Scope.UNTIL_AND_WHILE_EXECUTING}
+
+    @property
+    def is_held_while_running(self) -> bool:
+        """Whether a claim takes a key of its own, for as long as it lasts."""
+        return self in {Scope.WHILE_EXECUTING, Scope.UNTIL_AND_WHILE_EXECUTING}
+
+    @property
+    def outlives_message(self) -> bool:
+        """Whether the key stays taken when the message has ended."""
+        return self is Scope.UNTIL_EXPIRED
+
 
 class OnConflict(StrEnum):
     """What happens to a message whose key is held."""

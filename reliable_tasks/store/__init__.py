@@ -52,7 +52,7 @@ def open_store(url: StoreUrl, settings: Settings) -> Store:
             options = msgspec.structs.replace(options, busy_timeout_ms=_ms(url.busy_timeout))
         reason = lacking(settings.durable, url.synchronous, in_memory=url.in_memory)
         if reason is not None:
-            raise ConfigError(f"durable={settings.durable!r} cannot be had: {reason}")
+            raise ConfigError(reason)
         mode = int(settings.store_file_mode, 8)
         return SqliteStore(url.path, options, synchronous=url.synchronous, file_mode=mode)
     from .redis import RedisStore  # noqa: PLC0415 - only the chosen store is loaded

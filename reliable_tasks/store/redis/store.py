@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from reliable_tasks import events
-from reliable_tasks.errors import MessageTooLarge, StoreError
+from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
 from reliable_tasks.store.redis import opening as _opening
@@ -49,7 +49,7 @@ class RedisStore(Readers):
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token."""
-        self._check_batch(batch)
+        v.check_batch(batch, self.options)
         plain = None if batch.stage or batch.after else _wire.pack_plain(batch.messages)
         rows = b"" if plain else _wire.pack_messages(batch.messages)
         args = (rows, *self._stage_args(batch), batch.after or "", plain or b"")
@@ -71,21 +71,6 @@ class RedisStore(Readers):
             self.options.stage_ttl_ms,
             self.options.max_batch,
         )
-
-    def _check_batch(self, batch: v.Batch) -> None:
-        if len(batch.messages) > self.options.max_batch:
-            raise StoreError(
-                f"a batch of {len(batch.messages)} messages is larger than "
-                f"max_batch={self.options.max_batch}; enqueue in parts, or with a stage"
-            )
-        limit = self.options.max_message_bytes
-        for m in batch.messages:
-            size = len(m.payload) + len(m.headers)
-            if size > limit:
-                raise MessageTooLarge(
-                    f"message {m.id} of task {m.task} has {size} bytes, more than "
-                    f"max_message_bytes={limit}; store the data elsewhere and send a reference"
-                )
 
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
@@ -300,7 +285,7 @@ class RedisStore(Readers):
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         slots = _wire_beat.pack_slots(entry, expected_ms)
-        self._check_batch(batch)
+        v.check_batch(batch, self.options)
         rows = _wire.pack_messages(batch.messages)
         args = (rows, *self._stage_args(batch), entry.name, *slots)
         # Whether a lost reply said yes is not known: beat reads the entry again.

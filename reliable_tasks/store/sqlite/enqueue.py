@@ -3,7 +3,7 @@
 from typing import Final
 
 from reliable_tasks.core.message import Message
-from reliable_tasks.errors import MessageTooLarge, StoreError
+from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
 from reliable_tasks.store.sqlite.rows import (
@@ -18,7 +18,7 @@ from reliable_tasks.store.sqlite.rows import (
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
 
-__all__ = ["check", "enqueue", "open_stage", "store_message"]
+__all__ = ["enqueue", "lacking", "open_stage", "store_message"]
 
 STAGE_PUT: Final = load("stage_put")
 STAGE_SEAL: Final = load("stage_seal")
@@ -40,37 +40,14 @@ def lacking(durable: str | None, synchronous: str, *, in_memory: bool) -> str | 
     if durable in {None, "memory"}:
         return None
     if durable != "fsync":
-        return "SQLite has no replicas; ask for 'fsync'"
-    if in_memory:
-        return "the store is in memory; ask for less"
-    if synchronous != "FULL":
-        return f"its URL says synchronous={synchronous}; ask for less"
-    return None
-
-
-def check(batch: v.Batch, options: v.StoreOptions, synchronous: str, *, in_memory: bool) -> None:
-    """Refuse what the store cannot take: what is larger than its limits, and what it has not.
-
-    Raises:
-        MessageTooLarge: a message is.
-        StoreError: the batch is, or asks to be kept more safely than the file can.
-    """
-    if batch.durable is not None:
-        reason = lacking(batch.durable, synchronous, in_memory=in_memory)
-        if reason is not None:
-            raise StoreError(f"durable={batch.durable!r} cannot be had: {reason}")
-    if len(batch.messages) > options.max_batch:
-        raise StoreError(
-            f"a batch of {len(batch.messages)} messages is more than max_batch="
-            f"{options.max_batch}; enqueue them in several batches"
-        )
-    for m in batch.messages:
-        size = len(m.payload) + len(m.headers)
-        if size > options.max_message_bytes:
-            raise MessageTooLarge(
-                f"message {m.id} of task {m.task!r} has {size} bytes, more than max_message_bytes="
-                f"{options.max_message_bytes}; pass a reference to the data instead, or raise it"
-            )
+        reason = "SQLite has no replicas; ask for 'fsync'"
+    elif in_memory:
+        reason = "the store is in memory; ask for less"
+    elif synchronous != "FULL":
+        reason = f"its URL says synchronous={synchronous}; ask for less"
+    else:
+        return None
+    return f"durable={durable!r} cannot be had: {reason}"
 
 
 def enqueue(work: Transitions, batch: v.Batch) -> v.Enqueued:

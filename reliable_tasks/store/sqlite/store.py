@@ -134,7 +134,10 @@ class SqliteStore:
 
     def _check(self, batch: v.Batch) -> None:
         in_memory = self.location == MEMORY
-        enqueue.check(batch, self.options, self._synchronous, in_memory=in_memory)
+        reason = enqueue.lacking(batch.durable, self._synchronous, in_memory=in_memory)
+        if reason is not None:
+            raise StoreError(reason)
+        v.check_batch(batch, self.options)
 
     # Producers ------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import msgspec
 from locks.keys import sqlite_name
 from locks.statements import load_sql
 from reliable_tasks.core.message import Edge, On
+from reliable_tasks.core.once import Scope
 from reliable_tasks.core.reasons import BY_ANOTHER, Reason
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.endings import Ended, Endings, ended
@@ -36,11 +37,11 @@ from reliable_tasks.store.sqlite.statements import load
 
 __all__ = ["FREED_BY_CLAIM", "HELD_UNTIL", "HELD_WHILE", "RUN_SUFFIX", "Transitions"]
 
-HELD_UNTIL: Final = frozenset(
-    {"until_executed", "until_executing", "until_and_while_executing", "until_expired"}
-)
-HELD_WHILE: Final = frozenset({"while_executing", "until_and_while_executing"})
-FREED_BY_CLAIM: Final = frozenset({"until_executing", "until_and_while_executing"})
+# Of the scopes, as records have them: texts.
+HELD_UNTIL: Final = frozenset[str](s for s in Scope if s.is_held_from_enqueue)
+HELD_WHILE: Final = frozenset[str](s for s in Scope if s.is_held_while_running)
+FREED_BY_CLAIM: Final = frozenset[str](s for s in Scope if s.is_freed_by_claim)
+FREED_BY_END: Final = HELD_UNTIL - {s for s in Scope if s.outlives_message}
 RUN_SUFFIX: Final = ":run"
 
 LOCK_TAKE: Final = load_sql("locks", "lock_take")
@@ -198,7 +199,7 @@ class Transitions(Endings):
         if r.parked:
             self.leave_parking(r)
         once = once_of(r)
-        if once is not None and once.scope in HELD_UNTIL and once.scope != "until_expired":
+        if once is not None and once.scope in FREED_BY_END:
             self._let_go(r, once.key)
         if was == QUEUED and once is not None and once.scope in HELD_WHILE:
             # It may have been let go on when the lock was freed: it is the next one's turn.
@@ -365,7 +366,7 @@ class Transitions(Endings):
         if r.parked:
             self.leave_parking(r)
         once = once_of(r)
-        if once is not None and once.scope != "until_expired":
+        if once is not None and once.scope in FREED_BY_END:
             self.free(once.key, r.id)
 
     def left(self, r: Row | None) -> int:

@@ -2,7 +2,13 @@
 
 from reliable_tasks.store.values.audit import AUDIT_DEFAULT, AuditEvent, AuditQuery, AuditRow
 from reliable_tasks.store.values.base import StoreOptions
-from reliable_tasks.store.values.enqueue import Batch, Enqueued, Receipt, ReceiptKind
+from reliable_tasks.store.values.enqueue import (
+    Batch,
+    Enqueued,
+    Receipt,
+    ReceiptKind,
+    check_batch,
+)
 from reliable_tasks.store.values.exchange import (
     Claim,
     ClaimRequest,
@@ -56,4 +62,5 @@ __all__ = [
     "StepReply",
     "StoreOptions",
     "Verdict",
+    "check_batch",
 ]

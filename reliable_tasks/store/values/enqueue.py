@@ -3,9 +3,10 @@
 from enum import StrEnum
 
 from reliable_tasks.core.message import Message
-from reliable_tasks.store.values.base import Value
+from reliable_tasks.errors import MessageTooLarge, StoreError
+from reliable_tasks.store.values.base import StoreOptions, Value
 
-__all__ = ["Batch", "Enqueued", "Receipt", "ReceiptKind"]
+__all__ = ["Batch", "Enqueued", "Receipt", "ReceiptKind", "check_batch"]
 
 
 class Batch(Value, frozen=True, kw_only=True):
@@ -62,3 +63,24 @@ class Enqueued(Value, frozen=True, kw_only=True):
 
     receipts: tuple[Receipt, ...] = ()
     held: int = 0
+
+
+def check_batch(batch: Batch, options: StoreOptions) -> None:
+    """Refuse a batch that is over the store's limits.
+
+    Raises:
+        MessageTooLarge: a message is over `max_message_bytes`.
+        StoreError: there are more than `max_batch` messages.
+    """
+    if len(batch.messages) > options.max_batch:
+        raise StoreError(
+            f"a batch of {len(batch.messages)} messages is larger than max_batch="
+            f"{options.max_batch}; enqueue in parts, or with a stage"
+        )
+    for m in batch.messages:
+        size = len(m.payload) + len(m.headers)
+        if size > options.max_message_bytes:
+            raise MessageTooLarge(
+                f"message {m.id} of task {m.task!r} has {size} bytes, more than max_message_bytes="
+                f"{options.max_message_bytes}; store the data elsewhere and send a reference"
+            )
