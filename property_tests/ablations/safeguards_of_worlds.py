@@ -233,7 +233,7 @@ _OF_CLAIMS = (
     _simulated(
         "the store buries what nobody could",
         f"{_MODEL}._take_back",
-        "r.delivery >= r.m.max_deliveries + BURIAL_TRIES",
+        "r.delivery >= r.m.max_deliveries + HOOK_DELIVERIES",
         "False",
     ),
     _simulated(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROMOTED_PER_EXCHANGE = 100
-BURIAL_TRIES = 2  # claims beyond max_deliveries in which a worker may run the hooks of the dead
 
 
 class Core(Moves):

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from property_tests.model.core import BURIAL_TRIES, Core
+from property_tests.model.core import Core
 from property_tests.model.moves import HELD_UNTIL
 from property_tests.model.tables import Ev, Rec, is_dead
 from reliable_tasks.core.message import FINAL_STATES, On, State
+from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.store import values as v
 
 
@@ -342,7 +343,7 @@ class Model(Core):
         self._audit(Ev.REAPED, r)
         if r.revoked is not None:
             self._end(r, State.REVOKED, "revoked")
-        elif r.delivery >= r.m.max_deliveries + BURIAL_TRIES:
+        elif r.delivery >= r.m.max_deliveries + HOOK_DELIVERIES:
             self._end(r, State.FAILED, "delivery limit", failure=r.doom)
             return True
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks.core.message import FINAL_STATES, State
+from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.core.reasons import BY_ANOTHER, Reason
 from reliable_tasks.store.values import AuditEvent
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["MessageStory", "Violation", "told"]
 
 Ev = AuditEvent
-
-_BURIALS = 2
-"""Claims beyond `max_deliveries`, in which a worker may run the hooks of a message that kills."""
 
 _ENDINGS = {
     Ev.SUCCEEDED: State.SUCCEEDED,
@@ -191,7 +189,7 @@ class MessageStory:
                     f"attempt {expected[0]}, delivery {expected[1]}"
                 ),
             )
-        if self._limit is not None and row.delivery > self._limit + _BURIALS:
+        if self._limit is not None and row.delivery > self._limit + HOOK_DELIVERIES:
             yield "limits", f"it was delivered {row.delivery} times, of {self._limit}"
         if row.at_ms < self._due_ms:
             yield "times", f"it was started {self._due_ms - row.at_ms} ms before its retry was due"

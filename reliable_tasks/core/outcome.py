@@ -4,12 +4,15 @@
 log: why it was retried, by which policy, what was raised.
 """
 
+from typing import Final
+
 import msgspec
 
 from reliable_tasks.core.message import Message, OnceLock
 from reliable_tasks.core.reasons import Reason
 
 __all__ = [
+    "HOOK_DELIVERIES",
     "Failed",
     "Ignored",
     "KeyAssigned",
@@ -22,6 +25,14 @@ __all__ = [
     "Revoked",
     "Succeeded",
 ]
+
+HOOK_DELIVERIES: Final = 2
+"""Deliveries beyond `max_deliveries` in which a worker may run the hooks of a message that kills.
+
+Two, because the process that runs the hooks first may die of something else: another body in it, a
+deploy, a full machine. If they cost a second process its life, the store dead-letters the message
+without them.
+"""
 
 
 class _Outcome(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True, gc=False):

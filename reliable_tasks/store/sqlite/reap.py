@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.enqueue import open_stage
@@ -13,8 +14,6 @@ from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["reap"]
 
-BURIAL_TRIES: Final = 2
-"""Claims beyond `max_deliveries` in which a worker may run the hooks of the dead."""
 LEAST_ROUND: Final = 500
 """How much a round may do of each kind, where `limit` is smaller."""
 
@@ -92,7 +91,7 @@ def _take_back(work: Transitions, r: Row) -> bool:
     work.audit(Ev.REAPED, r)
     if r.revoked is not None:
         work.end(r, REVOKED, Reason.REVOKED)
-    elif r.delivery >= r.max_deliveries + BURIAL_TRIES:
+    elif r.delivery >= r.max_deliveries + HOOK_DELIVERIES:
         work.end(r, DEAD, Reason.DELIVERY_LIMIT, failure=r.doom)
         return True
     else:
