@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from reliable_tasks import events, signals
+from reliable_tasks import events
 from reliable_tasks.errors import StoreFull, StoreReadOnly, StoreUnavailable
 from reliable_tasks.store.values import Batch, Entry, Receipt, ReceiptKind
+from reliable_tasks.tasks.publish import send_after, send_before
 
 from .definition import UNRULY
 from .encoding import Timetable, decode_spec, decode_template, messages_of_slot, slot_id
@@ -201,16 +202,16 @@ class Scheduler:
         return self._entries[entry.name].next_ms
 
     def _fire(self, advanced: Entry, batch: Batch, now_ms: int) -> bool:
-        for message in batch.messages:
-            signals.before_task_publish.send(message.task, message=message)
+        send_before(batch.messages)
         expected_ms = self._entries[advanced.name].next_ms
         done = self._store.fire(advanced, expected_ms, batch)
         if done is None:
             return False
         self._entries[advanced.name] = advanced
         self._fired += 1
+        send_after(batch.messages, done.receipts)
         for message, receipt in zip(batch.messages, done.receipts, strict=True):
-            _tell(advanced, message, receipt, now_ms)
+            _emit_fired(advanced, message, receipt, now_ms)
         return True
 
 
@@ -238,8 +239,7 @@ def _advances(
         yield entry, Batch(messages=messages, durable=template.durable)
 
 
-def _tell(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -> None:
-    signals.after_task_publish.send(message.task, message=message, receipt=receipt)
+def _emit_fired(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -> None:
     slot_ms = entry.last_ms or now_ms
     told = {
         "entry": entry.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from reliable_tasks import events, signals
 from reliable_tasks.core import clock
+from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.checks import printable
 from reliable_tasks.core.waker import SignalInbox
 from reliable_tasks.errors import StoreError
@@ -31,7 +32,7 @@ _LONGEST_WAIT_S: Final = 60.0
 _MEASURE_S: Final = 60.0
 _ORPHAN_CHECK_S: Final = 1.0
 _RESTORE_PAUSE_S: Final = 1.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_BACKOFF: Final = Backoff(first_s=0.5, longest_s=15.0)
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
@@ -57,18 +58,19 @@ class _Beat:
         self._there: frozenset[str] | None = None
         self._ahead_ms = 0
         self._measure_at = 0.0
-        self._pause_s = 0.0
+        self._failures = 0
 
     def run(self) -> None:
         while not self._inbox.came and not self._orphaned():
             try:
                 wake_ms = self.turn()
-                self._pause_s = 0.0
+                self._failures = 0
                 self._wait(wake_ms)
             except StoreError as error:
-                self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
-                events.emit("beat.failed", error=str(error), delay=self._pause_s)
-                self._rest()
+                self._failures += 1
+                pause_s = _BACKOFF.pause_s(self._failures)
+                events.emit("beat.failed", error=str(error), delay=pause_s)
+                self._rest(pause_s)
 
     def turn(self) -> int:
         """Do what is due now; returns when to come back."""
@@ -121,8 +123,8 @@ class _Beat:
         if span_s > 0 and self._app.store.wait_for_entries(span_s, self._inbox.fd):
             self._scheduler.changed()
 
-    def _rest(self) -> None:
-        until = clock.monotonic() + self._pause_s
+    def _rest(self, pause_s: float) -> None:
+        until = clock.monotonic() + pause_s
         while not self._inbox.came and not self._orphaned():
             left_s = until - clock.monotonic()
             if left_s <= 0:

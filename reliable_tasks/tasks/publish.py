@@ -1,4 +1,4 @@
-"""The way of a batch to the store: signals before and after, and patience while it is away."""
+"""Publish a batch: send signals, and retry while the store is unavailable."""
 
 from __future__ import annotations
 
@@ -6,50 +6,61 @@ from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import events, signals
 from reliable_tasks.core import clock
+from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.retry import DEFAULT_MAX_RETRIES
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store.values import ReceiptKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
-__all__ = ["publish"]
+__all__ = ["publish", "send_after", "send_before"]
 
 
 def publish(store: Store, batch: Batch, settings: Settings, options: Mapping[str, Any]) -> Enqueued:
-    """Store a batch, and tell of it.
+    """Store a batch, send its signals and emit its events.
 
     Args:
         store: where to.
         batch: what to store.
         settings: say whether and how to try again while the store is away.
-        options: those of the call come first: `retry` and `retry_policy`.
+        options: of the call; its `retry` and `retry_policy` win over the settings.
 
     Raises:
         StoreUnavailable: the store is still away after all the tries.
         StoreError: it refused.
     """
-    if signals.before_task_publish.receivers:
-        for message in batch.messages:
-            signals.before_task_publish.send(message.task, message=message)
+    send_before(batch.messages)
     if options.get("retry", settings.task_publish_retry):
         policy = options.get("retry_policy") or settings.task_publish_retry_policy
         enqueued = _enqueue_patiently(store, batch, policy)
     else:
         enqueued = store.enqueue(batch)
-    listened_to = signals.after_task_publish.receivers
     told_of_all = events.enabled("message.enqueued")
     for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
         if told_of_all or receipt.kind != ReceiptKind.CREATED:
             _emit_stored(message, receipt)
-        if listened_to:
-            signals.after_task_publish.send(message.task, message=message, receipt=receipt)
+    send_after(batch.messages, enqueued.receipts)
     return enqueued
+
+
+def send_before(messages: Sequence[Message]) -> None:
+    """Send `before_task_publish` for each message of a batch."""
+    if signals.before_task_publish.receivers:
+        for message in messages:
+            signals.before_task_publish.send(message.task, message=message)
+
+
+def send_after(messages: Sequence[Message], receipts: Sequence[Receipt]) -> None:
+    """Send `after_task_publish` for each message that was stored."""
+    if signals.after_task_publish.receivers:
+        for message, receipt in zip(messages, receipts, strict=True):
+            signals.after_task_publish.send(message.task, message=message, receipt=receipt)
 
 
 def _emit_stored(message: Message, receipt: Receipt) -> None:
@@ -79,13 +90,19 @@ def _enqueue_patiently(store: Store, batch: Batch, policy: Mapping[str, Any]) ->
         policy: `max_retries` (None for ever), `interval_start`, `interval_step` and
             `interval_max`, in seconds.
     """
-    most, tries = policy.get("max_retries", DEFAULT_MAX_RETRIES), 0
+    failures = 0
     while True:
         try:
             return store.enqueue(batch)
         except StoreUnavailable:
-            if most is not None and tries >= most:
+            most = policy.get("max_retries", DEFAULT_MAX_RETRIES)
+            if most is not None and failures >= most:
                 raise
-        pause_s = policy.get("interval_start", 0) + tries * policy.get("interval_step", 0.2)
-        clock.sleep(max(0.0, min(pause_s, policy.get("interval_max", 1))))
-        tries += 1
+        failures += 1
+        backoff = Backoff(
+            first_s=policy.get("interval_start", 0),
+            longest_s=policy.get("interval_max", 1),
+            factor=1.0,
+            step_s=policy.get("interval_step", 0.2),
+        )
+        clock.sleep(backoff.pause_s(failures))
