@@ -102,11 +102,9 @@ EVENTS: Mapping[str, Event] = {
     "store.unavailable": Event(
         ERROR,
         "The store cannot be reached; it is tried again.",
-        ("store", "error", "tries", "delay"),
+        ("store", "error"),
     ),
-    "store.recovered": Event(
-        WARNING, "The store can be reached again.", ("store", "after", "tries")
-    ),
+    "store.recovered": Event(WARNING, "The store can be reached again.", ("store", "after")),
     # Attempts: one line each but for `attempt.started`
     "attempt.started": _attempt(DEBUG, "A body is about to run."),
     "attempt.succeeded": _attempt(INFO, "A body returned.", "runtime"),
