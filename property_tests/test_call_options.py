@@ -23,10 +23,10 @@ from reliable_tasks.core.call_options import CALL_OPTIONS
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import decode_headers
+from reliable_tasks.core.request import request_of_claim
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge
 from reliable_tasks.store.redis.codec import records as _wire
 from reliable_tasks.store.values import Claim, Commit, Record
-from reliable_tasks.tasks.request import request_of_claim
 from reliable_tasks.testing import bound
 from tests.attempts.running import attempt
 from tests.worker.fakes import claim_of

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from reliable_tasks.core.message import Headers
+    from reliable_tasks.core.request import Request, Running
     from reliable_tasks.store.values import Claim
-    from reliable_tasks.tasks.request import Request, Running
 
 __all__ = [
     "MAX_TEXT",

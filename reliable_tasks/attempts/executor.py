@@ -40,6 +40,7 @@ from reliable_tasks.core.codec import dumps, loads_call
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.reasons import Reason
+from reliable_tasks.core.request import Running, request_of_claim
 from reliable_tasks.errors import (
     Ignore,
     MessageTooLarge,
@@ -50,15 +51,14 @@ from reliable_tasks.errors import (
     WorkerLostError,
 )
 from reliable_tasks.tasks.calls import once_lock
-from reliable_tasks.tasks.request import Running, request_of_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Headers
+    from reliable_tasks.core.request import Port, Request
     from reliable_tasks.store.values import Claim
-    from reliable_tasks.tasks.request import Port, Request
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["Executor", "Started"]

@@ -16,7 +16,7 @@ from .signatures import Signature, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.core.message import Message
-    from reliable_tasks.tasks.request import Running
+    from reliable_tasks.core.request import Running
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["ReplaceMessage", "add_to_running_chord", "extended", "replace_running"]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from reliable_tasks.config.conf import Conf, Settings
     from reliable_tasks.core.codec.failures import SafeExceptions
     from reliable_tasks.core.message import Message
+    from reliable_tasks.core.request import Running
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
-    from reliable_tasks.tasks.request import Running
 
 __all__ = [
     "AppContext",

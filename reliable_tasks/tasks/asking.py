@@ -19,7 +19,7 @@ from reliable_tasks.tasks import calls
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reliable_tasks.tasks.request import Running
+    from reliable_tasks.core.request import Running
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["ask_retry", "decide_asked", "limit_of", "none_left", "publish_state"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.tasks.request import Running
+    from reliable_tasks.core.request import Running
     from reliable_tasks.tasks.task import Task
 
 __all__ = [

@@ -27,7 +27,7 @@ from reliable_tasks.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.tasks.request import Port, Running
+    from reliable_tasks.core.request import Port, Running
 
 __all__ = ["run_step"]
 

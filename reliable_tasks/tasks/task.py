@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from reliable_tasks.core import context as _state
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
+from reliable_tasks.core.request import Request
 from reliable_tasks.core.retry import RetryPolicy, policy_from_options
 from reliable_tasks.errors import AlreadyQueued, MaxRetriesExceededError
 from reliable_tasks.tasks import asking as _asking
 from reliable_tasks.tasks import calls
 from reliable_tasks.tasks import options as _task_options
 from reliable_tasks.tasks.hooks import Hooks
-from reliable_tasks.tasks.request import Request
 from reliable_tasks.tasks.steps import run_step
 
 if TYPE_CHECKING:

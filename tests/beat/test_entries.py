@@ -13,9 +13,9 @@ from reliable_tasks.beat.service import beat_companion
 from reliable_tasks.beat.sync import run_hooks
 from reliable_tasks.beat.zones import from_ms
 from reliable_tasks.core import context as _state
+from reliable_tasks.core.request import Request, Running
 from reliable_tasks.errors import AlreadyQueued, BadSchedule, ConfigError, StoreError
 from reliable_tasks.schedules import schedule, solar
-from reliable_tasks.tasks.request import Request, Running
 from tests.beat.harness import DAY, HOUR, MINUTE, SECOND, Bench, make_app
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from reliable_tasks.canvas.arguments import nested
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import Headers
+from reliable_tasks.core.request import Request
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.store.values import Claim, Input
 from reliable_tasks.tasks.calls import complete_call
-from reliable_tasks.tasks.request import Request
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from reliable_tasks import App
 from reliable_tasks.core import interrupts
+from reliable_tasks.core.request import Request, Running
 from reliable_tasks.errors import SoftTimeLimitExceeded, StepOutcomeUnknown
 from reliable_tasks.store import values as v
-from reliable_tasks.tasks.request import Request, Running
 from reliable_tasks.tasks.steps import run_step
 from reliable_tasks.worker.pools.base import StorePort
 from tests.interrupting import MOST, amid

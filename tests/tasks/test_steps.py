@@ -8,6 +8,7 @@ import pytest
 
 from reliable_tasks import App
 from reliable_tasks.core.message import State
+from reliable_tasks.core.request import Port, Request, Running
 from reliable_tasks.errors import (
     ConfigError,
     SoftTimeLimitExceeded,
@@ -16,7 +17,6 @@ from reliable_tasks.errors import (
     StoreUnavailable,
 )
 from reliable_tasks.store.values import AuditQuery, ClaimRequest, Record, SessionInfo, StepReply
-from reliable_tasks.tasks.request import Port, Request, Running
 from reliable_tasks.tasks.steps import run_step
 from reliable_tasks.testing import bound, run_until_idle
 from reliable_tasks.testing.binding import time_of

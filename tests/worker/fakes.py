@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from property_tests.model.model import Model
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.message import Headers, Message, encode_headers
+from reliable_tasks.core.request import Port
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store import values as v
-from reliable_tasks.tasks.request import Port
 
 if TYPE_CHECKING:
     from reliable_tasks.worker.scoreboard import Posted

@@ -16,9 +16,9 @@ from reliable_tasks.core import clock, outcome
 from reliable_tasks.core.checks import said
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.reasons import Reason
+from reliable_tasks.core.request import Port
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.store.values import Verdict
-from reliable_tasks.tasks.request import Port
 from reliable_tasks.worker.children import PLANNED_RELEASES
 from reliable_tasks.worker.copies import end_copy
 from reliable_tasks.worker.scoreboard import Posted

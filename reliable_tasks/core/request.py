@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from reliable_tasks.core.message import Headers
     from reliable_tasks.errors import Retry
     from reliable_tasks.store.values import Claim, StepReply
-    from reliable_tasks.tasks.task import Task
 
 __all__ = ["Port", "Request", "Running", "request_of_claim"]
 
@@ -103,7 +102,7 @@ class Running:
 
     def __init__(
         self,
-        task: Task[Any, Any],
+        task: Any,
         request: Request | Callable[[], Request],
         port: Port | None,
         headers: Headers | None = None,
