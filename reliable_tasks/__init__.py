@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.core.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from reliable_tasks.core.retry import RetryPolicy
     from reliable_tasks.results.groups import GroupResult
@@ -50,8 +52,6 @@ __all__ = [
     "signals",
     "signature",
 ]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "AlreadyQueued": "errors",

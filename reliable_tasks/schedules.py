@@ -6,10 +6,10 @@ from reliable_tasks.beat.schedules import (
     maybe_schedule,
     schedstate,
     schedule,
-    schedule_from_spec,
     schedule_to_spec,
 )
 from reliable_tasks.beat.solar import solar
+from reliable_tasks.beat.specs import schedule_from_spec
 from reliable_tasks.errors import BadSchedule
 
 __all__ = [

@@ -20,7 +20,7 @@ from reliable_tasks.core.message import Message, decode_headers, encode_headers
 from reliable_tasks.errors import ConfigError
 
 from .plan import DEFAULT_GRACE_MS, CatchUp, DuePlan, due_slots, first_slot, jittered
-from .schedules import schedule_from_spec
+from .specs import schedule_from_spec
 from .zones import as_zone, from_ms
 
 if TYPE_CHECKING:

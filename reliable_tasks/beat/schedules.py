@@ -9,7 +9,7 @@ that late runs do not make them drift, and every beat computes the same ones. On
 import abc
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple
@@ -24,14 +24,13 @@ from reliable_tasks.beat.zones import (
     zone_name,
 )
 from reliable_tasks.core import clock
-from reliable_tasks.errors import BadSchedule, suggest
+from reliable_tasks.errors import BadSchedule
 
 __all__ = [
     "BaseSchedule",
     "maybe_schedule",
     "schedstate",
     "schedule",
-    "schedule_from_spec",
     "schedule_to_spec",
 ]
 
@@ -213,39 +212,6 @@ def maybe_schedule(value: BaseSchedule | timedelta | float, relative: bool = Fal
 def schedule_to_spec(value: BaseSchedule) -> dict[str, Any]:
     """Return what `schedule_from_spec` makes an equal schedule of, ready for JSON."""
     return value.to_spec()
-
-
-def schedule_from_spec(spec: Mapping[str, Any]) -> BaseSchedule:
-    """Return the schedule that `schedule_to_spec` described.
-
-    Raises:
-        BadSchedule: `spec` does not describe a schedule.
-    """
-    # These modules build on this one.
-    from reliable_tasks.beat.crontab import crontab  # noqa: PLC0415
-    from reliable_tasks.beat.solar import solar  # noqa: PLC0415
-
-    makers = {"crontab": crontab.from_spec, "interval": _from_interval, "solar": solar.from_spec}
-    kind = str(spec.get("type"))
-    if kind not in makers:
-        raise BadSchedule(
-            f"schedule spec has the type {kind!r}; known are {', '.join(makers)}"
-            f"{suggest(kind, makers)}"
-        )
-    try:
-        return makers[kind](spec)
-    except (KeyError, TypeError) as error:
-        raise BadSchedule(f"schedule spec {dict(spec)!r} is damaged: {error!r}") from error
-
-
-def _from_interval(spec: Mapping[str, Any]) -> schedule:
-    anchor = spec["anchor_ms"]
-    return schedule(
-        timedelta(milliseconds=spec["every_ms"]),
-        spec["relative"],
-        anchor=None if anchor is None else from_ms(anchor),
-        tz=spec["tz"],
-    )
 
 
 def _period(run_every: object) -> timedelta:

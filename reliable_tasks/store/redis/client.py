@@ -11,9 +11,9 @@ from redis.cluster import ClusterNode
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from reliable_tasks import __version__
 from reliable_tasks.config.masks import shown
 from reliable_tasks.config.url import StoreUrl, parse_store_url
+from reliable_tasks.core.version import __version__
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.store.redis.server import Server
 
