@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reliable_tasks.core.message import Message
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ScheduleStore
 
     from .encoding import Spec
     from .plan import DuePlan
@@ -63,7 +63,11 @@ class Scheduler:
     """
 
     def __init__(
-        self, store: Store, *, name: str = "beat", stopping: Callable[[], bool] = lambda: False
+        self,
+        store: ScheduleStore,
+        *,
+        name: str = "beat",
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
         self._store = store

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ScheduleStore
     from reliable_tasks.store.values import Entry
 
 __all__ = ["Change", "changes", "code_definitions", "run_hooks", "sync"]
@@ -106,7 +106,7 @@ def changes(
 
 
 def sync(
-    app: AppContext, store: Store, code: Mapping[str, Definition], now_ms: int
+    app: AppContext, store: ScheduleStore, code: Mapping[str, Definition], now_ms: int
 ) -> tuple[Change, ...]:
     """Bring the store's entries up to date with the code, and say in the log what has changed.
 
@@ -147,7 +147,7 @@ def _rebuilt(app: AppContext, stored: Iterable[Entry]) -> list[Change]:
     return found
 
 
-def _apply(store: Store, change: Change) -> bool:
+def _apply(store: ScheduleStore, change: Change) -> bool:
     """Whether it was this beat that did it."""
     entry = change.entry
     if change.kind == "removed":

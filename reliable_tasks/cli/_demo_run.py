@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from reliable_tasks.app import App
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ReadStore
 
 __all__ = ["Accounts", "Asked", "Plan", "Ran", "Worker", "check", "enqueue", "make_plan", "run"]
 
@@ -246,7 +246,7 @@ def _until(happened: Callable[[], bool], check: Callable[[], None], what: str) -
         clock.sleep(_POLL_S)
 
 
-def run(worker: Worker, store: Store, total: int, show: Callable[[int, int], None]) -> Ran:
+def run(worker: Worker, store: ReadStore, total: int, show: Callable[[int, int], None]) -> Ran:
     """Watch a worker until all is committed, and kill one of its processes on the way.
 
     Args:
@@ -288,7 +288,7 @@ class Accounts:
     seconds: float
 
     @classmethod
-    def read(cls, store: Store, ids: list[str]) -> Accounts:
+    def read(cls, store: ReadStore, ids: list[str]) -> Accounts:
         """Read the trail, and from the records how long it took from first start to last end."""
         kinds = (AuditEvent.SUCCEEDED, AuditEvent.RETRY, AuditEvent.REAPED, AuditEvent.DUPLICATE)
         rows: dict[str, dict[str, int]] = {}

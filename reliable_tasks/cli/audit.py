@@ -17,7 +17,7 @@ from ._output import detail_of, echo_json, instant, since_ms, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ReadStore
     from reliable_tasks.store.values import AuditRow
 
 __all__ = ["command", "print_story"]
@@ -79,7 +79,7 @@ def command(
     )
 
 
-def print_story(store: Store, message_id: str, limit: int = _PAGE) -> None:
+def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
     """Print what happened to a message.
 
     Raises:
@@ -118,7 +118,7 @@ def _event(name: str | None) -> str | None:
     return found
 
 
-def _rows(store: Store, query: AuditQuery, limit: int) -> Iterator[AuditRow]:
+def _rows(store: ReadStore, query: AuditQuery, limit: int) -> Iterator[AuditRow]:
     """The first `limit` rows, page by page."""
     left = limit
     while left > 0:

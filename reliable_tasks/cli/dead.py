@@ -17,7 +17,7 @@ from ._output import call_of, echo_json, instant, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import OperatorStore, ReadStore
     from reliable_tasks.store.values import Record
 
 __all__ = ["command"]
@@ -42,7 +42,7 @@ def _choosing(function: Callable[..., None]) -> Callable[..., None]:
     return click.argument("ids", metavar="[ID]...", nargs=-1)(function)
 
 
-def _dead(store: Store, task: str | None, queue: str | None) -> Iterator[Record]:
+def _dead(store: ReadStore, task: str | None, queue: str | None) -> Iterator[Record]:
     query = MessageQuery(dead=True, task=task, queue=queue, limit=_PAGE)
     while True:
         found = store.find(query)
@@ -53,7 +53,7 @@ def _dead(store: Store, task: str | None, queue: str | None) -> Iterator[Record]
 
 
 def _chosen_ids(
-    store: Store, ids: tuple[str, ...], every: bool, task: str | None, queue: str | None
+    store: ReadStore, ids: tuple[str, ...], every: bool, task: str | None, queue: str | None
 ) -> list[str]:
     """The ids that were given, or those of all.
 
@@ -148,7 +148,7 @@ def replay(
     chosen: Chosen, ids: tuple[str, ...], every: bool, task: str | None, queue: str | None
 ) -> None:
     """Queue dead letters again, as if new; what they had ended with them waits again."""
-    store = chosen.open_app().store
+    store: OperatorStore = chosen.open_app().store
     wanted = _chosen_ids(store, ids, every, task, queue)
     failed = 0
     for start in range(0, len(wanted), _PAGE):
@@ -176,7 +176,7 @@ def drop(
     force: bool,
 ) -> None:
     """Delete dead letters with their arguments, for good."""
-    store = chosen.open_app().store
+    store: OperatorStore = chosen.open_app().store
     wanted = _chosen_ids(store, ids, every, task, queue)
     records = [
         record

@@ -12,7 +12,7 @@ from reliable_tasks.store.values import MessageQuery
 from ._context import Chosen, app_options
 
 if TYPE_CHECKING:
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ReadStore
     from reliable_tasks.store.values import Record
 
 __all__ = ["command", "workflow_of"]
@@ -20,7 +20,7 @@ __all__ = ["command", "workflow_of"]
 _READ_AT_ONCE = 1000
 
 
-def workflow_of(store: Store, message_id: str, limit: int) -> list[Record]:
+def workflow_of(store: ReadStore, message_id: str, limit: int) -> list[Record]:
     """The records, in full, of at most `limit` messages of the workflow that a message is of.
 
     Raises:

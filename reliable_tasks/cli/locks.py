@@ -14,7 +14,7 @@ from ._output import call_of, echo_json, instant, span, table
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ReadStore
     from reliable_tasks.store.values import LockInfo, Record
 
 __all__ = ["command"]
@@ -65,7 +65,7 @@ def list_(chosen: Chosen, as_json: bool) -> None:
     table(("name", "held by", "for", "until", "parked"), rows)
 
 
-def _found(store: Store, name: str) -> LockInfo | None:
+def _found(store: ReadStore, name: str) -> LockInfo | None:
     """The lock of this name, or the one that the message of this id holds."""
     locks = store.locks(name)
     if locks:

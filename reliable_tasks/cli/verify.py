@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from reliable_tasks.audit.verify import Violation
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ReadStore
     from reliable_tasks.store.values import AuditRow, Record, SessionInfo
 
 __all__ = ["command"]
@@ -60,7 +60,7 @@ def command(chosen: Chosen, since: str | None, stories: int, as_json: bool) -> N
         click.get_current_context().exit(1)
 
 
-def _whole_since(store: Store) -> int | None:
+def _whole_since(store: ReadStore) -> int | None:
     """Since when the trail has everything, by its oldest row that only a whole one has."""
     oldest = store.audit(AuditQuery(event=AuditEvent.ENQUEUED, limit=1))
     return oldest[0].at_ms if oldest else None
@@ -70,7 +70,7 @@ def _whole_since(store: Store) -> int | None:
 class _Reading:
     """Reads a store that may be at work meanwhile."""
 
-    store: Store
+    store: ReadStore
     full: bool
     horizon_ms: int
     messages: int = 0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from reliable_tasks.results.result import AsyncResult
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ReadStore
 
     Tell = Callable[[Exception | None], object]
 
@@ -73,7 +73,7 @@ class _Watch:
 class _Lookout:
     """The thread that waits for messages of one store."""
 
-    def __init__(self, watcher: _Watcher, store: Store) -> None:
+    def __init__(self, watcher: _Watcher, store: ReadStore) -> None:
         self._watcher = watcher
         self._store = store
         self._waiting: list[_Watch] = []
@@ -173,7 +173,7 @@ class _Watcher:
                 self._lookouts[id(store)] = lookout
             lookout.add(watch)
 
-    def forget(self, store: Store) -> None:
+    def forget(self, store: ReadStore) -> None:
         """There is nobody who waits any more; called under the lock."""
         self._lookouts.pop(id(store), None)
 

@@ -1,4 +1,4 @@
-"""The store's protocol: a dozen verbs over frozen values.
+"""The store's protocol: its verbs, each over frozen values, by the role of the caller.
 
 Every verb is one atomic step: all of it happens or nothing does, and it may be repeated after a
 lost reply. Stores are synchronous and safe to share between threads; asyncio callers hop to a
@@ -42,7 +42,17 @@ from reliable_tasks.store.values import (
     Verdict,
 )
 
-__all__ = ["STAGE_DROPPED", "Clock", "Store"]
+__all__ = [
+    "STAGE_DROPPED",
+    "Clock",
+    "OperatorStore",
+    "ProducerStore",
+    "ReadStore",
+    "ScheduleStore",
+    "Store",
+    "StoreBase",
+    "WorkerStore",
+]
 
 STAGE_DROPPED = (
     "the first parts of this workflow were dropped, since its producer had been silent for longer "
@@ -53,15 +63,20 @@ Clock = Callable[[], int]
 """Gives milliseconds; replaces the store's own clock in tests."""
 
 
-@runtime_checkable
-class Store(Protocol):
-    """Where messages, results, once-locks, schedules and audit live together."""
+class StoreBase(Protocol):
+    """What every role knows of the store."""
 
     options: StoreOptions
     location: str
     """Where it is, without secrets: an absolute path or a masked URL."""
 
-    # Producers
+    def now_ms(self) -> int:
+        """The store's clock."""
+        ...
+
+
+class ProducerStore(StoreBase, Protocol):
+    """What those who enqueue may do: messages, and groups of results saved under a name."""
 
     def enqueue(self, batch: Batch) -> Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token.
@@ -72,17 +87,21 @@ class Store(Protocol):
         """
         ...
 
-    def revoke(
-        self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
-    ) -> tuple[RevokeReply, ...]:
-        """End messages that have not started; flag those that run.
-
-        A flagged one may still succeed, but is not retried, released or delivered again; with
-        `terminate` its supervisor is told to stop it.
-        """
+    def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
+        """Keep a group's description."""
         ...
 
-    # Workers
+    def load_group(self, group_id: str) -> bytes | None:
+        """Read it back."""
+        ...
+
+    def delete_group(self, group_id: str) -> None:
+        """Forget it."""
+        ...
+
+
+class WorkerStore(StoreBase, Protocol):
+    """What a worker may do: open sessions, claim, commit, recover."""
 
     def open_session(self, info: SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process; its lease starts now."""
@@ -90,6 +109,10 @@ class Store(Protocol):
 
     def close_session(self, session: str) -> int:
         """Give back, uncounted, what a session still holds and forget it; returns how many."""
+        ...
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        """The sessions that are known, lapsed ones not yet reaped included."""
         ...
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> Heartbeat:
@@ -103,6 +126,15 @@ class Store(Protocol):
 
         Commits are judged by their fences alone, each on its own, in order, before claiming.
         A lapsed or unknown session gets no claims.
+        """
+        ...
+
+    def wait_then_claim(
+        self, session: str, want: ClaimRequest, timeout: float, wake_fd: int = -1
+    ) -> Exchange:
+        """`wait_for_work`, and then `exchange` without commits, however the waiting ended.
+
+        Never repeated by itself, as `exchange` is not.
         """
         ...
 
@@ -136,23 +168,9 @@ class Store(Protocol):
         """
         ...
 
-    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
-        """Block until work may be there, for at most `timeout` seconds.
 
-        Returns at once when `wake_fd` is readable. False when the time passed.
-        """
-        ...
-
-    def wait_then_claim(
-        self, session: str, want: ClaimRequest, timeout: float, wake_fd: int = -1
-    ) -> Exchange:
-        """`wait_for_work`, and then `exchange` without commits, however the waiting ended.
-
-        Never repeated by itself, as `exchange` is not.
-        """
-        ...
-
-    # Readers
+class ReadStore(StoreBase, Protocol):
+    """What changes nothing."""
 
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[Record | None, ...]:
         """The records of messages; payload, headers and edges only with `full`."""
@@ -206,7 +224,19 @@ class Store(Protocol):
         """
         ...
 
-    # Operators
+
+class OperatorStore(ReadStore, Protocol):
+    """What people and results do to messages: look, then revoke, replay, drop, purge, free."""
+
+    def revoke(
+        self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
+    ) -> tuple[RevokeReply, ...]:
+        """End messages that have not started; flag those that run.
+
+        A flagged one may still succeed, but is not retried, released or delivered again; with
+        `terminate` its supervisor is told to stop it.
+        """
+        ...
 
     def replay(self, ids: Sequence[str]) -> tuple[Replayed, ...]:
         """Queue dead letters again as if new, and revive the dependants they had ended."""
@@ -224,21 +254,9 @@ class Store(Protocol):
         """Free a once-lock by hand if `owner` holds it; audited. Whoever is parked goes on."""
         ...
 
-    # Groups: results that were saved under a name
 
-    def save_group(self, group_id: str, value: bytes, ttl_ms: int) -> None:
-        """Keep a group's description."""
-        ...
-
-    def load_group(self, group_id: str) -> bytes | None:
-        """Read it back."""
-        ...
-
-    def delete_group(self, group_id: str) -> None:
-        """Forget it."""
-        ...
-
-    # Beat
+class ScheduleStore(StoreBase, Protocol):
+    """What beat may do."""
 
     def entries(self) -> tuple[Entry, ...]:
         """All schedule entries by name."""
@@ -269,7 +287,17 @@ class Store(Protocol):
         """Block until an entry may have been changed by someone, for at most `timeout` seconds."""
         ...
 
-    # The store itself
+
+@runtime_checkable
+class Store(ProducerStore, WorkerStore, OperatorStore, ScheduleStore, Protocol):
+    """Where messages, results, once-locks, schedules and audit live together: all roles."""
+
+    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
+        """Block until work may be there, for at most `timeout` seconds.
+
+        Returns at once when `wake_fd` is readable. False when the time passed.
+        """
+        ...
 
     def warnings(self) -> tuple[str, ...]:
         """Which promises do not hold on what this store stands on, in plain words."""
@@ -277,10 +305,6 @@ class Store(Protocol):
 
     def guarantees(self) -> tuple[str, ...]:
         """What holds, for the start banner."""
-        ...
-
-    def now_ms(self) -> int:
-        """The store's clock."""
         ...
 
     def close(self) -> None:

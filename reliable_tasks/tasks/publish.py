@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
     from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.message import Message
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import ProducerStore
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
 __all__ = ["publish", "send_after", "send_before"]
 
 
-def publish(store: Store, batch: Batch, settings: Settings, options: Mapping[str, Any]) -> Enqueued:
+def publish(
+    store: ProducerStore, batch: Batch, settings: Settings, options: Mapping[str, Any]
+) -> Enqueued:
     """Store a batch, send its signals and emit its events.
 
     Args:
@@ -78,7 +80,7 @@ def _emit_stored(message: Message, receipt: Receipt) -> None:
         events.emit("message.duplicate", **about, kind=receipt.kind, holder=receipt.holder)
 
 
-def _enqueue_patiently(store: Store, batch: Batch, policy: Mapping[str, Any]) -> Enqueued:
+def _enqueue_patiently(store: ProducerStore, batch: Batch, policy: Mapping[str, Any]) -> Enqueued:
     """Enqueue, and again while the store is away: Celery's publish `retry_policy`.
 
     It sleeps between the tries, unlike retries of messages, because its caller waits for the

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reliable_tasks.core.outcome import Outcome
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import WorkerStore
     from reliable_tasks.store.values import Claim, ClaimRequest, Exchange
     from reliable_tasks.worker.consumer import Consumer, Request
 
@@ -86,7 +86,7 @@ class Exchanger:
     def __init__(
         self,
         consumer: Consumer,
-        store: Store,
+        store: WorkerStore,
         session: str,
         on_claims: Callable[[], object] | None = None,
         *,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import WorkerStore
 
 __all__ = ["Answer", "Call", "InlineCalls", "StoreCalls", "ThreadedCalls"]
 
-Call = Callable[["Store"], Any]
+Call = Callable[["WorkerStore"], Any]
 """A question to the store, as a function of it."""
 
 
@@ -42,7 +42,7 @@ class StoreCalls(Protocol):
         ...
 
 
-def _answer(call: Call, store: Store) -> Answer:
+def _answer(call: Call, store: WorkerStore) -> Answer:
     try:
         return Answer(call(store))
     except Exception as exc:  # noqa: BLE001 - the supervisor decides what an error means
@@ -52,7 +52,7 @@ def _answer(call: Call, store: Store) -> Answer:
 class InlineCalls:
     """Makes calls in the supervisor's own thread, for tests and simulations."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: WorkerStore) -> None:
         self._store = store
         self._answer: Answer | None = None
 
@@ -73,7 +73,7 @@ class ThreadedCalls:
         wake: called when an answer has come.
     """
 
-    def __init__(self, store: Store, wake: Callable[[], object]) -> None:
+    def __init__(self, store: WorkerStore, wake: Callable[[], object]) -> None:
         self._store = store
         self._wake = wake
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()

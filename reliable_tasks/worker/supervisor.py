@@ -29,7 +29,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import WorkerStore
     from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped
 
     from .process_control import ProcessControl
@@ -89,7 +89,7 @@ class Supervisor:
 
     def __init__(
         self,
-        store: Store,
+        store: WorkerStore,
         processes: ProcessControl,
         options: SupervisorOptions,
         calls: StoreCalls | None = None,

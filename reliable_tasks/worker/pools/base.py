@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reliable_tasks.attempts.executor import Executor
-    from reliable_tasks.store.protocol import Store
+    from reliable_tasks.store.protocol import WorkerStore
     from reliable_tasks.store.values import Claim, StepReply
     from reliable_tasks.worker.exchanger import Exchanger
     from reliable_tasks.worker.scoreboard import Scoreboard
@@ -43,7 +43,7 @@ class StorePort(Port):
 
     __slots__ = ("_claim", "_store")
 
-    def __init__(self, store: Store, claim: Claim) -> None:
+    def __init__(self, store: WorkerStore, claim: Claim) -> None:
         self._store = store
         self._claim = claim
 
@@ -85,7 +85,7 @@ class Pool:
     def __init__(
         self,
         executor: Executor,
-        store: Store,
+        store: WorkerStore,
         board: Scoreboard,
         slots: int,
         max_memory_kib: int | None = None,
