@@ -61,6 +61,8 @@ class _Processes:
             pid = self._fork(lambda: run_child(self._app, self.options, session, board, parent))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
+        with contextlib.suppress(OSError):  # it has ended
+            os.setpgid(pid, pid)  # as it does itself, perhaps after we want to stop its group
         self._scoreboards[pid] = board
         return pid
 

@@ -37,3 +37,15 @@ def test_a_word_waits_until_the_child_listens(monkeypatch: pytest.MonkeyPatch) -
     finally:
         signal.signal(signal.SIGTERM, before)
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_child_has_its_own_group_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Z stops groups: a child that had not made its own yet would go on alone."""
+    monkeypatch.setattr(process, "run_child", lambda *_: signal.pause())
+    with App("groups", broker="sqlite://", set_as_current=False) as app:
+        processes = process._Processes(app, process.WorkerOptions(hostname="w@h"))
+        pid = processes.spawn("s")
+        assert os.getpgid(pid) == pid
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        processes.forget(pid)
