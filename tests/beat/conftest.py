@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from reliable_tasks import events
-from tests.beat.harness import Bench
+from tests.beat.driver import Driver
 
 Told = list[tuple[str, Mapping[str, Any]]]
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    opened = Bench()
+def drive() -> Iterator[Driver]:
+    opened = Driver()
     with contextlib.closing(opened.app):
         yield opened
 

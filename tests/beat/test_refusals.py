@@ -17,7 +17,7 @@ from reliable_tasks.schedules import schedule, solar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.beat.harness import Bench
+    from tests.beat.driver import Driver
 
 BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 AFTER = datetime(2200, 1, 1, tzinfo=UTC)
@@ -64,24 +64,24 @@ REFUSED: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 
 @pytest.fixture(params=["beat_schedule", "add_periodic_task", "schedules"])
-def enter(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., object]:
+def enter(request: pytest.FixtureRequest, drive: Driver) -> Callable[..., object]:
     """Enters an entry on one of the ways into the schedule."""
 
     def by_code(name: str, **given: Any) -> object:
-        bench.app.conf.beat_schedule = {name: {"task": "add", "args": (1,), **given}}
-        return code_definitions(bench.app, bench.now)
+        drive.app.conf.beat_schedule = {name: {"task": "add", "args": (1,), **given}}
+        return code_definitions(drive.app, drive.now)
 
     def by_call(name: str, **given: Any) -> object:
         more = {**given.pop("options", {}), **given}
         when = more.pop("schedule")
         args = more.pop("args", (1,))
-        bench.app.add_periodic_task(when, bench.app.tasks["add"].s(*args), name=name, **more)
-        return code_definitions(bench.app, bench.now)
+        drive.app.add_periodic_task(when, drive.app.tasks["add"].s(*args), name=name, **more)
+        return code_definitions(drive.app, drive.now)
 
     def at_run_time(name: str, **given: Any) -> object:
         more = {**given.pop("options", {}), **given}
         when, args = more.pop("schedule"), more.pop("args", (1,))
-        return bench.app.schedules.add(name, when, "add", args, **more)
+        return drive.app.schedules.add(name, when, "add", args, **more)
 
     ways: dict[str, Callable[..., object]] = {
         "beat_schedule": by_code,
@@ -106,22 +106,22 @@ def test_a_name_that_is_none_is_refused(enter: Callable[..., object], name: str)
 
 @pytest.mark.parametrize("when", [Nightly(), schedule(60), crontab(), solar("sunset", 52, 13)])
 def test_classes_that_change_no_slots_are_taken(
-    enter: Callable[..., object], bench: Bench, when: schedule | crontab | solar
+    enter: Callable[..., object], drive: Driver, when: schedule | crontab | solar
 ) -> None:
     enter("e", schedule=when)
-    bench.sync()
-    slot = when.next_slot(datetime.fromtimestamp(bench.now / 1000, UTC))
+    drive.sync()
+    slot = when.next_slot(datetime.fromtimestamp(drive.now / 1000, UTC))
     if not isinstance(when, schedule):
-        assert bench.app.schedules.upcoming("e", 1) == (slot,)
+        assert drive.app.schedules.upcoming("e", 1) == (slot,)
 
 
-def test_an_entry_without_a_slot_is_refused_when_it_is_added(bench: Bench) -> None:
+def test_an_entry_without_a_slot_is_refused_when_it_is_added(drive: Driver) -> None:
     """One of the code may have had its slots in earlier years."""
-    for end_at in (BEFORE, datetime.fromtimestamp(bench.now / 1000, UTC)):
+    for end_at in (BEFORE, datetime.fromtimestamp(drive.now / 1000, UTC)):
         with pytest.raises(ConfigError, match=r"'e' would never fire: .* and up to end_at="):
-            bench.app.schedules.add("e", 60, "add", (1,), end_at=end_at)
-    bench.add("e", 60, end_at=BEFORE)
-    assert bench.app.schedules.get("e").state == "ended"
+            drive.app.schedules.add("e", 60, "add", (1,), end_at=end_at)
+    drive.add("e", 60, end_at=BEFORE)
+    assert drive.app.schedules.get("e").state == "ended"
 
 
 class Hostile:
@@ -144,55 +144,55 @@ def test_what_an_argument_raises_costs_its_entry(
 
 @pytest.mark.parametrize("raised", [SystemExit, CancelledError, ZeroDivisionError])
 def test_a_call_that_cannot_be_made_anew_is_sent_as_it_was_stored(
-    bench: Bench, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    drive: Driver, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.app.schedules.add("e", 60, "add", (1,))
-    before = bench.entry("e")
+    drive.app.schedules.add("e", 60, "add", (1,))
+    before = drive.entry("e")
 
     def raises(*_: object) -> NoReturn:
         raise raised
 
     monkeypatch.setattr(definition, "_template", raises)
-    assert bench.sync() == []
-    assert bench.entry("e") == before
+    assert drive.sync() == []
+    assert drive.entry("e") == before
 
 
-def test_unnamed_entries_are_told_apart_by_all_they_say(bench: Bench) -> None:
-    add = bench.app.tasks["add"]
+def test_unnamed_entries_are_told_apart_by_all_they_say(drive: Driver) -> None:
+    add = drive.app.tasks["add"]
     notes: list[str] = []
     undo = events.subscribe(lambda _, fields: notes.append(fields["note"]), "config.note")
     names = [
-        bench.app.add_periodic_task(60, add.s(1)),
-        bench.app.add_periodic_task(90, add.s(1)),
-        bench.app.add_periodic_task(crontab(hour=3), add.s(1)),
-        bench.app.add_periodic_task(crontab(hour=4), add.s(1)),
-        bench.app.add_periodic_task(60, add.s(1), queue="other"),
-        bench.app.add_periodic_task(60, add.s(1).set(queue="third")),
-        bench.app.add_periodic_task(60, add.s(1), (2,)),
-        bench.app.add_periodic_task(60, add.s(1), kwargs={"b": 3}),
+        drive.app.add_periodic_task(60, add.s(1)),
+        drive.app.add_periodic_task(90, add.s(1)),
+        drive.app.add_periodic_task(crontab(hour=3), add.s(1)),
+        drive.app.add_periodic_task(crontab(hour=4), add.s(1)),
+        drive.app.add_periodic_task(60, add.s(1), queue="other"),
+        drive.app.add_periodic_task(60, add.s(1).set(queue="third")),
+        drive.app.add_periodic_task(60, add.s(1), (2,)),
+        drive.app.add_periodic_task(60, add.s(1), kwargs={"b": 3}),
     ]
     assert len(set(names)) == len(names)
     assert notes == []
-    bench.sync()
-    assert {entry.name for entry in bench.store.entries()} == set(names)
-    assert bench.app.add_periodic_task(60, add.s(1)) == names[0]
+    drive.sync()
+    assert {entry.name for entry in drive.store.entries()} == set(names)
+    assert drive.app.add_periodic_task(60, add.s(1)) == names[0]
     undo()
     assert notes == [
         f"the schedule entry {names[0]!r} was added before: the later one takes its place"
     ]
-    assert bench.sync() == []
+    assert drive.sync() == []
 
 
-def test_a_long_call_has_a_name_that_fits(bench: Bench) -> None:
-    add = bench.app.tasks["add"]
-    names = [bench.app.add_periodic_task(60, add.s("é\ud800" * 400 + end)) for end in "ab"]
+def test_a_long_call_has_a_name_that_fits(drive: Driver) -> None:
+    add = drive.app.tasks["add"]
+    names = [drive.app.add_periodic_task(60, add.s("é\ud800" * 400 + end)) for end in "ab"]
     assert len(set(names)) == 2
     assert all(len(name.encode()) <= 255 for name in names)
-    assert bench.app.conf.beat_schedule.keys() == set(names)
+    assert drive.app.conf.beat_schedule.keys() == set(names)
 
 
-def test_what_is_no_signature_is_refused_where_it_is_given(bench: Bench) -> None:
+def test_what_is_no_signature_is_refused_where_it_is_given(drive: Driver) -> None:
     for bad in ("add", None, 3):
         with pytest.raises(ConfigError, match="needs a signature, such as"):
-            bench.app.add_periodic_task(60, bad)  # type: ignore[arg-type]
-    assert not bench.app.conf.beat_schedule
+            drive.app.add_periodic_task(60, bad)  # type: ignore[arg-type]
+    assert not drive.app.conf.beat_schedule

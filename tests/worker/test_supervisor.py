@@ -1,4 +1,4 @@
-"""Children kept alive, sessions renewed, limits kept, the dead buried: on virtual time."""
+"""Children kept alive, sessions renewed, limits kept, the dead settled: on virtual time."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ def test_the_soft_limit_is_told_once_and_the_hard_one_kills(world: World) -> Non
     assert world.processes.killed == [first]
     world.step(0.1)
     assert world.record("slow").state == State.QUEUED, "for its hooks to be run by another child"
-    (doomed,) = world.claim()
-    assert doomed.limit_failure is not None
-    failure = SafeExceptions().rebuild(decode_failure(doomed.limit_failure))
+    (killed,) = world.claim()
+    assert killed.limit_failure is not None
+    failure = SafeExceptions().rebuild(decode_failure(killed.limit_failure))
     assert isinstance(failure, TimeLimitExceeded)
     assert "longer than 2 s" in str(failure)
 
 
 def test_a_body_that_ended_just_in_time_keeps_its_outcome(world: World) -> None:
-    """Its commit came before the kill: the sentence finds the fence committed."""
+    """Its commit came before the kill: the kill outcome finds the fence committed."""
     world.put("close")
     (claim,) = world.claim()
     world.runs(claim, hard_s=1.0)
@@ -208,7 +208,7 @@ def test_pain_4_it_goes_on_after_the_store_was_away(world: World) -> None:
     assert [s.id for s in world.store.sessions()] == [world.processes.born[world.pid]]
 
 
-def test_what_a_dead_child_ran_is_buried_once_the_store_is_back(world: World) -> None:
+def test_what_a_dead_child_ran_is_settled_once_the_store_is_back(world: World) -> None:
     world.put("a")
     (claim,) = world.claim()
     world.runs(claim)

@@ -70,8 +70,8 @@ def test_one_whose_id_is_longer_than_the_board_is_ended_as_well(world: World) ->
     world.processes.posted[world.pid] = (msgspec.structs.replace(posted, id=long[:36]),)
     world.step(1.1)
     world.step(0.1)
-    (doomed,) = world.claim()
-    assert (doomed.id, bool(doomed.limit_failure)) == (long, True)
+    (killed,) = world.claim()
+    assert (killed.id, bool(killed.limit_failure)) == (long, True)
 
 
 def test_who_lives_takes_nothing_from_its_own_children_when_the_store_stood_still(
@@ -139,8 +139,8 @@ def test_who_runs_beside_one_past_its_limit_gets_the_time_of_a_warm_stop(
         world.step(4.0)
     assert world.processes.killed == [first]
     world.step(0.1)
-    (doomed,) = (c for c in world.claim(2) if c.id == "hangs")
-    assert doomed.limit_failure is not None
+    (killed,) = (c for c in world.claim(2) if c.id == "hangs")
+    assert killed.limit_failure is not None
     record = world.record("beside")
     expected = (State.SUCCEEDED, 1) if neighbours == "end" else (State.RUNNING, 1)
     assert (record.state, record.delivery) == expected
@@ -158,12 +158,12 @@ def run_beside(world: World, *limits: tuple[str, float, float]) -> list[int]:
     return fences
 
 
-def doomed(world: World, *names: str) -> list[bool]:
+def killed_at_limit(world: World, *names: str) -> list[bool]:
     by_id = {claim.id: claim for claim in world.claim(len(names))}
     return [by_id[name].limit_failure is not None for name in names]
 
 
-def test_all_that_are_past_their_limits_at_the_kill_are_sentenced(world: World) -> None:
+def test_all_that_are_past_their_limits_at_the_kill_are_killed_at_the_limit(world: World) -> None:
     run_beside(world, ("a", 9, 2), ("b", 9, 2.5), ("c", 9, 2.5))
     first = world.pid
     with listening() as told:
@@ -172,36 +172,36 @@ def test_all_that_are_past_their_limits_at_the_kill_are_sentenced(world: World) 
         world.step(1.0)
         assert world.processes.killed == [first]
         world.step(0.1)
-    assert doomed(world, "a", "b", "c") == [True] * 3
+    assert killed_at_limit(world, "a", "b", "c") == [True] * 3
     assert [fields["id"] for fields in told["limit.hard"]] == ["a", "b", "c"], "each said once"
 
 
-def test_who_comes_to_its_limit_before_the_death_is_noticed_is_sentenced(world: World) -> None:
+def test_who_comes_to_its_limit_before_the_death_is_noticed_is_killed_at_it(world: World) -> None:
     run_beside(world, ("past", 9, 2), ("soon", 9, 32.5), ("neighbour", 99, 0))
     first = world.pid
     for at in (2.1, 30.0):
         world.step(at)
     assert world.processes.killed == [first], "the others had the time of a warm stop"
     world.step(1.0)
-    assert doomed(world, "past", "soon", "neighbour") == [True, True, False]
+    assert killed_at_limit(world, "past", "soon", "neighbour") == [True, True, False]
 
 
-def test_a_cold_stop_sentences_who_was_spared_for_its_neighbours(world: World) -> None:
+def test_a_cold_stop_ends_who_was_spared_for_its_neighbours(world: World) -> None:
     run_beside(world, ("past", 9, 2), ("neighbour", 99, 2.9))
     world.step(2.1)
     world.supervisor.stop(Stopping.COLD, world.now)
     world.step(1.0)
     world.start()
-    assert doomed(world, "past") == [True]
+    assert killed_at_limit(world, "past") == [True]
 
 
-def test_a_cold_stop_alone_sentences_nobody(world: World) -> None:
+def test_a_cold_stop_alone_ends_nobody(world: World) -> None:
     run_beside(world, ("soon", 9, 2))
     world.step(1.9)
     world.supervisor.stop(Stopping.COLD, world.now)
     world.step(0.5)
     world.start()
-    assert doomed(world, "soon") == [False]
+    assert killed_at_limit(world, "soon") == [False]
 
 
 def test_each_of_several_is_told_of_its_soft_limit_and_of_its_revocation_once(

@@ -1,4 +1,4 @@
-"""A message that no worker could bury, since its processes died in its hooks as well."""
+"""A message that no worker could dead-letter: its processes died in its hooks as well."""
 
 import pytest
 
@@ -10,7 +10,7 @@ _ROUNDS = 10
 
 
 def test_get_says_that_its_workers_were_lost() -> None:
-    with App("buried", broker="sqlite://", set_as_current=False) as app:
+    with App("dead-lettered", broker="sqlite://", set_as_current=False) as app:
         app.conf.max_deliveries = 2
         result = app.task(name="dies")(lambda: None).delay()
         for number in range(_ROUNDS):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Claim, Entry, Record
 
-__all__ = ["Bench"]
+__all__ = ["Driver"]
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 
@@ -42,7 +42,7 @@ def make_app(**settings: Any) -> App:
 
 
 @dataclass
-class Bench:
+class Driver:
     """Everything a test of beat needs; the time is the clock's."""
 
     clock: FakeClock = field(default_factory=FakeClock)
