@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from property_tests.simulation.hostile import FATAL, HOSTILE_RETRIES, RAISING
-from reliable_tasks.audit.trace import detail_of
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditEvent
@@ -46,7 +45,7 @@ def _counted(world: World, records: dict[str, Record], rows: tuple[AuditRow, ...
     for row in rows:
         if row.event == Ev.STARTED:
             started.add((row.id, row.fence))
-        elif row.event == Ev.RELEASED and detail_of(row).get("reason") == "stopped":
+        elif row.event == Ev.RELEASED and row.fields.get("reason") == "stopped":
             stops[row.id] += 1
         elif row.event in {Ev.RELEASED, Ev.UNKNOWN} and (row.id, row.fence) in ran:
             yield f"{row.id} ran by fence {row.fence} and was given back uncounted"

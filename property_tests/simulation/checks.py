@@ -14,7 +14,6 @@ from property_tests.simulation.account import all_records
 from property_tests.simulation.bounds import HOSTILE, NOT_ITS_FAULT, cost
 from property_tests.simulation.schedule import SLACK_MS
 from property_tests.simulation.tasks import HARD_LIMIT_S, SOFT_LIMIT_S
-from reliable_tasks.audit.trace import detail_of
 from reliable_tasks.audit.verify import verify
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State
@@ -156,7 +155,7 @@ def _times(world: World, rows: Rows) -> list[str]:
     for row in rows:
         message = world.producers.sent.get(row.id)
         if row.event == Ev.RETRY:
-            retried[row.id] = row.at_ms + round(float(detail_of(row)["delay"]) * 1000)
+            retried[row.id] = row.at_ms + round(float(row.fields["delay"]) * 1000)
         if row.event != Ev.STARTED:
             continue
         if row.at_ms < retried.get(row.id, 0):

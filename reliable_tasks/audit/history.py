@@ -1,17 +1,15 @@
-"""The story of a message: its record and its audit rows as one account, in the order of events.
+"""The history of a message: its record and its audit rows merged, in the order of events.
 
-The trail keeps by default only what one would ask about afterwards; the rest (when it was enqueued,
-when it first and last started, how it ended) is in the record.
+By default the trail keeps only what one asks about afterwards. The record has the rest: when the
+message was enqueued, when it first and last started, how it ended.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from reliable_tasks.core.clock import iso
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.core.reasons import Reason
@@ -20,19 +18,19 @@ from reliable_tasks.store.values import AuditEvent, AuditRow, Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Line", "story"]
+__all__ = ["HistoryEntry", "message_history"]
 
 Ev = AuditEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a story.
+class HistoryEntry:
+    """One entry of a message's history.
 
     Attributes:
         at_ms: when.
         event: what, in a word or two.
-        text: the rest of the sentence.
+        text: more about it.
     """
 
     at_ms: int
@@ -69,7 +67,7 @@ _SENTENCES: dict[str, str] = {
 }
 
 
-def story(record: Record | None, rows: Sequence[AuditRow]) -> list[Line]:
+def message_history(record: Record | None, rows: Sequence[AuditRow]) -> list[HistoryEntry]:
     """Tell what happened to a message, oldest first, up to now.
 
     Args:
@@ -84,7 +82,7 @@ def story(record: Record | None, rows: Sequence[AuditRow]) -> list[Line]:
     lines = [line for _, line in told]
     if record is not None and record.state not in FINAL_STATES:
         newest = max([record.enqueued_ms, *(line.at_ms for line in lines)])
-        lines.append(Line(newest, "now", _now(record)))
+        lines.append(HistoryEntry(newest, "now", _now(record)))
     return lines
 
 
@@ -94,8 +92,8 @@ _RANK = {"enqueued": 0, "promoted": 1, "started": 1, "succeeded": 3, "failed": 3
 # From the trail -----------------------------------------------------------------------------------
 
 
-def _of_row(row: AuditRow) -> Line:
-    detail = _fields(row.detail)
+def _of_row(row: AuditRow) -> HistoryEntry:
+    detail = row.fields
     match row.event:
         case Ev.STARTED:
             text = _attempt(row.attempt, row.delivery, row.worker, row.fence)
@@ -113,15 +111,7 @@ def _of_row(row: AuditRow) -> Line:
             text = f"recorded the step {detail.get('step', '')!r}"
         case _:
             text = _SENTENCES.get(row.event, "") or _plain(detail)
-    return Line(row.at_ms, row.event, text)
-
-
-def _fields(detail: bytes) -> dict[str, Any]:
-    try:
-        fields = msgspec.json.decode(detail) if detail else {}
-    except msgspec.DecodeError:
-        return {"detail": repr(detail)}
-    return fields if isinstance(fields, dict) else {"detail": fields}
+    return HistoryEntry(row.at_ms, row.event, text)
 
 
 def _attempt(attempt: int, delivery: int, worker: str | None, fence: int) -> str:
@@ -144,7 +134,7 @@ def _retry(detail: dict[str, Any]) -> str:
     said = f"raised {_raised(detail)}" if _raised(detail) else "is to run again"
     parts = [said]
     if detail.get("delay") is not None:
-        at = f" (at {_clock(detail['next_at'])})" if isinstance(detail.get("next_at"), int) else ""
+        at = f" (at {iso(detail['next_at'])})" if isinstance(detail.get("next_at"), int) else ""
         parts.append(f"next in {detail['delay']:g} s{at}")
     if detail.get("max_retries") is not None:
         parts.append(f"at most {detail['max_retries']} retries")
@@ -153,11 +143,6 @@ def _retry(detail: dict[str, Any]) -> str:
     if detail.get("reason"):
         parts.append(str(detail["reason"]))
     return "; ".join(parts)
-
-
-def _clock(ms: int) -> str:
-    when = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _ending(row: AuditRow, detail: dict[str, Any]) -> str:
@@ -182,21 +167,21 @@ def _plain(detail: dict[str, Any]) -> str:
 # From the record ----------------------------------------------------------------------------------
 
 
-def _of_record(record: Record, rows: Sequence[AuditRow]) -> list[tuple[int, Line]]:
+def _of_record(record: Record, rows: Sequence[AuditRow]) -> list[tuple[int, HistoryEntry]]:
     """What the trail does not tell because it is not kept there by default, with its fence."""
     told = {row.event for row in rows}
-    lines: list[tuple[int, Line]] = []
-    lines.append((0, Line(record.enqueued_ms, "enqueued", _enqueued(record))))
+    lines: list[tuple[int, HistoryEntry]] = []
+    lines.append((0, HistoryEntry(record.enqueued_ms, "enqueued", _enqueued(record))))
     if record.started_ms is not None and Ev.STARTED not in told:
         first = record.first_started_ms
         attempt, delivery = _last_start(record, rows)
         if first is not None and first < record.started_ms:
-            lines.append((0, Line(first, "started", "attempt 1")))
+            lines.append((0, HistoryEntry(first, "started", "attempt 1")))
         text = _attempt(attempt, delivery, record.worker, record.fence)
-        lines.append((record.fence, Line(record.started_ms, "started", text)))
+        lines.append((record.fence, HistoryEntry(record.started_ms, "started", text)))
     ended = any(row.event in _ENDINGS and row.at_ms == record.ended_ms for row in rows)
     if record.state in FINAL_STATES and record.ended_ms is not None and not ended:
-        line = Line(record.ended_ms, record.state, _how_it_ended(record))
+        line = HistoryEntry(record.ended_ms, record.state, _how_it_ended(record))
         lines.append((record.fence, line))
     return lines
 
@@ -240,7 +225,7 @@ def _now(record: Record) -> str:
             said = f", reports {record.progress_state}" if record.progress_state else ""
             return f"running on {record.worker}{said}"
         case State.SCHEDULED:
-            due = _clock(record.due_ms) if record.due_ms is not None else "its time"
+            due = iso(record.due_ms) if record.due_ms is not None else "its time"
             return f"attempt {record.attempt} is scheduled for {due}"
         case State.QUEUED:
             return f"attempt {record.attempt} is queued on {record.queue!r}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.core.reasons import BY_ANOTHER, Reason
@@ -99,7 +97,7 @@ class MessageStory:
         self._reset()
         self._fence = 0 if row.event == Ev.STARTED else row.fence
         of_a_claim = row.event in _OF_THE_CLAIM | _GIVES_UP_CLAIM | {Ev.FAILED}
-        terminated = detail_of(row).get("reason") == Reason.TERMINATED
+        terminated = row.fields.get("reason") == Reason.TERMINATED
         self.held = partial and (of_a_claim or terminated)
         if partial:
             self._adopt(row)
@@ -132,7 +130,7 @@ class MessageStory:
         `replays` is how many dead letters have been replayed anywhere up to now: that may revive
         the messages that fell with them.
         """
-        detail = detail_of(row)
+        detail = row.fields
         if row.event == Ev.DROPPED:
             self.gone = True  # by hand after its end, or with a workflow that was not stored whole
             if detail.get("reason") == "abandoned":
@@ -285,17 +283,6 @@ _VERBS: dict[str, str] = {
 def told(row: AuditRow) -> str:
     """What happened to the message, behind "it was"."""
     return _VERBS.get(row.event, row.event)
-
-
-def detail_of(row: AuditRow) -> dict[str, Any]:
-    """The fields of a row; none where they cannot be read."""
-    if not row.detail:
-        return {}
-    try:
-        fields = msgspec.json.decode(row.detail)
-    except msgspec.DecodeError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
 
 
 def _due(row: AuditRow, detail: dict[str, Any]) -> int:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from reliable_tasks import events
+from reliable_tasks.core.clock import iso
 from reliable_tasks.errors import StoreFull, StoreReadOnly, StoreUnavailable
 from reliable_tasks.store.values import Batch, Entry, Receipt, ReceiptKind
 from reliable_tasks.tasks.publish import send_after, send_before
 
 from .definition import UNRULY
 from .encoding import Timetable, decode_spec, decode_template, messages_of_slot, slot_id
-from .zones import from_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ class Scheduler:
             events.emit(
                 "beat.failed",
                 entry=entry.name,
-                slot=_instant(entry.next_ms),
+                slot=entry.next_ms and iso(entry.next_ms),
                 error=str(error) or repr(error),
                 delay=RETRY_MS / 1000,
             )
@@ -200,7 +200,7 @@ class Scheduler:
                 "beat.missed",
                 entry=entry.name,
                 missed=plan.missed,
-                since=_instant(entry.next_ms),
+                since=entry.next_ms and iso(entry.next_ms),
                 policy=timetable.spec.catch_up,
             )
         return self._entries[entry.name].next_ms
@@ -247,7 +247,7 @@ def _emit_fired(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -
     slot_ms = entry.last_ms or now_ms
     told = {
         "entry": entry.name,
-        "slot": _instant(slot_ms),
+        "slot": iso(slot_ms),
         "task": message.task,
         "id": message.id,
     }
@@ -255,9 +255,3 @@ def _emit_fired(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -
         events.emit("beat.suppressed", **told, holder=receipt.holder)
     elif not message.waits:
         events.emit("beat.fired", **told, late=max(0, now_ms - slot_ms) / 1000)
-
-
-def _instant(moment_ms: int | None) -> str | None:
-    if moment_ms is None:
-        return None
-    return from_ms(moment_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from reliable_tasks.core import clock
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import CodecError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "call_of",
-    "detail_of",
     "echo_json",
     "instant",
     "seconds_of",
@@ -62,10 +62,7 @@ def echo_json(value: Mapping[str, Any]) -> None:
 
 def instant(ms: int | None) -> str | None:
     """An instant as people and programs read it: ISO 8601, UTC, milliseconds."""
-    if ms is None:
-        return None
-    when = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if ms is None else clock.iso(ms)
 
 
 def span(ms: int) -> str:
@@ -110,15 +107,6 @@ def since_ms(text: str | None, now_ms: int) -> int | None:
             f"--since {text!r} is neither a span (30s, 15m, 2h, 1d) nor a date (2030-01-31T08:00Z)"
         ) from None
     return round((when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp() * 1000)
-
-
-def detail_of(detail: bytes) -> dict[str, Any]:
-    """The fields of an audit row."""
-    try:
-        fields = msgspec.json.decode(detail) if detail else {}
-    except msgspec.DecodeError:
-        return {"detail": repr(detail)}
-    return fields if isinstance(fields, dict) else {"detail": fields}
 
 
 def call_of(app: App, record: Record) -> str | None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from reliable_tasks.audit.history import story
+from reliable_tasks.audit.history import message_history
 from reliable_tasks.errors import UnknownResult
 from reliable_tasks.store.values import AuditEvent, AuditQuery
 
 from ._context import Chosen, app_options
-from ._output import detail_of, echo_json, instant, since_ms, table
+from ._output import echo_json, instant, since_ms, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def command(
                 row.task,
                 row.attempt or None,
                 row.worker,
-                ", ".join(f"{k}={v}" for k, v in detail_of(row.detail).items() if v is not None),
+                ", ".join(f"{k}={v}" for k, v in row.fields.items() if v is not None),
             )
             for row in rows
         ),
@@ -92,7 +92,7 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
             f"nothing is stored under {message_id}: it was never enqueued here, or is expired "
             f"(in {store.location})"
         )
-    lines = story(record, rows)
+    lines = message_history(record, rows)
     began = lines[0].at_ms
     task = record.task if record else rows[0].task
     click.echo(f"{task}[{message_id}] in {store.location}")
@@ -134,4 +134,4 @@ def _rows(store: ReadStore, query: AuditQuery, limit: int) -> Iterator[AuditRow]
 def _as_dict(row: AuditRow) -> dict[str, object]:
     fields = {name: getattr(row, name) for name in row.__struct_fields__}
     at_ms = fields.pop("at_ms")
-    return {"time": instant(at_ms), **fields, "detail": detail_of(row.detail)}
+    return {"time": instant(at_ms), **fields, "detail": row.fields}

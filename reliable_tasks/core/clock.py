@@ -6,9 +6,10 @@ The stores have a clock of their own (the server's for Redis), and leases are me
 """
 
 import datetime as dt
+import functools
 import time as _time
 
-__all__ = ["monotonic", "now_ms", "sleep", "utcnow"]
+__all__ = ["iso", "monotonic", "now_ms", "sleep", "utcnow"]
 
 monotonic = _time.monotonic
 sleep = _time.sleep
@@ -22,3 +23,14 @@ def now_ms() -> int:
 def utcnow() -> dt.datetime:
     """The present instant, aware, in UTC."""
     return dt.datetime.now(dt.UTC)
+
+
+def iso(ms: int) -> str:
+    """An instant as people and programs read it: ISO 8601, UTC, milliseconds."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@functools.lru_cache(maxsize=4)  # the lines of a log come many to a second
+def _second(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")

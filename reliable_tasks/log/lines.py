@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import logging
 import re
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks import events
+from reliable_tasks.core import clock
 from reliable_tasks.core import context as _state
 from reliable_tasks.core import tracebacks as _tracebacks
 from reliable_tasks.core.checks import printable
@@ -75,13 +75,13 @@ def level_and_fields(event: str, fields: Mapping[str, Any]) -> tuple[int, dict[s
     if einfo is not None:
         shown["traceback"] = str(einfo)
     if isinstance(shown.get("next_at"), int):
-        shown["next_at"] = _iso(shown["next_at"])
+        shown["next_at"] = clock.iso(shown["next_at"])
     return level, shown
 
 
 def event_line(event: str, level: int, fields: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
     """The fields of an event's line, in the order they are shown."""
-    line = {**_event_head(event, level), "timestamp": _iso(now_ms)}
+    line = {**_event_head(event, level), "timestamp": clock.iso(now_ms)}
     return {**line, **fields} if "id" in fields else _of_attempt(line, fields)
 
 
@@ -93,18 +93,8 @@ def _event_head(event: str, level: int) -> dict[str, Any]:
 # Records ------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _iso(ms: int) -> str:
-    seconds, rest = divmod(ms, 1000)
-    return f"{_second(seconds)}.{rest:03d}Z"
-
-
 def _head(ms: int, level: str, text: str, logger: str) -> dict[str, Any]:
-    return {"timestamp": _iso(ms), "level": level.lower(), "event": text, "logger": logger}
+    return {"timestamp": clock.iso(ms), "level": level.lower(), "event": text, "logger": logger}
 
 
 def _of_attempt(line: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from reliable_tasks.audit.history import Line, story
+from reliable_tasks.audit.history import HistoryEntry as Entry
+from reliable_tasks.audit.history import message_history as history
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import State
 from reliable_tasks.store.values import AuditEvent as Ev
@@ -35,12 +36,12 @@ RETRY = {
 }
 
 
-def events(lines: list[Line]) -> list[str]:
+def events(lines: list[Entry]) -> list[str]:
     return [line.event for line in lines]
 
 
 def test_a_success_after_a_retry_is_told_from_beginning_to_end() -> None:
-    lines = story(
+    lines = history(
         record(
             State.SUCCEEDED,
             attempt=2,
@@ -54,30 +55,30 @@ def test_a_success_after_a_retry_is_told_from_beginning_to_end() -> None:
         [row(3000, Ev.RETRY, fence=4, detail=RETRY)],
     )
     assert lines == [
-        Line(1000, "enqueued", "shop.add on queue 'mail'"),
-        Line(2000, "started", "attempt 1"),
-        Line(
+        Entry(1000, "enqueued", "shop.add on queue 'mail'"),
+        Entry(2000, "started", "attempt 1"),
+        Entry(
             3000,
             "retry",
             "attempt 1 raised ValueError: boom; next in 2 s (at 1970-01-01T00:00:05.000Z); "
             "at most 3 retries; by exponential; retry 1 of 3",
         ),
-        Line(5100, "started", "attempt 2 on w@h (fence 9)"),
-        Line(5600, "succeeded", "attempt 2, 0.5 s after its start"),
+        Entry(5100, "started", "attempt 2 on w@h (fence 9)"),
+        Entry(5600, "succeeded", "attempt 2, 0.5 s after its start"),
     ]
 
 
 def test_a_retry_that_waits_is_not_confused_with_the_attempt_that_ran() -> None:
-    lines = story(
+    lines = history(
         record(State.SCHEDULED, attempt=2, fence=4, worker="w@h", started_ms=2000, due_ms=5000),
         [row(3000, Ev.RETRY, fence=4, detail=RETRY)],
     )
-    assert lines[1] == Line(2000, "started", "attempt 1 on w@h (fence 4)")
-    assert lines[-1] == Line(3000, "now", "attempt 2 is scheduled for 1970-01-01T00:00:05.000Z")
+    assert lines[1] == Entry(2000, "started", "attempt 1 on w@h (fence 4)")
+    assert lines[-1] == Entry(3000, "now", "attempt 2 is scheduled for 1970-01-01T00:00:05.000Z")
 
 
 def test_the_death_of_a_worker_is_told_with_the_claim_it_cost() -> None:
-    lines = story(
+    lines = history(
         record(State.RUNNING, delivery=2, fence=8, worker="b@h", started_ms=4000),
         [row(3000, Ev.REAPED, fence=4, worker="a@h")],
     )
@@ -88,7 +89,7 @@ def test_the_death_of_a_worker_is_told_with_the_claim_it_cost() -> None:
 
 
 def test_with_the_whole_trail_nothing_is_told_twice() -> None:
-    lines = story(
+    lines = history(
         record(
             State.SUCCEEDED,
             fence=3,
@@ -107,7 +108,7 @@ def test_with_the_whole_trail_nothing_is_told_twice() -> None:
 
 
 def test_within_a_millisecond_causes_come_before_effects() -> None:
-    lines = story(
+    lines = history(
         record(
             State.FAILED,
             attempt=2,
@@ -132,28 +133,28 @@ def test_a_failure_without_a_row_is_told_from_the_record() -> None:
         ended_ms=9000,
         failure=encode_failure(ValueError("no")),
     )
-    assert story(failed, [])[-1] == Line(9000, "failed", "ValueError: no; delivery limit")
+    assert history(failed, [])[-1] == Entry(9000, "failed", "ValueError: no; delivery limit")
 
 
 def test_a_message_that_was_never_run_tells_what_it_waits_for() -> None:
-    queued = story(record(State.QUEUED), [])
-    assert queued[-1] == Line(1000, "now", "attempt 1 is queued on 'mail'")
-    parents = story(record(State.WAITING, waits=2), [])
+    queued = history(record(State.QUEUED), [])
+    assert queued[-1] == Entry(1000, "now", "attempt 1 is queued on 'mail'")
+    parents = history(record(State.WAITING, waits=2), [])
     assert parents[-1].text == "waits for 2 parents"
-    mirror = story(record(State.WAITING, mirrors="other"), [])
+    mirror = history(record(State.WAITING, mirrors="other"), [])
     assert mirror[-1].text == "waits for message other, and ends as it ends"
-    assert story(record(State.WAITING), [])[-1].text == "waits for its once-lock"
+    assert history(record(State.WAITING), [])[-1].text == "waits for its once-lock"
 
 
 def test_a_message_that_is_gone_still_has_its_rows() -> None:
-    lines = story(None, [row(3000, Ev.DROPPED), row(2000, Ev.FAILED, detail=RETRY)])
+    lines = history(None, [row(3000, Ev.DROPPED), row(2000, Ev.FAILED, detail=RETRY)])
     assert events(lines) == ["failed", "dropped"]
     assert lines[-1].text == "its dead letter was deleted by hand"
-    assert story(None, []) == []
+    assert history(None, []) == []
 
 
 def test_a_part_of_a_workflow_that_was_not_stored_whole_tells_so() -> None:
-    lines = story(
+    lines = history(
         None, [row(2000, Ev.ENQUEUED), row(3000, Ev.DROPPED, detail={"reason": "abandoned"})]
     )
     assert lines[-1].text.startswith("part of a workflow that was never stored whole")
@@ -161,11 +162,11 @@ def test_a_part_of_a_workflow_that_was_not_stored_whole_tells_so() -> None:
 
 def test_every_event_of_the_trail_has_a_sentence() -> None:
     for event in Ev:
-        (line,) = story(None, [row(1, event, fence=1, detail={"reason": "why", "step": "s"})])
+        (line,) = history(None, [row(1, event, fence=1, detail={"reason": "why", "step": "s"})])
         assert line.event == event
         assert line.text, event
 
 
 def test_a_detail_that_is_not_json_does_not_break_the_story() -> None:
     broken = msgspec.structs.replace(row(1, Ev.FAILED), detail=b"\xff")
-    assert events(story(None, [broken])) == ["failed"]
+    assert events(history(None, [broken])) == ["failed"]

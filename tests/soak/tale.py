@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from reliable_tasks.audit.history import story
+from reliable_tasks.audit.history import message_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ def _life(
     """The store's story of a message, the producer's, its bodies', and the faults meanwhile."""
     record = next((r for r in account.records if r.id == message_id), None)
     rows = [row for row in account.rows if row.id == message_id]
-    lines = story(record, rows) if record or rows else []
+    lines = message_history(record, rows) if record or rows else []
     own = [(line.at_ms, "store", f"{line.event:<10} {line.text}") for line in lines]
     own += [
         (note.at_ms, "producer", f"{note.event} {note.text}".rstrip())

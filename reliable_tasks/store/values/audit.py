@@ -1,6 +1,9 @@
 """The audit trail: its events, its rows, and how to ask for them."""
 
 from enum import StrEnum
+from typing import Any
+
+import msgspec
 
 from reliable_tasks.store.values.base import Value
 
@@ -63,6 +66,15 @@ class AuditRow(Value, frozen=True, kw_only=True):
     fence: int = 0
     worker: str = ""
     detail: bytes = b""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What `detail` says, decoded; what cannot be decoded is shown as it is."""
+        try:
+            fields = msgspec.json.decode(self.detail) if self.detail else {}
+        except msgspec.DecodeError:
+            return {"detail": repr(self.detail)}
+        return fields if isinstance(fields, dict) else {"detail": fields}
 
 
 class AuditQuery(Value, frozen=True, kw_only=True):
