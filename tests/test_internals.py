@@ -1,4 +1,4 @@
-"""The page on internals says what is so: its drawings, and each name on it."""
+"""The pages on internals and design say what is so: drawings, layers, and each name."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from tests.measure_house import sizes
+from tests.measure_house import arrows, sizes
 from tests.measure_house.drawing import PAGE, redrawn
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +51,15 @@ def endings(full: str) -> Iterator[str]:
 
 def test_its_drawings_are_those_of_the_contracts() -> None:
     assert redrawn(ROOT, TEXT) == TEXT, "run python -m tests.measure_house --draw"
+
+
+def test_the_design_lists_the_rooms_in_the_order_of_their_layers() -> None:
+    layers = arrows.contracts(ROOT)[0].layers[1:]  # that of `__main__` is nobody's room
+    page = (ROOT / "docs/explanation/design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("## Layers")[2], re.MULTILINE)
+    there = {module.name.removesuffix(".py") for module in (ROOT / sizes.PACKAGE).iterdir()}
+    rooms = [sorted(there.intersection(names)) for names, _ in layers]
+    assert [sorted(re.findall(r"\w+", row)) for row in rows] == rooms
 
 
 def test_each_name_on_it_is_one_of_the_code() -> None:
