@@ -154,7 +154,7 @@ _OF_USER_CODE = (
     _simulated(
         "a burial is limited",
         f"{_EXECUTOR}.hard_limit_s",
-        "(_BURIAL_LIMIT_S if buried else 0.0)",
+        "(_HOOKS_LIMIT_S if only_hooks else 0.0)",
         "0.0",
     ),
     _simulated(
@@ -249,7 +249,7 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "an exit of a hook ends nothing",
-        "reliable_tasks.attempts.notifier:Teller._try",
+        "reliable_tasks.attempts.notifier:Notifier._try",
         "except self._outlived",
         "except Exception",
     ),

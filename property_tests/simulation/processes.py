@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from property_tests.simulation.environment import Environment
-    from reliable_tasks.attempts.executor import Started
+    from reliable_tasks.attempts.executor import StartedAttempt
     from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim
     from reliable_tasks.worker.scoreboard import Posted
@@ -28,7 +28,7 @@ class Body:
     """A body that is running: its end comes at a later step."""
 
     claim: Claim
-    started: Started
+    started: StartedAttempt
     context: contextvars.Context
     until: int
 
@@ -50,7 +50,7 @@ class PageScoreboard(Scoreboard):
 class HalvesPool(Pool):
     """The real guard of an attempt, in two halves, as the pool of the loop has it, or whole."""
 
-    def begin(self, claim: Claim, context: contextvars.Context) -> Started | Outcome:
+    def begin(self, claim: Claim, context: contextvars.Context) -> StartedAttempt | Outcome:
         """All that comes before the body."""
         return context.run(self._begin, 0, claim)
 

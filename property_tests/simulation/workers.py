@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from property_tests.simulation.processes import Body, HalvesPool, PageScoreboard, SimulatedCalls
 from property_tests.simulation.schedule import SLACK_MS
 from property_tests.simulation.witness import PoisonError
-from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.errors import (
     SoftTimeLimitExceeded,
     StaleClaim,
@@ -182,7 +182,7 @@ class SimChild:
     def _begin(self, claim: Claim) -> None:
         context = contextvars.copy_context()
         started = self.pool.begin(claim, context)
-        if not isinstance(started, Started):
+        if not isinstance(started, StartedAttempt):
             self.pool.refused()
             self._ended(claim, started)
             return
@@ -191,7 +191,7 @@ class SimChild:
             takes = self.world.rng.choice((50, 3000, 3000))
         self.body = Body(claim, started, context, self.world.now_ms + takes)
 
-    def _call(self, started: Started, context: contextvars.Context) -> Any:
+    def _call(self, started: StartedAttempt, context: contextvars.Context) -> Any:
         try:
             return context.run(started.run, *started.args, **started.kwargs)
         except PoisonError:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from reliable_tasks.core.message import Headers
-    from reliable_tasks.core.request import Request, Running
+    from reliable_tasks.core.request import AttemptContext, Request
     from reliable_tasks.store.values import Claim
 
 __all__ = [
     "MAX_TEXT",
     "ExceptionInfo",
-    "Runner",
-    "Started",
+    "PreparedTask",
+    "StartedAttempt",
     "einfo_of",
     "encode_detail",
     "text_of",
@@ -51,7 +51,7 @@ class ExceptionInfo:
         return f"<ExceptionInfo: {said(self.exception)}>"
 
 
-class Runner:
+class PreparedTask:
     """A task, with what each of its attempts needs worked out once."""
 
     __slots__ = ("hooks", "is_async", "limits", "policy", "run", "serializer", "task")
@@ -68,7 +68,7 @@ class Runner:
         self.limits = (limits[0] if soft is None else soft, limits[1] if hard is None else hard)
 
 
-class Started(msgspec.Struct):
+class StartedAttempt(msgspec.Struct):
     """An attempt whose body is to run now: `run(*args, **kwargs)`, awaited if `is_async`.
 
     `soft_limit_s` and `hard_limit_s` are for the pool to enforce; `keep` says whether the result
@@ -76,16 +76,16 @@ class Started(msgspec.Struct):
     """
 
     claim: Claim
-    runner: Runner
+    prepared: PreparedTask
     headers: Headers
-    running: Running
+    running: AttemptContext
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     began: float
     soft_limit_s: float | None
     hard_limit_s: float | None
     keep: bool
-    tokens: tuple[Token[Running | None], Token[bool]]
+    tokens: tuple[Token[AttemptContext | None], Token[bool]]
     told: ExceptionInfo | None = None
 
     def now_ms(self, now: float) -> int:
@@ -127,12 +127,12 @@ class Started(msgspec.Struct):
     @property
     def run(self) -> Callable[..., Any]:
         """The body."""
-        return self.runner.run
+        return self.prepared.run
 
     @property
     def is_async(self) -> bool:
         """Whether the body is a coroutine function."""
-        return self.runner.is_async
+        return self.prepared.is_async
 
 
 # What a user's values say of themselves: any of their methods may raise anything, an exit included,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.attempts.executor import Executor, Started
-from reliable_tasks.attempts.notifier import Teller
+from reliable_tasks.attempts.executor import Executor, StartedAttempt
+from reliable_tasks.attempts.notifier import Notifier
 from reliable_tasks.canvas.eager import apply_instead
 from reliable_tasks.canvas.replacing import ReplaceMessage
 from reliable_tasks.core import clock, outcome
@@ -74,13 +74,13 @@ def apply_eagerly(
     return result
 
 
-class _Remembering(Teller):
+class _Remembering(Notifier):
     """Tells of an attempt, and keeps the exception that ended it, which the outcome has encoded."""
 
     cause: BaseException | None = None
     progress: tuple[str, Any] | None = None
 
-    def ended(self, started: Started, done: outcome.Outcome, exc: BaseException) -> None:
+    def ended(self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException) -> None:
         self.cause, self.progress = exc, started.running.progress
         super().ended(started, done, exc)
 
@@ -131,7 +131,7 @@ class _EagerMessage:
     def _attempt(self) -> tuple[Any, outcome.Outcome]:
         """What the body returned, if it did, and what that comes to."""
         started = self._executor.begin(self._claim, None)
-        if not isinstance(started, Started):
+        if not isinstance(started, StartedAttempt):
             return None, started
         try:
             value = started.run(*started.args, **started.kwargs)

@@ -2,8 +2,8 @@
 
 An attempt has two ends. `begin` decodes the call, sets the request and runs what comes before the
 body; the pool then runs the body, in whichever way it runs bodies; `returned` or `raised` decides
-what the attempt came to, running the hooks. Claims that are not to run (unknown task, doomed, no
-once-key yet) give their outcome at once.
+what the attempt came to, running the hooks. Claims whose body is not to run (its task is unknown,
+it was killed at a limit before, it has no once-key yet) give their outcome at once.
 
 Each of the three gives an outcome whatever user code does meanwhile: a value's own methods, a retry
 policy or a hook may raise anything, exits included, and what comes of it is a failure in words.
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks import signals
 from reliable_tasks.attempts.attempt import (
     MAX_TEXT,
-    Runner,
-    Started,
+    PreparedTask,
+    StartedAttempt,
     einfo_of,
     encode_detail,
     text_of,
 )
-from reliable_tasks.attempts.notifier import Teller
+from reliable_tasks.attempts.notifier import Notifier
 from reliable_tasks.attempts.retries import (
     asked_of_policy,
     checked,
@@ -40,7 +40,7 @@ from reliable_tasks.core.codec import dumps, loads_call
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.reasons import Reason
-from reliable_tasks.core.request import Running, request_of_claim
+from reliable_tasks.core.request import AttemptContext, request_of_claim
 from reliable_tasks.errors import (
     Ignore,
     MessageTooLarge,
@@ -57,13 +57,13 @@ if TYPE_CHECKING:
 
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Headers
-    from reliable_tasks.core.request import Port, Request
+    from reliable_tasks.core.request import AttemptStore, Request
     from reliable_tasks.store.values import Claim
     from reliable_tasks.tasks.task import Task
 
-__all__ = ["Executor", "Started"]
+__all__ = ["Executor", "StartedAttempt"]
 
-_BURIAL_LIMIT_S = 60.0
+_HOOKS_LIMIT_S = 60.0
 
 
 class Executor:
@@ -89,7 +89,7 @@ class Executor:
         timer: Callable[[], float] = monotonic,
         outlived: tuple[type[BaseException], ...] = (BaseException,),
         eager: bool = False,
-        notifier: Teller | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._app = app
         self._settings = app.settings
@@ -100,35 +100,35 @@ class Executor:
         self._timer = timer
         self._outlived = outlived
         self._eager = eager
-        self._teller = notifier or Teller(hostname, outlived)
-        self._runners: dict[str, Runner] = {}
+        self._notifier = notifier or Notifier(hostname, outlived)
+        self._prepared_tasks: dict[str, PreparedTask] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
-    def begin(self, claim: Claim, port: Port | None) -> Started | outcome.Outcome:
+    def begin(self, claim: Claim, store: AttemptStore | None) -> StartedAttempt | outcome.Outcome:
         """Prepare an attempt; gives its outcome where the body is not to run."""
         try:
-            return self._begin(claim, port)
+            return self._begin(claim, store)
         except self._outlived as exc:
             return self._failed_unrun(claim, exc)
 
-    def _begin(self, claim: Claim, port: Port | None) -> Started | outcome.Outcome:
-        runner = self._runner(claim.task)
-        if runner is None:
+    def _begin(self, claim: Claim, store: AttemptStore | None) -> StartedAttempt | outcome.Outcome:
+        prepared = self._prepared(claim.task)
+        if prepared is None:
             return self._unknown(claim)
         headers = decode_headers(claim.headers)
         # Where no attempt can decode these bytes, it is a dead letter.
         args, kwargs = self._arguments(claim, headers)
         if claim.limit_failure is not None or claim.delivery > claim.max_deliveries:
-            return self._bury(claim, runner, headers, args, kwargs)
-        if runner.task.once_options is not None and claim.once_key is None:
-            lock = once_lock(runner.task, args, kwargs)
+            return self._dead_letter(claim, prepared, headers, args, kwargs)
+        if prepared.task.once_options is not None and claim.once_key is None:
+            lock = once_lock(prepared.task, args, kwargs)
             if lock is not None:
                 return outcome.KeyAssigned(once=lock)
-        started = self._start(claim, runner, headers, args, kwargs, port)
-        if "before_start" in runner.hooks:
+        started = self._start(claim, prepared, headers, args, kwargs, store)
+        if "before_start" in prepared.hooks:
             try:
-                runner.task.before_start(claim.id, args, kwargs)
+                prepared.task.before_start(claim.id, args, kwargs)
             except self._outlived as exc:  # it ends the attempt as a body would
                 return self.raised(started, exc, retriable=False)
             except BaseException:  # it ends more than this attempt
@@ -139,22 +139,22 @@ class Executor:
     def hard_limit_s(self, claim: Claim) -> float:
         """How long an attempt may take, from its very beginning; 0.0 for as long as it likes.
 
-        A burial is limited in any case: it runs hooks, with which something is wrong, perhaps.
+        The hooks of a dead letter are limited in any case: they may be what is wrong with it.
         """
-        runner = self._runner(claim.task)
-        limit_s = runner.limits[1] if runner is not None else None
+        prepared = self._prepared(claim.task)
+        limit_s = prepared.limits[1] if prepared is not None else None
         try:
             limit_s = decode_headers(claim.headers).time_limit or limit_s
         except Exception:  # noqa: BLE001 - nothing of it will run
-            return _BURIAL_LIMIT_S
-        buried = claim.limit_failure is not None or claim.delivery > claim.max_deliveries
-        return limit_s or (_BURIAL_LIMIT_S if buried else 0.0)
+            return _HOOKS_LIMIT_S
+        only_hooks = claim.limit_failure is not None or claim.delivery > claim.max_deliveries
+        return limit_s or (_HOOKS_LIMIT_S if only_hooks else 0.0)
 
-    def _runner(self, name: str) -> Runner | None:
-        runner = self._runners.get(name)
-        if runner is None and name in self._tasks:
-            runner = self._runners[name] = Runner(self._tasks[name], self._limits)
-        return runner
+    def _prepared(self, name: str) -> PreparedTask | None:
+        prepared = self._prepared_tasks.get(name)
+        if prepared is None and name in self._tasks:
+            prepared = self._prepared_tasks[name] = PreparedTask(self._tasks[name], self._limits)
+        return prepared
 
     def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if claim.oversize:
@@ -174,15 +174,15 @@ class Executor:
     def _start(
         self,
         claim: Claim,
-        runner: Runner,
+        prepared: PreparedTask,
         headers: Headers,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        port: Port | None,
-    ) -> Started:
-        soft = headers.soft_time_limit or runner.limits[0]
-        hard = headers.time_limit or runner.limits[1]
-        keep = not self._ignores(runner, headers)
+        store: AttemptStore | None,
+    ) -> StartedAttempt:
+        soft = headers.soft_time_limit or prepared.limits[0]
+        hard = headers.time_limit or prepared.limits[1]
+        keep = not self._ignores(prepared, headers)
 
         def request() -> Request:
             return request_of_claim(
@@ -196,28 +196,28 @@ class Executor:
                 eager=self._eager,
             )
 
-        running = Running(runner.task, request, port, headers)
+        running = AttemptContext(prepared.task, request, store, headers)
         _state.attempts[claim.id] = running
         forbidden = not self._eager or _state.forbid_waiting.get()
         tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(forbidden))
         if signals.task_received.has_listeners and not self._eager:
             received = {"request": running.request}
-            self._teller.send(signals.task_received, claim, runner.task, **received)
-        self._teller.starts(claim, runner.task, args, kwargs)
+            self._notifier.send(signals.task_received, claim, prepared.task, **received)
+        self._notifier.starts(claim, prepared.task, args, kwargs)
         began = self._timer()
-        return Started(
-            claim, runner, headers, running, args, kwargs, began, soft, hard, keep, tokens
+        return StartedAttempt(
+            claim, prepared, headers, running, args, kwargs, began, soft, hard, keep, tokens
         )
 
-    def _ignores(self, runner: Runner, headers: Headers) -> bool:
-        for chosen in (headers.ignore_result, runner.task.ignore_result):
+    def _ignores(self, prepared: PreparedTask, headers: Headers) -> bool:
+        for chosen in (headers.ignore_result, prepared.task.ignore_result):
             if chosen is not None:
                 return bool(chosen)
         return self._settings.task_ignore_result
 
     # After the body ------------------------------------------------------------------------------
 
-    def returned(self, started: Started, value: Any) -> outcome.Outcome:
+    def returned(self, started: StartedAttempt, value: Any) -> outcome.Outcome:
         """The outcome of an attempt whose body returned `value`."""
         try:
             done, exc = self._outcome_of_value(started, value)
@@ -228,13 +228,13 @@ class Executor:
         return self._ended(started, done, exc)
 
     def _outcome_of_value(
-        self, started: Started, value: Any
+        self, started: StartedAttempt, value: Any
     ) -> tuple[outcome.Outcome, BaseException | None]:
         """What a returned value comes to, and because of what if that is not a success."""
         asked = started.running.retry
         if asked is not None:
             return retry_asked(started, asked, self._timer(), self._outlived)
-        if started.runner.policy.watches_results:
+        if started.prepared.policy.watches_results:
             decision = asked_of_policy(started, self._timer(), self._outlived, result=value)
             if decision.retry:
                 exc = Retry(f"the result {said(value):.200} is retried")
@@ -243,9 +243,9 @@ class Executor:
             return checked(outcome.Replaced(messages=extended(started.running, value))), None
         return outcome.Succeeded(result=self._encoded(started, value), keep=started.keep), None
 
-    def _encoded(self, started: Started, value: Any) -> bytes:
+    def _encoded(self, started: StartedAttempt, value: Any) -> bytes:
         try:
-            result = dumps(value, started.runner.serializer)
+            result = dumps(value, started.prepared.serializer)
             limit = self._settings.max_result_bytes
             if len(result) > limit:
                 raise MessageTooLarge(
@@ -259,7 +259,7 @@ class Executor:
         return result
 
     def raised(
-        self, started: Started, exc: BaseException, *, retriable: bool = True
+        self, started: StartedAttempt, exc: BaseException, *, retriable: bool = True
     ) -> outcome.Outcome:
         """The outcome of an attempt whose body raised `exc`."""
         try:
@@ -268,16 +268,16 @@ class Executor:
             done, cause = failed(started, raised), raised
         return self._ended(started, done, cause)
 
-    def revoked(self, started: Started) -> outcome.Outcome:
+    def revoked(self, started: StartedAttempt) -> outcome.Outcome:
         """The outcome of an attempt whose message was revoked, and whose body was told so."""
         try:
-            self._teller.revoked(started)
+            self._notifier.revoked(started)
         finally:
             self.leave(started)
         return outcome.Revoked()
 
     def _outcome_of(
-        self, started: Started, exc: BaseException, retriable: bool
+        self, started: StartedAttempt, exc: BaseException, retriable: bool
     ) -> tuple[outcome.Outcome, BaseException]:
         """What an exception comes to, and because of what."""
         if isinstance(exc, ReplaceMessage):
@@ -300,30 +300,32 @@ class Executor:
         detail = encode_detail({"reason": reason, "requeue": requeue})
         return outcome.Rejected(requeue=requeue, failure=encode_failure(exc), detail=detail)
 
-    def _handed_over(self, started: Started, done: outcome.Outcome, value: Any) -> outcome.Outcome:
+    def _handed_over(
+        self, started: StartedAttempt, done: outcome.Outcome, value: Any
+    ) -> outcome.Outcome:
         try:
             if isinstance(done, outcome.Succeeded):
-                self._teller.succeeded(started, value, self._timer())
+                self._notifier.succeeded(started, value, self._timer())
             else:  # it has added to its chord, and others take its place
-                self._teller.set_aside(started, done, value)
+                self._notifier.set_aside(started, done, value)
         finally:
             self.leave(started)
         return done
 
     def _ended(
-        self, started: Started, done: outcome.Outcome, exc: BaseException
+        self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException
     ) -> outcome.Outcome:
         try:
-            self._teller.ended(started, done, exc)
+            self._notifier.ended(started, done, exc)
         finally:
             self.leave(started)
         return done
 
-    def _ignored(self, started: Started) -> outcome.Outcome:
+    def _ignored(self, started: StartedAttempt) -> outcome.Outcome:
         """`raise Ignore()`: what the body has said of its own state stands."""
         said, meta = started.running.progress or ("", None)
         if said == "SUCCESS":
-            return outcome.Succeeded(result=dumps(meta, started.runner.serializer))
+            return outcome.Succeeded(result=dumps(meta, started.prepared.serializer))
         return outcome.Ignored(detail=encode_detail({"state": said}) if said else b"")
 
     # Claims whose body does not run --------------------------------------------------------------
@@ -332,13 +334,13 @@ class Executor:
         """Give back a claim whose start was interrupted by what an earlier body had left behind."""
         reason = f"{type(exc).__name__} came before its body began"
         detail = encode_detail({"reason": reason, "delay": 0.0})
-        self._teller.tell("attempt.released", claim, detail)
+        self._notifier.tell("attempt.released", claim, detail)
         return outcome.Released(begun=True, detail=detail)
 
     def _unknown(self, claim: Claim) -> outcome.Outcome:
         """No task of this name here: another worker may know it (a rolling deploy)."""
         about = {"name": claim.task, "id": claim.id}
-        self._teller.send(signals.task_unknown, claim, None, **about)
+        self._notifier.send(signals.task_unknown, claim, None, **about)
         limit = self._settings.unknown_task_limit
         if claim.bounces >= limit:
             exc = NotRegistered(
@@ -347,19 +349,19 @@ class Executor:
             return self._failed_unrun(claim, exc)
         delay_ms = round(self._settings.unknown_task_delay * 1000)
         detail = encode_detail({"reason": f"no task {claim.task!r} here", "delay": delay_ms / 1000})
-        self._teller.tell("attempt.released", claim, detail)
+        self._notifier.tell("attempt.released", claim, detail)
         return outcome.Released(delay_ms=delay_ms, bounce=True, detail=detail)
 
     def _failed_unrun(self, claim: Claim, exc: BaseException) -> outcome.Failed:
         detail = encode_detail({"exception": type(exc).__name__, "message": text_of(exc)})
         einfo = einfo_of(exc)
-        self._teller.tell("attempt.failed", claim, detail, expected=False, einfo=einfo)
+        self._notifier.tell("attempt.failed", claim, detail, expected=False, einfo=einfo)
         return outcome.Failed(failure=encode_failure(exc, einfo.traceback), detail=detail)
 
-    def _bury(
+    def _dead_letter(
         self,
         claim: Claim,
-        runner: Runner,
+        prepared: PreparedTask,
         headers: Headers,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -375,7 +377,7 @@ class Executor:
                 f"{claim.task}[{claim.id}]; replay it once the cause is mended"
             )
             failure, reason = encode_failure(exc), Reason.DELIVERY_LIMIT
-        started = self._start(claim, runner, headers, args, kwargs, None)
+        started = self._start(claim, prepared, headers, args, kwargs, None)
         detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
         done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))
         return self._ended(started, done, exc)
@@ -386,10 +388,10 @@ class Executor:
         except self._outlived as exc:  # of the exception's own constructor; its hooks run still
             return exc
 
-    def leave(self, started: Started) -> None:
+    def leave(self, started: StartedAttempt) -> None:
         """Nothing runs of this attempt any more, whatever it came to."""
         started.told = None  # its exception's frames know it: a circle
-        self._teller.is_over(started)
+        self._notifier.is_over(started)
         if _state.attempts.get(started.claim.id) is started.running:
             del _state.attempts[started.claim.id]
         _state.current_attempt.reset(started.tokens[0])

@@ -19,14 +19,14 @@ from reliable_tasks.log import output as _log_output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.attempts.attempt import Started
+    from reliable_tasks.attempts.attempt import StartedAttempt
     from reliable_tasks.signals import Signal
     from reliable_tasks.store.values import Claim
 
-__all__ = ["Teller"]
+__all__ = ["Notifier"]
 
 
-class Teller:
+class Notifier:
     """Tells of attempts, and outlives whom it tells.
 
     Args:
@@ -50,9 +50,9 @@ class Teller:
         if events.enabled("attempt.started"):
             self.emit("attempt.started", claim)
 
-    def succeeded(self, started: Started, value: Any, now: float) -> None:
+    def succeeded(self, started: StartedAttempt, value: Any, now: float) -> None:
         """The body has returned, and its result can be stored."""
-        claim, task = started.claim, started.runner.task
+        claim, task = started.claim, started.prepared.task
         self.hook(started, "on_success", value, claim.id, started.args, started.kwargs)
         self._after(started, "SUCCESS", value, None)
         if signals.task_success.has_listeners:
@@ -61,9 +61,9 @@ class Teller:
         if events.enabled("attempt.succeeded"):
             self.emit("attempt.succeeded", claim, runtime=round(now - started.began, 6))
 
-    def ended(self, started: Started, done: outcome.Outcome, exc: BaseException) -> None:
+    def ended(self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException) -> None:
         """The attempt has come to something else than a success, because of `exc`."""
-        task, claim = started.runner.task, started.claim
+        task, claim = started.prepared.task, started.claim
         if isinstance(done, outcome.Retry):
             self._retried(started, done, exc)
         elif isinstance(done, outcome.Failed):
@@ -75,7 +75,7 @@ class Teller:
         else:
             self.set_aside(started, done, exc)
 
-    def set_aside(self, started: Started, done: outcome.Outcome, value: Any) -> None:
+    def set_aside(self, started: StartedAttempt, done: outcome.Outcome, value: Any) -> None:
         """The body ended itself without a result of its own: no hook is called (as in Celery)."""
         self._postrun(started, value, "IGNORED")
         if isinstance(done, outcome.Ignored):
@@ -83,8 +83,8 @@ class Teller:
         else:
             self.emit("attempt.replaced", started.claim)
 
-    def _retried(self, started: Started, done: outcome.Retry, exc: BaseException) -> None:
-        task, claim = started.runner.task, started.claim
+    def _retried(self, started: StartedAttempt, done: outcome.Retry, exc: BaseException) -> None:
+        task, claim = started.prepared.task, started.claim
         cause = exc.exc or exc if isinstance(exc, Retry) else exc
         einfo = started.einfo(cause)
         self.hook(started, "on_retry", cause, claim.id, started.args, started.kwargs, einfo)
@@ -94,8 +94,8 @@ class Teller:
         self._postrun(started, cause, "RETRY")
         self.tell("attempt.retried", claim, done.detail)
 
-    def _failed(self, started: Started, done: outcome.Failed, exc: BaseException) -> None:
-        task, claim = started.runner.task, started.claim
+    def _failed(self, started: StartedAttempt, done: outcome.Failed, exc: BaseException) -> None:
+        task, claim = started.prepared.task, started.claim
         einfo = started.einfo(exc)
         self.hook(started, "on_failure", exc, claim.id, started.args, started.kwargs, einfo)
         self._after(started, "FAILURE", exc, einfo)
@@ -106,16 +106,16 @@ class Teller:
         expected = self._try(claim, "throws", isinstance, exc, task.throws)
         self.tell("attempt.failed", claim, done.detail, expected=bool(expected), einfo=einfo)
 
-    def revoked(self, started: Started) -> None:
+    def revoked(self, started: StartedAttempt) -> None:
         """The message was revoked, and its body stopped."""
-        claim, task = started.claim, started.runner.task
+        claim, task = started.claim, started.prepared.task
         if signals.task_revoked.has_listeners:
             said = {"terminated": True, "signum": None, "expired": False}
             self.send(signals.task_revoked, claim, task, request=started.request, **said)
         self._postrun(started, None, "REVOKED")
         self.emit("attempt.revoked", claim, reason=Reason.TERMINATED.value)
 
-    def is_over(self, started: Started) -> None:
+    def is_over(self, started: StartedAttempt) -> None:
         """Nothing more comes of it: what it has printed so far is its own line."""
         if _log_output.unfinished:
             running = started.running
@@ -123,18 +123,18 @@ class Teller:
 
     # Each of those who are told ------------------------------------------------------------------
 
-    def hook(self, started: Started, name: str, *args: Any) -> None:
+    def hook(self, started: StartedAttempt, name: str, *args: Any) -> None:
         """Call a hook, if somebody has written one."""
-        if name in started.runner.hooks:
-            self._try(started.claim, name, getattr(started.runner.task, name), *args)
+        if name in started.prepared.hooks:
+            self._try(started.claim, name, getattr(started.prepared.task, name), *args)
 
-    def _after(self, started: Started, status: str, value: Any, einfo: Any) -> None:
+    def _after(self, started: StartedAttempt, status: str, value: Any, einfo: Any) -> None:
         call = (started.claim.id, started.args, started.kwargs)
         self.hook(started, "after_return", status, value, *call, einfo)
 
-    def _postrun(self, started: Started, value: Any, state: str) -> None:
+    def _postrun(self, started: StartedAttempt, value: Any, state: str) -> None:
         if signals.task_postrun.has_listeners:
-            claim, task = started.claim, started.runner.task
+            claim, task = started.claim, started.prepared.task
             call = {"task": task, "args": started.args, "kwargs": started.kwargs}
             said = {"task_id": claim.id, **call, "retval": value, "state": state}
             self.send(signals.task_postrun, claim, task, **said)

@@ -15,14 +15,14 @@ from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
 from reliable_tasks.tasks.asking import decide_asked, limit_of, none_left
 
 if TYPE_CHECKING:
-    from reliable_tasks.attempts.attempt import Started
+    from reliable_tasks.attempts.attempt import StartedAttempt
     from reliable_tasks.errors import Retry
 
 __all__ = ["asked_of_policy", "checked", "failed", "retry_asked", "retry_decided"]
 
 
 def failed(
-    started: Started,
+    started: StartedAttempt,
     exc: BaseException,
     decision: Decision | None = None,
     exhausted: tuple[BaseException, int] | None = None,
@@ -44,14 +44,14 @@ def failed(
 
 
 def asked_of_policy(
-    started: Started,
+    started: StartedAttempt,
     now: float,
     outlived: tuple[type[BaseException], ...],
     policy: RetryPolicy | None = None,
     **ended: Any,
 ) -> Decision:
     """What the task's policy says of an attempt that has `ended` in an exception or a result."""
-    policy = policy or started.runner.policy
+    policy = policy or started.prepared.policy
     try:
         return policy.decide(started.for_policy(now, **ended))
     except outlived as exc:
@@ -61,7 +61,7 @@ def asked_of_policy(
 
 
 def retry_asked(
-    started: Started, asked: Retry, now: float, outlived: tuple[type[BaseException], ...]
+    started: StartedAttempt, asked: Retry, now: float, outlived: tuple[type[BaseException], ...]
 ) -> tuple[outcome.Outcome, BaseException]:
     """`self.retry()`: after its own delay, or as the policy says where it gave none.
 
@@ -69,7 +69,7 @@ def retry_asked(
         What the attempt comes to, and because of what.
     """
     cause = asked if asked.exc is None else asked.exc
-    task = started.runner.task
+    task = started.prepared.task
 
     def decide(policy: RetryPolicy) -> Decision:
         return asked_of_policy(started, now, outlived, policy, exception=cause, asked=True)
@@ -87,21 +87,21 @@ def retry_asked(
 
 
 def _gave_up(
-    started: Started, asked: Retry, decision: Decision
+    started: StartedAttempt, asked: Retry, decision: Decision
 ) -> tuple[outcome.Outcome, BaseException]:
     exc = MaxRetriesExceededError(decision.reason) if asked.exc is None else asked.exc
     return failed(started, exc, decision), exc
 
 
 def retry_decided(
-    started: Started,
+    started: StartedAttempt,
     exc: BaseException,
     decision: Decision,
     now: float,
     asked: Retry | None = None,
 ) -> outcome.Outcome:
     """A retry that the task's policy has decided on."""
-    limit = started.runner.policy.max_retries
+    limit = started.prepared.policy.max_retries
     if asked is not None and asked.max_retries is not None:
         limit = asked.max_retries
     said = {
@@ -113,7 +113,7 @@ def retry_decided(
 
 
 def _record(
-    started: Started,
+    started: StartedAttempt,
     exc: BaseException,
     asked: Retry | None,
     delay_s: float,
@@ -124,7 +124,7 @@ def _record(
     at_ms = None
     delay_s = max(0.0, checks.span("the delay of a retry", delay_s))
     if asked is not None and asked.eta is not None:
-        at_ms = checks.instant_ms("eta", asked.eta, started.runner.task.app.timezone)
+        at_ms = checks.instant_ms("eta", asked.eta, started.prepared.task.app.timezone)
         delay_s = max(0.0, (at_ms - now_ms) / 1000)
     detail = {
         "exception": type(exc).__name__,
@@ -163,11 +163,11 @@ def checked(done: outcome.Outcome) -> outcome.Outcome:
     return done
 
 
-def _changes(started: Started, asked: Retry, now_ms: int) -> dict[str, Any]:
+def _changes(started: StartedAttempt, asked: Retry, now_ms: int) -> dict[str, Any]:
     """What `self.retry()` changes of the message; it has checked and encoded it."""
     expires, expires_ms = asked.expires, None
     if isinstance(expires, dt.datetime | str):
-        expires_ms = checks.instant_ms("expires", expires, started.runner.task.app.timezone)
+        expires_ms = checks.instant_ms("expires", expires, started.prepared.task.app.timezone)
     elif expires is not None:
         expires_ms = now_ms + max(0, checks.span_ms("expires", expires))
     return {

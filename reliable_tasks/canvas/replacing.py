@@ -16,7 +16,7 @@ from .signatures import Signature, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.core.message import Message
-    from reliable_tasks.core.request import Running
+    from reliable_tasks.core.request import AttemptContext
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["ReplaceMessage", "add_to_running_chord", "extended", "replace_running"]
@@ -50,12 +50,12 @@ def replace_running(task: Task[Any, Any], sig: Signature) -> NoReturn:
     if running is None or running.task is not task:
         raise ConfigError("replace() works from inside the body of a task that runs as a message")
     canvas = maybe_signature(sig, task.app)
-    if running.port is None:
+    if running.store is None:
         raise ReplaceMessage((), canvas)
     raise ReplaceMessage(_graft(task, running, canvas))
 
 
-def _graft(task: Task[Any, Any], running: Running, canvas: Signature) -> tuple[Message, ...]:
+def _graft(task: Task[Any, Any], running: AttemptContext, canvas: Signature) -> tuple[Message, ...]:
     own_id = running.request.id or ""
     graph = compile_plan(plan_of(canvas), own_id, running.request.chord)
     limit = task.app.settings.max_batch
@@ -84,7 +84,7 @@ def add_to_running_chord(task: Task[Any, Any], sig: Signature, *, lazy: bool = F
     """
     del lazy  # Celery's: whether to start it now; it starts in the commit of this one
     running = _state.current_attempt.get()
-    if running is None or running.task is not task or running.port is None:
+    if running is None or running.task is not task or running.store is None:
         raise ConfigError("add_to_chord() works from inside a body that a worker runs")
     if running.request.chord is None:
         raise ConfigError(
@@ -95,7 +95,7 @@ def add_to_running_chord(task: Task[Any, Any], sig: Signature, *, lazy: bool = F
     running.request.additions = [*added, maybe_signature(sig, task.app).clone()]
 
 
-def extended(running: Running, value: Any) -> tuple[Message, ...]:
+def extended(running: AttemptContext, value: Any) -> tuple[Message, ...]:
     """The messages that take the place of one which returned `value` and added to its chord."""
     app, additions = running.task.app, group(running.request.get("additions"))
     end = Signature(EXTEND, (value,), app=app)

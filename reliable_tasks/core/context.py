@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reliable_tasks.config.conf import Conf, Settings
     from reliable_tasks.core.codec.failures import SafeExceptions
     from reliable_tasks.core.message import Message
-    from reliable_tasks.core.request import Running
+    from reliable_tasks.core.request import AttemptContext
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
@@ -105,10 +105,10 @@ class AppContext(Protocol):
     ) -> Any: ...
 
 
-current_attempt: ContextVar[Running | None] = ContextVar("attempt", default=None)
+current_attempt: ContextVar[AttemptContext | None] = ContextVar("attempt", default=None)
 """The attempt whose body runs here."""
 
-attempts: dict[str, Running] = {}
+attempts: dict[str, AttemptContext] = {}
 """The attempts that run in this process, by their message's id: for threads that bodies start."""
 
 forbid_waiting: ContextVar[bool] = ContextVar("forbid_waiting", default=False)

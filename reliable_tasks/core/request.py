@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from reliable_tasks.errors import Retry
     from reliable_tasks.store.values import Claim, StepReply
 
-__all__ = ["Port", "Request", "Running", "request_of_claim"]
+__all__ = ["AttemptContext", "AttemptStore", "Request", "request_of_claim"]
 
 
-class Port:
+class AttemptStore:
     """What a running body may ask of the outside; the worker gives one to each attempt.
 
     Both calls are fenced: they raise `StaleClaim` when the claim was taken away.
@@ -87,29 +87,29 @@ class Request:
         return getattr(self, name, default)
 
 
-class Running:
+class AttemptContext:
     """One running attempt: its task, its request, and what the body asked for without raising.
 
     Attributes:
-        port: how the body reaches the store; None for eager runs.
+        store: how the body reaches the store; None for eager runs.
         retry: the `Retry` that `self.retry(throw=False)` made.
         progress: state and meta of the last `update_state`.
         headers: of its message; None for eager runs.
         exhausted: what `self.retry()` raised when no retry was left, and of how many.
     """
 
-    __slots__ = ("_request", "exhausted", "headers", "port", "progress", "retry", "task")
+    __slots__ = ("_request", "exhausted", "headers", "progress", "retry", "store", "task")
 
     def __init__(
         self,
         task: Any,
         request: Request | Callable[[], Request],
-        port: Port | None,
+        store: AttemptStore | None,
         headers: Headers | None = None,
     ) -> None:
         self.task = task
         self._request = request
-        self.port = port
+        self.store = store
         self.headers = headers
         self.retry: Retry | None = None
         self.progress: tuple[str, Any] | None = None

@@ -19,7 +19,7 @@ from reliable_tasks.tasks import calls
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reliable_tasks.core.request import Running
+    from reliable_tasks.core.request import AttemptContext
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["ask_retry", "decide_asked", "limit_of", "none_left", "publish_state"]
@@ -121,7 +121,7 @@ def _delay(task: Task[Any, Any], given: Mapping[str, Any]) -> float | None:
     return float(task.default_retry_delay)
 
 
-def _check_limit(task: Task[Any, Any], running: Running, ret: Retry) -> None:
+def _check_limit(task: Task[Any, Any], running: AttemptContext, ret: Retry) -> None:
     request = running.request
     if ret.max_retries is None or request.retries < ret.max_retries:
         return
@@ -136,7 +136,7 @@ def _check_limit(task: Task[Any, Any], running: Running, ret: Retry) -> None:
 
 def _change(
     task: Task[Any, Any],
-    running: Running,
+    running: AttemptContext,
     ret: Retry,
     call: tuple[Any, Mapping[str, Any] | None],
     given: Mapping[str, Any],
@@ -186,5 +186,5 @@ def publish_state(task: Task[Any, Any], task_id: str | None, state: str | None, 
     what, most = f"the meta of {task.name}", settings.max_result_bytes
     checks.check_size(what, len(encoded), most, "max_result_bytes")
     running.progress = (state, meta)
-    if running.port is not None:
-        running.port.report(state, encoded)
+    if running.store is not None:
+        running.store.report(state, encoded)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.core.request import Running
+    from reliable_tasks.core.request import AttemptContext
     from reliable_tasks.tasks.task import Task
 
 __all__ = [
@@ -254,7 +254,7 @@ def build_message(
     )
 
 
-def _token(running: Running | None) -> str:
+def _token(running: AttemptContext | None) -> str:
     """What tells a new enqueue under a given id from one that is repeated.
 
     A body that is run again, after a death or as a retry, repeats itself: its message is the token.

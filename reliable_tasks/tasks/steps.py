@@ -27,7 +27,7 @@ from reliable_tasks.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.core.request import Port, Running
+    from reliable_tasks.core.request import AttemptContext, AttemptStore
 
 __all__ = ["run_step"]
 
@@ -38,7 +38,7 @@ _TRY = re.compile(r" \(try \d+\)$")
 
 
 def run_step(
-    running: Running | None, name: str, function: Callable[..., Any], args: Any, kwargs: Any
+    running: AttemptContext | None, name: str, function: Callable[..., Any], args: Any, kwargs: Any
 ) -> Any:
     """Call `function` unless an earlier attempt recorded this step; record what it returns.
 
@@ -58,9 +58,9 @@ def run_step(
     name = text("a step's name", name)
     if _TRY.search(name):
         raise ConfigError(f"step {name!r}: names that end in '(try …)' are kept for repeated tries")
-    if running.port is None:
+    if running.store is None:
         return function(*args, **kwargs)
-    step = _Step(running, running.port, name)
+    step = _Step(running, running.store, name)
     if inspect.iscoroutinefunction(function):
         return _run_async(step, function, args, kwargs)
     return _run(step, function, args, kwargs)
@@ -102,10 +102,10 @@ async def _run_async(step: _Step, function: Callable[..., Any], args: Any, kwarg
 class _Step:
     """One step of a running attempt, at its present try."""
 
-    def __init__(self, running: Running, port: Port, name: str) -> None:
+    def __init__(self, running: AttemptContext, store: AttemptStore, name: str) -> None:
         self.value: Any = None
         self._running = running
-        self._port = port
+        self._store = store
         self._name = name
         self._key = name
 
@@ -113,7 +113,7 @@ class _Step:
         """Begin it, after the tries that raised; True where it is done, with its `value`."""
         for number in range(1, _MAX_TRIES + 1):
             self._key = self._name if number == 1 else f"{self._name} (try {number})"
-            begun = self._port.step(self._key, None)
+            begun = self._store.step(self._key, None)
             if begun.known == "begun":
                 raise StepOutcomeUnknown(
                     f"{self._where()} was begun by an earlier attempt that died; find out whether "
@@ -136,18 +136,18 @@ class _Step:
         recorded = dumps(value, "json")
         most = self._running.task.app.settings.max_result_bytes
         check_size(f"the value of {self._where()}", len(recorded), most, "max_result_bytes")
-        self._check(self._port.step(self._key, recorded).known)
+        self._check(self._store.step(self._key, recorded).known)
 
     def skipped(self, why: str) -> None:
         """Record that the function was not called."""
-        self._check(self._port.step(self._key, _RAISED + why.encode()).known)
+        self._check(self._store.step(self._key, _RAISED + why.encode()).known)
 
     def raised(self, exc: BaseException) -> None:
         """Record that the function raised, unless that leaves open whether it took effect."""
         if not isinstance(exc, Exception) or isinstance(exc, _LEAVES_OPEN):
             return
         try:
-            self._check(self._port.step(self._key, _RAISED + type(exc).__name__.encode()).known)
+            self._check(self._store.step(self._key, _RAISED + type(exc).__name__.encode()).known)
         except StoreError as error:
             # What the body hears of is its own exception; the step stays begun, hence unknown.
             exc.add_note(f"{self._where()} raised, which could not be recorded: {error}")

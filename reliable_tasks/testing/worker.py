@@ -7,12 +7,12 @@ import contextvars
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.core import clock, ids
 from reliable_tasks.core.message import LIVE_STATES, State
 from reliable_tasks.store.values import MessageQuery, SessionInfo
 from reliable_tasks.worker.consumer import Consumer
-from reliable_tasks.worker.pools.base import StorePort
+from reliable_tasks.worker.pools.base import FencedStore
 
 from .binding import time_of
 
@@ -157,9 +157,9 @@ class InlineWorker:
 
     def _attempt(self, claim: Claim) -> Outcome:
         context = contextvars.copy_context()
-        port = StorePort(self._store, claim)
-        started = context.run(self._executor.begin, claim, port)
-        if not isinstance(started, Started):
+        store = FencedStore(self._store, claim)
+        started = context.run(self._executor.begin, claim, store)
+        if not isinstance(started, StartedAttempt):
             return started
         try:
             value = context.run(_call, started)
@@ -184,7 +184,7 @@ class InlineWorker:
             raise NotIdle(f"{len(left)} messages will never start: {named}")
 
 
-def _call(started: Started) -> Any:
+def _call(started: StartedAttempt) -> Any:
     if started.is_async:
         return asyncio.run(started.run(*started.args, **started.kwargs))
     return started.run(*started.args, **started.kwargs)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.codec.failures import SafeExceptions, decode_failure
-from tests.worker.fakes import FakePort
+from tests.worker.fakes import FakeAttemptStore
 
 if TYPE_CHECKING:
     from reliable_tasks import App
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["attempt", "detail_of", "failing", "raised_by"]
 
 
-def attempt(app: App, claim: Claim, port: FakePort | None = None, took: float = 0.0) -> oc.Outcome:
+def attempt(
+    app: App, claim: Claim, store: FakeAttemptStore | None = None, took: float = 0.0
+) -> oc.Outcome:
     """What a pool does with a claim; the body takes so many seconds."""
     now = [100.0]
     executor = Executor(app, "w@h", timer=lambda: now[0])
-    started = executor.begin(claim, port or FakePort())
-    if not isinstance(started, Started):
+    started = executor.begin(claim, store or FakeAttemptStore())
+    if not isinstance(started, StartedAttempt):
         return started
     try:
         value = started.run(*started.args, **started.kwargs)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from reliable_tasks import App, Ignore, OnceTask, Reject, Task, events, signals
-from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
@@ -18,7 +18,7 @@ from reliable_tasks.errors import (
     WorkerLostError,
 )
 from tests.attempts.running import attempt, detail_of, failing, raised_by
-from tests.worker.fakes import FakePort, claim_of
+from tests.worker.fakes import FakeAttemptStore, claim_of
 
 called: list[tuple[Any, ...]] = []
 
@@ -288,8 +288,8 @@ def test_the_nearest_time_limit_is_in_force(
 ) -> None:
     app.task(name="add", time_limit=of_task)(lambda: 5)
     executor = Executor(app, "w@h", time_limit=of_worker)
-    started = executor.begin(claim_of("a", headers={"time_limit": of_call}), FakePort())
-    assert isinstance(started, Started)
+    started = executor.begin(claim_of("a", headers={"time_limit": of_call}), FakeAttemptStore())
+    assert isinstance(started, StartedAttempt)
     assert started.hard_limit_s == in_force
     executor.returned(started, 5)
 
@@ -299,9 +299,9 @@ def test_progress_goes_out_at_once(app: App) -> None:
     def says(self: Task[Any, Any]) -> None:
         self.update_state(state="PROGRESS", meta={"p": 10})
 
-    port = FakePort()
-    attempt(app, claim_of("a", "says"), port)
-    ((state, meta),) = port.reports
+    store = FakeAttemptStore()
+    attempt(app, claim_of("a", "says"), store)
+    ((state, meta),) = store.reports
     assert state == "PROGRESS"
     assert loads(meta) == {"p": 10}
 

@@ -13,7 +13,7 @@ from reliable_tasks.beat.service import beat_companion
 from reliable_tasks.beat.sync import run_hooks
 from reliable_tasks.beat.zones import from_ms
 from reliable_tasks.core import context as _state
-from reliable_tasks.core.request import Request, Running
+from reliable_tasks.core.request import AttemptContext, Request
 from reliable_tasks.errors import AlreadyQueued, BadSchedule, ConfigError, StoreError
 from reliable_tasks.schedules import schedule, solar
 from tests.beat.driver import DAY, HOUR, MINUTE, SECOND, Driver, make_app
@@ -381,7 +381,7 @@ def test_upcoming_slots(drive: Driver) -> None:
 
 
 def test_an_entry_made_in_a_tasks_body_is_no_child_of_its_message(drive: Driver) -> None:
-    running = Running(
+    running = AttemptContext(
         drive.app.tasks["add"], Request(task="add", id="parent", root_id="root"), None
     )
     outer = _state.current_attempt.set(running)

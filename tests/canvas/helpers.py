@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from reliable_tasks import App
-from reliable_tasks.attempts.executor import Executor, Started
+from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.canvas.replacing import extended
 from reliable_tasks.core import outcome
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.pools.base import StorePort
+from reliable_tasks.worker.pools.base import FencedStore
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class Bench:
         """The outcome of one attempt."""
         self.ran[claim.task] += 1
         executor = Executor(self.app, "bench@here")
-        started = executor.begin(claim, StorePort(cast("Store", self.store), claim))
-        if not isinstance(started, Started):
+        started = executor.begin(claim, FencedStore(cast("Store", self.store), claim))
+        if not isinstance(started, StartedAttempt):
             return started
         try:
             value = started.run(*started.args, **started.kwargs)

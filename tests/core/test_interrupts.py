@@ -11,11 +11,11 @@ import pytest
 
 from reliable_tasks import App
 from reliable_tasks.core import interrupts
-from reliable_tasks.core.request import Request, Running
+from reliable_tasks.core.request import AttemptContext, Request
 from reliable_tasks.errors import SoftTimeLimitExceeded, StepOutcomeUnknown
 from reliable_tasks.store import values as v
 from reliable_tasks.tasks.steps import run_step
-from reliable_tasks.worker.pools.base import StorePort
+from reliable_tasks.worker.pools.base import FencedStore
 from tests.interrupting import MOST, amid
 from tests.redis_server import RedisServer, redis_server
 
@@ -40,22 +40,24 @@ def limit() -> None:
     interrupts.raise_between(SoftTimeLimitExceeded("soft"))
 
 
-def running(app: App) -> Running:
-    """A body that runs, as far as its port goes."""
+def running(app: App) -> AttemptContext:
+    """A body that runs, as far as its store goes."""
     app.send_task("t")
     (claim,) = app.store.exchange("s", (), WANT).claims
     request = Request(task="t", id=claim.id, fence=claim.fence)
-    return Running(app.tasks["reliable_tasks.map"], lambda: request, StorePort(app.store, claim))
+    return AttemptContext(
+        app.tasks["reliable_tasks.map"], lambda: request, FencedStore(app.store, claim)
+    )
 
 
-def again(body: Running, app: App) -> Running:
+def again(body: AttemptContext, app: App) -> AttemptContext:
     """The next delivery of the same message, after a death."""
     app.store.close_session("s")
     app.store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
     (claim,) = app.store.exchange("s", (), WANT).claims
     assert claim.id == body.request.id
     request = Request(task="t", id=claim.id, fence=claim.fence)
-    return Running(body.task, lambda: request, StorePort(app.store, claim))
+    return AttemptContext(body.task, lambda: request, FencedStore(app.store, claim))
 
 
 def test_an_enqueue_is_carried_through(app: App) -> None:
@@ -125,12 +127,12 @@ def test_no_effect_is_begun_once_the_limit_has_passed(
 
 def test_progress_is_told_or_not(app: App) -> None:
     body = running(app)
-    assert body.port is not None
-    body.port.report("BEGUN", b"1")  # what is read from files is read
+    assert body.store is not None
+    body.store.report("BEGUN", b"1")  # what is read from files is read
     gc.callbacks.clear()  # Hypothesis's: what is raised in one is nobody's to hear
     for at in range(MOST):
         try:
-            if not amid(lambda: body.port.report("HALF", b"1"), at, limit):  # type: ignore[union-attr]
+            if not amid(lambda: body.store.report("HALF", b"1"), at, limit):  # type: ignore[union-attr]
                 break
         except SoftTimeLimitExceeded:
             assert not interrupts.due()

@@ -17,7 +17,7 @@ from reliable_tasks.core.outcome import Failed
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, Retry
 from reliable_tasks.testing import bound, run_until_idle
 from tests.attempts.running import attempt, raised_by
-from tests.worker.fakes import FakePort, claim_of
+from tests.worker.fakes import FakeAttemptStore, claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,8 +184,8 @@ def test_progress_that_cannot_be_kept_is_refused_at_its_line(
     def tells(self: Task[Any, Any]) -> None:
         self.update_state(state=state, meta=meta)
 
-    port = FakePort()
-    outcome = attempt(app, claim_of("a", "tells"), port)
+    store = FakeAttemptStore()
+    outcome = attempt(app, claim_of("a", "tells"), store)
     assert isinstance(outcome, Failed)
     with pytest.raises(error, match=said):
         raise raised_by(outcome)

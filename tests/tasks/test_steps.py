@@ -8,7 +8,7 @@ import pytest
 
 from reliable_tasks import App
 from reliable_tasks.core.message import State
-from reliable_tasks.core.request import Port, Request, Running
+from reliable_tasks.core.request import AttemptContext, AttemptStore, Request
 from reliable_tasks.errors import (
     ConfigError,
     SoftTimeLimitExceeded,
@@ -287,7 +287,7 @@ def test_a_value_that_cannot_be_recorded_is_not_called_again(app: App) -> None:
     assert "StepOutcomeUnknown" in repr(result.result)
 
 
-class BrokenPort(Port):
+class BrokenPort(AttemptStore):
     """Begins steps, and is away when they are to be recorded."""
 
     def step(self, name: str, value: bytes | None) -> StepReply:
@@ -300,7 +300,7 @@ def test_the_body_hears_of_its_own_exception_when_the_store_is_away(app: App) ->
     @app.task(name="order")
     def order() -> None: ...
 
-    running = Running(order, Request(id="m"), BrokenPort())
+    running = AttemptContext(order, Request(id="m"), BrokenPort())
     with pytest.raises(ZeroDivisionError) as caught:
         run_step(running, "charge", lambda: 1 // 0, (), {})
     assert "could not be recorded: away" in caught.value.__notes__[0]

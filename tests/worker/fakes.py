@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from property_tests.model.model import Model
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.message import Headers, Message, encode_headers
-from reliable_tasks.core.request import Port
+from reliable_tasks.core.request import AttemptStore
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store import values as v
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reliable_tasks.worker.scoreboard import Posted
     from tests.fakes import FakeClock
 
-__all__ = ["FakePort", "FakeProcesses", "ModelStore", "claim_of", "message"]
+__all__ = ["FakeAttemptStore", "FakeProcesses", "ModelStore", "claim_of", "message"]
 
 _fences = count(1)
 
@@ -120,7 +120,7 @@ class FakeProcesses:
         return [s.id for s in sessions if s.id in self.gone]
 
 
-class FakePort(Port):
+class FakeAttemptStore(AttemptStore):
     """Notes what a body reports."""
 
     def __init__(self) -> None:

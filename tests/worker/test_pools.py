@@ -17,7 +17,7 @@ from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.core.message import State
 from reliable_tasks.errors import ConfigError, SoftTimeLimitExceeded, StaleClaim
 from reliable_tasks.store import values as v
-from reliable_tasks.worker.pools.base import StorePort
+from reliable_tasks.worker.pools.base import FencedStore
 from reliable_tasks.worker.scoreboard import Posted
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
@@ -215,7 +215,7 @@ def test_a_body_whose_claim_was_taken_away_cannot_report(app: App) -> None:
     result = add.delay()
     want = v.ClaimRequest(queues=("celery",), limit=1)
     (claim,) = app.store.exchange("s", (), want).claims
-    port = StorePort(app.store, claim)
+    port = FencedStore(app.store, claim)
     port.report("PROGRESS", b"1")
     assert result.state == "PROGRESS"
     app.store.reap(["s"])

@@ -11,12 +11,12 @@ import msgspec
 from locks import contexts
 from reliable_tasks import events, signals
 from reliable_tasks.attempts.attempt import encode_detail, traceback_of
-from reliable_tasks.attempts.executor import Started
+from reliable_tasks.attempts.executor import StartedAttempt
 from reliable_tasks.core import clock, outcome
 from reliable_tasks.core.checks import said
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.reasons import Reason
-from reliable_tasks.core.request import Port
+from reliable_tasks.core.request import AttemptStore
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.store.values import Verdict
 from reliable_tasks.worker.children import PLANNED_RELEASES
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from reliable_tasks.worker.exchanger import Exchanger
     from reliable_tasks.worker.scoreboard import Scoreboard
 
-    Call = Callable[[Started, contextvars.Context], Any]
+    Call = Callable[[StartedAttempt, contextvars.Context], Any]
 
-__all__ = ["Pool", "StorePort"]
+__all__ = ["FencedStore", "Pool"]
 
 
-class StorePort(Port):
+class FencedStore(AttemptStore):
     """A running body's way to the store."""
 
     __slots__ = ("_claim", "_store")
@@ -127,7 +127,7 @@ class Pool:
         context = contextvars.copy_context()
         started = context.run(self._begin, slot, claim)
         done: outcome.Outcome
-        if isinstance(started, Started):
+        if isinstance(started, StartedAttempt):
             try:
                 value = call(started, context)
             except BaseException as exc:  # noqa: BLE001 - whatever a body raises ends its attempt
@@ -149,31 +149,31 @@ class Pool:
         if os.getpid() != self._pid:
             end_copy(error)
 
-    def _begin(self, slot: int, claim: Claim) -> Started | outcome.Outcome:
+    def _begin(self, slot: int, claim: Claim) -> StartedAttempt | outcome.Outcome:
         now = clock.monotonic()
         # On the board before anything of the user's runs: a death from here on counts.
         try:
             limit_s = self._executor.hard_limit_s(claim)
             at = now + limit_s if limit_s else 0.0
             self._board.post(slot, Posted(claim.id, claim.fence, now, 0.0, at))
-            started = self._executor.begin(claim, StorePort(self._store, claim))
+            started = self._executor.begin(claim, FencedStore(self._store, claim))
         except BaseException as exc:  # noqa: BLE001 - see _not_begun
             return self._not_begun(claim, exc)
-        if isinstance(started, Started) and started.runner.hooks:
+        if isinstance(started, StartedAttempt) and started.prepared.hooks:
             self._end_copy()
-        if isinstance(started, Started) and (started.soft_limit_s or started.hard_limit_s):
+        if isinstance(started, StartedAttempt) and (started.soft_limit_s or started.hard_limit_s):
             soft = now + started.soft_limit_s if started.soft_limit_s else 0.0
             hard = now + started.hard_limit_s if started.hard_limit_s else 0.0
             self._board.post(slot, Posted(claim.id, claim.fence, now, soft, hard))
         return started
 
-    def _returned(self, started: Started, value: Any) -> outcome.Outcome:
+    def _returned(self, started: StartedAttempt, value: Any) -> outcome.Outcome:
         try:
             return self._executor.returned(started, value)
         except BaseException as exc:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, exc)
 
-    def _raised(self, slot: int, started: Started, exc: BaseException) -> outcome.Outcome:
+    def _raised(self, slot: int, started: StartedAttempt, exc: BaseException) -> outcome.Outcome:
         try:
             if self._board.revoked(slot) == started.claim.fence and self._stops(started):
                 # Whatever it made of the word: a body that returns in spite of it has succeeded.
@@ -182,7 +182,7 @@ class Pool:
         except BaseException as error:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, error)
 
-    def _stops(self, started: Started) -> bool:
+    def _stops(self, started: StartedAttempt) -> bool:
         """Whether a body is told that its message was revoked."""
         del started
         return self.many_processes

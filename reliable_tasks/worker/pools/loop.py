@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from locks import contexts
 from reliable_tasks import events
-from reliable_tasks.attempts.executor import Started
+from reliable_tasks.attempts.executor import StartedAttempt
 from reliable_tasks.worker.copies import in_copies
 
 from .base import Pool
@@ -101,7 +101,7 @@ class LoopPool(Pool):
             else:
                 self._tell_in_vain(fence)
 
-    def _stops(self, started: Started) -> bool:
+    def _stops(self, started: StartedAttempt) -> bool:
         return started.is_async
 
     # `_attempt` in two halves: bodies are many, and none has a thread to wait in.
@@ -110,7 +110,7 @@ class LoopPool(Pool):
         slot, context = free.pop(), contextvars.copy_context()
         started = context.run(self._begin, slot, claim)
         finish = partial(self._finish, free, slot, claim)
-        if not isinstance(started, Started):
+        if not isinstance(started, StartedAttempt):
             finish(started)
         elif started.is_async:
             task = asyncio.create_task(self._ended_of_coroutine(started), context=context)
@@ -128,7 +128,7 @@ class LoopPool(Pool):
     def _outcome(
         self,
         slot: int,
-        started: Started,
+        started: StartedAttempt,
         context: contextvars.Context,
         body: asyncio.Task[_Ended] | Future[_Ended],
     ) -> outcome.Outcome:
@@ -155,7 +155,7 @@ class LoopPool(Pool):
 
     # How a body ended, as a value: a future takes no StopIteration, and lets exits pass.
 
-    async def _ended_of_coroutine(self, started: Started) -> _Ended:
+    async def _ended_of_coroutine(self, started: StartedAttempt) -> _Ended:
         value, error = None, None
         try:
             value = await started.run(*started.args, **started.kwargs)
@@ -164,7 +164,7 @@ class LoopPool(Pool):
         self._end_copy(error)
         return value, error
 
-    def _ended(self, started: Started) -> _Ended:
+    def _ended(self, started: StartedAttempt) -> _Ended:
         value, error = None, None
         try:
             value = started.run(*started.args, **started.kwargs)

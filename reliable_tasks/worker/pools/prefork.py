@@ -21,12 +21,12 @@ from .coroutines import Coroutines
 if TYPE_CHECKING:
     import contextvars
 
-    from reliable_tasks.attempts.executor import Started
+    from reliable_tasks.attempts.executor import StartedAttempt
 
 __all__ = ["POOL", "PreforkPool"]
 
 
-async def limited(started: Started) -> Any:
+async def limited(started: StartedAttempt) -> Any:
     """A coroutine body under its soft limit: it is cancelled, and told why."""
     limit_s = started.soft_limit_s
     try:
@@ -61,7 +61,7 @@ class PreforkPool(Pool):
             claim = self.exchanger.done_then_take(claim, done)
         self._coroutines.close()
 
-    def _call(self, started: Started, context: contextvars.Context) -> Any:
+    def _call(self, started: StartedAttempt, context: contextvars.Context) -> Any:
         self._body = started.claim.fence
         if started.soft_limit_s and not started.is_async:
             self._soft_at = clock.monotonic() + started.soft_limit_s

@@ -17,7 +17,7 @@ from .coroutines import Coroutines
 if TYPE_CHECKING:
     import contextvars
 
-    from reliable_tasks.attempts.executor import Started
+    from reliable_tasks.attempts.executor import StartedAttempt
 
 __all__ = ["POOL", "ThreadsPool"]
 
@@ -68,7 +68,9 @@ class ThreadsPool(Pool):
             self._tell_in_vain(fence)
         return True
 
-    def _call(self, coroutines: Coroutines, started: Started, context: contextvars.Context) -> Any:
+    def _call(
+        self, coroutines: Coroutines, started: StartedAttempt, context: contextvars.Context
+    ) -> Any:
         if not started.is_async:
             return context.run(started.run, *started.args, **started.kwargs)
         return coroutines.run(started.run(*started.args, **started.kwargs), context)
