@@ -239,7 +239,8 @@ class Model(Core):
         ]
         return tuple(rows[: query.limit])
 
-    def locks(self, name: str | None = None) -> tuple[v.LockInfo, ...]:
+    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
+        del users
         return tuple(
             v.LockInfo(
                 name=n,
@@ -252,9 +253,6 @@ class Model(Core):
             for n, lock in sorted(self.lock_table.items())
             if name in {None, n} and self._lock_of(n) is not None
         )
-
-    def user_locks(self) -> tuple[v.LockInfo, ...]:
-        return ()
 
     # Groups and beat ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reliable_tasks import __version__
 from reliable_tasks.errors import StoreFull, StoreUnavailable
+from reliable_tasks.store.values import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.worker import WorkerOptions
 
-__all__ = ["banner", "said_of_store"]
+__all__ = ["banner", "health_of"]
 
 _MOST_TASKS = 30
 
@@ -23,7 +24,7 @@ _MOST_TASKS = 30
 def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
     """Where it works, on what, with what, and what does not hold there."""
     store = app.store
-    guarantees, warnings = said_of_store(store)
+    health = health_of(store)
     limits = [
         f"{name} {value:g} s"
         for name, value in (("soft", options.soft_time_limit), ("hard", options.time_limit))
@@ -34,7 +35,7 @@ def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
         "",
         f"  app        {app.main or app!r}",
         f"  store      {store.location}",
-        *_block("guarantees", guarantees),
+        *_block("guarantees", health.holds),
         f"  pool       {options.pool}, {options.concurrency} at once",
         f"  queues     {', '.join(options.queues)}",
     ]
@@ -43,17 +44,17 @@ def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
     if beat:
         lines.append(f"  beat       {len(app.settings.beat_schedule)} entries")
     lines += _block("tasks", _tasks(app))
-    lines += _block("WARNING", warnings)
+    lines += _block("WARNING", health.warnings)
     lines += _block("notes", app.conf.notes)
     return "\n".join([*lines, ""])
 
 
-def said_of_store(store: Store) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def health_of(store: Store) -> Health:
     """What holds there and what does not; or that it is away, which is no reason not to start."""
     try:
-        return store.guarantees(), store.warnings()
+        return store.health()
     except (StoreUnavailable, StoreFull) as error:
-        return (), (f"{error}", "waiting for it")
+        return Health(warnings=(f"{error}", "waiting for it"))
 
 
 def _tasks(app: App) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from reliable_tasks import __version__
 
-from ._banner import said_of_store
+from ._banner import health_of
 from ._context import Chosen, app_options
 from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
@@ -97,6 +97,6 @@ def _banner(app: App) -> str:
         f"  entries    {len(settings.beat_schedule)} of the code",
         f"  time zone  {settings.timezone}",
         f"  catch-up   {settings.beat_catch_up}",
-        *(f"  WARNING    {warning}" for warning in said_of_store(app.store)[1]),
+        *(f"  WARNING    {warning}" for warning in health_of(app.store).warnings),
     ]
     return "\n".join([*lines, ""])

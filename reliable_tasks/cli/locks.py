@@ -44,7 +44,7 @@ def _as_dict(lock: LockInfo) -> dict[str, object]:
 def list_(chosen: Chosen, as_json: bool) -> None:
     """List the locks that are held: once-locks, and those of the package `locks`."""
     store = chosen.open_app().store
-    locks, now_ms = (*store.locks(), *store.user_locks()), store.now_ms()
+    locks, now_ms = store.locks(users=True), store.now_ms()
     if as_json:
         for lock in locks:
             echo_json(_as_dict(lock))

@@ -68,8 +68,9 @@ def _store_lines(app: App) -> list[str]:
     try:
         store = app.store
         lines = [f"store          {store.location}"]
-        lines += [f"  holds: {text}" for text in store.guarantees()]
-        lines += [f"  WARNING: {text}" for text in store.warnings()]
+        health = store.health()
+        lines += [f"  holds: {text}" for text in health.holds]
+        lines += [f"  WARNING: {text}" for text in health.warnings]
         states = store.counts().states
         lines.append(f"messages       {', '.join(f'{n} {s}' for s, n in states.items()) or 'none'}")
     except StoreError as error:

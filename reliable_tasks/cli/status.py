@@ -29,7 +29,7 @@ def command(chosen: Chosen, as_json: bool) -> None:
     app = chosen.open_app()
     store = app.store
     counts, sessions, now_ms = store.counts(), store.sessions(), store.now_ms()
-    for text in store.warnings():
+    for text in store.health().warnings:
         click.echo(f"WARNING: {text}", err=True)
     if as_json:
         _print_json(counts, sessions, now_ms)

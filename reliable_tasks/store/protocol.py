@@ -29,6 +29,7 @@ from reliable_tasks.store.values import (
     Enqueued,
     Entry,
     Exchange,
+    Health,
     Heartbeat,
     LockInfo,
     MessageQuery,
@@ -213,14 +214,11 @@ class ReadStore(StoreBase, Protocol):
         """Read the audit trail."""
         ...
 
-    def locks(self, name: str | None = None) -> tuple[LockInfo, ...]:
-        """The once-locks that are held, and who is parked behind them."""
-        ...
+    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[LockInfo, ...]:
+        """The once-locks that are held, and who is parked behind them.
 
-    def user_locks(self) -> tuple[LockInfo, ...]:
-        """The locks of the package `locks` in this namespace that `locks()` does not list.
-
-        For operators: a big Redis is gone through a page at a time.
+        With `users` those of the package `locks` in this namespace as well, which a file lists in
+        any case: for operators, since a big Redis is gone through a page at a time.
         """
         ...
 
@@ -299,12 +297,8 @@ class Store(ProducerStore, WorkerStore, OperatorStore, ScheduleStore, Protocol):
         """
         ...
 
-    def warnings(self) -> tuple[str, ...]:
-        """Which promises do not hold on what this store stands on, in plain words."""
-        ...
-
-    def guarantees(self) -> tuple[str, ...]:
-        """What holds, for the start banner."""
+    def health(self) -> Health:
+        """Which promises hold on what this store stands on, and which do not."""
         ...
 
     def close(self) -> None:

@@ -161,7 +161,7 @@ def test_the_store_tells_its_clock_and_options(factory: Factory) -> None:
         assert store.now_ms() == 42
         assert store.options.max_batch == 7
         assert store.location
-        assert store.guarantees()
+        assert store.health().holds
 
 
 @pytest.mark.parametrize("policy", ["raise", "return", "replace", "rerun"])

@@ -306,7 +306,7 @@ def test_a_cluster_runs_a_message_to_its_end(form: str) -> None:
         assert record is not None
         assert record.result == b"r"
         assert not store.wait({"a": record.version}, 0.05)
-        assert not any("cannot be checked" in w for w in store.warnings())
+        assert not any("cannot be checked" in w for w in store.health().warnings)
         store.close()
 
 
@@ -319,7 +319,7 @@ def test_a_call_returns_when_its_write_is_on_disk(binary: Any) -> None:
     with RedisServer(binary, appendonly=True) as server:
         store = durable_store(server, "fsync")
         put(store, "a")
-        assert any("survives a crash" in line for line in store.guarantees())
+        assert any("survives a crash" in line for line in store.health().holds)
         store.close()
 
 
@@ -353,7 +353,7 @@ def test_a_write_waits_for_its_replicas() -> None:
         store = durable_store(server, "replicas:1")
         put(store, "a")
         reader = RedisStore(replica.unix_url, v.StoreOptions())
-        assert any("replica" in warning for warning in reader.warnings())
+        assert any("replica" in warning for warning in reader.health().warnings)
         with pytest.raises(errors.StoreUnavailable, match="replica"):
             put(reader, "b")
         reader.close()
@@ -368,7 +368,7 @@ def test_an_unknown_durability_is_refused_with_a_suggestion(server: RedisServer)
 def test_a_server_that_may_lose_messages_is_told_of() -> None:
     with RedisServer(args=("--maxmemory-policy", "allkeys-lru")) as server:
         store = RedisStore(server.unix_url, v.StoreOptions())
-        said = " ".join(store.warnings())
+        said = " ".join(store.health().warnings)
         assert "allkeys-lru" in said
         assert "all is lost when it stops" in said
         store.close()
@@ -377,10 +377,10 @@ def test_a_server_that_may_lose_messages_is_told_of() -> None:
 def test_a_sound_server_is_warned_of_nothing() -> None:
     with RedisServer(appendonly=True) as server:
         store = RedisStore(server.unix_url, v.StoreOptions())
-        assert store.warnings() == ()
+        assert store.health().warnings == ()
         store.close()
 
 
 def test_a_clock_far_off_is_told_of(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reliable_tasks.store.redis.opening.now_ms", lambda: 0)
-    assert any("clock is" in warning for warning in store.warnings())
+    assert any("clock is" in warning for warning in store.health().warnings)

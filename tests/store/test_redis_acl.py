@@ -16,7 +16,7 @@ from tests.store.driver import message, once
 
 SERVERS = {binary.version: binary for binary in find_servers()}
 WANT = v.ClaimRequest(queues=("celery",), limit=5)
-VERBS = {name for name in vars(Store) if not name.startswith("_")} - {"location", "options"}
+VERBS = {name for name in dir(Store) if not name.startswith("_")} - {"location", "options"}
 
 
 @pytest.fixture(params=SERVERS.values(), ids=list(SERVERS))
@@ -77,7 +77,7 @@ def call_every_verb(store: Store) -> None:
     assert [s.id for s in store.sessions()] == ["s"]
     assert store.audit(v.AuditQuery())
     assert store.locks()
-    assert store.user_locks() == ()
+    assert store.locks(users=True) == store.locks()
     assert store.replay(["b"])[0].done == "replayed"
     assert store.close_session("s") == 1
     assert store.revoke(["d"])[0].found
@@ -95,8 +95,8 @@ def call_every_verb(store: Store) -> None:
     assert store.fire(entry, 1, v.Batch(messages=(message("f"),))) is not None
     assert store.remove_entry("e")
     store.reap(["s"])
-    assert not [w for w in store.warnings() if "may not call" in w]
-    assert store.guarantees()
+    assert not [w for w in store.health().warnings if "may not call" in w]
+    assert store.health().holds
     assert store.now_ms()
 
 
@@ -138,6 +138,6 @@ def test_what_cannot_be_checked_is_not_said_to_hold(server: RedisServer) -> None
     ):
         give_user(server, allowed)
         store = RedisStore(f"redis://app:secret@127.0.0.1:{server.port}/0", v.StoreOptions())
-        assert any(told in warning for warning in store.warnings())
-        assert [line for line in store.guarantees() if "crash" in line or "None" in line] == []
+        assert any(told in warning for warning in store.health().warnings)
+        assert [line for line in store.health().holds if "crash" in line or "None" in line] == []
         store.close()

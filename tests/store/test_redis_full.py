@@ -121,7 +121,7 @@ def test_what_brings_more_is_refused_as_a_whole(full: Full) -> None:
 
 
 def test_it_is_told_beforehand(full: Full) -> None:
-    assert any("of maxmemory" in warning for warning in full.store.warnings())
+    assert any("of maxmemory" in warning for warning in full.store.health().warnings)
 
 
 def test_a_full_server_refuses_whole_verbs() -> None:

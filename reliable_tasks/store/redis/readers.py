@@ -64,27 +64,25 @@ class Readers(Calls):
         found = (_wire.parse_info(*row) for row in _wire.by(reply, 4))
         return tuple(sorted(found, key=lambda s: s.id))
 
-    def locks(self, name: str | None = None) -> tuple[v.LockInfo, ...]:
+    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
         """The once-locks that are held, and who is parked behind them; any lock by its name."""
         names = () if name is None else (name,)
-        return _wire.parse_locks(self._read("locks", self._now(), self.options.max_rows, *names))
+        held = _wire.parse_locks(self._read("locks", self._now(), self.options.max_rows, *names))
+        return (*held, *self._user_locks({lock.name for lock in held})) if users else held
 
-    def user_locks(self) -> tuple[v.LockInfo, ...]:
-        """The locks of the package `locks` in this namespace that are no once-locks."""
+    def _user_locks(self, listed: set[str]) -> Iterator[v.LockInfo]:
+        """The locks of the package `locks` in this namespace, but for those listed already."""
         with translated(self.location):
             held = inspect(self._server.client, namespace=self.options.namespace)
-        once = {lock.name for lock in self.locks()}
-        return tuple(
-            v.LockInfo(
-                name=lock.name,
-                owner=lock.owner,
-                fence=lock.fence,
-                since_ms=round(lock.since.timestamp() * 1000),
-                until_ms=round(lock.until.timestamp() * 1000) if lock.until else 0,
-            )
-            for lock in held
-            if lock.kind == "lock" and lock.name not in once
-        )
+        for lock in held:
+            if lock.kind == "lock" and lock.name not in listed:
+                yield v.LockInfo(
+                    name=lock.name,
+                    owner=lock.owner,
+                    fence=lock.fence,
+                    since_ms=round(lock.since.timestamp() * 1000),
+                    until_ms=round(lock.until.timestamp() * 1000) if lock.until else 0,
+                )
 
     def entries(self) -> tuple[v.Entry, ...]:
         """All schedule entries by name."""

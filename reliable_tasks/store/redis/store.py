@@ -310,15 +310,11 @@ class RedisStore(Readers):
 
     # The store itself
 
-    def warnings(self) -> tuple[str, ...]:
-        """Which promises do not hold on the server as it is set up, in plain words."""
+    def health(self) -> v.Health:
+        """Which promises hold on the server as it is set up, and which do not."""
         with translated(self.location):
-            return _opening.warnings(self._server, self._key)
-
-    def guarantees(self) -> tuple[str, ...]:
-        """What holds, for the start banner."""
-        with translated(self.location):
-            return _opening.guarantees(self._server, self._key, self.options.durable)
+            holds = _opening.guarantees(self._server, self._key, self.options.durable)
+            return v.Health(holds=holds, warnings=_opening.warnings(self._server, self._key))
 
     def acl_rules(self) -> str:
         """The least that a user of this server needs, as `ACL SETUSER <name>` takes it."""

@@ -213,13 +213,10 @@ class SqliteStore:
         """Read the audit trail."""
         return self._read(lambda reader: reader.audit(query))
 
-    def locks(self, name: str | None = None) -> tuple[v.LockInfo, ...]:
-        """The locks that are held, and who is parked behind them."""
+    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
+        """The locks that are held, and who is parked behind them; users' locks among them."""
+        del users
         return self._read(lambda reader: reader.locks(name))
-
-    def user_locks(self) -> tuple[v.LockInfo, ...]:
-        """None: in a file the locks of the package `locks` are listed with the others."""
-        return ()
 
     # Operators ------------------------------------------------------------------------------------
 
@@ -352,17 +349,18 @@ class SqliteStore:
 
     # The store itself -----------------------------------------------------------------------------
 
-    def warnings(self) -> tuple[str, ...]:
-        """Which promises do not hold on what this store stands on."""
+    def health(self) -> v.Health:
+        """Which promises hold on what this store stands on, and which do not."""
         if self.location == MEMORY:
-            return ("the store is in memory: what it holds ends with this process",)
-        found = []
+            gone = "the store is in memory: what it holds ends with this process"
+            return v.Health(holds=("atomic commits",), warnings=(gone,))
+        found, survives = self._database.warnings(), "a loss of power"
         if self._synchronous in {"OFF", "NORMAL"}:
-            found.append(
-                f"synchronous={self._synchronous}: a loss of power may undo the latest commits; "
-                "use FULL to keep what was acknowledged"
-            )
-        return (*found, *self._database.warnings())
+            survives = "kill -9"
+            weak = f"synchronous={self._synchronous}: a loss of power may undo the latest commits"
+            found.insert(0, f"{weak}; use FULL to keep what was acknowledged")
+        kept = f"what was acknowledged survives {survives} (SQLite WAL, {self._synchronous})"
+        return v.Health(holds=("atomic commits", kept), warnings=tuple(found))
 
     def backup(self, target: str, *, force: bool = False) -> v.Counts:
         """Write a copy of the store to a file, while others work on it.
@@ -379,16 +377,6 @@ class SqliteStore:
         """
         return backup.write_copy(
             self.location, target, self.options, mode=self._file_mode, force=force
-        )
-
-    def guarantees(self) -> tuple[str, ...]:
-        """What holds, for the start banner."""
-        if self.location == MEMORY:
-            return ("atomic commits",)
-        survives = "a loss of power" if self._synchronous in {"FULL", "EXTRA"} else "kill -9"
-        return (
-            "atomic commits",
-            f"what was acknowledged survives {survives} (SQLite WAL, {self._synchronous})",
         )
 
     def now_ms(self) -> int:

@@ -1,7 +1,7 @@
 """The values that cross the boundary between the stores and everything above them."""
 
 from reliable_tasks.store.values.audit import AUDIT_DEFAULT, AuditEvent, AuditQuery, AuditRow
-from reliable_tasks.store.values.base import StoreOptions
+from reliable_tasks.store.values.base import Health, StoreOptions
 from reliable_tasks.store.values.enqueue import (
     Batch,
     Enqueued,
@@ -48,6 +48,7 @@ __all__ = [
     "Enqueued",
     "Entry",
     "Exchange",
+    "Health",
     "Heartbeat",
     "Input",
     "LockInfo",

@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["StoreOptions", "Value"]
+__all__ = ["Health", "StoreOptions", "Value"]
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -22,3 +22,10 @@ class StoreOptions(Value, frozen=True, kw_only=True):
     stage_ttl_ms: int = 600_000
     busy_timeout_ms: int = 20_000
     durable: str | None = None
+
+
+class Health(Value, frozen=True, kw_only=True):
+    """Which promises hold on what a store stands on, and which do not, in plain words."""
+
+    holds: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

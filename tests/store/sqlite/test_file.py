@@ -77,15 +77,15 @@ def test_the_file_is_durable_by_default(store: SqliteStore) -> None:
     connection = store._database._file._ready()
     assert connection.pragma("synchronous") == 2
     assert connection.pragma("journal_mode") == "wal"
-    assert store.warnings() == ()
-    assert any("power" in line for line in store.guarantees())
+    assert store.health().warnings == ()
+    assert any("power" in line for line in store.health().holds)
 
 
 def test_a_less_durable_file_is_warned_about(path: Path) -> None:
     store = SqliteStore(str(path), OPTIONS, synchronous="normal")
-    assert any("loss of power" in line for line in store.warnings())
-    assert not any("power" in line for line in store.guarantees())
-    assert any("memory" in line for line in SqliteStore("", OPTIONS).warnings())
+    assert any("loss of power" in line for line in store.health().warnings)
+    assert not any("power" in line for line in store.health().holds)
+    assert any("memory" in line for line in SqliteStore("", OPTIONS).health().warnings)
 
 
 def test_a_mistyped_synchronous_is_told_with_the_right_one() -> None:
@@ -138,7 +138,7 @@ def test_a_url_opens_the_store_it_names(path: Path) -> None:
     url = store_url(Settings(broker_url=f"sqlite:///{path}?synchronous=NORMAL&busy_timeout=3"))
     store = SqliteStore.from_url(url, OPTIONS)
     assert (store.location, store.options.busy_timeout_ms) == (str(path), 3000)
-    assert store.warnings()
+    assert store.health().warnings
 
 
 def test_the_fields_of_a_record_are_the_columns_of_its_table(

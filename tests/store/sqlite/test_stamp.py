@@ -47,7 +47,7 @@ def opened(path: Path) -> SqliteStore:
 
 def warnings_of(path: Path) -> tuple[str, ...]:
     store = opened(path)
-    found = store.warnings()
+    found = store.health().warnings
     store.close()
     return found
 
@@ -75,7 +75,7 @@ def test_a_killed_process_leaves_a_file_and_a_log_that_belong_together(
         dies_after(path, *parts)
     store = opened(path)
     assert count(store) == sum(part != "checkpoint" for parts in runs for part in parts)
-    assert store.warnings() == ()
+    assert store.health().warnings == ()
     store.close()
     assert warnings_of(path) == ()
 
@@ -147,11 +147,11 @@ def test_a_copy_without_its_log_is_noticed(path: Path, tmp_path: Path) -> None:
     put(store, "a")
     put(store, "b")
     copy = opened(Path(shutil.copy(path, tmp_path / "copy.db")))
-    assert any("the log of the original is missing" in text for text in copy.warnings())
+    assert any("the log of the original is missing" in text for text in copy.health().warnings)
     copy.close()
     store.close()
     whole = opened(Path(shutil.copy(path, tmp_path / "whole.db")))
-    assert whole.warnings() == ()
+    assert whole.health().warnings == ()
     assert count(whole) == 2
     whole.close()
 
@@ -212,7 +212,7 @@ def test_files_have_the_permissions_that_they_are_to_have(
         put(store, "a")
         for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
             assert stat.S_IMODE(name.stat().st_mode) == mode
-        assert store.warnings() == ()
+        assert store.health().warnings == ()
         store.close()
     finally:
         os.umask(before)
@@ -222,7 +222,7 @@ def test_a_file_that_is_there_keeps_its_permissions_and_is_warned_of(path: Path)
     path.touch()
     path.chmod(0o644)
     store = opened(path)
-    assert any("chmod 600" in text for text in store.warnings())
+    assert any("chmod 600" in text for text in store.health().warnings)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     store.close()
 
@@ -249,7 +249,7 @@ def test_a_backup_is_whole_while_others_write(path: Path, tmp_path: Path) -> Non
             copy = opened(tmp_path / f"{n}.db")
             assert copy.counts() == counts
             assert sum(counts.states.values()) >= 1
-            assert copy.warnings() == ()
+            assert copy.health().warnings == ()
             copy.close()
     finally:
         over.set()
