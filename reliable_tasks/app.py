@@ -45,15 +45,15 @@ class App(Configured):
     Args:
         main: name of the module the tasks get when it runs as `__main__`.
         broker: URL of the store; `sqlite:///reliable_tasks.db` by default.
-        backend: taken for Celery's sake: results live with the messages, so that a commit is one
-            atomic step. Another server than the broker's is an error.
+        backend: accepted for Celery compatibility; ignored, since results live with the messages:
+            a commit is one atomic step. Another server than the broker's is an error.
         include: modules to import when a worker starts.
         config_source: where to load settings from, see `config_from_object`.
         namespace: prefix of the settings' names in `config_source`.
         task_cls: the class of tasks without a `base`.
         set_as_current: make it `current_app`.
         strict_typing: check the arguments of calls against the function.
-        autofinalize: taken for Celery's sake.
+        autofinalize: accepted for Celery compatibility; ignored.
         **settings: any setting by its name.
 
     Raises:

@@ -3,7 +3,7 @@
 A schedule is a set of *slots*: instants in UTC, on whole milliseconds, that follow from the
 schedule, a time zone and an anchor alone. They do not depend on when the last run took place, so
 that late runs do not make them drift, and every beat computes the same ones. Only `is_due` and
-`remaining_estimate`, which are here for Celery's sake, ask for the time, through `nowfun`.
+`remaining_estimate`, which are here for Celery compatibility, ask for the time, through `nowfun`.
 """
 
 import abc

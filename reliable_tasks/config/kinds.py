@@ -65,10 +65,10 @@ def copied(value: Any) -> Any:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("give a text that is not empty")
+        raise ValueError("must be a non-empty string")
     trouble = checks.trouble_with_text(value, _LONGEST_TEXT)
     if trouble:
-        raise ValueError(f"it {trouble}")
+        raise ValueError(trouble)
     return value
 
 
@@ -76,7 +76,7 @@ def _name(value: object) -> str:
     plain = str.__str__(_text(value))
     trouble = checks.trouble_with_text(plain)
     if trouble:
-        raise ValueError(f"it {trouble}")
+        raise ValueError(trouble)
     return plain
 
 
@@ -210,7 +210,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
         raise ValueError("give a dict")
     for key in value:
         if not isinstance(key, str):
-            raise ValueError(f"its keys are texts, and {checks.shown(key)} is not")
+            raise ValueError(f"keys must be strings, got {checks.shown(key)}")
     return value
 
 
@@ -286,7 +286,7 @@ def _routes(value: object) -> dict[str, dict[str, Any]]:
     routes: dict[str, dict[str, Any]] = {}
     for pattern, route in items:
         if not isinstance(pattern, str):
-            raise ValueError(f"route {checks.shown(pattern)}: name tasks by a text (or glob)")
+            raise ValueError(f"route {checks.shown(pattern)}: name tasks by a string (or glob)")
         routes.setdefault(pattern, _route(pattern, route))
     return routes
 

@@ -149,9 +149,9 @@ class GroupResult:
             timeout: seconds to wait for all of them; None waits for ever.
             propagate: raise what a body raised, as soon as it is seen; otherwise it takes its
                 place in the list.
-            interval: taken for Celery's sake.
+            interval: accepted for Celery compatibility; ignored.
             callback: called with id and value of each message.
-            no_ack: taken for Celery's sake.
+            no_ack: accepted for Celery compatibility; ignored.
             on_message: called with a dict about each message at its end.
             disable_sync_subtasks: refuse to wait inside a body that a worker runs.
             on_interval: called after each wait of at most a second.
@@ -267,7 +267,7 @@ class GroupResult:
         """End what has not started, of its members and of what they wait for.
 
         Args:
-            connection: taken for Celery's sake.
+            connection: accepted for Celery compatibility; ignored.
             terminate: stop those that run as well.
             signal: by which signal, SIGTERM by default.
             wait: until they have ended.

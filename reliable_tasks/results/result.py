@@ -242,16 +242,17 @@ class AsyncResult(Generic[R]):
         Args:
             timeout: seconds to wait; None waits for ever.
             propagate: raise what the body raised; otherwise return it.
-            interval: taken for Celery's sake.
-            no_ack: taken for Celery's sake.
-            follow_parents: taken for Celery's sake: a parent's failure ends this one anyway.
+            interval: accepted for Celery compatibility; ignored.
+            no_ack: accepted for Celery compatibility; ignored.
+            follow_parents: accepted for Celery compatibility; ignored, since a parent's failure
+                ends this one anyway.
             callback: called with the id and the value.
             on_message: called with a dict (`status`, `result`, `task_id`, …) at each progress
                 report and at the end.
             on_interval: called after each wait of at most a second.
             disable_sync_subtasks: refuse to wait inside a body that a worker runs.
-            EXCEPTION_STATES: taken for Celery's sake.
-            PROPAGATE_STATES: taken for Celery's sake.
+            EXCEPTION_STATES: accepted for Celery compatibility; ignored.
+            PROPAGATE_STATES: accepted for Celery compatibility; ignored.
 
         Raises:
             TimeoutError: it had not ended in time.
@@ -348,7 +349,7 @@ class AsyncResult(Generic[R]):
         A running one that is not terminated may still succeed, but is not retried.
 
         Args:
-            connection: taken for Celery's sake.
+            connection: accepted for Celery compatibility; ignored.
             terminate: stop its body; the pool `threads` cannot.
             signal: which one its process gets, SIGTERM by default: see the command `revoke`.
             wait: until it has ended.

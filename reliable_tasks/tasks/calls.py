@@ -60,7 +60,7 @@ def call_kwargs(kwargs: Any) -> dict[str, Any]:
     """Keyword arguments as a dictionary of the call's own.
 
     Raises:
-        ConfigError: it is no dictionary, or a key is no text.
+        ConfigError: it is not a dictionary, or a key is not a string.
     """
     if not kwargs:
         return {}

@@ -117,7 +117,7 @@ class Task(Hooks, Generic[P, R]):
             args: positional arguments.
             kwargs: keyword arguments.
             task_id: an id of your own. While a message with it lives, the call returns that one.
-            producer: taken for Celery's sake.
+            producer: accepted for Celery compatibility; ignored.
             link: a signature, or several, to run with the result.
             link_error: a signature, or several, to run when it fails.
             shadow: a name to show in logs.
