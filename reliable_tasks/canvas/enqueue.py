@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
-from reliable_tasks.canvas.sender import Packer
+from reliable_tasks.canvas.sender import BatchSender
 from reliable_tasks.core import context as _state
 from reliable_tasks.core import ids
 from reliable_tasks.core.message import Message, decode_headers, encode_headers
@@ -201,18 +201,18 @@ def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
     if app.settings.task_always_eager:
         return [sig.apply() for sig in signatures]
     results = list[Any]()
-    with Packer(app, results) as packer:
+    with BatchSender(app, results) as sender:
         for sig in signatures:
             plan, publish = _planned(sig, (), None, {})
             if _is_lone(plan):
-                packer.add(plan, _lone_message(plan, app), publish)
+                sender.add(plan, _lone_message(plan, app), publish)
                 continue
             graph, receipts = compile_plan(plan), dict[str, Receipt]()
             if graph.nodes:
                 receipts = _store(app, messages_of(graph, app), publish)
                 _check_duplicates(graph, receipts)
             results.append(handles_of(graph, app, receipts))
-        packer.flush()
+        sender.flush()
     return results
 
 

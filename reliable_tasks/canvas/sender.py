@@ -1,4 +1,4 @@
-"""Many lone messages to the store, a batch at a time: one is stored while the next is packed."""
+"""Send many lone messages to the store in batches: one is stored while the next is packed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.values import Enqueued
 
-__all__ = ["Packer"]
+__all__ = ["BatchSender"]
 
 _Held = list[tuple[int, "Call", "Message"]]
 
 
-class Packer:
-    """Lone messages that go to the store together.
+class BatchSender:
+    """Sends lone messages to the store in batches.
 
     Args:
         app: whose messages they are.
-        results: where their handles go, in the order of `add`.
+        results: the list that gets their handles, in the order of `add`.
     """
 
     def __init__(self, app: AppContext, results: list[Any]) -> None:
@@ -66,7 +66,7 @@ class Packer:
             self._place(held, self._app.enqueue(batch, publish))
 
     def _send(self) -> None:
-        """Let a thread carry a batch; receivers of signals are called in the caller's, though."""
+        """Send a batch in a thread, or in the caller's if signals have receivers to call there."""
         if signals.before_task_publish.receivers or signals.after_task_publish.receivers:
             self.flush()
             return
