@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App, Task, current_app, current_task, shared_task, signals
+from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError, NotRegistered, StoreUnavailable
 from reliable_tasks.store.values import Batch, Enqueued
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def app() -> Iterator[App]:
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """The current app; shared tasks that a test declares are not handed to the apps of others."""
+    monkeypatch.setattr(context, "_on_app", list(context._on_app))
     with App("apping", broker="sqlite://") as made:
         yield made
 
