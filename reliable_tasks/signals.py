@@ -1,4 +1,4 @@
-"""Celery's signals: functions of yours that are called when something happens in this process.
+"""Celery's signals: call functions of yours when something happens in this process.
 
 ```python
 @task_failure.connect(sender="shop.tasks.charge")
@@ -59,19 +59,19 @@ class _Receiver:
 
 
 def _sender_key(sender: Any) -> Any:
-    """A task and its name are one sender: some signals are sent where only the name is known."""
+    """A task and its name count as one sender: some senders know only the name."""
     name = getattr(sender, "name", None)
     return name if isinstance(name, str) else sender
 
 
 class Signal:
-    """Something that functions can be connected to.
+    """An occasion that functions can be connected to.
 
     Attributes:
         name: its name.
         meaning: when it is sent.
         fields: what receivers get besides `signal` and `sender`.
-        receivers: who is connected; empty (and false) when nobody is, so that `if signal.receivers`
+        receivers: what is connected. Empty, and so false, if nothing is: `if signal.receivers`
             spares a hot path the call of `send`.
     """
 
@@ -89,7 +89,7 @@ class Signal:
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody is connected."""
+        """Whether any function is connected."""
         return bool(self.receivers)
 
     @overload
@@ -147,7 +147,7 @@ class Signal:
         self,
         receiver: Callable[..., Any] | None = None,
         sender: Any = None,
-        weak: bool | None = None,  # noqa: ARG002 - Celery's position
+        weak: bool | None = None,  # noqa: ARG002 - accepted for Celery compatibility; ignored
         dispatch_uid: object = None,
     ) -> bool:
         """Undo `connect` of the same arguments; returns whether there was something to undo."""
@@ -172,7 +172,7 @@ class Signal:
             try:
                 answer = receiver(signal=self, sender=sender, **fields)
             except events.outlived() as error:
-                # It is told of something that has happened: its trouble must not change that.
+                # It only hears of what has happened: its error must not change that.
                 events.report(f"a receiver of {self.name} raised", error)
                 answer = error
             answers.append((receiver, answer))
@@ -182,7 +182,7 @@ class Signal:
 
 
 def _receiver_key(receiver: Any) -> object:
-    """Bound methods are made anew at each look-up; the object and the function are not."""
+    """Identify a receiver. Bound methods are new at each look-up; object and function are not."""
     if inspect.ismethod(receiver):
         return (id(receiver.__self__), id(receiver.__func__))
     return id(receiver)
@@ -197,7 +197,7 @@ def _weak(receiver: Callable[..., Any]) -> Callable[[], Callable[..., Any] | Non
 def _check_receiver(receiver: Any, signal: str) -> None:
     try:
         parameters = inspect.signature(receiver).parameters.values()
-    except (TypeError, ValueError):  # some builtins tell nothing of their arguments
+    except (TypeError, ValueError):  # some builtins have no signature
         return
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         raise ConfigError(

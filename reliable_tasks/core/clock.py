@@ -1,8 +1,8 @@
-"""The only place that reads the clocks of this machine.
+"""The only module that reads this machine's clocks.
 
-Decisions never call these: a shell reads the clock once and passes the time in. Wall time is in
-milliseconds since the epoch (`now_ms`); durations within one process are measured with `monotonic`.
-The stores have a clock of their own (the server's for Redis), and leases are measured with that.
+Code that decides never calls it: its caller reads the clock once and passes the time in. Wall time
+is in milliseconds since the epoch (`now_ms`); durations within a process are measured with
+`monotonic`. Stores have a clock of their own (the server's for Redis), which leases go by.
 """
 
 import datetime as dt

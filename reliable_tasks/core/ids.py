@@ -1,9 +1,9 @@
-"""The only place that makes ids and random numbers, so that a simulation can replace both.
+"""The only module that makes ids and random numbers, so that a simulation can replace both.
 
 Ids are random UUIDs (version 4), as Celery's are. `uuid.uuid4` reads the operating system's entropy
-on each call; here one process-wide generator, seeded from that entropy, does the same several times
-faster. A copy of the process must not go on where the generator stood: it is told by the process's
-id, since a server written in C (uWSGI) forks without running Python's at-fork hooks.
+on each call; one generator per process, seeded from that entropy, is several times faster. A forked
+process must not continue the sequence, so it seeds the generator anew. It is recognised by its
+process id, because a server written in C (uWSGI) forks without running Python's at-fork hooks.
 """
 
 import os as _os
@@ -24,7 +24,7 @@ def _reseed() -> None:
     _pid = _getpid()
 
 
-# Where Python forks, this tells a copy even if it got the number of a process that has ended.
+# When Python forks, this reseeds even if the copy got the id of a process that has ended.
 _os.register_at_fork(after_in_child=_reseed)
 
 
@@ -32,7 +32,7 @@ def new_id() -> str:
     """A new id for a message, a session or a group."""
     if _getpid() != _pid:
         _reseed()
-    # `uuid.UUID` would give the same text in several times the time.
+    # `uuid.UUID` would make the same text, several times slower.
     digits = (_generator.getrandbits(128) & _FREE | _VERSION_4).to_bytes(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

@@ -1,11 +1,11 @@
-"""An exception of a signal of ours is raised between our steps, never within one.
+"""Raise exceptions of our signals between our own steps, never in the middle of one.
 
-A handler runs between any two instructions of the main thread. What is marked as `whole` is not
-interrupted there: the exception waits until it is over. While a local variable `in_user_code` of it
-is true it may be interrupted all the same.
+A signal handler runs between any two instructions of the main thread. A function marked as `whole`
+is not interrupted: the exception waits until the function returns. While its local variable
+`in_user_code` is true, it may be interrupted all the same.
 
-Exceptions of others' handlers (Ctrl-C) know nothing of this: whatever they interrupt, what they
-leave behind is put in order by the stores.
+Handlers of others (Ctrl-C) know nothing of this. The stores clean up whatever such an exception
+leaves behind.
 """
 
 import sys
@@ -25,7 +25,7 @@ _pending: BaseException | None = None
 
 
 def whole(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function: what is to be raised meanwhile is raised when it is over."""
+    """Mark a function: an exception of `raise_between` waits until the function returns."""
     _whole.add(function.__code__)
 
     @wraps(function)
@@ -40,7 +40,7 @@ def whole(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def raise_between(exc: BaseException) -> None:
-    """Raise, now or when the innermost thing that is whole is over; in a signal's handler."""
+    """Raise now, or when the outermost function marked as whole returns; for signal handlers."""
     global _pending  # noqa: PLW0603 - there is one main thread
     if _is_whole(sys._getframe(1)):  # noqa: SLF001 - what was interrupted is the question
         _pending = exc
@@ -49,12 +49,12 @@ def raise_between(exc: BaseException) -> None:
 
 
 def due() -> bool:
-    """Whether something waits to be raised."""
+    """Whether an exception waits to be raised."""
     return _pending is not None
 
 
 def forget() -> None:
-    """What waits was meant for a body that has ended."""
+    """Drop the exception that waits: it was meant for a body that has ended."""
     global _pending  # noqa: PLW0603
     _pending = None
 

@@ -1,4 +1,4 @@
-"""Waiting for a descriptor, whatever its number: `select` refuses those beyond 1023."""
+"""Wait for a file descriptor of any number: `select` refuses those above 1023."""
 
 import errno
 import os
@@ -8,10 +8,10 @@ __all__ = ["readable"]
 
 
 def readable(fd: int, timeout_s: float) -> bool:
-    """Block until a descriptor is readable, for at most `timeout_s` seconds; whether it is.
+    """Block until a descriptor is readable, for at most `timeout_s` seconds; returns whether it is.
 
     Raises:
-        OSError: it is not open.
+        OSError: the descriptor is not open.
     """
     poll = select.poll()
     poll.register(fd, select.POLLIN)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["WORDS", "run_child"]
 
 WORDS = frozenset({signal.SIGTERM, signal.SIGUSR1})
-"""Signals by which a supervisor speaks to a child, blocked until the child listens."""
+"""Signals that a supervisor sends to a child; blocked until the child handles them."""
 
 _PR_SET_PDEATHSIG = 1
 _ORPHAN_CHECK_S = 1.0
@@ -71,8 +71,8 @@ def run_child(
         on_word=board.hear,
         on_crash=_end_loudly,
     )
-    # TERM comes from the supervisor; Ctrl-C is the supervisor's to interpret. Draining takes a lock
-    # that the main thread may hold, so a thread does it.
+    # TERM comes from the supervisor, which alone interprets Ctrl-C. Draining takes a lock that the
+    # main thread may hold, so a thread of its own does it.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     otherwise: dict[signal.Signals, Callable[[], object]] = {
         signal.SIGTERM: lambda: threading.Thread(target=pool.exchanger.drain).start(),
@@ -91,13 +91,13 @@ def run_child(
 
 
 def _heard(pool: Pool, number: signal.Signals, otherwise: Callable[[], object]) -> None:
-    """A signal has come: about a revoked message, if the board says so."""
+    """Handle a signal: the scoreboard says whether it is about a revoked message."""
     if not pool.hear_of_revocation(number):
         otherwise()
 
 
 def _end_loudly(exc: BaseException) -> None:
-    """End the process from any of its threads: another one takes its place, and counts what ran."""
+    """End the process from any thread; the supervisor replaces it and counts what ran."""
     try:
         events.emit("child.crashed", pid=os.getpid(), error=repr(exc))
         sys.excepthook(type(exc), exc, exc.__traceback__)
@@ -108,17 +108,17 @@ def _end_loudly(exc: BaseException) -> None:
 
 
 def _stand_apart() -> None:
-    """A group of its own, so that what bodies start can be killed with it; not a terminal's."""
+    """Lead a process group, so that what bodies start can be killed along with this process."""
     os.setpgid(0, 0)
     if os.isatty(0):
-        # A group in the background that reads from the terminal is stopped; it finds nothing there.
+        # The system stops a background group that reads from the terminal: give it /dev/null.
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
 
 
 def _die_with(parent: int) -> None:
-    """End at once when the supervisor does: nobody would renew the session any more."""
+    """End at once when the supervisor does: nobody would renew the session."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:

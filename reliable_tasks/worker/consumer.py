@@ -1,7 +1,7 @@
 """The consumer's decisions: what to commit, how much to claim, what to give back.
 
-A plain object without I/O: it is told what happened, with the time, and says what to do next. The
-shell around it (`child`) carries its exchanges to the store; the simulation drives the very same.
+A plain object without I/O. Callers tell it what happened and when; it decides what to do next. The
+exchanger carries its requests to the store, and the simulation drives the same object.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ class Request:
 
 
 class Consumer:
-    """What one session holds: claims that wait, claims that run, outcomes that are to be committed.
+    """What one session holds: claims that wait, claims that run, and outcomes to commit.
 
     Args:
-        queues: what to consume; they take turns at being first.
+        queues: the queues to consume; they take turns at being asked first.
         slots: how many bodies run at once.
         ahead_s: how much work, in seconds of measured run time, may be claimed beyond that.
         max_tasks: how many messages to run before the process is replaced; None for no limit.
-        trusted_s: how long the store's last word on the session is believed. A process that was
-            stopped for longer may have lost its claims: what waits is then given back, not begun.
+        trusted_s: how long a reply of the store vouches for the session. A process that was stopped
+            for longer may have lost its claims, so it gives back what waits instead of beginning
+            it.
     """
 
     def __init__(
@@ -74,20 +75,20 @@ class Consumer:
         self.lost = False
         self.next_due_ms: int | None = None
 
-    # What the pool tells and asks ----------------------------------------------------------------
+    # For the pool --------------------------------------------------------------------------------
 
     def next_claim(self, now: float) -> Claim | None:
-        """The claim to run now, if there is one and a slot is free."""
+        """Take the claim to run now, if there is one and a slot is free."""
         if not self._waiting or len(self._running) >= self._slots or self._doubtful(now):
             return None
         if self._waiting[0].delivery > 1 and (self._done or self._sent):
-            return None  # its process died of it, perhaps: what has ended is committed before
+            return None  # it may have killed its process: commit what has ended first
         claim = self._waiting.popleft()
         self._running[claim.fence] = (claim, now)
         return claim
 
     def ended(self, claim: Claim, outcome: Outcome, now: float) -> None:
-        """An attempt has come to an outcome."""
+        """Note how an attempt ended."""
         _, began = self._running.pop(claim.fence, (claim, now))
         took = now - began
         known = self._average_s.get(claim.task)
@@ -98,10 +99,10 @@ class Consumer:
             if self._left <= 0:
                 self.drain()
 
-    # What the shell carries ----------------------------------------------------------------------
+    # For the exchanger ---------------------------------------------------------------------------
 
     def request(self, now: float) -> Request | None:
-        """The exchange to make now; None when there is nothing to say or no need to ask."""
+        """Return the exchange to make now; None if there is nothing to commit or to claim."""
         if self._sent is not None:
             return None
         if self._draining or self._overdue(now) or self._doubtful(now):
@@ -115,7 +116,7 @@ class Consumer:
         return Request(commits, want)
 
     def replied(self, reply: Exchange) -> tuple[Commit, ...]:
-        """The exchange came back: returns the commits that were stale."""
+        """Take in the reply of an exchange; returns the commits that were stale."""
         commits, self._sent = self._sent or (), None
         self._confirmed_at = self._asked_at
         self._waiting.extend(reply.claims)
@@ -128,9 +129,9 @@ class Consumer:
         return tuple(c for c, verdict in verdicts if verdict == Verdict.STALE)
 
     def failed(self) -> None:
-        """The exchange failed, and nobody knows whether it was applied: say it all again.
+        """Repeat an exchange that failed: nobody knows whether the store applied it.
 
-        Commits are safe to repeat. Claims that were made and never heard of `reconcile` finds.
+        Commits are safe to repeat. If the lost reply carried claims, `reconcile` finds them.
         """
         self._done.extendleft(reversed(self._sent or ()))
         self._sent = None
@@ -138,47 +139,47 @@ class Consumer:
 
     @property
     def uncertain(self) -> bool:
-        """Whether `reconcile` is due before anything else is asked of the store."""
+        """Whether `reconcile` must come before anything else is asked of the store."""
         return self._uncertain
 
     def reconcile(self, held: Iterable[Claim]) -> None:
-        """After a lost reply: take in the claims that the store says this session holds.
+        """After a lost reply: adopt the claims that the store says this session holds.
 
-        Those never heard of are run; those believed to be held, and taken away, are dropped.
+        Claims that we never heard of will run; claims that were taken away are dropped.
         """
         self._uncertain = False
         self._confirmed_at = self._asked_at
         at_store = {claim.fence: claim for claim in held}
-        # By fence and not by id: what was given back may have been claimed again in that very
-        # exchange, under a new fence that nobody here has heard of.
+        # By fence, not by id: the lost exchange may have given a message back and claimed it again,
+        # under a fence that we do not know.
         known = set(self._running) | {c.fence for c in self._done}
         known |= {claim.fence for claim in self._waiting}
         self._waiting = deque(c for c in self._waiting if c.fence in at_store)
         self._waiting.extend(c for fence, c in at_store.items() if fence not in known)
 
     def woken(self) -> None:
-        """There may be work again where an exchange found none."""
+        """Ask again: there may be work where the last exchange found none."""
         self._starved = False
 
     def drain(self) -> None:
-        """Claim no more and give back what has not started."""
+        """Claim no more, and give back what has not started."""
         self._draining = True
 
-    # What is so ----------------------------------------------------------------------------------
+    # State ---------------------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits, runs, or is to be committed."""
+        """Whether nothing waits, runs, or has to be committed."""
         return not (self._waiting or self._running or self._done or self._sent)
 
     @property
     def finished(self) -> bool:
-        """Whether it was told to drain, and has."""
+        """Whether it was told to drain and has done so."""
         return self._draining and self.idle
 
     @property
     def draining(self) -> bool:
-        """Whether it claims no more."""
+        """Whether it has stopped claiming."""
         return self._draining
 
     @property
@@ -187,19 +188,19 @@ class Consumer:
         return len(self._running)
 
     def starved(self, now: float) -> bool:
-        """Whether a slot is free and the store had no more: time to wait for work.
+        """Whether a slot is free and the store had no more work, so it is time to wait for some.
 
-        While all slots are taken the end of a body comes first: it is committed, and more claimed,
-        in one exchange.
+        While all slots are taken there is no need to wait: a body will end first, and the exchange
+        that commits it claims more.
         """
         free = len(self._waiting) + len(self._running) < self._slots
         return self._starved and free and not self._uncertain and self._wanted(now) > 0
 
     @property
     def patience_s(self) -> float:
-        """For how long, at most, to let the store wait with an answer.
+        """The longest time to let the store take over an answer.
 
-        What it answers is believed from the question on, so that half of that time is left.
+        Trust in an answer starts when the question was sent, so half of it is left then.
         """
         return self._trusted_s / 2
 
@@ -209,7 +210,7 @@ class Consumer:
         return len(self._waiting)
 
     def overdue_at(self) -> float | None:
-        """When what waits is to be given back, should no body end before."""
+        """When to give back what waits, if no body ends before."""
         return self._patience_ends() if self._waiting else None
 
     def _patience_ends(self) -> float | None:
@@ -223,8 +224,8 @@ class Consumer:
         return at is not None and now >= at
 
     def _doubtful(self, now: float) -> bool:
-        """Whether the store has said nothing for so long that what waits may be another's."""
-        # From the question, not the answer: that may have lain unread while the process stood.
+        """Whether the store was silent for so long that others may have claimed what waits."""
+        # Counted from the question: the answer may have lain unread while the process was stopped.
         return now - self._confirmed_at > self._trusted_s
 
     def _give_back(self) -> None:
@@ -233,7 +234,7 @@ class Consumer:
         self._waiting.clear()
 
     def _session_lost(self) -> None:
-        """What waits is given back, unless others have it; what runs may find its commit stale."""
+        """Give back what waits; commits of what runs will be stale if others have it by now."""
         self.lost = True
         self._give_back()
         self._draining = True
@@ -243,7 +244,7 @@ class Consumer:
         return self._queues[self._turn :] + self._queues[: self._turn]
 
     def _wanted(self, now: float) -> int:
-        """How many claims to ask for: free slots, and as much beyond as runs in `ahead_s`."""
+        """How many claims to ask for: one for each free slot, plus what runs within `ahead_s`."""
         if self._draining or self._uncertain:
             return 0
         if self._overdue(now) or self._longest_s() > self._ahead_s:
@@ -262,7 +263,7 @@ class Consumer:
         )
 
     def _ahead(self) -> int:
-        """How many average bodies fit into the window; none before anything was measured."""
+        """How many average bodies fit into `ahead_s`; none before anything was measured."""
         if not self._average_s:
             return 0
         average = max(self._average_s.values())

@@ -1,11 +1,11 @@
-"""What is of a child and of no copy of it: bodies fork, by multiprocessing or in C, as they like.
+"""Keep copies of a child from acting as workers: bodies may fork, with multiprocessing or in C.
 
-A copy gets the signal handlers that a program has by default, and ends where it leaves the body.
+A copy gets a program's default signal handlers, and ends where it leaves the body.
 """
 
 from __future__ import annotations
 
-# Its look-up is asked for each message; that of `signal` searches an enumeration as well.
+# `take_back` runs for each message; `signal.getsignal` would search an enumeration as well.
 import _signal  # type: ignore[import-not-found]
 import os
 import signal
@@ -25,17 +25,17 @@ _forking = threading.local()
 
 
 def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
-    """Do this on signals, in this process alone.
+    """Handle signals with these actions, in this process and in no copy of it.
 
-    Nothing is ignored, not even what is to have no effect: a program that a body starts would
-    inherit that.
+    A signal that is to have no effect still gets a handler: ignoring it would be inherited by the
+    programs that bodies start.
     """
     own = os.getpid()
 
     def act(number: int, _frame: FrameType | None) -> None:
         if os.getpid() == own:
             actions[signal.Signals(number)]()
-        else:  # forked in C, where nobody has told us
+        else:  # forked in C, which runs no at-fork hooks
             _by_default()
             os.kill(os.getpid(), number)
 
@@ -48,7 +48,7 @@ def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
 
 
 def take_back() -> None:
-    """Put our handlers back where a body has left its own: the supervisor's words are for us."""
+    """Restore our handlers if a body has replaced them: the supervisor's signals are for us."""
     for number in _NEEDED:
         act = _handled.get(number)
         if act is not None and _signal.getsignal(number) is not act:
@@ -56,10 +56,10 @@ def take_back() -> None:
 
 
 def _hold_back() -> None:
-    """Let no signal of ours come while this thread forks.
+    """Block our signals while this thread forks.
 
-    Python forgets what reached a copy before it was told that it is one: a process that is
-    terminated as soon as it is started would live on.
+    Python drops signals that reach a copy before its at-fork hooks have run. Without this, a
+    process that is terminated as soon as it has been started would live on.
     """
     _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
 
@@ -69,7 +69,7 @@ def _let_through() -> None:
 
 
 def in_copies(call: Callable[[], object]) -> None:
-    """Call this in each copy of the process that Python makes, and in copies of copies."""
+    """Call this in every copy that Python forks of this process, and in copies of copies."""
     os.register_at_fork(after_in_child=call)
 
 
@@ -82,7 +82,7 @@ def _by_default() -> None:
 
 
 def end_copy(error: BaseException | None) -> NoReturn:
-    """End this process, a copy that a body has made of the child and that has left the body."""
+    """End this process: a copy of the child that a body has forked and that has left the body."""
     code = 0
     try:
         if isinstance(error, SystemExit):

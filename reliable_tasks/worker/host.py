@@ -1,4 +1,4 @@
-"""Which machine this is, and whether a process on it still lives."""
+"""Identify this machine, and tell whether a process on it still lives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["host_identity", "process_gone", "process_started"]
 def _first_line(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii", errors="replace").strip()
-    except OSError:  # not Linux, or not readable: the name of the host must do
+    except OSError:  # not Linux, or not readable: the host name has to do
         return ""
 
 
 @functools.cache
 def host_identity() -> str:
-    """The same for all processes that can see each other's pids, until the machine restarts."""
+    """A name shared by all processes that can see each other's pids, until the machine restarts."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -31,12 +31,12 @@ def host_identity() -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """What Linux tells of a process after its name: its state first."""
+    """The fields of /proc/<pid>/stat after the process name: its state comes first."""
     return _first_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def process_started(pid: int) -> str:
-    """When a process started, as the system tells it: pids are used again, this pair is not."""
+    """When a process started, as the system counts it: pids are reused, pid and start are not."""
     stat = _stat(pid)
     return stat[19] if stat else ""
 

@@ -38,12 +38,12 @@ RESTART = 75
 
 _TICK_S = 0.1  # how late a time limit may be noticed
 _COMPANION_PAUSE_S = 1.0
-# No call of the store may last longer than a lease: a child that hears nothing for three is stuck.
+# No call of the store may take longer than a lease: a child that hears nothing for three is stuck.
 _LEASES_OF_PATIENCE, _LEAST_PATIENCE_S = 3, 15.0
 
 
 class _Processes:
-    """The supervisor's processes: forks, kills and waits."""
+    """The real ProcessControl: forks, signals, kills and waits."""
 
     def __init__(self, app: App, options: WorkerOptions) -> None:
         self._app = app
@@ -55,7 +55,8 @@ class _Processes:
 
     def spawn(self, session: str) -> int:
         board, parent = Scoreboard(self._slots), os.getpid()
-        # A word to a child that does not listen yet waits; it is not the copied handlers' to take.
+        # Signals to a child that has no handlers yet must wait for those: the parent's handlers,
+        # which the fork copies, would swallow them.
         signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
         try:
             pid = self._fork(lambda: run_child(self._app, self.options, session, board, parent))
@@ -88,7 +89,7 @@ class _Processes:
             os._exit(code)
 
     def start_companions(self) -> None:
-        """Start those that do not run, but for one that the system has no room for now."""
+        """Start companions that do not run; one that the system has no room for is tried again."""
         while self._to_start:
             main = self._to_start[0]
             try:
@@ -99,7 +100,7 @@ class _Processes:
             self._to_start.pop(0)
 
     def stop_companions(self, number: int) -> None:
-        """They are going down with the worker: they are not started again."""
+        """Signal the companions, and start them no more: the worker is going down."""
         for pid in self._companions:
             _send(pid, number)
         self._companions, self._to_start = {}, []
@@ -139,7 +140,7 @@ class _Processes:
     def terminate(self, pid: int, fence: int, name: str) -> bool:
         self._scoreboards[pid].revoke(fence)
         if not pool_class(self.options.pool).many_processes:
-            _send(pid, signal.SIGUSR1)  # it looks at its board; no signal is about one body alone
+            _send(pid, signal.SIGUSR1)  # the child looks at its scoreboard for which body it is
             return False
         number = signal.Signals.__members__.get(name, signal.SIGTERM)
         if number == signal.SIGKILL:
@@ -149,7 +150,7 @@ class _Processes:
         return True
 
     def stand_still(self) -> None:
-        """Ctrl-Z, which reaches the supervisor alone: let all stand still until it is continued."""
+        """Stop all children until we are continued: Ctrl-Z reaches the supervisor alone."""
         for pid in self._scoreboards:
             _send(-pid, signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -185,7 +186,7 @@ def _send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return  # it has ended already; the next wait tells
+        return  # it has ended already; the next `dead` finds it
 
 
 def _kill_group(pid: int) -> bool:
@@ -239,8 +240,8 @@ def run_worker(app: App, options: WorkerOptions) -> int:
 def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
     app.import_modules()
     check_options(app, options)
-    # Opened now, so that what is wrong with it is told before anything runs. Where it only is away,
-    # the supervisor waits for it, at the start as at any other time.
+    # Open the store now, so that a wrong URL or login is refused before anything runs. If the store
+    # is only away, the supervisor waits for it, at the start as at any other time.
     with contextlib.suppress(StoreUnavailable, StoreFull):
         app.store.sessions()
     signals.worker_init.send(app)
@@ -248,7 +249,7 @@ def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
     pid = os.getpid()
     processes = _Processes(app, options)
     calls = ThreadedCalls(app.store, inbox.wake)
-    supervisor = Supervisor(app.store, processes, _supervised(app, options, pid), calls)
+    supervisor = Supervisor(app.store, processes, _supervisor_options(app, options, pid), calls)
     events.emit(
         "worker.started",
         worker=options.hostname,
@@ -266,13 +267,13 @@ def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
     signals.worker_shutdown.send(app)
     code = RESTART if loop.restart else 0
     events.emit("worker.stopped", worker=options.hostname, pid=pid, code=code)
-    if calls.idle:  # else it would wait for the store, which has had its time
+    if calls.idle:  # else closing would wait for a store that has had its time
         calls.close()
         app.close()
     return code
 
 
-def _supervised(app: App, options: WorkerOptions, pid: int) -> SupervisorOptions:
+def _supervisor_options(app: App, options: WorkerOptions, pid: int) -> SupervisorOptions:
     settings = app.settings
     return SupervisorOptions(
         info=SessionInfo(
@@ -295,7 +296,7 @@ class _Loop:
     """Steps the supervisor and obeys signals, whatever goes wrong in between.
 
     Attributes:
-        restart: it was told to start anew.
+        restart: whether the worker was told to start anew.
     """
 
     def __init__(
@@ -333,7 +334,7 @@ class _Loop:
 
     def _obey(self, number: int, now: float) -> None:
         if number == signal.SIGCHLD:
-            return  # it only woke the loop, which looks for dead children anyway
+            return  # it only wakes the loop, which looks for dead children anyway
         if number == signal.SIGTSTP:
             self._processes.stand_still()
             return
@@ -343,7 +344,7 @@ class _Loop:
                 return
             self.restart = not _has_terminal()
         elif self.restart and number != signal.SIGQUIT:
-            self.restart = False  # not to start again; it goes down already
+            self.restart = False  # a second signal: go down, as before, but do not start again
             return
         else:
             self.restart = False
@@ -366,7 +367,7 @@ def _has_terminal() -> bool:
 
 
 def _tell_of(exc: BaseException) -> None:
-    """Say what went wrong; whoever listens to that may raise, too."""
+    """Report what went wrong, although the listeners of that may raise as well."""
     try:
         events.emit("worker.internal_error", error=repr(exc))
     except BaseException:  # noqa: BLE001 - the standard error has both

@@ -1,7 +1,8 @@
-"""What a child is running, for its supervisor to see: a page of memory that both share.
+"""The scoreboard: a page of memory in which a child shows its supervisor what it runs.
 
-The child writes when a body starts and ends; no system call, no message. The supervisor reads it to
-enforce time limits, and after a death to know which claims had begun and which only waited.
+The child writes to it when a body starts and ends, without a system call or a message. The
+supervisor reads it to enforce time limits and, after a death, to know which claims had begun and
+which only waited.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ __all__ = ["Posted", "Scoreboard"]
 
 _BODY = struct.Struct("=ddd72s")  # began, soft and hard deadline, message id
 _ID_SIZE = 72
-_WORDS = 1 + _BODY.size // 8  # in a slot: a fence, and that
-# The latest starts are remembered when their bodies have ended, too: an outcome on its way to the
-# store may be lost with the process. A consumer keeps no more than two exchanges of them.
+_WORDS = 1 + _BODY.size // 8  # of 8 bytes in a slot: the fence, then the body
+# Starts are remembered after their bodies have ended, since an outcome on its way to the store may
+# be lost with the process. A consumer keeps no more than two exchanges of outcomes.
 _LATEST = 2048
 _TRIES = 100
 
@@ -34,7 +35,7 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Scoreboard:
-    """Shared by a supervisor and one child; made before the fork.
+    """Memory shared by a supervisor and one child, made before the fork.
 
     Args:
         slots: how many bodies the child runs at once.
@@ -53,12 +54,12 @@ class Scoreboard:
         self._floats = self._bytes.cast("d")
 
     def post(self, slot: int, posted: Posted) -> None:
-        """A body starts in this slot; said again, its limits change."""
+        """Show that a body starts in this slot; posting it again changes its limits."""
         at, floats = slot * _WORDS, self._floats
         if self._words[at] != posted.fence:
             self._words[self._starts + next(self._numbers) % self._latest] = posted.fence
-        # Without a fence while the rest is written: nothing runs yet, and a reader that finds
-        # another fence after it has read than before reads again.
+        # The fence is 0, an empty slot, while the rest is written. A reader that finds
+        # another fence after reading the rest than before reads again.
         self._words[at] = 0
         floats[at + 1] = posted.began
         floats[at + 2] = posted.soft_deadline
@@ -68,30 +69,30 @@ class Scoreboard:
         self._words[at] = posted.fence
 
     def clear(self, slot: int) -> None:
-        """The body in this slot has ended."""
+        """Show that the body in this slot has ended."""
         self._words[slot * _WORDS] = 0
         self._words[self._revoked + slot] = 0
 
     def revoke(self, fence: int) -> None:
-        """The supervisor's word to the body of this claim: its message was revoked."""
+        """Tell the body of this claim that its message was revoked; the supervisor's to call."""
         for slot in range(self._slots):
             if self._words[slot * _WORDS] == fence:
                 self._words[self._revoked + slot] = fence
 
     def revoked(self, slot: int) -> int:
-        """The claim that this word is about in a slot; 0 for none."""
+        """The fence of the revoked claim in a slot; 0 if there is none."""
         return self._words[self._revoked + slot]
 
     def heed(self, slot: int) -> None:
-        """It has been heard."""
+        """Clear the revocation in a slot, after the child has seen it."""
         self._words[self._revoked + slot] = 0
 
     def hear(self) -> None:
-        """The child has heard from the store."""
+        """Count that the child has heard from the store."""
         self._words[self._heard] += 1
 
     def words(self) -> int:
-        """How often it has."""
+        """How often the child has heard from the store."""
         return self._words[self._heard]
 
     def begun(self) -> frozenset[int]:
@@ -99,13 +100,13 @@ class Scoreboard:
         return frozenset(self._words[self._starts : self._heard]) - {0}
 
     def running(self) -> tuple[Posted, ...]:
-        """What runs now."""
+        """The bodies that run now."""
         posted = (self._read(slot) for slot in range(self._slots))
         return tuple(p for p in posted if p is not None)
 
     def _read(self, slot: int) -> Posted | None:
         at, words = slot * _WORDS, self._words
-        for _ in range(_TRIES):  # bounded: what runs as briefly as that needs no watching
+        for _ in range(_TRIES):  # bounded: bodies that change so fast need no watching
             fence = words[at]
             body = self._memory[(at + 1) * 8 : (at + _WORDS) * 8]
             if fence == words[at]:
@@ -118,7 +119,7 @@ class Scoreboard:
         return Posted(message_id.rstrip(b"\0").decode(errors="replace"), fence, began, soft, hard)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         for view in (self._words, self._floats, self._bytes):
             view.release()
         self._memory.close()

@@ -1,4 +1,4 @@
-"""Whether the store answers a process of the worker: told as it changes, with pauses meanwhile."""
+"""Track whether the store answers a process of the worker, and pause while it does not."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Supervisor:
         store: where their sessions are.
         processes: does what is done to processes.
         options: see there.
-        calls: how the store is asked; at once, if it is not given.
+        calls: how to call the store; inline by default.
     """
 
     def __init__(
@@ -113,12 +113,12 @@ class Supervisor:
 
     @property
     def children(self) -> tuple[Child, ...]:
-        """The children that live."""
+        """The living children."""
         return tuple(self._children.values())
 
     @property
     def finished(self) -> bool:
-        """Whether it was told to stop, and nothing of it is left."""
+        """Whether it was told to stop and nothing is left to do."""
         left = self._children or self._dead or self._rounds.under_way
         return self.stopping is not Stopping.NO and not left
 
@@ -139,14 +139,14 @@ class Supervisor:
                 self._rounds.abandon()
 
     def next_due(self, now: float) -> float:
-        """When `step` is to be called again, if nothing happens before."""
+        """When to call `step` again, if nothing happens before."""
         duties = min(self._heartbeat_at, self._housekeeping_at)
         return min(max(self._rounds.paused_until, duties), self._watch.next_limit(now))
 
     # Stopping ------------------------------------------------------------------------------------
 
     def stop(self, how: Stopping, now: float) -> None:
-        """Go down; a second, harder word is obeyed as well."""
+        """Go down; a COLD stop may follow a WARM one."""
         if how is Stopping.WARM and self.stopping is Stopping.NO:
             self.stopping = how
             self._stop_by = now + self._options.grace_s
@@ -192,7 +192,7 @@ class Supervisor:
     # Rounds of duties ----------------------------------------------------------------------------
 
     def _duties(self) -> Generator[Call, Any, None]:
-        """What needs the store: children come before the care for what others have left behind."""
+        """One round of what needs the store: our own children first, then what others have left."""
         failed: Exception | None = None
         duties = [self._heartbeat, *(self._settling(dead) for dead in self._dead)]
         for duty in (*duties, self._replenish, self._housekeep):
@@ -200,13 +200,13 @@ class Supervisor:
                 yield from duty()
             except StoreUnavailable:
                 raise
-            except Exception as exc:  # noqa: BLE001 - the trouble of one must not keep others waiting
+            except Exception as exc:  # noqa: BLE001 - one duty that fails must not keep the others waiting
                 failed = exc
         if failed is not None:
             raise failed
 
     def _ask(self, call: Call) -> Generator[Call, Any, Any]:
-        """Ask the store; heartbeats do not wait for anything else."""
+        """Call the store, after a heartbeat if one is due: nothing else may delay those."""
         yield from self._heartbeat()
         return (yield call)
 
@@ -225,7 +225,7 @@ class Supervisor:
         for session in reply.lost:
             child = living.get(session)
             if child is not None and not child.retiring:
-                # Its commits will be found stale; another child takes its place meanwhile.
+                # Its commits will be stale; another child takes its place meanwhile.
                 child.retiring = True
                 self._processes.drain(child.pid)
                 events.emit("session.lost", **child.about)
@@ -234,7 +234,7 @@ class Supervisor:
                 self._revoke(living[command.session], command)
 
     def _revoke(self, child: Child, command: Command) -> None:
-        """Tell a body that its message was revoked: once by each signal."""
+        """Tell a body that its message was revoked, once with each signal."""
         runs = command.fence in {p.fence for p in self._processes.running(child.pid)}
         if not runs or (command.fence, command.signal) in child.revoked:
             return
@@ -246,10 +246,10 @@ class Supervisor:
                 child.kill_at[command.fence] = self._now + _GENTLE_S
 
     def _renewed(self, now_ms: int) -> None:
-        """Others have lapsed by the time at which we could renew our own sessions ourselves.
+        """Decide by which instant the sessions of others must have lapsed to be reaped.
 
-        Where we could not for a while, others could not either: they get the time to do so before
-        anything is taken from them.
+        Normally that is now. But if we could not renew our own sessions for a while, others could
+        not either, so they get half a lease to do so before anything is taken from them.
         """
         half_ms = self._options.lease_ms // 2
         since_ms = now_ms - self._renewed_ms if self._renewed_ms is not None else 0
@@ -287,7 +287,7 @@ class Supervisor:
     # The dead, and what others have left ---------------------------------------------------------
 
     def _settling(self, dead: DeadChild) -> Callable[[], Generator[Call, Any, None]]:
-        """Tell the store what became of a dead child's claims: each step may be repeated."""
+        """The duty of telling the store what became of a dead child's claims; may be repeated."""
         session = dead.child.session
 
         def settle() -> Generator[Call, Any, None]:

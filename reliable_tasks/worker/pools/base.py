@@ -1,4 +1,4 @@
-"""What pools have in common: one attempt from claim to outcome, told to the board."""
+"""What pools share: one attempt from claim to outcome, shown on the scoreboard."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["FencedStore", "Pool"]
 
 
 class FencedStore(AttemptStore):
-    """A running body's way to the store."""
+    """How a running body reaches the store."""
 
     __slots__ = ("_claim", "_store")
 
@@ -67,7 +67,7 @@ class Pool:
     Args:
         executor: turns claims into outcomes.
         store: for what bodies ask of it.
-        board: tells the supervisor what runs.
+        board: shows the supervisor what runs.
         slots: how many bodies run at once.
         max_memory_kib: drain when the process has used more; None for no limit.
     """
@@ -106,23 +106,23 @@ class Pool:
         """Claims have come in; called in the consumer's thread."""
 
     def soft_limit(self) -> None:
-        """The supervisor says that a soft limit has passed; called in the main thread."""
+        """Handle the supervisor's signal that a soft limit has passed, in the main thread."""
 
     def hear_of_revocation(self, number: signal.Signals) -> bool:
-        """A signal has come, in the main thread: whether it is about a revoked message.
+        """Handle a signal, in the main thread; returns whether it was about a revoked message.
 
-        The body of one is stopped, if that is possible. The board says which it is.
+        The scoreboard says which message that is. Its body is stopped, if the pool can do so.
         """
         raise NotImplementedError
 
     # An attempt ----------------------------------------------------------------------------------
 
     def _attempt(self, slot: int, claim: Claim, call: Call) -> outcome.Outcome:
-        """From a claim to its outcome, whatever user code does meanwhile.
+        """Take a claim to its outcome, whatever user code does meanwhile.
 
-        What a body, its hooks and its receivers set in their context is seen by each other and by
-        nobody else. The board has the claim until the outcome is in hand: nothing passes in between
-        that would let a death look innocent.
+        A body, its hooks and its receivers share one context, which nobody else sees. The claim
+        stays on the scoreboard until the outcome is in hand, so a death at any moment before that
+        counts as a delivery.
         """
         context = contextvars.copy_context()
         started = context.run(self._begin, slot, claim)
@@ -145,13 +145,13 @@ class Pool:
         return done
 
     def _end_copy(self, error: BaseException | None = None) -> None:
-        """End here what user code has forked: it is no worker, and commits nothing."""
+        """End this process if user code has forked it: it is no worker and must commit nothing."""
         if os.getpid() != self._pid:
             end_copy(error)
 
     def _begin(self, slot: int, claim: Claim) -> StartedAttempt | outcome.Outcome:
         now = clock.monotonic()
-        # On the board before anything of the user's runs: a death from here on counts.
+        # On the scoreboard before any user code runs: a death from here on counts.
         try:
             limit_s = self._executor.hard_limit_s(claim)
             at = now + limit_s if limit_s else 0.0
@@ -176,19 +176,19 @@ class Pool:
     def _raised(self, slot: int, started: StartedAttempt, exc: BaseException) -> outcome.Outcome:
         try:
             if self._board.revoked(slot) == started.claim.fence and self._stops(started):
-                # Whatever it made of the word: a body that returns in spite of it has succeeded.
+                # Whatever it raised when told: it has succeeded only if it returned all the same.
                 return self._executor.revoked(started)
             return self._executor.raised(started, exc)
         except BaseException as error:  # noqa: BLE001 - see _internal_error
             return self._internal_error(started.claim, error)
 
     def _stops(self, started: StartedAttempt) -> bool:
-        """Whether a body is told that its message was revoked."""
+        """Whether the pool stops a body whose message was revoked."""
         del started
         return self.many_processes
 
     def _newly_revoked(self) -> Iterator[tuple[int, int]]:
-        """Slots and claims of which the board says so for the first time."""
+        """Slots and fences of claims that the scoreboard shows as revoked for the first time."""
         for slot in range(self._slots):
             fence = self._board.revoked(slot)
             if fence and self._heard_of[slot] != fence:
@@ -203,7 +203,7 @@ class Pool:
     def _with_word_of_revocation(
         self, slot: int, claim: Claim, done: outcome.Outcome
     ) -> outcome.Outcome:
-        """For the trail: a body that was to be terminated, and ran to its end."""
+        """Note in the audit trail that a body was to be terminated but ran to its end."""
         if self.many_processes or self._board.revoked(slot) != claim.fence:
             return done
         if isinstance(done, outcome.Revoked):
@@ -213,20 +213,21 @@ class Pool:
         return msgspec.structs.replace(done, detail=encode_detail(said))
 
     def _not_begun(self, claim: Claim, exc: BaseException) -> outcome.Outcome:
-        """What keeps a body from its start, and is neither a fault of ours nor of its message.
+        """The outcome if something was raised before the body began.
 
-        An exit that flies here has been left behind by an earlier body, whose alarm goes off now.
+        An exit that is raised here comes from an alarm that an earlier body has left behind. That
+        is no fault of this message, so it is released, unless that has happened too often.
         """
         if isinstance(exc, Exception) or claim.bounces >= PLANNED_RELEASES:
             return self._internal_error(claim, exc)
         return self._executor.interrupted(claim, exc)
 
     def _internal_error(self, claim: Claim, exc: BaseException) -> outcome.Failed:
-        """A fault of the worker's own ends the attempt as a failure: no message may be stuck."""
+        """End an attempt as failed if the worker itself is at fault: no message may get stuck."""
         failure = encode_failure(exc, traceback_of(exc))
         try:
             events.emit("worker.internal_error", id=claim.id, task=claim.task, error=said(exc))
             signals.task_internal_error.send(None, task_id=claim.id, exception=exc)
-        except BaseException as error:  # noqa: BLE001 - the one who is told is user code as well
+        except BaseException as error:  # noqa: BLE001 - listeners and receivers are user code as well
             events.report("whoever hears of internal errors raised", error)
         return outcome.Failed(failure=failure, reason=Reason.INTERNAL_ERROR)

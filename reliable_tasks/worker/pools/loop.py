@@ -41,7 +41,7 @@ class LoopPool(Pool):
 
     def run(self) -> None:
         """Run bodies until the exchanger is over."""
-        # As many threads as slots: what is claimed runs. They are made when they are needed.
+        # As many threads as slots, so that whatever is claimed runs. They start when needed.
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="body")
         runner = asyncio.Runner()
         loop = runner.get_loop()
@@ -53,21 +53,21 @@ class LoopPool(Pool):
             except (SystemExit, KeyboardInterrupt, RuntimeError) as exc:
                 if main.done() or loop.is_closed() or self._broken is not None:
                     raise
-                # A task that a body has made exits, or a body stops the loop: others run on it.
+                # A body's own task has exited, or a body has stopped the loop. Others still use it.
                 events.report("what a body left on the loop has stopped it; it goes on", exc)
-        # Not where this has raised: closing cancels what runs, which would pass for an outcome.
+        # Not reached after an error: closing cancels bodies, and that would pass for an outcome.
         runner.close()
         self._threads.shutdown(wait=False)
 
     def _end_copy_of_loop(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        """In a copy of this thread: when its body lets the loop go on, that is its end."""
+        """End a forked copy of the loop's thread once its body lets the loop go on."""
         if threading.get_ident() == thread and not loop.is_closed():
             loop.call_soon(self._end_copy)
 
     async def _main(self) -> None:
         self._came = asyncio.Event()
         self._loop = asyncio.get_running_loop()  # from here on `claims_came` wakes it
-        self._bodies: dict[int, asyncio.Task[_Ended]] = {}  # the loop itself would let them go
+        self._bodies: dict[int, asyncio.Task[_Ended]] = {}  # a loop keeps only weak references
         free = list(range(self._slots))
         while not self.exchanger.over or len(free) < self._slots:
             self._came.clear()
@@ -85,7 +85,7 @@ class LoopPool(Pool):
         try:
             self._loop.call_soon_threadsafe(self._came.set)
         except RuntimeError:
-            return  # it is closed: nobody waits any more, and the consumer has outcomes to commit
+            return  # the loop is closed: nobody waits, and there are outcomes left to commit
 
     def hear_of_revocation(self, number: signal.Signals) -> bool:
         """Cancel the coroutine; a plain body runs in a thread, which cannot be stopped."""
@@ -104,7 +104,7 @@ class LoopPool(Pool):
     def _stops(self, started: StartedAttempt) -> bool:
         return started.is_async
 
-    # `_attempt` in two halves: bodies are many, and none has a thread to wait in.
+    # `_attempt` in two halves, since there are many bodies and none has a thread to wait in.
 
     def _start(self, free: list[int], claim: Claim) -> None:
         slot, context = free.pop(), contextvars.copy_context()
@@ -148,12 +148,12 @@ class LoopPool(Pool):
             done = self._with_word_of_revocation(slot, claim, done)
             self._board.clear(slot)
             self.exchanger.done(claim, done)
-        except BaseException as exc:  # noqa: BLE001 - `run` raises it: the slot is lost otherwise
+        except BaseException as exc:  # noqa: BLE001 - `run` raises it, or the slot would be lost
             self._broken = exc
         free.append(slot)
         self._came.set()
 
-    # How a body ended, as a value: a future takes no StopIteration, and lets exits pass.
+    # How a body ended, as a value: futures refuse StopIteration and do not keep exits.
 
     async def _ended_of_coroutine(self, started: StartedAttempt) -> _Ended:
         value, error = None, None

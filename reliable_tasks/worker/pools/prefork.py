@@ -27,7 +27,7 @@ __all__ = ["POOL", "PreforkPool"]
 
 
 async def limited(started: StartedAttempt) -> Any:
-    """A coroutine body under its soft limit: it is cancelled, and told why."""
+    """Run a coroutine body under its soft limit: it is cancelled, and told why."""
     limit_s = started.soft_limit_s
     try:
         async with asyncio.timeout(limit_s) as scope:
@@ -74,9 +74,9 @@ class PreforkPool(Pool):
             interrupts.forget()
 
     def soft_limit(self) -> None:
-        """Raise in the body that runs, unless the word was meant for one that has ended.
+        """Raise in the body that runs, unless the signal was meant for one that has ended.
 
-        What of ours it has called is carried through first.
+        If the body is inside a call of ours, that call finishes first.
         """
         if 0.0 < self._soft_at <= clock.monotonic() + 0.01:
             self._soft_at = 0.0
@@ -90,7 +90,7 @@ class PreforkPool(Pool):
         if not fence:
             return False
         if fence != self._body:
-            self._board.heed(0)  # the body has ended meanwhile
+            self._board.heed(0)  # the body has ended in the meantime
             return True
         self._body = 0  # once
         word: BaseException = SystemExit(128 + number)

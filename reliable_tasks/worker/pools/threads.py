@@ -38,13 +38,13 @@ class ThreadsPool(Pool):
         """
         ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         for slot in range(self._slots):
-            # A daemon, for the case that another one has failed: then nobody waits for it.
+            # A daemon: if another one fails, nobody waits for this one.
             name = f"body-{slot}"
             threading.Thread(target=self._work, args=(slot, ended), name=name, daemon=True).start()
         for _ in range(self._slots):
             error = _next(ended)
             if error is not None:
-                # Without this thread its slot would stay taken, and the lease be renewed for ever.
+                # If we went on without this thread, its slot would stay taken for ever.
                 raise error
 
     def _work(self, slot: int, ended: queue.SimpleQueue[BaseException | None]) -> None:
@@ -61,7 +61,7 @@ class ThreadsPool(Pool):
             ended.put(None)
 
     def hear_of_revocation(self, number: signal.Signals) -> bool:
-        """A thread cannot be stopped: say so."""
+        """Log that the body goes on: a thread cannot be stopped."""
         if number != signal.SIGUSR1:
             return False
         for _, fence in self._newly_revoked():
@@ -77,10 +77,10 @@ class ThreadsPool(Pool):
 
 
 def _next(ended: queue.SimpleQueue[BaseException | None]) -> BaseException | None:
-    """Wait for it and look up now and then: a signal that has come does not end a wait for a lock.
+    """Wait for the next thread to end, waking up now and then.
 
-    System calls that a signal interrupts are restarted (see `copies.handle`), this one among them,
-    and its handler runs in this thread alone.
+    Python restarts a lock's wait after a signal, and signal handlers run in this thread alone: in
+    one long wait they would not run at all.
     """
     while True:
         try:
