@@ -15,12 +15,12 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from locks.scripts import Script
 from reliable_tasks.store.redis.codec import scripts as _scripts
 from reliable_tasks.store.sqlite.statements import load
+from tests.lua.build import LUA, build, source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["changed"]
 
@@ -90,25 +90,33 @@ def _changed_statement(name: str, old: str, new: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _changed_scripts(name: str, old: str, new: str) -> Iterator[None]:
-    """Scripts are loaded anew, with the text in place; a server knows them by their digests."""
-    found = []
-    before: Callable[[str, str], Script] = vars(_scripts)["load_script"]  # perhaps changed already
+    """Scripts are built anew, with the text in place; a server knows them by their digests."""
+    names = [path.stem for path in LUA.glob("*.lua")] if name == "*" else [name]
+    sources = {each: _sources.get(each) or source(each) for each in names}
+    changed = {
+        each: _replaced(text, old, new, f"lua/{each}.lua")
+        for each, text in sources.items()
+        if old in text
+    }
+    if not changed:
+        raise LookupError(f"no Lua script {name} has: {old}")
+    before = _scripts.text_of  # of what may be changed already
 
-    def loaded(package: str, filename: str) -> Script:
-        script = before(package, filename)
-        if name not in {"*", filename.removesuffix(".lua")} or old not in script.script:
-            return script
-        found.append(filename)
-        return Script(script.name, _replaced(script.script, old, new, f"lua/{filename}"))
+    def text_of(each: str) -> str:
+        return build(changed[each]) if each in changed else before(each)
 
-    with mock.patch.object(_scripts, "load_script", loaded):
-        _scripts.script.cache_clear()
-        for path in (importlib.resources.files("reliable_tasks.store.redis") / "lua").iterdir():
-            if path.name.endswith(".lua"):
-                _scripts.script(path.name.removesuffix(".lua"))
-        if not found:
-            raise LookupError(f"no Lua script {name} has: {old}")
+    with mock.patch.dict(_sources, changed), mock.patch.object(_scripts, "text_of", text_of):
+        _forget_scripts()
         try:
             yield
         finally:
-            _scripts.script.cache_clear()
+            _forget_scripts()
+
+
+_sources: dict[str, str] = {}
+"""Of the scripts that are changed."""
+
+
+def _forget_scripts() -> None:
+    for remembered in (_scripts.script, _scripts._relieved):
+        remembered.cache_clear()

@@ -9,8 +9,12 @@ from pathlib import Path
 import grimp
 import pytest
 
+from locks.scripts import load_script
 from property_tests.ablations.runner import without
 from property_tests.ablations.safeguards import ABLATIONS
+from tests.lua import lint
+from tests.lua.build import BUILT, LUA, built_scripts
+from tests.lua.syntax import parse
 from tests.measure_house import sizes
 from tests.measure_house.arrows import circles
 from tests.measure_house.sizes import MAX_FILE, MAX_FUNCTION, body_lines
@@ -33,6 +37,7 @@ LONG_FILES = {
     "tests/tasks/test_steps.py": 439,
 }
 LONG_FUNCTIONS: dict[str, int] = {}
+LONG_LUA_FUNCTIONS: dict[str, int] = {}
 
 # How large the house may be at most: `python -m tests.measure_house`. The numbers may only shrink.
 STRICT_CORE = 7_600  # code lines
@@ -93,6 +98,53 @@ def test_the_strict_core_stays_small() -> None:
 def test_modules_live_in_rooms() -> None:
     modules = {path.name for path in (ROOT / sizes.PACKAGE).glob("*.py")} - {"__init__.py"}
     assert len(modules) <= MODULES_AT_THE_TOP, f"give some of these a room: {sorted(modules)}"
+
+
+def lua_sources() -> Iterator[tuple[str, str]]:
+    for folder in (LUA, ROOT / "locks" / "lua"):
+        for path in sorted(folder.rglob("*.lua")):
+            if BUILT not in path.parents:
+                yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def test_lua_stays_short() -> None:
+    sources = dict(lua_sources())
+    files = {
+        name: lines for name, text in sources.items() if (lines := text.count("\n")) > MAX_FILE
+    }
+    check_ratchet("Lua files", files, {}, MAX_FILE)
+    functions = {
+        f"{name}::{function}": lines
+        for name, text in sources.items()
+        for function, node in lint.functions(parse(text))
+        if (lines := lint.lines_of_code(node)) > MAX_FUNCTION
+    }
+    check_ratchet("Lua functions", functions, LONG_LUA_FUNCTIONS, MAX_FUNCTION)
+
+
+def test_servers_get_what_was_built_last() -> None:
+    """After a change of a Lua file: `python -m tests.lua.build`."""
+    there = {path.stem: path.read_text(encoding="utf-8") for path in BUILT.glob("*.lua")}
+    assert there == built_scripts()
+
+
+def test_nothing_is_wrong_with_the_lua_that_servers_get() -> None:
+    texts = {f"built/{name}.lua": text for name, text in built_scripts().items()}
+    for path in (ROOT / "locks" / "lua").glob("*.lua"):
+        texts[f"locks/{path.name}"] = load_script("locks", path.name).script
+    found = [f"{name}:{fault}" for name, text in texts.items() for fault in lint.faults(text)]
+    assert not found, "\n".join(found)
+
+
+def test_every_lua_function_is_used_by_a_script() -> None:
+    """What a script does not use is left out of it: what no script has is used by none."""
+    built = {name for path in BUILT.glob("*.lua") for name in function_names(path.read_text())}
+    sources = {name for path in LUA.rglob("*.lua") for name in function_names(path.read_text())}
+    assert sources == built
+
+
+def function_names(text: str) -> list[str]:
+    return [name for name, _ in lint.functions(parse(text))]
 
 
 def check_ratchet(what: str, found: dict[str, int], listed: dict[str, int], limit: int) -> None:

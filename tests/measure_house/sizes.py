@@ -87,12 +87,12 @@ def body_lines(function: Function) -> int:
 
 
 def sources(root: Path) -> list[Source]:
-    """The product's files of Python, Lua and SQL."""
+    """The product's files of Python, Lua and SQL, but for what is built of others."""
     return [
         Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
         for package in PACKAGES
         for path in sorted((root / package).rglob("*"))
-        if path.suffix in {".py", ".lua", ".sql"}
+        if path.suffix in {".py", ".lua", ".sql"} and path.parent.name != "built"
     ]
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 CORE = ("store", "worker", "attempts", "canvas", "core/once.py", "core/retry.py")
 
 
+_BUILT = "reliable_tasks/store/redis/lua/built"
 _NOT_COPIED = (".git", ".venv", ".mutation", ".hypothesis", ".*_cache", "__pycache__", "*.db*")
 
 
@@ -26,7 +27,11 @@ def core_files() -> list[str]:
     homes = [ROOT / "reliable_tasks" / part for part in CORE]
     found = [p for home in homes for p in ([home] if home.is_file() else home.rglob("*"))]
     names = [p.relative_to(ROOT).as_posix() for p in found]
-    return sorted(name for name in names if name.endswith((".py", ".lua", ".sql")))
+    return sorted(
+        name
+        for name in names
+        if name.endswith((".py", ".lua", ".sql")) and not name.startswith(_BUILT)
+    )
 
 
 def digest(*files: str) -> str:
@@ -51,6 +56,9 @@ class Tree:
         path.write_text(text, "utf-8")
         for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
             compiled.unlink()
+        if name.endswith(".lua"):
+            shutil.rmtree(self.path / _BUILT)  # what cannot be built must not pass
+            self.run(["-m", "tests.lua.build"], 60)
 
     def run(self, words: list[str], seconds: float, **environment: str) -> int | None:
         """The exit code of `python words…`; None if it took longer. What it started ends with it.

@@ -1,8 +1,6 @@
-"""How the Redis store reads URLs and options, and prepares its scripts: without a server."""
+"""How the Redis store reads URLs and options: without a server."""
 
-import re
 import traceback
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,6 @@ from reliable_tasks.config.url import parse_store_url
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore, acl_rules
 from reliable_tasks.store.redis.client import client_options, connect
-from reliable_tasks.store.redis.codec import scripts as _scripts
-from reliable_tasks.store.redis.codec.scripts import script
 
 
 def options_of(url: str, **transport: Any) -> dict[str, Any]:
@@ -151,36 +147,3 @@ def test_rules_name_the_namespace_alone() -> None:
     assert "+client|unblock" in acl_rules("a", (7, 0)).split()
     assert "+waitaof" not in acl_rules("a", (7, 0)).split()
     assert "+waitaof" in acl_rules("a", (7, 2)).split()
-
-
-LUA = Path(_scripts.__file__).parent / "lua"
-
-
-@pytest.mark.parametrize("path", sorted(LUA.glob("**/*.lua")), ids=lambda path: path.name)
-def test_between_the_marks_of_the_rare_stand_functions_only(path: Path) -> None:
-    """They are moved behind everything else, so what they share must not be moved with them."""
-    text = path.read_text()
-    assert text.count("-- @rare\n") == text.count("-- @end\n")
-    for block in re.findall(r"^-- @rare\n(.*?)^-- @end\n", text, re.MULTILINE | re.DOTALL):
-        outermost = re.findall(r"^\w+.*", block, re.MULTILINE)
-        assert all(re.match(r"(local )?function |end$", line) for line in outermost)
-
-
-def test_functions_that_are_seldom_needed_are_set_apart() -> None:
-    text = script("enqueue").script
-    assert text.index("setmetatable(F, {") < text.index("function F.admit(")
-    assert text.index("function F.load(") < text.index("setmetatable(F, {")
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in LUA.glob("*.lua")))
-def test_outermost_names_of_a_script_are_its_only_ones(name: str) -> None:
-    """Functions are moved, so a name must mean the same wherever it stands."""
-    found = re.findall(r"^local ([\w, ]+?)(?: =|$)", script(name).script, re.MULTILINE)
-    names = [each for line in found for each in line.split(", ")]
-    assert len(names) == len(set(names))
-
-
-def test_names_of_numbers_do_not_reach_the_server() -> None:
-    text = script("exchange").script
-    assert "c[STATE]" not in text
-    assert "'succeeded'" in text

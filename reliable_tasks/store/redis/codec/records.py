@@ -58,7 +58,7 @@ def pack_messages(messages: Sequence[Message]) -> bytes:
 
 
 def pack_plain(messages: Sequence[Message]) -> bytes | None:
-    """As `store_plain` in lua/include/plain_storing.lua takes them; None where one is not plain."""
+    """As `store_plain` in lua/fast_path/store.lua takes them; None where one is not plain."""
     if not 0 < len({m.id for m in messages}) == len(messages) <= _AT_ONCE:
         return None
     if not all(map(_is_plain, messages)):

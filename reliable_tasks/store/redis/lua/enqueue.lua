@@ -3,12 +3,18 @@
 -- ARGV    now, audit mode, rows (msgpack, see `store` in storing.lua; '' = all are plain),
 --         stage ('' = none), seal ('1'), the stage's deadline in ms from now, limit of the opening,
 --         a message that is in the stage ('' = none is known),
---         plain messages (msgpack, see `store_plain` in plain_storing.lua)
+--         plain messages (msgpack, see `store_plain` in fast_path/store.lua)
 -- Returns {-1} where that one is gone, else as `store_batch` in storing.lua does, {held, then index, kind, holder, countdown_ms for each message not simply created}.
 -- @include notify.lua
 -- @include layout.lua
 
--- @general
+local made -- the general path's functions, once something has needed one
+
+-- The general path; until it is called for, all of it costs nothing.
+local function general()
+if made then return made end
+-- @fields
+local F = {}
 -- @include storing.lua
 
 -- The rows of plain messages.
@@ -22,14 +28,17 @@ local function rows_of(ids, heads, rests, groups, belongs)
   end
   return rows
 end
--- @end general
+-- @end fields
+made = F
+return F
+end
 
--- @include plain_storing.lua
+-- @include fast_path/store.lua
 
 local plain = ARGV[9] ~= '' and cmsgpack.unpack(ARGV[9])
 if plain and store_plain(unpack(plain, 1, 5)) then return { 0 } end
 local stage = ARGV[4] ~= '' and ARGV[4] or nil
-local general = general()
-if ARGV[8] ~= '' and not general.load(ARGV[8]) then return { -1 } end
-local rows = plain and general.rows_of(unpack(plain, 1, 5)) or cmsgpack.unpack(ARGV[3])
-return general.store_batch(rows, stage, ARGV[5] == '1', now + ARGV[6], tonumber(ARGV[7]))
+general()
+if ARGV[8] ~= '' and not made.load(ARGV[8]) then return { -1 } end
+local rows = plain and made.rows_of(unpack(plain, 1, 5)) or cmsgpack.unpack(ARGV[3])
+return made.store_batch(rows, stage, ARGV[5] == '1', now + ARGV[6], tonumber(ARGV[7]))

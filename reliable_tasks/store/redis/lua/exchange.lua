@@ -1,14 +1,14 @@
 -- Commit outcomes, then claim more work: the worker's one hot verb.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, session, commits (msgpack {ids, fences, results, discard_result, others}:
---         fences of 8 bytes and results of those that succeeded, and by their place in these lists
---         for which of them the result is not kept, see `succeed` in plain_claims.lua; for the rest
---         false, and by their place rows, see `commit` in commits.lua; false where there are none;
---         '' = nothing to commit), limit ('' = no work wanted), who waited (from wait_for_work; '' = nobody), queues ...
--- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1; 2 more where
---         resume.lua has something to do), next due (ms; 0 =
---         nothing is), then for each claim its id, record, payload if that lies apart, and
---         inputs; false if none}.
+-- ARGV    now, audit mode, session, commits ('' = none), limit ('' = no work wanted), who waited
+--         (from wait_for_work; '' = nobody), queues ...
+--         Commits are msgpack {ids, fences, results, discard_result, others}. Of those that succeeded:
+--         fences of 8 bytes, results, and by their place in these lists for which of them the result
+--         is not kept, see `commit_succeeded` in fast_path/claims.lua. Of the rest: false, and by
+--         their place rows, see `commit` in commits.lua; false where there are none.
+-- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1; 2 more where resume.lua
+--         has something to do), next due (ms; 0 = nothing is), then for each claim its id, record,
+--         payload if that lies apart, and inputs; false if none}.
 -- @include notify.lua
 -- @include layout.lua
 
@@ -20,7 +20,13 @@ local function worker()
   return known_worker
 end
 
--- @general
+local made -- the general path's functions, once something has needed one
+
+-- The general path; until it is called for, all of it costs nothing.
+local function general()
+if made then return made end
+-- @fields
+local F = {}
 -- @include commits.lua
 
 -- The row of a commit that is not plain.
@@ -56,9 +62,12 @@ local function let_another_watch()
     if next_due() and nudge_one(ARGV[index]) then return end
   end
 end
--- @end general
+-- @end fields
+made = F
+return F
+end
 
--- @include plain_claims.lua
+-- @include fast_path/claims.lua
 
 -- It blocks no more. The marker that woke it stood for one message of one queue, and it has taken what
 -- it could from all of its own: where work is left, the next one is woken, and so on.
@@ -80,7 +89,7 @@ local function commit_all(ids, fences, results, discard_result, others)
   local total, found, verdicts, strings, written = #ids, 0, {}, {}, {}
   for first = 1, fences and total or 0, MESSAGES_BY_ONE_CALL do
     local last = math.min(first + MESSAGES_BY_ONE_CALL - 1, total)
-    local changes, number = succeed(ids, fences, results, discard_result, first, last, verdicts, strings)
+    local changes, number = commit_succeeded(ids, fences, results, discard_result, first, last, verdicts, strings)
     written[#written + 1], found = changes, found + number
   end
   local rest = found < total or audit_all

@@ -15,7 +15,6 @@ local FREED_BY_CLAIM = { until_executing = true, until_and_while_executing = tru
 
 local lock_table = {} -- name -> {was = record or nil, is = record or nil, changed}
 local parking = {} -- name -> {gone = ids of the stored list that have left, added = new ones}
-local on_free -- (r, name): go on with a message that was parked behind the lock
 
 -- @rare
 

@@ -60,7 +60,7 @@ local function refuse(id, m, packed)
 end
 
 -- Take the place of a record that has ended.
-local function succeed(r, old)
+local function supersede(r, old)
   if is_dead(old.c[STATE], old.c[REASON]) then audit('dropped', old, '{"reason":"enqueued again"}') end
   forget_inputs(old)
   forget_steps(old)
@@ -122,7 +122,7 @@ local function store(row, stage, graft)
   local refused = m and m[ONCE] and refuse(id, m, row[3])
   if refused then return refused end
   local r = new_record(row, m, stage, graft)
-  if old then succeed(r, old) end
+  if old then supersede(r, old) end
   if #row[3] > INLINE then set_payload(r, row[3]) end
   records[id] = r
   touch(r)

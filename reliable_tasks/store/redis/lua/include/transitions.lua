@@ -11,7 +11,6 @@ local FOLLOWED_AT_ONCE = 500
 -- {parent, edges, how many of them were followed, result, whether that is kept}, in order
 local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
 local stage_is_open = {} -- name -> whether it is not sealed yet
-local drain, follow, ready
 
 local function queue_at(r, due, keep_place)
   r.c[DUE] = due
@@ -49,7 +48,7 @@ local function finish(r, state, reason, result, keep, failure, detail)
   drain()
 end
 
-function drain()
+local function drain()
   while first_ending <= last_ending and followed < FOLLOWED_AT_ONCE do
     local ending = endings[first_ending]
     local edge = ending[2][ending[3] + 1]
@@ -76,7 +75,7 @@ local function startable(r)
 end
 
 -- Everything it waited for has happened: queue it, or schedule it for its time.
-function ready(r)
+local function ready(r)
   if r.x.once and not r.x.admitted and not admit(r) then return end
   if r.at_once then return queue_at(r, false) end
   local m = static(r)
@@ -154,7 +153,7 @@ local function stage_open(name)
   return stage_is_open[name]
 end
 
-function on_free(r, name)
+local function on_free(r, name)
   if string.sub(name, -4) == ':run' then
     queue_at(r, false, true)
   elseif admit(r) and startable(r) then
@@ -201,7 +200,7 @@ local function follow_errback(child, parent, slot, failed)
 end
 
 -- One edge of a parent that has ended.
-function follow(parent, edge, value, keep)
+local function follow(parent, edge, value, keep)
   local child, on = load(edge[CHILD]), edge[ON]
   if not child then return end
   local ok = parent.c[STATE] == 'succeeded'

@@ -9,7 +9,7 @@ local KNOWN_STATES = {
 }
 local LARGEST_NUMBER = 2 ^ 53
 
--- Values here, since they stand in tables; `script` of _scripts.py finds functions by their calls.
+-- Local values, not fields of the table of functions: they are called for every field of a record.
 local type_of = type -- each look at a global costs
 local is_whole = function(n)
   return type_of(n) == 'number' and n >= -LARGEST_NUMBER and n <= LARGEST_NUMBER and n % 1 == 0

@@ -13,16 +13,16 @@ local places = { queued = {}, running = {} } -- names of sorted sets, made once
 
 -- The sorted set in which a record stands: each stands in exactly one.
 local function place_of(state, queue, session)
-  local made = places[state]
-  if not made then
+  local known = places[state]
+  if not known then
     if FINAL[state] then return 'ended:' .. state end
     return state
   end
   local name = state == 'queued' and queue or session
-  local place = made[name]
+  local place = known[name]
   if not place then
     place = (state == 'queued' and 'q:' or 'claims:') .. name
-    made[name] = place
+    known[name] = place
   end
   return place
 end

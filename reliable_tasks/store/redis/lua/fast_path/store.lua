@@ -1,5 +1,5 @@
 -- Storing plain messages. To be included where there is `general`.
--- @include plain.lua
+-- @include fast_path/plain.lua
 
 local function audit_stored(ids, strings)
   for index, id in ipairs(ids) do general().audit_packed('enqueued', id, strings[2 * index]) end

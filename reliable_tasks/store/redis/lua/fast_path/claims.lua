@@ -1,6 +1,6 @@
 -- Claims of plain messages, and what becomes of them. To be included where there are
 -- `general` and `worker`.
--- @include plain.lua
+-- @include fast_path/plain.lua
 
 local MESSAGES_BY_ONE_CALL = 1000
 -- where a claimed string goes on as the queued one did; how long it is up to its stamp, and how much
@@ -78,7 +78,7 @@ end
 -- Commit plain messages that succeeded, out of some: their ids, fences (8 bytes), results, and by
 -- their place which results are not kept. Of each that it commits it puts a '1' into `verdicts` and
 -- the string into `strings`. Returns what is to be written, and how many there are.
-local function succeed(ids, fences, results, discard_result, first, last, verdicts, strings)
+local function commit_succeeded(ids, fences, results, discard_result, first, last, verdicts, strings)
   local keys, changed, size, by_stamp = keys_of(ids, first, last), {}, 0, {}
   local ended = struct.pack('>I8', now)
   for offset, packed in ipairs(redis.call('MGET', unpack(keys))) do
@@ -107,12 +107,12 @@ local function succeed(ids, fences, results, discard_result, first, last, verdic
   return { changed, by_stamp }, size / 2
 end
 
--- Write what `succeed` found.
+-- Write what `commit_succeeded` found.
 local function write_succeeded(changes)
   if changes[1][1] then redis.call('MSET', unpack(changes[1])) end
   for stamp, group in pairs(changes[2]) do
-    local session, _, _, queue = unpack(cmsgpack.unpack(stamp))
-    redis.call('ZREM', prefix .. 'claims:' .. session, unpack(group[1]))
+    local holder, _, _, queue = unpack(cmsgpack.unpack(stamp))
+    redis.call('ZREM', prefix .. 'claims:' .. holder, unpack(group[1]))
     redis.call('ZADD', prefix .. 'ended:succeeded', unpack(group[2]))
     count_in('running', queue, -#group[1])
     if is_awaited() then
