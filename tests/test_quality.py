@@ -14,6 +14,7 @@ from property_tests.ablations.runner import without
 from property_tests.ablations.safeguards import ABLATIONS
 from tests.lua import lint
 from tests.lua.build import BUILT, LUA, built_scripts
+from tests.lua.headers import headers
 from tests.lua.syntax import parse
 from tests.measure_house import sizes
 from tests.measure_house.arrows import circles
@@ -126,6 +127,8 @@ def test_servers_get_what_was_built_last() -> None:
     """After a change of a Lua file: `python -m tests.lua.build`."""
     there = {path.stem: path.read_text(encoding="utf-8") for path in BUILT.glob("*.lua")}
     assert there == built_scripts()
+    for name, text in headers().items():
+        assert (LUA / "include" / name).read_text(encoding="utf-8") == text
 
 
 def test_nothing_is_wrong_with_the_lua_that_servers_get() -> None:

@@ -138,7 +138,7 @@ _OF_REDIS = (
     ),
     _redis("atomic countdown", "count_down(child)\n    if startable", "if startable"),
     _redis("a stage starts when it is sealed", "not (x.stage and stage_open(x.stage))", "true"),
-    _redis("compare-and-set of a slot", " or slots[2] ~= expected[2]"),
+    _redis("compare-and-set of a slot", " or slots[SLOT_NEXT] ~= expected[SLOT_NEXT]"),
     _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
     _redis("the audit row of a claim", "audit('started', r)"),
     _redis(
@@ -162,8 +162,8 @@ _OF_REDIS = (
     ),
     _redis(
         "a refused message leaves what has its id alone",
-        "refuse(id, m, row[3])\n  if refused then",
-        "refuse(id, m, row[3])\n  if refused then if old then forget(old) end",
+        "refuse(id, m, p)\n  if refused then",
+        "refuse(id, m, p)\n  if refused then if old then forget(old) end",
     ),
     _redis(
         "the audit row of a plain claim",

@@ -23,6 +23,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.lua.headers import headers
 from tests.lua.syntax import names_of, parse, text_of, walk
 
 if TYPE_CHECKING:
@@ -301,7 +302,9 @@ class _Building:
 
 
 def write_all() -> None:
-    """Write the scripts that servers run."""
+    """Write what is made of Python's classes, and the scripts that servers run."""
+    for name, text in headers().items():
+        (LUA / "include" / name).write_text(text, "utf-8")
     BUILT.mkdir(exist_ok=True)
     wanted = built_scripts()
     for path in BUILT.glob("*.lua"):

@@ -14,7 +14,8 @@ from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import OnceLock, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.redis.codec.fast_path import open_record, pack
+from reliable_tasks.store.redis.codec.fast_path import open_record
+from reliable_tasks.store.redis.codec.layout import pack
 from tests.redis_server import default_server
 from tests.store.driver import message
 from tests.store.redis_factories import server_of

@@ -8,15 +8,9 @@ from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import keys
 from reliable_tasks.store.redis.calls import Calls
-from reliable_tasks.store.redis.codec import (
-    fast_path as _layout,
-)
-from reliable_tasks.store.redis.codec import (
-    records as _wire,
-)
-from reliable_tasks.store.redis.codec import (
-    schedules as _wire_beat,
-)
+from reliable_tasks.store.redis.codec import fast_path as _fast_path
+from reliable_tasks.store.redis.codec import records as _wire
+from reliable_tasks.store.redis.codec import schedules as _wire_beat
 from reliable_tasks.store.redis.errors import translated
 
 __all__ = ["Readers"]
@@ -184,7 +178,7 @@ def _row_wanted(row: v.AuditRow, query: v.AuditQuery) -> bool:
 
 def _wanted(packed: bytes, query: v.MessageQuery) -> bool:
     try:
-        record = _layout.open_record(packed)
+        record = _fast_path.open_record(packed)
     except _wire.NOT_DECODED:
         return query.queue is None and query.task is None and query.root_id is None
     c, m = record.c, record.m

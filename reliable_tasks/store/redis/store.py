@@ -11,15 +11,10 @@ from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
 from reliable_tasks.store.redis import opening as _opening
-from reliable_tasks.store.redis.codec import (
-    fast_path as _layout,
-)
-from reliable_tasks.store.redis.codec import (
-    records as _wire,
-)
-from reliable_tasks.store.redis.codec import (
-    schedules as _wire_beat,
-)
+from reliable_tasks.store.redis.codec import fast_path as _fast_path
+from reliable_tasks.store.redis.codec import layout as _layout
+from reliable_tasks.store.redis.codec import records as _wire
+from reliable_tasks.store.redis.codec import schedules as _wire_beat
 from reliable_tasks.store.redis.errors import translated
 from reliable_tasks.store.redis.readers import Readers
 
@@ -50,7 +45,7 @@ class RedisStore(Readers):
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token."""
         v.check_batch(batch, self.options)
-        plain = None if batch.stage or batch.after else _wire.pack_plain(batch.messages)
+        plain = None if batch.stage or batch.after else _fast_path.pack_plain(batch.messages)
         rows = b"" if plain else _wire.pack_messages(batch.messages)
         args = (rows, *self._stage_args(batch), batch.after or "", plain or b"")
         reply = self._do("enqueue", *args, durable=batch.durable)

@@ -1,195 +1,105 @@
-"""What lies in a record's string, as lua/include/layout.lua has it; no I/O."""
+"""The fast path of plain messages, whose records are written and read without unpacking them.
+
+A plain message is one call, to be run at once, without once-key, edges or expiry, and with a small
+payload. Its string begins with a byte that says how far the message is, and has what happened to it
+before its array or at its end: see lua/include/layout.lua. Everything else goes the general way,
+which could do the same for these, more slowly.
+"""
 
 import functools
 import struct
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from reliable_tasks.core.message import State
+from reliable_tasks.core.message import Message, State
+from reliable_tasks.store.redis.codec.layout import (
+    INLINE,
+    NONE,
+    Control,
+    Packed,
+    pack,
+    pack_static,
+    starts_at_once,
+    text,
+    unpack,
+)
 
-__all__ = [
-    "NO_EXTRAS",
-    "Control",
-    "Packed",
-    "bytes_of",
-    "false_of",
-    "none_of",
-    "open_record",
-    "pack",
-    "plain_record",
-    "text",
-]
+__all__ = ["open_record", "pack_plain"]
 
-INLINE: Final = 1024
-"""The size from which on a payload, packed, lies apart."""
+_AT_ONCE: Final = 1000
+"""How many plain messages go by one command."""
+_LONGEST_HEAD: Final = 5
+"""Of a string in msgpack."""
 
-pack = msgspec.msgpack.Encoder().encode
-_NONE = msgspec.Raw(b"\xc2")
-
-
-class _Extras(msgspec.Struct):
-    """What a record has that most have not."""
-
-    once: tuple[str, str, str, int] | None = None
-    waits: int = 0
-    mirrors: str | None = None
-    edges: list[tuple[str, str, int]] = []
-    broken: dict[str, bool] = {}
-    failure: msgspec.Raw = _NONE
-    doom: msgspec.Raw = _NONE
-    progress: str | None = None
-    meta: msgspec.Raw = _NONE
-
-
-class Control(msgspec.Struct, array_like=True, gc=False):
-    """The part c of a record; positions as there."""
-
-    state: str
-    version: int
-    reason: str
-    attempt: int
-    delivery: int
-    bounces: int
-    fence: int
-    committed: int
-    seq: int
-    session: str | bool
-    worker: str | bool
-    enqueued: int
-    due: int | bool
-    expires: int | bool
-    first: int | bool
-    started: int | bool
-    ended: int | bool
-    queue: str
-    result_ttl_ms: int
-    extras: _Extras | bool
-    result: msgspec.Raw
-    size_of_p: int
-
-
-class Static(msgspec.Struct, array_like=True, gc=False):
-    """The part m of a record; positions as there."""
-
-    task: str
-    first_queue: str
-    priority: int
-    result_ttl_ms: int
-    failure_ttl_ms: int
-    max_deliveries: int
-    once: tuple[str, str, str, int] | bool
-    token: str
-    eta_ms: int | bool
-    delay_ms: int
-    expires_ms: int | bool
-    expires_in_ms: int | bool
-    joins_duplicate: bool
-    waits: int
-    root_id: str
-    parent_id: str | bool
-    headers: msgspec.Raw
-
-
-class Packed(msgspec.Struct, array_like=True, gc=False):
-    """A record's string: what changes, what was enqueued, the payload."""
-
-    c: Control
-    m: Static
-    p: msgspec.Raw
-
-
-NO_EXTRAS = _Extras()
-_unpack = msgspec.msgpack.Decoder(Packed).decode
-_FIX = tuple(bytes((0xA0 | size,)) for size in range(32))
-_EMPTY = msgspec.Raw(_FIX[0])
-_HEADS = {0xD9: 2, 0xDA: 3, 0xDB: 5}  # sizes of the heads of msgpack's longer strings
-
-
-def none_of(value: Any) -> Any:
-    """What False stands for."""
-    return None if value is False else value
-
-
-def false_of(value: Any) -> Any:
-    """What stands for None."""
-    return False if value is None else value
-
-
-def text(value: bytes) -> msgspec.Raw:
-    """Bytes as msgpack's *string* of any bytes: the servers' Lua does not know its binary type."""
-    size = len(value)
-    if size < 32:  # noqa: PLR2004 - the sizes of msgpack's four kinds of string
-        return msgspec.Raw(_FIX[size] + value) if size else _EMPTY
-    if size < 0x100:  # noqa: PLR2004
-        return msgspec.Raw(b"\xd9" + size.to_bytes(1) + value)
-    if size < 0x10000:  # noqa: PLR2004
-        return msgspec.Raw(b"\xda" + size.to_bytes(2) + value)
-    return msgspec.Raw(b"\xdb" + size.to_bytes(4) + value)
-
-
-def bytes_of(text: msgspec.Raw) -> bytes | None:
-    """What `text` packed, or the servers' Lua; None where there is nothing."""
-    data = bytes(text)
-    kind = data[0]
-    if kind & 0xE0 == 0xA0:  # noqa: PLR2004 - as in `text`
-        return data[1:]
-    head = _HEADS.get(kind)
-    return None if head is None else data[head:]
-
-
-# Strings ------------------------------------------------------------------------------------------
-
-_QUEUED, _CLAIMED, _SUCCEEDED, _SILENT = range(1, 5)
-_BEFORE: Final = struct.Struct(">BIQ")
-_CLAIM: Final = struct.Struct(">BQIQH")
-_PLACED: Final = struct.Struct(">QQ")
+QUEUED, CLAIMED, SUCCEEDED, SILENT = range(1, 5)
+"""The first byte of a string; `SILENT`: succeeded, and nobody wants the result."""
+ARRAY: Final = b"\x93"
+"""The first byte of any other record: msgpack's array of three."""
+QUEUED_HEAD: Final = struct.Struct(">BIQ")
+"""What a queued string begins with: the first byte, the place of p, the result's time to live."""
+CLAIMED_HEAD: Final = struct.Struct(">BQIQH")
+"""And one that was claimed: its fence after the first byte, and at the end the stamp's size."""
+PLACED: Final = struct.Struct(">QQ")
+"""What stands before the array: seq and enqueued."""
 _ENDED: Final = struct.Struct(">Q")
-_ARRAY: Final = b"\x93"
+
+
+class Stamp(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Who claimed a message; packed once for all claims of an exchange."""
+
+    session: str
+    worker: str
+    started: int
+    queue: str
+
+
+_unpack_stamp = msgspec.msgpack.Decoder(Stamp).decode
 
 
 def open_record(packed: bytes) -> Packed:
-    """What a record's string says; as `unfold` in lua/include/decode.lua."""
+    """Decode any record's string; as `decode` in lua/include/decode.lua."""
     kind = packed[0]
-    if kind > _SILENT:
-        return _unpack(packed)
-    if kind == _QUEUED:
-        record = _unpack(packed[_BEFORE.size + _PLACED.size :])
-        record.c.seq, record.c.enqueued = _PLACED.unpack_from(packed, _BEFORE.size)
+    if kind > SILENT:
+        return unpack(packed)
+    if kind == QUEUED:
+        record = unpack(packed[QUEUED_HEAD.size + PLACED.size :])
+        record.c.seq, record.c.enqueued = PLACED.unpack_from(packed, QUEUED_HEAD.size)
         return record
-    _, fence, place_of_p, _, size = _CLAIM.unpack_from(packed)
-    placed, end = _CLAIM.size + size, place_of_p - 1
-    array = placed + _PLACED.size
-    record = _unpack(packed[array:] if kind == _CLAIMED else packed[array:end] + _NONE)
+    _, fence, place_of_p, _, size = CLAIMED_HEAD.unpack_from(packed)
+    placed, end = CLAIMED_HEAD.size + size, place_of_p - 1
+    array = placed + PLACED.size
+    record = unpack(packed[array:] if kind == CLAIMED else packed[array:end] + NONE)
     c = record.c
-    c.seq, c.enqueued = _PLACED.unpack_from(packed, placed)
-    c.session, c.worker, c.started = _stamp(packed[_CLAIM.size : placed])
+    c.seq, c.enqueued = PLACED.unpack_from(packed, placed)
+    stamp = _stamp(packed[CLAIMED_HEAD.size : placed])
+    c.session, c.worker, c.started = stamp.session, stamp.worker, stamp.started
     c.state, c.version, c.fence, c.delivery = State.RUNNING, c.version + 1, fence, c.delivery + 1
     c.first = c.first or c.started
-    if kind != _CLAIMED:
+    if kind != CLAIMED:
         c.state, c.version, c.reason, c.committed = State.SUCCEEDED, c.version + 1, "", fence
         c.session, c.due, c.ended = False, False, *_ENDED.unpack_from(packed, end)
-        c.result = text(packed[end + _ENDED.size :]) if kind == _SUCCEEDED else _NONE
+        c.result = text(packed[end + _ENDED.size :]) if kind == SUCCEEDED else NONE
         c.size_of_p = 1
     return record
 
 
 @functools.lru_cache(maxsize=64)  # all claims of one exchange have the same
-def _stamp(packed: bytes) -> tuple[str, str, int]:
-    session, worker, started, _ = msgspec.msgpack.decode(packed)
-    return session, worker, started
+def _stamp(packed: bytes) -> Stamp:
+    return _unpack_stamp(packed)
 
 
-def plain_record(queue: str, result_ttl_ms: int, m: bytes, p: bytes) -> tuple[bytes, bytes]:
-    """What a new, plain record's string begins with, and what follows seq and enqueued."""
+def _plain_record(queue: str, result_ttl_ms: int, m: bytes, p: bytes) -> tuple[bytes, bytes]:
+    """The string of a new record: what stands before seq and enqueued, and what follows them."""
     c = _first_control(queue, result_ttl_ms, len(p))
-    place_of_p = _BEFORE.size + _PLACED.size + len(_ARRAY) + len(c) + len(m) + 1
-    return _BEFORE.pack(_QUEUED, place_of_p, result_ttl_ms), b"".join((_ARRAY, c, m, p))
+    place_of_p = QUEUED_HEAD.size + PLACED.size + len(ARRAY) + len(c) + len(m) + 1
+    return QUEUED_HEAD.pack(QUEUED, place_of_p, result_ttl_ms), b"".join((ARRAY, c, m, p))
 
 
 @functools.lru_cache(maxsize=1024)
 def _first_control(queue: str, result_ttl_ms: int, size_of_p: int) -> bytes:
-    """The part c of a message that has just been enqueued, but for seq and enqueued."""
+    """The part c of a message that has just been enqueued; the script knows seq and enqueued."""
     c = Control(
         state=State.QUEUED,
         version=1,
@@ -211,7 +121,30 @@ def _first_control(queue: str, result_ttl_ms: int, size_of_p: int) -> bytes:
         queue=queue,
         result_ttl_ms=result_ttl_ms,
         extras=False,
-        result=_NONE,
+        result=NONE,
         size_of_p=size_of_p,
     )
     return pack(c)
+
+
+def pack_plain(messages: Sequence[Message]) -> bytes | None:
+    """Pack a batch for `store_plain` in lua/fast_path/store.lua; None if one is not plain."""
+    if not 0 < len({m.id for m in messages}) == len(messages) <= _AT_ONCE:
+        return None
+    if not all(map(_is_plain, messages)):
+        return None
+    groups: dict[tuple[str, int], int] = {}
+    heads: list[Any] = []
+    rests: list[Any] = []
+    belongs: list[int] = []
+    for m in messages:
+        head, rest = _plain_record(m.queue, m.result_ttl_ms, pack_static(m), bytes(text(m.payload)))
+        heads.append(text(head))
+        rests.append(text(rest))
+        belongs.append(groups.setdefault((m.queue, m.priority), len(groups) + 1))
+    ids = [m.id for m in messages]
+    return pack((ids, heads, rests, list(groups), len(groups) > 1 and belongs))
+
+
+def _is_plain(m: Message) -> bool:
+    return starts_at_once(m) and not m.edges and len(m.payload) + _LONGEST_HEAD <= INLINE

@@ -13,16 +13,17 @@ import msgspec
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import Message, On, State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis.codec.fast_path import (
-    INLINE,
+from reliable_tasks.store.redis.codec.fast_path import open_record
+from reliable_tasks.store.redis.codec.layout import (
     NO_EXTRAS,
     Packed,
+    Row,
     bytes_of,
     false_of,
     none_of,
-    open_record,
     pack,
-    plain_record,
+    pack_static,
+    starts_at_once,
     text,
 )
 
@@ -30,7 +31,6 @@ __all__ = [
     "by",
     "pack_commits",
     "pack_messages",
-    "pack_plain",
     "parse_claims",
     "parse_counts",
     "parse_enqueued",
@@ -43,10 +43,6 @@ __all__ = [
 NOT_DECODED: Final = (msgspec.MsgspecError, struct.error, ValueError, IndexError, TypeError)
 """What comes of a string that is damaged, or of a later layout."""
 _APPLIED: Final = ord("1")
-_LONGEST_HEAD: Final = 5
-"""Of a string in msgpack."""
-_AT_ONCE: Final = 1000
-"""How many plain messages go by one command."""
 
 
 # Messages -----------------------------------------------------------------------------------------
@@ -57,78 +53,18 @@ def pack_messages(messages: Sequence[Message]) -> bytes:
     return pack([_row(m) for m in messages])
 
 
-def pack_plain(messages: Sequence[Message]) -> bytes | None:
-    """As `store_plain` in lua/fast_path/store.lua takes them; None where one is not plain."""
-    if not 0 < len({m.id for m in messages}) == len(messages) <= _AT_ONCE:
-        return None
-    if not all(map(_is_plain, messages)):
-        return None
-    groups: dict[tuple[str, int], int] = {}
-    heads: list[Any] = []
-    rests: list[Any] = []
-    belongs: list[int] = []
-    for m in messages:
-        head, rest = plain_record(m.queue, m.result_ttl_ms, _static(m), bytes(text(m.payload)))
-        heads.append(text(head))
-        rests.append(text(rest))
-        belongs.append(groups.setdefault((m.queue, m.priority), len(groups) + 1))
-    ids = [m.id for m in messages]
-    return pack((ids, heads, rests, list(groups), len(groups) > 1 and belongs))
-
-
-def _is_plain(m: Message) -> bool:
-    return _starts_at_once(m) and not m.edges and len(m.payload) + _LONGEST_HEAD <= INLINE
-
-
-def _starts_at_once(m: Message) -> bool:
-    """Whether there is nothing to a message but one call, to be run as soon as may be."""
-    return (
-        m.once is None
-        and m.eta_ms is None
-        and not m.delay_ms
-        and m.expires_ms is None
-        and m.expires_in_ms is None
-        and not m.waits
-    )
-
-
-def _row(m: Message) -> tuple[Any, ...]:
+def _row(m: Message) -> Row:
     """As `store` in lua/include/storing.lua takes it."""
-    return (
-        m.id,
-        text(_static(m)),
-        text(bytes(text(m.payload))),
-        m.edges or False,
-        m.queue,
-        m.priority,
-        m.result_ttl_ms,
-        _starts_at_once(m),
+    return Row(
+        id=m.id,
+        m=text(pack_static(m)),
+        p=text(bytes(text(m.payload))),
+        edges=m.edges or False,
+        queue=m.queue,
+        priority=m.priority,
+        result_ttl_ms=m.result_ttl_ms,
+        at_once=starts_at_once(m),
     )
-
-
-def _static(m: Message) -> bytes:
-    """The part m of a record."""
-    once = m.once
-    static = (
-        m.task,
-        m.queue,
-        m.priority,
-        m.result_ttl_ms,
-        m.failure_ttl_ms,
-        m.max_deliveries,
-        False if once is None else (once.key, once.scope, once.on_conflict, once.timeout_ms),
-        m.token,
-        False if m.eta_ms is None else m.eta_ms,
-        m.delay_ms,
-        False if m.expires_ms is None else m.expires_ms,
-        False if m.expires_in_ms is None else m.expires_in_ms,
-        m.joins_duplicate,
-        m.waits,
-        m.root_id,
-        False if m.parent_id is None else m.parent_id,
-        text(m.headers),
-    )
-    return pack(static)
 
 
 def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enqueued:

@@ -1,14 +1,27 @@
 """Schedule entries and rows of the audit trail, as the scripts take and give them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis.codec.fast_path import false_of, none_of, pack
+from reliable_tasks.store.redis.codec.layout import false_of, none_of, pack
 from reliable_tasks.store.redis.codec.records import by
 
-__all__ = ["pack_entry", "pack_slots", "parse_audit_row", "parse_entry", "stream_id"]
+__all__ = ["Slots", "pack_entry", "pack_slots", "parse_audit_row", "parse_entry", "stream_id"]
+
+
+class Slots(NamedTuple):
+    """What changes of a schedule entry; False for none."""
+
+    version: int
+    next_ms: int | bool
+    last_ms: int | bool
+    last_id: str | bool
+    runs: int
+    missed: int
+    paused: bool
 
 
 def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
@@ -37,14 +50,14 @@ def stream_id(seq: str) -> str:
 
 def pack_entry(entry: v.Entry) -> tuple[bytes, bytes]:
     """An entry's slots, and its template."""
-    slots = (
-        0,
-        false_of(entry.next_ms),
-        false_of(entry.last_ms),
-        false_of(entry.last_id),
-        entry.runs,
-        entry.missed,
-        entry.paused,
+    slots = Slots(
+        version=0,
+        next_ms=false_of(entry.next_ms),
+        last_ms=false_of(entry.last_ms),
+        last_id=false_of(entry.last_id),
+        runs=entry.runs,
+        missed=entry.missed,
+        paused=entry.paused,
     )
     return pack(slots), pack((entry.origin, entry.spec, entry.template))
 
@@ -57,18 +70,18 @@ def pack_slots(entry: v.Entry, expected_ms: int | None) -> tuple[bytes, bytes]:
 
 def parse_entry(name: bytes, slots: bytes, template: bytes) -> v.Entry:
     """An entry from its two halves."""
-    version, next_ms, last_ms, last_id, runs, missed, paused = msgspec.msgpack.decode(slots)
+    known = Slots(*msgspec.msgpack.decode(slots))
     origin, spec, body = msgspec.msgpack.decode(template)
     return v.Entry(
         name=name.decode(),
         spec=spec,
         template=body,
         origin=origin,
-        next_ms=none_of(next_ms),
-        last_ms=none_of(last_ms),
-        last_id=none_of(last_id),
-        runs=runs,
-        missed=missed,
-        paused=paused,
-        version=version,
+        next_ms=none_of(known.next_ms),
+        last_ms=none_of(known.last_ms),
+        last_id=none_of(known.last_id),
+        runs=known.runs,
+        missed=known.missed,
+        paused=known.paused,
+        version=known.version,
     )

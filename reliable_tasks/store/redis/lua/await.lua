@@ -5,6 +5,6 @@
 -- @include reading.lua
 
 local packed = read_records({ ARGV[2] })[1]
-if packed and FINAL[control_of(packed)[1]] then return packed end
+if packed and FINAL[control_of(packed)[STATE]] then return packed end
 redis.call('SET', KEYS[1] .. 'awaited', '1', 'PX', ARGV[1])
 return false

@@ -10,14 +10,17 @@ local name = ARGV[8]
 local packed = redis.call('HGET', prefix .. 'entries', name)
 local slots = packed and cmsgpack.unpack(packed)
 local expected = cmsgpack.unpack(ARGV[9])
-if not slots or slots[7] or slots[1] ~= expected[1] or slots[2] ~= expected[2] then return false end
+if not slots or slots[SLOT_PAUSED] then return false end
+if slots[SLOT_VERSION] ~= expected[SLOT_VERSION] or slots[SLOT_NEXT] ~= expected[SLOT_NEXT] then
+  return false
+end
 
 for index, value in ipairs(cmsgpack.unpack(ARGV[10])) do slots[index + 1] = value end
 put_off('HSET', prefix .. 'entries', name, cmsgpack.pack(slots))
 local rows, stage = cmsgpack.unpack(ARGV[3]), ARGV[4] ~= '' and ARGV[4] or nil
 local reply = store_batch(rows, stage, ARGV[5] == '1', now + ARGV[6], tonumber(ARGV[7]))
 if not reply.err then
-  for _, row in ipairs(rows) do audit_id('fired', row[1], cmsgpack.unpack(row[2])[TASK]) end
+  for _, row in ipairs(rows) do audit_id('fired', row[ROW_ID], cmsgpack.unpack(row[ROW_M])[TASK]) end
   flush()
 end
 return reply

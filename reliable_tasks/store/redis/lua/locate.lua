@@ -15,12 +15,12 @@ for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply +
 local packed = id ~= '' and read_records({ id })[1]
 if not packed then return reply end
 local c = unfold(packed)
-local state = c[1]
+local state = c[STATE]
 local place = state
 if state == 'queued' then
-  place = 'q:' .. c[18]
+  place = 'q:' .. c[QUEUE]
 elseif state == 'running' then
-  place = 'claims:' .. c[10]
+  place = 'claims:' .. c[SESSION]
 elseif state == 'succeeded' or state == 'failed' or state == 'revoked' then
   place = 'ended:' .. state
 end

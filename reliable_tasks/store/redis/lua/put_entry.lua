@@ -4,16 +4,19 @@
 --         last_id, runs, missed, paused]), template (opaque)
 -- Returns 1, or 0 where the version is another, or where the entry has fired since that version was
 --         read: its runs or missed slots are not those that are given.
+-- @include fields.lua
 
 local prefix, name = KEYS[1], ARGV[1]
 local old = redis.call('HGET', prefix .. 'entries', name)
 local before, slots = old and cmsgpack.unpack(old) or { -1 }, cmsgpack.unpack(ARGV[3])
-local version = before[1]
+local version = before[SLOT_VERSION]
 if ARGV[2] ~= '' then
   if tonumber(ARGV[2]) ~= version then return 0 end
-  if old and (before[5] ~= slots[5] or before[6] ~= slots[6]) then return 0 end
+  if old and (before[SLOT_RUNS] ~= slots[SLOT_RUNS] or before[SLOT_MISSED] ~= slots[SLOT_MISSED]) then
+    return 0
+  end
 end
-slots[1] = math.max(version, 0) + 1
+slots[SLOT_VERSION] = math.max(version, 0) + 1
 redis.call('HSET', prefix .. 'entries', name, cmsgpack.pack(slots))
 redis.call('HSET', prefix .. 'templates', name, ARGV[4])
 redis.call('INCR', prefix .. 'entriesversion')

@@ -15,8 +15,8 @@ end
 
 -- The queue that it was counted for; false where even that cannot be read.
 local function queue_of(packed)
-  local size = struct.unpack('>I2', packed, 22)
-  return cmsgpack.unpack(string.sub(packed, 24, 23 + size))[4]
+  local size = struct.unpack('>I2', packed, CLAIMED_HEAD - 1)
+  return cmsgpack.unpack(string.sub(packed, CLAIMED_HEAD + 1, CLAIMED_HEAD + size))[STAMP_QUEUE]
 end
 
 local done = 0

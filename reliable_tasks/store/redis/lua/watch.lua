@@ -9,7 +9,7 @@ for index = 2, #ARGV, 2 do
   local packed = read_records({ ARGV[index] })[1]
   local c = packed and control_of(packed) or { 'unknown', -1 }
   local seen = tonumber(ARGV[index + 1])
-  if seen and c[2] ~= seen or not seen and FINAL[c[1]] then return 1 end
+  if seen and c[VERSION] ~= seen or not seen and FINAL[c[STATE]] then return 1 end
 end
 local note = KEYS[1] .. (ARGV[3] == '' and 'awaited' or 'watched')
 redis.call('SET', note, '1', 'PX', ARGV[1])

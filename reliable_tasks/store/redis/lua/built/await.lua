@@ -47,7 +47,7 @@ end })
 -- reading.lua
 function F.control_of(packed)
   local readable, c = pcall(function() return F.unfold(packed) end)
-  return readable and c or { 'failed', 1 }
+  return readable and c or { [1] = 'failed', [2] = 1 }
 end
 function F.read_records(ids)
   local found = {}

@@ -67,7 +67,8 @@ local is_table = function(t) return type_of(t) == 'table' end
 local or_none = function(fits) return function(value) return value == false or fits(value) end end
 local maybe_whole, maybe_text, maybe_table = or_none(is_whole), or_none(is_text), or_none(is_table)
 local once_fits = function(once)
-  return is_text(once[1]) and is_text(once[2]) and is_text(once[3]) and is_count(once[4])
+  return is_text(once[1]) and is_text(once[2]) and is_text(once[3])
+    and is_count(once[4])
 end
 local edges_fit = function(edges)
   for _, edge in ipairs(edges) do
@@ -121,7 +122,7 @@ end
 function F.adopt(id, key, packed)
   local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
   if not unpacked or not m then
-    if F.is_ours(packed) then damaged[#damaged + 1] = { id, key, packed, unpacked and c } end
+    if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
     return false
   end
@@ -196,13 +197,27 @@ function F.audit(event, r, detail)
   local c = r.c
   F.audit_row(event, r.id, F.static(r)[1], c[4], c[5], c[7], c[11], detail)
 end
--- once.lua
+-- scopes.lua
 local HELD_UNTIL = {
-  until_executed = true, until_executing = true, until_and_while_executing = true,
+  until_and_while_executing = true,
+  until_executed = true,
+  until_executing = true,
   until_expired = true,
 }
-local HELD_WHILE = { while_executing = true, until_and_while_executing = true }
-local FREED_BY_CLAIM = { until_executing = true, until_and_while_executing = true }
+local HELD_WHILE = {
+  until_and_while_executing = true,
+  while_executing = true,
+}
+local FREED_BY_CLAIM = {
+  until_and_while_executing = true,
+  until_executing = true,
+}
+local FREED_BY_END = {
+  until_and_while_executing = true,
+  until_executed = true,
+  until_executing = true,
+}
+-- once.lua
 local lock_table = {}
 local parking = {}
 -- write.lua
@@ -289,7 +304,7 @@ function F.string_of(r)
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
   local packed = ARRAY .. cmsgpack.pack(c) .. rest
   if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return packed end
-  local place_of_p = 30 + #packed - c[22]
+  local place_of_p = 13 + 16 + #packed - c[22] + 1
   return struct.pack('>BI4I8I8I8', 1, place_of_p, c[19], c[9], c[12]) .. packed
 end
 function F.write_records(list)
@@ -382,10 +397,10 @@ end
 function F.drain()
   while first_ending <= last_ending and followed < 500 do
     local ending = endings[first_ending]
-    local edge = ending[2][ending[3] + 1]
+    local edge = ending.edges[ending.followed + 1]
     if edge then
-      ending[3], followed = ending[3] + 1, followed + 1
-      F.follow(ending[1], edge, ending[4], ending[5])
+      ending.followed, followed = ending.followed + 1, followed + 1
+      F.follow(ending.parent, edge, ending.result, ending.keep)
     else
       endings[first_ending] = nil
       first_ending = first_ending + 1
@@ -694,9 +709,9 @@ function F.leave_place(id, c)
 end
 function F.put_damaged_aside()
   for _, row in ipairs(damaged) do
-    F.leave_place(row[1], row[4])
-    F.put_aside(row[1], row[2], row[3])
-    F.audit_row('failed', row[1], '', 1, 0, 0, '', '{"reason":"unreadable"}')
+    F.leave_place(row.id, row.c)
+    F.put_aside(row.id, row.key, row.packed)
+    F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
 end
@@ -748,7 +763,7 @@ function F.end_extras(r, was, failure, result, keep)
     F.forget_steps(r)
   end
   if r.x.parked then F.unpark(r) end
-  if once and HELD_UNTIL[once[2]] and once[2] ~= 'until_expired' then
+  if once and FREED_BY_END[once[2]] then
     F.let_go(r, once[1])
   end
   if was == 'queued' and once and HELD_WHILE[once[2]] and not F.lock_of(once[1] .. ':run') then
@@ -756,7 +771,7 @@ function F.end_extras(r, was, failure, result, keep)
   end
   if r.x.edges then
     last_ending = last_ending + 1
-    endings[last_ending] = { r, r.x.edges, 0, result, keep }
+    endings[last_ending] = { parent = r, edges = r.x.edges, followed = 0, result = result, keep = keep }
   end
 end
 function F.mirror(r, parent_id)
@@ -859,16 +874,16 @@ function F.follow(parent, edge, value, keep)
   end
 end
 function F.leave(ending)
-  local parent, edges, parts = ending[1], ending[2], 0
+  local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
-  for first = ending[3] + 1, last, 500 do
+  for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
     F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
-  local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending[5] })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending[4],
+  local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
+  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)

@@ -38,7 +38,8 @@ local is_table = function(t) return type_of(t) == 'table' end
 local or_none = function(fits) return function(value) return value == false or fits(value) end end
 local maybe_whole, maybe_text, maybe_table = or_none(is_whole), or_none(is_text), or_none(is_table)
 local once_fits = function(once)
-  return is_text(once[1]) and is_text(once[2]) and is_text(once[3]) and is_count(once[4])
+  return is_text(once[1]) and is_text(once[2]) and is_text(once[3])
+    and is_count(once[4])
 end
 local edges_fit = function(edges)
   for _, edge in ipairs(edges) do
@@ -83,7 +84,7 @@ end
 function F.adopt(id, key, packed)
   local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
   if not unpacked or not m then
-    if F.is_ours(packed) then damaged[#damaged + 1] = { id, key, packed, unpacked and c } end
+    if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
     return false
   end
@@ -203,16 +204,16 @@ function F.set_extra(r, name, value)
 end
 -- transitions.lua
 function F.leave(ending)
-  local parent, edges, parts = ending[1], ending[2], 0
+  local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
-  for first = ending[3] + 1, last, 500 do
+  for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
     F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
-  local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending[5] })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending[4],
+  local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
+  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)

@@ -6,7 +6,9 @@ local before, slots = old and cmsgpack.unpack(old) or { -1 }, cmsgpack.unpack(AR
 local version = before[1]
 if ARGV[2] ~= '' then
   if tonumber(ARGV[2]) ~= version then return 0 end
-  if old and (before[5] ~= slots[5] or before[6] ~= slots[6]) then return 0 end
+  if old and (before[5] ~= slots[5] or before[6] ~= slots[6]) then
+    return 0
+  end
 end
 slots[1] = math.max(version, 0) + 1
 redis.call('HSET', prefix .. 'entries', name, cmsgpack.pack(slots))

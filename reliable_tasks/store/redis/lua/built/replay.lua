@@ -67,7 +67,8 @@ local is_table = function(t) return type_of(t) == 'table' end
 local or_none = function(fits) return function(value) return value == false or fits(value) end end
 local maybe_whole, maybe_text, maybe_table = or_none(is_whole), or_none(is_text), or_none(is_table)
 local once_fits = function(once)
-  return is_text(once[1]) and is_text(once[2]) and is_text(once[3]) and is_count(once[4])
+  return is_text(once[1]) and is_text(once[2]) and is_text(once[3])
+    and is_count(once[4])
 end
 local edges_fit = function(edges)
   for _, edge in ipairs(edges) do
@@ -121,7 +122,7 @@ end
 function F.adopt(id, key, packed)
   local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
   if not unpacked or not m then
-    if F.is_ours(packed) then damaged[#damaged + 1] = { id, key, packed, unpacked and c } end
+    if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
     return false
   end
@@ -182,11 +183,14 @@ function F.audit(event, r, detail)
   local c = r.c
   F.audit_row(event, r.id, F.static(r)[1], c[4], c[5], c[7], c[11], detail)
 end
--- once.lua
+-- scopes.lua
 local HELD_UNTIL = {
-  until_executed = true, until_executing = true, until_and_while_executing = true,
+  until_and_while_executing = true,
+  until_executed = true,
+  until_executing = true,
   until_expired = true,
 }
+-- once.lua
 local lock_table = {}
 local parking = {}
 -- write.lua
@@ -273,7 +277,7 @@ function F.string_of(r)
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
   local packed = ARRAY .. cmsgpack.pack(c) .. rest
   if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return packed end
-  local place_of_p = 30 + #packed - c[22]
+  local place_of_p = 13 + 16 + #packed - c[22] + 1
   return struct.pack('>BI4I8I8I8', 1, place_of_p, c[19], c[9], c[12]) .. packed
 end
 function F.write_records(list)
@@ -518,9 +522,9 @@ function F.leave_place(id, c)
 end
 function F.put_damaged_aside()
   for _, row in ipairs(damaged) do
-    F.leave_place(row[1], row[4])
-    F.put_aside(row[1], row[2], row[3])
-    F.audit_row('failed', row[1], '', 1, 0, 0, '', '{"reason":"unreadable"}')
+    F.leave_place(row.id, row.c)
+    F.put_aside(row.id, row.key, row.packed)
+    F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
 end
@@ -564,16 +568,16 @@ function F.tell_watcher(first_before)
 end
 -- transitions.lua
 function F.leave(ending)
-  local parent, edges, parts = ending[1], ending[2], 0
+  local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
-  for first = ending[3] + 1, last, 500 do
+  for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
     F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
-  local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending[5] })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending[4],
+  local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
+  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)

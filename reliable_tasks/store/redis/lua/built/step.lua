@@ -67,7 +67,8 @@ local is_table = function(t) return type_of(t) == 'table' end
 local or_none = function(fits) return function(value) return value == false or fits(value) end end
 local maybe_whole, maybe_text, maybe_table = or_none(is_whole), or_none(is_text), or_none(is_table)
 local once_fits = function(once)
-  return is_text(once[1]) and is_text(once[2]) and is_text(once[3]) and is_count(once[4])
+  return is_text(once[1]) and is_text(once[2]) and is_text(once[3])
+    and is_count(once[4])
 end
 local edges_fit = function(edges)
   for _, edge in ipairs(edges) do
@@ -112,7 +113,7 @@ end
 function F.adopt(id, key, packed)
   local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
   if not unpacked or not m then
-    if F.is_ours(packed) then damaged[#damaged + 1] = { id, key, packed, unpacked and c } end
+    if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
     return false
   end
@@ -251,7 +252,7 @@ function F.string_of(r)
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
   local packed = ARRAY .. cmsgpack.pack(c) .. rest
   if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return packed end
-  local place_of_p = 30 + #packed - c[22]
+  local place_of_p = 13 + 16 + #packed - c[22] + 1
   return struct.pack('>BI4I8I8I8', 1, place_of_p, c[19], c[9], c[12]) .. packed
 end
 function F.write_records(list)
@@ -459,9 +460,9 @@ function F.leave_place(id, c)
 end
 function F.put_damaged_aside()
   for _, row in ipairs(damaged) do
-    F.leave_place(row[1], row[4])
-    F.put_aside(row[1], row[2], row[3])
-    F.audit_row('failed', row[1], '', 1, 0, 0, '', '{"reason":"unreadable"}')
+    F.leave_place(row.id, row.c)
+    F.put_aside(row.id, row.key, row.packed)
+    F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
 end

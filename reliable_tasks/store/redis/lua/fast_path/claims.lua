@@ -3,16 +3,13 @@
 -- @include fast_path/plain.lua
 
 local MESSAGES_BY_ONE_CALL = 1000
--- where a claimed string goes on as the queued one did; how long it is up to its stamp, and how much
--- longer than the queued one, but for the stamp
-local GOES_ON, BEFORE_STAMP, LONGER = 14, 23, 10
-local SHORTEST = 29 -- what stands before the array
 
 -- The string of a message that is queued, once it is claimed.
 local function claimed_string(packed, fence, stamp)
   local place_of_p, ttl = struct.unpack('>I4I8', packed, 2)
-  local head = struct.pack('>BI8I4I8I2', IS_CLAIMED, fence, place_of_p + LONGER + #stamp, ttl, #stamp)
-  return head .. stamp .. string.sub(packed, GOES_ON)
+  local head = struct.pack('>BI8I4I8I2', IS_CLAIMED, fence, place_of_p + #stamp + CLAIMED_HEAD - QUEUED_HEAD, ttl,
+    #stamp)
+  return head .. stamp .. string.sub(packed, QUEUED_HEAD + 1)
 end
 
 -- The string of one that is claimed, once it has succeeded; `result` is false where it is not kept.
@@ -38,7 +35,7 @@ local function claim_from(queue, session, limit, reply, others)
     for index, id in ipairs(ids) do
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
-      if packed and string.byte(packed) == IS_QUEUED and #packed > SHORTEST then
+      if packed and string.byte(packed) == IS_QUEUED and #packed > QUEUED_HEAD + PLACED then
         packed = claimed_string(packed, fence, stamp)
         plain[number + 1] = id
         strings[2 * number + 1], strings[2 * number + 2] = keys[index], packed
@@ -72,7 +69,8 @@ end
 -- Whether who holds a message can be read from its string; looked at once for all of one claim.
 local function stamp_fits(stamp)
   local known, said = pcall(cmsgpack.unpack, stamp)
-  return known and type(said) == 'table' and type(said[1]) == 'string' and type(said[4]) == 'string'
+  return known and type(said) == 'table' and type(said[STAMP_SESSION]) == 'string'
+    and type(said[STAMP_QUEUE]) == 'string'
 end
 
 -- Commit plain messages that succeeded, out of some: their ids, fences (8 bytes), results, and by
@@ -85,9 +83,9 @@ local function commit_succeeded(ids, fences, results, discard_result, first, las
     local index = first + offset - 1
     local id, fence, keep = ids[index], fences[index], not (discard_result and discard_result[index])
     if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence
-      and #packed > BEFORE_STAMP then
+      and #packed > CLAIMED_HEAD then
       local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
-      local stamp = string.sub(packed, BEFORE_STAMP + 1, BEFORE_STAMP + length)
+      local stamp = string.sub(packed, CLAIMED_HEAD + 1, CLAIMED_HEAD + length)
       local group = by_stamp[stamp]
       if not group and stamp_fits(stamp) then
         group = { {}, {}, {} }

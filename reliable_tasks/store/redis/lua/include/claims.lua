@@ -35,8 +35,9 @@ end
 local function claim_packed(id, key, packed, session, worker, fence, queue)
   local r = records[id]
   if r == nil then r = packed and adopt(id, key, packed) end
-  if not r and damaged[1] and damaged[#damaged][1] == id then -- it was here, whatever it says
-    damaged[#damaged][4] = { [STATE] = 'queued', [QUEUE] = queue }
+  local last = damaged[#damaged]
+  if not r and last and last.id == id then -- it was here, whatever it says
+    last.c = { [STATE] = 'queued', [QUEUE] = queue }
   end
   if not r or r.c[STATE] ~= 'queued' then return nil end
   r.popped = true

@@ -5,15 +5,18 @@
 
 -- Returns whether the commit was applied, now or before.
 local function commit(row, worker)
-  local r, fence, kind = load(row[1]), row[2], row[3]
+  local id, fence, kind, detail = unpack(row, 1, 4)
+  local r = load(id)
   if not r or r.c[STATE] ~= 'running' or r.c[FENCE] ~= fence then
-    return refuse_commit(r, row[1], fence, worker)
+    return refuse_commit(r, id, fence, worker)
   end
   r.c[COMMITTED] = fence
   attempt_over(r)
-  if r.x.revoked and revoked_instead(r, kind, row[5]) then return true end
+  local requeue = kind == 'rejected' and row[5]
+  if r.x.revoked and revoked_instead(r, kind, requeue) then return true end
   if kind == 'succeeded' then
-    finish(r, 'succeeded', '', row[5], row[6], false, row[4])
+    local result, keep = row[5], row[6]
+    finish(r, 'succeeded', '', result, keep, false, detail)
   else
     apply_outcome(r, kind, row)
   end

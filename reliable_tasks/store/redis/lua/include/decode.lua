@@ -38,8 +38,8 @@ local function unfold(packed)
   if kind == IS_QUEUED then return c, string.sub(packed, offset + 1) end
   local stamp = cmsgpack.unpack(string.sub(packed, first - size, first - 1))
   c[STATE], c[VERSION], c[FENCE], c[DELIVERY] = 'running', c[VERSION] + 1, fence, c[DELIVERY] + 1
-  c[SESSION], c[WORKER], c[STARTED] = stamp[1], stamp[2], stamp[3]
-  c[FIRST] = c[FIRST] or stamp[3]
+  c[SESSION], c[WORKER], c[STARTED] = stamp[STAMP_SESSION], stamp[STAMP_WORKER], stamp[STAMP_STARTED]
+  c[FIRST] = c[FIRST] or stamp[STAMP_STARTED]
   if kind == IS_CLAIMED then return c, string.sub(packed, offset + 1) end
   c[STATE], c[VERSION], c[REASON], c[COMMITTED] = 'succeeded', c[VERSION] + 1, '', fence
   c[SESSION], c[DUE], c[ENDED] = false, false, struct.unpack('>I8', packed, place_of_p)

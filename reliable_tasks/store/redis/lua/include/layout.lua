@@ -15,13 +15,6 @@
 -- where head is where p begins (4 bytes, counted from 1) and result_ttl, size has 2 bytes and other
 -- numbers 8, and stamp is msgpack: session, worker, started, queue.
 -- What such a string says is in `unfold` of decode.lua, and nowhere else.
-
--- c: what changes
-local STATE, VERSION, REASON, ATTEMPT, DELIVERY, BOUNCES = 1, 2, 3, 4, 5, 6
-local FENCE, COMMITTED, SEQ, SESSION, WORKER, ENQUEUED = 7, 8, 9, 10, 11, 12
-local DUE, EXPIRES, FIRST, STARTED, ENDED, QUEUE, RESULT_TTL = 13, 14, 15, 16, 17, 18, 19
-local EXTRAS, RESULT, SIZE_OF_P = 20, 21, 22
--- first bytes
-local IS_QUEUED, IS_CLAIMED, IS_SUCCEEDED, IS_SILENT, IS_ARRAY = 1, 2, 3, 4, 147
+-- @include fields.lua
 
 local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq

@@ -5,13 +5,7 @@
 -- lets the first that is parked behind it go on.
 -- @include audit.lua
 -- @include lock.lua
-
-local HELD_UNTIL = {
-  until_executed = true, until_executing = true, until_and_while_executing = true,
-  until_expired = true,
-}
-local HELD_WHILE = { while_executing = true, until_and_while_executing = true }
-local FREED_BY_CLAIM = { until_executing = true, until_and_while_executing = true }
+-- @include scopes.lua
 
 local lock_table = {} -- name -> {was = record or nil, is = record or nil, changed}
 local parking = {} -- name -> {gone = ids of the stored list that have left, added = new ones}

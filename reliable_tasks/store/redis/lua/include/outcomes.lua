@@ -86,7 +86,7 @@ end
 
 -- A message that was revoked while it ran does not run again. Returns whether that ended it.
 local function revoked_instead(r, kind, requeue)
-  if not AGAIN[kind] and not (kind == 'rejected' and requeue) then return false end
+  if not AGAIN[kind] and not requeue then return false end
   finish(r, 'revoked', 'revoked')
   return true
 end

@@ -4,7 +4,7 @@
 -- What changes, of a record's string; one that cannot be unfolded is as good as dead.
 local function control_of(packed)
   local readable, c = pcall(function() return unfold(packed) end)
-  return readable and c or { 'failed', 1 }
+  return readable and c or { [STATE] = 'failed', [VERSION] = 1 }
 end
 
 -- The strings of some records; false where there is none, or somebody else's value.

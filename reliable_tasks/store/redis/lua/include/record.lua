@@ -8,14 +8,6 @@
 -- @include notify.lua
 -- @include validate.lua
 
--- m: what was enqueued; the common path does not unpack it
-local TASK, M_QUEUE, PRIORITY, M_RESULT_TTL, FAILURE_TTL, MAX_DELIVERIES = 1, 2, 3, 4, 5, 6
-local ONCE, TOKEN, ETA, DELAY, EXPIRES_AT, EXPIRES_IN, JOINS, WAITS = 7, 8, 9, 10, 11, 12, 13, 14
-local HEADERS = 17
--- m[ONCE], x.once
-local KEY, SCOPE, POLICY, TIMEOUT = 1, 2, 3, 4
--- x.edges[n]
-local CHILD, ON, SLOT = 1, 2, 3
 -- c[EXTRAS], in a record x, has, absent while it does not apply: once, waits, mirrors, parked,
 -- admitted, stage, graft, lent, revoked, edges, broken, born (a number that orders those that expire), failure,
 -- doom, progress (a state) and meta; how many bytes of inputs, that there are steps;
@@ -24,11 +16,11 @@ local CHILD, ON, SLOT = 1, 2, 3
 local NO_EXTRAS = {}
 
 local APART = '\195'
-local INLINE = 1024
 
 local records = {} -- id -> record; false = there is none
 local foreign = {} -- ids whose key is taken by something that is no record
-local damaged = {} -- {id, key, string, c where that much can be unpacked} of records that cannot be unfolded; see unreadable.lua
+-- {id, key, packed, c where that much can be decoded} of records that cannot be; see unreadable.lua
+local damaged = {}
 local dirty = {} -- records to write, in the order of their first change
 local later = {} -- commands to run at the end, in order
 local reserve = 1 -- how many numbers are likely to be needed
@@ -60,7 +52,7 @@ end
 local function adopt(id, key, packed)
   local unpacked, m, c, rest = pcall(function() return unpack_fit(packed) end)
   if not unpacked or not m then
-    if is_ours(packed) then damaged[#damaged + 1] = { id, key, packed, unpacked and c } end
+    if is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
     return false
   end

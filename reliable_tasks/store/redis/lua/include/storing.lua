@@ -17,7 +17,7 @@ end
 local function receipt_again(r)
   local once = r.x.once
   if r.x.mirrors then return receipt(r.id, 'joined', r.x.mirrors) end
-  if r.x.parked and once and once[POLICY] == 'rerun' then return receipt(r.id, 'rerun') end
+  if r.x.parked and once and once[ON_CONFLICT] == 'rerun' then return receipt(r.id, 'rerun') end
 end
 
 -- Other headers and another priority, where they are given; the payload behind them stays.
@@ -41,8 +41,8 @@ end
 local function refuse(id, m, packed)
   local once = m[ONCE]
   local lock = once and HELD_UNTIL[once[SCOPE]] and lock_of(once[KEY])
-  if not lock or lock.owner == id or m[JOINS] or once[POLICY] == 'reschedule' then return nil end
-  local holder, policy = load(lock.owner), once[POLICY]
+  if not lock or lock.owner == id or m[JOINS_DUPLICATE] or once[ON_CONFLICT] == 'reschedule' then return nil end
+  local holder, policy = load(lock.owner), once[ON_CONFLICT]
   local waiting = holder and not FINAL[holder.c[STATE]] and holder.c[STATE] ~= 'running'
     and not holder.x.mirrors and holder
   if policy == 'rerun' and not waiting then
@@ -92,15 +92,15 @@ end
 -- @end
 
 local function new_record(row, m, stage, graft)
-  local edges = row[4]
+  local edges, at_once = row[ROW_EDGES], not m
+  local has_extras = m or edges or stage or graft
   return {
-    id = row[1], key = prefix .. 'm:' .. row[1], rest = row[2] .. row[3], m = m,
-    priority = row[6], at_once = not m,
-    x = (m or edges or stage or graft) and extras(m or cmsgpack.unpack(row[2]), edges, stage, graft)
-      or NO_EXTRAS,
-    c = {
+    id = row[ROW_ID], key = prefix .. 'm:' .. row[ROW_ID], rest = row[ROW_M] .. row[ROW_P], m = m,
+    priority = row[ROW_PRIORITY], at_once = at_once,
+    x = has_extras and extras(m or cmsgpack.unpack(row[ROW_M]), edges, stage, graft) or NO_EXTRAS,
+    c = { -- in the order of fields.lua
       'waiting', 0, '', 1, 0, 0, 0, 0, 0, false, false, now, false, m and m[EXPIRES_AT], false,
-      false, false, row[5], row[7], false, false, #row[3],
+      false, false, row[ROW_QUEUE], row[ROW_RESULT_TTL], false, false, #row[ROW_P],
     },
     old_state = false, moved = true, popped = false, dirty = false, packed = false,
   }
@@ -110,8 +110,8 @@ end
 -- in m but one plain call to start at once}; `graft` is the message in whose place it is to stand.
 -- Returns its receipt; nil = created.
 local function store(row, stage, graft)
-  local id, old = row[1], load(row[1])
-  local m = (old or not row[8]) and cmsgpack.unpack(row[2])
+  local id, p, old = row[ROW_ID], row[ROW_P], load(row[ROW_ID])
+  local m = (old or not row[ROW_AT_ONCE]) and cmsgpack.unpack(row[ROW_M])
   if old then
     local known, said = is_known(old, m)
     if known then return said end
@@ -119,11 +119,11 @@ local function store(row, stage, graft)
     refusal = refusal or 'FOREIGN the key of message ' .. id .. ' is in use for something else'
     return nil
   end
-  local refused = m and m[ONCE] and refuse(id, m, row[3])
+  local refused = m and m[ONCE] and refuse(id, m, p)
   if refused then return refused end
   local r = new_record(row, m, stage, graft)
   if old then supersede(r, old) end
-  if #row[3] > INLINE then set_payload(r, row[3]) end
+  if #p > INLINE then set_payload(r, p) end
   records[id] = r
   touch(r)
   audit('enqueued', r)
@@ -136,7 +136,7 @@ end
 local function find_foreign(rows)
   local keys = {}
   for _, row in ipairs(rows) do
-    if not records[row[1]] then keys[#keys + 1] = prefix .. 'm:' .. row[1] end
+    if not records[row[ROW_ID]] then keys[#keys + 1] = prefix .. 'm:' .. row[ROW_ID] end
   end
   for first = 1, #keys, BY_ONE_CALL do
     local last = math.min(first + BY_ONE_CALL - 1, #keys)
@@ -151,7 +151,7 @@ end
 
 local function store_rows(rows, stage, reply, graft)
   local ids = {}
-  for index, row in ipairs(rows) do ids[index] = row[1] end
+  for index, row in ipairs(rows) do ids[index] = row[ROW_ID] end
   load_all(ids)
   find_foreign(rows)
   reserve = math.max(1, #rows)

@@ -8,7 +8,7 @@ local BECAUSE_EVENT = {
 -- What an ending does to those that wait for it is done in bounded steps: {ns}:endings is a list of
 -- edges that are still to be followed, in parts; {ns}:ending:<number> has what a part's parent came to.
 local FOLLOWED_AT_ONCE = 500
--- {parent, edges, how many of them were followed, result, whether that is kept}, in order
+-- {parent, edges, how many of them were followed, result, whether to keep that}, in order
 local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
 local stage_is_open = {} -- name -> whether it is not sealed yet
 
@@ -51,10 +51,10 @@ end
 local function drain()
   while first_ending <= last_ending and followed < FOLLOWED_AT_ONCE do
     local ending = endings[first_ending]
-    local edge = ending[2][ending[3] + 1]
+    local edge = ending.edges[ending.followed + 1]
     if edge then
-      ending[3], followed = ending[3] + 1, followed + 1
-      follow(ending[1], edge, ending[4], ending[5])
+      ending.followed, followed = ending.followed + 1, followed + 1
+      follow(ending.parent, edge, ending.result, ending.keep)
     else
       endings[first_ending] = nil
       first_ending = first_ending + 1
@@ -95,7 +95,7 @@ local function end_extras(r, was, failure, result, keep)
     forget_steps(r)
   end
   if r.x.parked then unpark(r) end
-  if once and HELD_UNTIL[once[SCOPE]] and once[SCOPE] ~= 'until_expired' then
+  if once and FREED_BY_END[once[SCOPE]] then
     let_go(r, once[KEY])
   end
   -- It may have been let go on when the lock was freed: it is the next one's turn.
@@ -104,7 +104,7 @@ local function end_extras(r, was, failure, result, keep)
   end
   if r.x.edges then
     last_ending = last_ending + 1
-    endings[last_ending] = { r, r.x.edges, 0, result, keep }
+    endings[last_ending] = { parent = r, edges = r.x.edges, followed = 0, result = result, keep = keep }
   end
 end
 
@@ -138,7 +138,7 @@ local function admit(r)
     return true
   end
   set_state(r, 'waiting')
-  if not static(r)[JOINS] and (once[POLICY] == 'reschedule' or once[POLICY] == 'rerun') then
+  if not static(r)[JOINS_DUPLICATE] and (once[ON_CONFLICT] == 'reschedule' or once[ON_CONFLICT] == 'rerun') then
     park(r, once[KEY])
   else
     mirror(r, holder)
@@ -229,16 +229,16 @@ end
 
 -- What is left of an ending goes to the list, in parts of what is followed at once.
 local function leave(ending)
-  local parent, edges, parts = ending[1], ending[2], 0
+  local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = next_seq(), #edges
-  for first = ending[3] + 1, last, FOLLOWED_AT_ONCE do
+  for first = ending.followed + 1, last, FOLLOWED_AT_ONCE do
     local part = { unpack(edges, first, math.min(first + FOLLOWED_AT_ONCE - 1, last)) }
     put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
-  local facts = cmsgpack.pack({ parent.id, parent.c[STATE], parent.c[REASON], ending[5] })
-  put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending[4],
+  local facts = cmsgpack.pack({ parent.id, parent.c[STATE], parent.c[REASON], ending.keep })
+  put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[STATE] == 'failed' and not parent.deleted and parent.c[VERSION] then
     set_extra(parent, 'ending', number)
@@ -263,12 +263,14 @@ end
 -- The parent of a part, as it was when it ended; nil where it is to run again.
 local function parent_of(number)
   local found = redis.call('HMGET', prefix .. 'ending:' .. number, 'facts', 'result', 'failure', 'parts')
-  if not found[1] then return nil end
-  local facts = cmsgpack.unpack(found[1])
-  local c = { [STATE] = facts[2], [REASON] = facts[3] }
-  local parent = { id = facts[1], c = c, x = { failure = found[3] ~= '' and found[3] or nil } }
-  parent.result, parent.keep, parent.parts = found[2], facts[4], tonumber(found[4])
-  return parent
+  local facts, result, failure, parts = unpack(found, 1, 4)
+  if not facts then return nil end
+  local id, state, reason, keep = unpack(cmsgpack.unpack(facts), 1, 4)
+  return {
+    id = id, c = { [STATE] = state, [REASON] = reason },
+    x = { failure = failure ~= '' and failure or nil },
+    result = result, keep = keep, parts = tonumber(parts),
+  }
 end
 
 -- Go on with edges that were left. Returns how many parts there still are.

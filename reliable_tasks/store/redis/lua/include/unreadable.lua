@@ -34,9 +34,9 @@ end
 
 local function put_damaged_aside()
   for _, row in ipairs(damaged) do
-    leave_place(row[1], row[4])
-    put_aside(row[1], row[2], row[3])
-    audit_row('failed', row[1], '', 1, 0, 0, '', '{"reason":"unreadable"}')
+    leave_place(row.id, row.c)
+    put_aside(row.id, row.key, row.packed)
+    audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
 end

@@ -24,12 +24,13 @@ local or_none = function(fits) return function(value) return value == false or f
 local maybe_whole, maybe_text, maybe_table = or_none(is_whole), or_none(is_text), or_none(is_table)
 
 local once_fits = function(once)
-  return is_text(once[1]) and is_text(once[2]) and is_text(once[3]) and is_count(once[4])
+  return is_text(once[KEY]) and is_text(once[SCOPE]) and is_text(once[ON_CONFLICT])
+    and is_count(once[TIMEOUT])
 end
 
 local edges_fit = function(edges)
   for _, edge in ipairs(edges) do
-    if not (is_text(edge[1]) and is_text(edge[2]) and is_whole(edge[3])) then return false end
+    if not (is_text(edge[CHILD]) and is_text(edge[ON]) and is_whole(edge[SLOT])) then return false end
   end
   return true
 end

@@ -100,7 +100,7 @@ local function string_of(r)
   c[EXTRAS] = x ~= NO_EXTRAS and next(x) and x or false
   local packed = ARRAY .. cmsgpack.pack(c) .. rest
   if c[STATE] ~= 'queued' or c[EXTRAS] or is_apart(r) then return packed end
-  local place_of_p = 30 + #packed - c[SIZE_OF_P]
+  local place_of_p = QUEUED_HEAD + PLACED + #packed - c[SIZE_OF_P] + 1
   return struct.pack('>BI4I8I8I8', IS_QUEUED, place_of_p, c[RESULT_TTL], c[SEQ], c[ENQUEUED]) .. packed
 end
 
