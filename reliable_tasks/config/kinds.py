@@ -20,7 +20,7 @@ from reliable_tasks.core import call_options as _call_options
 from reliable_tasks.core import checks
 from reliable_tasks.errors import ConfigError, suggest
 
-__all__ = ["CODECS", "PUBLISH_RETRY", "UNSAFE_CODECS", "Kind"]
+__all__ = ["CODECS", "PUBLISH_RETRY", "UNSAFE_CODECS", "Kind", "parse_flag"]
 
 PUBLISH_RETRY = _call_options.PUBLISH_RETRY
 
@@ -91,7 +91,12 @@ _WORDS_FOR_FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromke
 )
 
 
-def _parse_flag(words: str) -> bool:
+def parse_flag(words: str) -> bool:
+    """Read yes or no, in any of the usual words.
+
+    Raises:
+        ValueError: it is none of them.
+    """
     try:
         return _WORDS_FOR_FLAGS[words.strip().lower()]
     except KeyError:
@@ -381,7 +386,7 @@ def _url(value: object) -> str:
 
 text = Kind("text", _text, str.strip)
 name = Kind("text", _name, str.strip)
-flag = Kind("True or False", _flag, _parse_flag)
+flag = Kind("True or False", _flag, parse_flag)
 names = Kind("tuple of names", _names, _split)
 queues = Kind("tuple of names", _queues, _split)
 mapping = _mapping_kind("dict", _frozen_mapping)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from reliable_tasks.config.kinds import parse_flag
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.errors import ConfigError, suggest
 
@@ -47,8 +48,6 @@ SCHEMES: dict[str, tuple[Scheme, bool]] = {
 _PORT = 6379
 _SENTINEL_PORT = 26379
 _LAST_PORT = 65535
-_YES = frozenset({"1", "true", "yes", "on"})
-_NO = frozenset({"", "0", "false", "no", "off"})
 _SQLITE_OPTIONS = ("busy_timeout", "synchronous")
 
 
@@ -277,10 +276,10 @@ def _place(host: str, port: int) -> str:
 
 
 def _says_cluster(name: str, url: str, options: dict[str, str]) -> bool:
-    word = options.pop("cluster", "").lower()
-    if word not in _YES | _NO:
-        raise wrong_url(name, url, "cluster is yes or no")
-    return word in _YES
+    try:
+        return parse_flag(options.pop("cluster", "") or "no")
+    except ValueError:
+        raise wrong_url(name, url, "cluster is yes or no") from None
 
 
 def _cluster(name: str, url: str, body: str, options: dict[str, str], tls: bool) -> StoreUrl:

@@ -11,6 +11,7 @@ from redis.cluster import ClusterNode
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from reliable_tasks.config.kinds import parse_flag
 from reliable_tasks.config.masks import shown
 from reliable_tasks.config.url import StoreUrl, parse_store_url
 from reliable_tasks.core.version import __version__
@@ -28,12 +29,7 @@ DEFAULTS: Final = {
 
 
 def _yes_or_no(value: Any) -> bool:
-    word = str(value).lower()
-    if word in {"1", "true", "yes", "on"}:
-        return True
-    if word in {"0", "false", "no", "off"}:
-        return False
-    raise ValueError("give yes or no")
+    return parse_flag(str(value))
 
 
 def _text(value: Any) -> str:
