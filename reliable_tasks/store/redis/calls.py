@@ -1,8 +1,9 @@
-"""How a verb reaches the server: scripts, their repetition, and durability that was asked for."""
+"""Run a verb's script on the server: repeat it after a lost reply, wait until it is durable."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from locks.scripts import Script
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.redis import keys
@@ -18,17 +19,17 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """A connection to a namespace on a server, and calls of the scripts there.
+    """Runs scripts in one namespace of a server.
 
     Args:
-        url: see `_connect`.
+        url: see `reliable_tasks.config.url`.
         options: of the store.
-        clock: in place of the server's (tests).
+        clock: in place of the server's, for tests.
         transport_options: keyword arguments for redis-py's client.
 
     Raises:
         ConfigError: the URL or an option is not valid.
-        StoreError: the durability asked for is not to be had there.
+        StoreError: the server does not offer the durability asked for.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class Calls:
         return "" if self._clock is None else self._clock()
 
     def _read(self, name: str, *args: Any) -> Any:
-        """Run a script that is told neither the time nor the audit mode."""
-        return self._run(name, args, again=True)
+        """Run a script that takes neither the time nor the audit mode."""
+        return self._run(name, args)
 
     def _do(self, name: str, *args: Any, again: bool = True, durable: str | None = None) -> Any:
-        """Run a verb's script, and wait until what it wrote is as durable as is asked.
+        """Run a verb's script, and wait until its writes are as durable as asked.
 
         Args:
             name: of the script.
@@ -66,32 +67,30 @@ class Calls:
             durable: in place of the store's option.
         """
         full = (self._now(), self.options.audit, *args)
-        wanted = durable or self.options.durable
-        if wanted is None or wanted == "memory":
-            return self._run(name, full, again=again)
-        try:
-            return self._repeat(again, self._durability.call, wanted, script_of(name), full)
-        except StoreFull:
-            script = relief(name, full)
-            if script is None:
-                raise
-        return self._repeat(again, self._durability.call, wanted, script, full)
+        return self._run(name, full, again=again, durable=durable or self.options.durable)
 
-    def _line_of(self, name: str, *args: Any) -> tuple[Any, ...]:
-        """The command of a script, for who sends it himself."""
-        return ("EVALSHA", script_of(name).sha, 1, self._key, *args)
-
-    def _run(self, name: str, args: Sequence[Any], *, again: bool) -> Any:
+    def _run(
+        self, name: str, args: Sequence[Any], *, again: bool = True, durable: str | None = None
+    ) -> Any:
         try:
-            return self._repeat(again, script_of(name), self._server, self._key, *args)
+            return self._send(script_of(name), args, again, durable)
         except StoreFull:
             script = relief(name, args)
             if script is None:
                 raise
-        return self._repeat(again, script, self._server, self._key, *args)
+        return self._send(script, args, again, durable)
+
+    def _send(self, script: Script, args: Sequence[Any], again: bool, durable: str | None) -> Any:
+        if durable is None or durable == "memory":
+            return self._repeat(again, script, self._server, self._key, *args)
+        return self._repeat(again, self._durability.call, durable, script, args)
+
+    def _command_of(self, name: str, *args: Any) -> tuple[Any, ...]:
+        """Build the EVALSHA command of a script for callers that send it themselves."""
+        return ("EVALSHA", script_of(name).sha, 1, self._key, *args)
 
     def _repeat(self, again: bool, call: Callable[..., Any], *args: Any) -> Any:
-        """Call; once more if the connection was lost and the verb may be repeated."""
+        """Call, and once more if the connection was lost and `again` allows it."""
         try:
             return call(*args)
         except DRIVERS_OWN as e:

@@ -5,6 +5,7 @@ What the server cannot give is refused when the store is opened, not when the fi
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import exceptions as rx
@@ -101,7 +102,7 @@ class Durability:
     def _info(self, section: str) -> dict[str, Any]:
         return dict(self._server.node(self._key).info(section))
 
-    def call(self, durable: str, script: Script, args: tuple[Any, ...]) -> Any:
+    def call(self, durable: str, script: Script, args: Sequence[Any]) -> Any:
         """Call a script and wait on the same connection, whose last write is what is waited for.
 
         Raises:

@@ -43,7 +43,7 @@ class Readers(Calls):
 
         It is asked for and listened to at once; what tells of the end has the record with it.
         """
-        packed = self._repeat(True, self._waiting.for_end, message_id, timeout, self._line_of)
+        packed = self._repeat(True, self._waiting.for_end, message_id, timeout, self._command_of)
         if packed is True:
             return self.read([message_id])[0]
         return _wire.parse_record(message_id, packed, None, full=False)

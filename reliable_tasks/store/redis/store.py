@@ -173,7 +173,7 @@ class RedisStore(Readers):
 
         def claim(waiter: str) -> tuple[Any, ...]:
             args = self._exchange_args(session, b"", want, waiter)
-            return self._line_of("exchange", self._now(), self.options.audit, *args)
+            return self._command_of("exchange", self._now(), self.options.audit, *args)
 
         reply = None
         # A test's clock stands still in a command that waits; and what is to be durable is waited

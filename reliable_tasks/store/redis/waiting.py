@@ -181,7 +181,7 @@ class Waiting:
         return self.on_channels(channels, changed, timeout, wake_fd, told)
 
     def for_end(
-        self, message_id: str, timeout: float, line_of: Callable[..., tuple[Any, ...]]
+        self, message_id: str, timeout: float, command_of: Callable[..., tuple[Any, ...]]
     ) -> Any:
         """Block until a message has ended: its record's string then.
 
@@ -195,7 +195,7 @@ class Waiting:
             with self._server.line(channel) as line:
                 # In this order, since one who listens may not ask. The server carries both out
                 # with nothing between them; should it ever not, we wait for a second in vain.
-                line.send_all(line_of("await", *note), ("SUBSCRIBE", channel))
+                line.send_all(command_of("await", *note), ("SUBSCRIBE", channel))
                 try:
                     packed = line.receive()
                 except rx.ResponseError as e:
