@@ -8,26 +8,29 @@ import pytest
 
 from property_tests.switching import changed
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.redis import waiting as _waiting
 from tests.patience import PATIENCE_S
 from tests.store.driver import message
+from tests.store.idlers import (
+    Idler,
+    blocked,
+    claims,
+    goes_unnoticed,
+    nobody_looks_anyway,
+    redis_store,
+)
 from tests.store.redis_factories import REDIS_FACTORIES
-from tests.store.test_redis_watching import ABSENT_S, LATE_S, Idler, blocked, claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reliable_tasks.store.redis import RedisStore
 
-@pytest.fixture(autouse=True)
-def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_waiting, "WORK_SECONDS", LATE_S)
+__all__ = ["nobody_looks_anyway"]
 
 
 @pytest.fixture(params=sorted(REDIS_FACTORIES))
 def store(request: pytest.FixtureRequest) -> Iterator[RedisStore]:
-    with REDIS_FACTORIES[request.param](v.StoreOptions(), None) as opened:
-        assert isinstance(opened, RedisStore)
+    with redis_store(request.param) as opened:
         yield opened
 
 
@@ -86,9 +89,4 @@ def test_a_marker_whose_work_is_left_is_passed_on(store: RedisStore, name: str) 
 def test_without_passing_it_on_somebody_sleeps_beside_work(name: str) -> None:
     scenario, line = CASES[name]
     without = "  return reply\n" if "return" in line else ""
-    with (
-        REDIS_FACTORIES["redis-6.2"](v.StoreOptions(), None) as store,
-        changed("lua:exchange", line, without),
-    ):
-        assert isinstance(store, RedisStore)
-        assert not scenario(store, ABSENT_S)
+    assert goes_unnoticed(scenario, "redis-6.2", "lua:exchange", line, without)
