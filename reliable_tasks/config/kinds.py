@@ -92,11 +92,7 @@ _WORDS_FOR_FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromke
 
 
 def parse_flag(words: str) -> bool:
-    """Read yes or no, in any of the usual words.
-
-    Raises:
-        ValueError: it is none of them.
-    """
+    """Read any of the usual words for yes and no; ValueError for others."""
     try:
         return _WORDS_FOR_FLAGS[words.strip().lower()]
     except KeyError:

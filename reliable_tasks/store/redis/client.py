@@ -1,4 +1,4 @@
-"""How a server is reached: a client of redis-py for a URL and the transport options."""
+"""Make redis-py's client for a URL and the transport options."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ OPTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "ssl_keyfile_password": _text,
     "username": _text,
 }
-"""Options of a connection, in the URL or in `broker_transport_options`, and how each is read."""
+"""Connection options in the URL or in `broker_transport_options`, and how to read each."""
 
 CELERYS: Final = frozenset(
     {
@@ -81,7 +81,7 @@ CELERYS: Final = frozenset(
         "visibility_timeout",
     }
 )
-"""Options of Celery's Redis transport that have no meaning here; a program may still give them."""
+"""Options of Celery's Redis transport; accepted for Celery compatibility and ignored."""
 SENTINELS: Final = frozenset({"master_name", "sentinel_kwargs"})
 
 
@@ -128,7 +128,7 @@ def _read(where: str, given: Mapping[str, Any], known: AbstractSet[str]) -> dict
 
 
 def _introduction() -> dict[str, Any]:
-    """What `CLIENT LIST` says of our connections: redis-py looks its own version up in files."""
+    """Name us in `CLIENT LIST`: by default redis-py looks up its own version in files."""
     if hasattr(redis, "DriverInfo"):
         return {"driver_info": redis.DriverInfo(name="reliable_tasks", lib_version=__version__)}
     return {"lib_name": "reliable_tasks", "lib_version": __version__}
@@ -158,7 +158,7 @@ def connect(url: str, transport_options: Mapping[str, Any]) -> Server:
 
 
 def _client(place: StoreUrl, options: dict[str, Any], of_sentinels: dict[str, Any]) -> Any:
-    # A call is never repeated down there: whether it may be is known by the verb alone.
+    # redis-py never repeats a call: only the verb knows whether it may be repeated.
     options = options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
     if place.tls:
         options["ssl"] = True

@@ -1,7 +1,7 @@
 """Writes that are confirmed on disk or on replicas before a call returns.
 
-"memory": as the server stores it. "fsync": on its disk. "replicas:N": in the memory of N replicas.
-What the server cannot give is refused when the store is opened, not when the first message comes.
+"memory": in the server's memory. "fsync": on its disk. "replicas:N": in the memory of N replicas.
+What the server does not offer is refused when the store is opened, not at the first message.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ WORDS: Final = ("memory", "fsync", "replicas:1")
 
 
 def setting(server: Server, name: str, key: str) -> str | None:
-    """A setting of the server; None where it does not tell."""
+    """A setting of the server; None if it may not be read."""
     with contextlib.suppress(rx.ResponseError, rx.NoPermissionError):
         found: Any = server.node(key).config_get(name)
         values = list(found.values())
@@ -33,10 +33,10 @@ def _text(value: Any) -> str:
 
 
 class Durability:
-    """What has been found out of the server, and the calls that wait.
+    """Calls scripts and waits until their writes are confirmed.
 
     Args:
-        server: where to.
+        server: to call.
         key: the declared key of the scripts.
     """
 
@@ -46,11 +46,11 @@ class Durability:
         self._waits: dict[str, tuple[str | int, ...]] = {}
 
     def check(self, durable: str) -> tuple[str | int, ...]:
-        """The command that waits for it; () where every write is durable before its reply.
+        """The command that waits for it; () if every write is durable before its reply.
 
         Raises:
             ConfigError: there is no such durability.
-            StoreError: this server does not give it.
+            StoreError: this server does not offer it.
         """
         if durable not in self._waits:
             self._waits[durable] = self._command_for(durable)
@@ -103,7 +103,7 @@ class Durability:
         return dict(self._server.node(self._key).info(section))
 
     def call(self, durable: str, script: Script, args: Sequence[Any]) -> Any:
-        """Call a script and wait on the same connection, whose last write is what is waited for.
+        """Call a script, and wait on the same connection, since WAIT is about its last write.
 
         Raises:
             StoreError: it was stored, but not confirmed in time.

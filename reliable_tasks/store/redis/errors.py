@@ -1,6 +1,6 @@
-"""The one place where redis-py's exceptions become the store's own.
+"""Translate redis-py's exceptions into the store's own; nowhere else is this done.
 
-What a server says is told by the first word of its error; a script's error has it inside.
+The first word of a server's error says what it is about; a script's error has it inside.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 All keys of a namespace begin with `{namespace}:`. The braces make it their hash tag, so that in a
 cluster they live on one node; each script declares `prefix(namespace)` as its one key and builds
-the others as told here.
+the others as listed here.
 
     m:<id>             string  a record; deleted by `drop` and, past its time to live, by `reap`
     p:<id>             string  a payload of over a KiB, until it is not needed any more
@@ -31,14 +31,14 @@ the others as told here.
     entriesversion     string  counts changes of the entries
     fence, seq         string  counters, which never go back
     group:<id>         string  a saved group; lapses
-    idle:<queue>       zset    who blocks for work -> until when; lapses
-    wake:<queue>       list    markers for those who block; lapses in seconds
-    watcher            string  who of them watches for what is due next; lapses
-    nudge:<waiter>     list    a marker for that one; lapses in seconds
-    watched, awaited   string  there while somebody waits for a change, for an end; lapse in seconds
+    idle:<queue>       zset    workers that block for work -> until when; lapses
+    wake:<queue>       list    markers that wake them; lapses in seconds
+    watcher            string  the one of them that watches for what is due next; lapses
+    nudge:<waiter>     list    a marker that wakes that one alone; lapses in seconds
+    watched, awaited   string  exist while a caller waits for a change, or an end; lapse in seconds
 
-Channels: `changed:<id>` tells the state of a message that has a new version, and its record if it
-has ended and is not large; `entries` of a changed schedule.
+Channels: `changed:<id>` has the state of a message with a new version, and its record if it has
+ended and is not large; `entries` has the names of changed schedule entries.
 """
 
 from typing import Final
@@ -65,15 +65,15 @@ def nudge(namespace: str, waiter: str) -> str:
 
 
 def idle(namespace: str, queue: str) -> str:
-    """Who blocks for work of a queue."""
+    """The set of workers that block for work of a queue."""
     return f"{prefix(namespace)}idle:{queue}"
 
 
 def changed(namespace: str, message_id: str) -> str:
-    """The channel that tells of a message."""
+    """The channel of a message's changes."""
     return f"{prefix(namespace)}changed:{message_id}"
 
 
 def entries_channel(namespace: str) -> str:
-    """The channel that tells of changed schedule entries."""
+    """The channel of changed schedule entries."""
     return f"{prefix(namespace)}entries"

@@ -1,4 +1,4 @@
-"""What the store stands on: warnings in plain words, guarantees, and the rules of an ACL user."""
+"""What a server offers: warnings, guarantees, and the ACL rules that a user needs."""
 
 import re
 from typing import Any, Final
@@ -79,7 +79,7 @@ def _info(server: Server, key: str) -> dict[str, Any] | None:
 
 
 def version_of(server: Server, key: str) -> tuple[int, ...]:
-    """The version of a server; the oldest that is supported where it does not tell."""
+    """The version of a server; the oldest supported one if it may not be read."""
     info = _info(server, key)
     return OLDEST if info is None else _server_version(info)
 
@@ -161,7 +161,7 @@ def _clock(server: Server, key: str) -> list[str]:
 
 
 def guarantees(server: Server, key: str, durable: str | None) -> tuple[str, ...]:
-    """What holds, for the start banner; what is not known is among the warnings."""
+    """The guarantees that hold, for the start banner; what is unknown is among the warnings."""
     info = _info(server, key) or {}
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version") or "of unknown version"

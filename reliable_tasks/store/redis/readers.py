@@ -19,7 +19,7 @@ PAGE: Final = 1000
 
 
 class Readers(Calls):
-    """What may be asked of a store."""
+    """The verbs that read."""
 
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[v.Record | None, ...]:
         """The records of messages; payload, headers and edges only with `full`."""
@@ -41,7 +41,7 @@ class Readers(Calls):
     def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
         """Block until a message has ended, and give its record, as it was when it ended.
 
-        It is asked for and listened to at once; what tells of the end has the record with it.
+        Reading and subscribing take one round trip, and the notification has the record with it.
         """
         packed = self._repeat(True, self._waiting.for_end, message_id, timeout, self._command_of)
         if packed is True:

@@ -1,9 +1,9 @@
-"""A server, and the connections on which it is spoken to.
+"""A server and the connections to it.
 
 Calls do not go through redis-py's client, which costs several times what a small call does: each
-takes a connection for itself, writes, reads and puts it back. How connections are made (addresses,
-TLS, passwords, sentinels) is redis-py's own business, as is everything in a cluster, where the node
-of a key may change.
+takes a connection for itself, writes, reads and puts it back. redis-py makes the connections
+(addresses, TLS, passwords, sentinels), and does everything in a cluster, where a key may move to
+another node.
 """
 
 import collections
@@ -25,18 +25,18 @@ from reliable_tasks.core import interrupts
 __all__ = ["Line", "Packer", "Server"]
 
 KEPT: Final = 64
-"""How many connections are kept while nobody uses them."""
+"""How many idle connections are kept."""
 
 
 class Packer:
-    """Packs commands, numbers as text.
+    """Packs commands, with numbers converted to text first.
 
-    hiredis makes a number's text in a way that runs signals' handlers, and crashes if one raises.
+    hiredis converts numbers by running Python code, where a signal's handler may raise: it crashes.
     """
 
     @staticmethod
     def pack(*args: Any) -> list[bytes]:
-        """The bytes of one command."""
+        """Pack one command."""
         words = args[0].split()  # redis-py gives some commands with a subcommand in their name
         texts = [x if x.__class__ is str or x.__class__ is bytes else _text(x) for x in args[1:]]
         return [hiredis.pack_command((*words, *texts))]
@@ -49,7 +49,7 @@ def _text(value: Any) -> str | bytes:
 
 
 class Server:
-    """A client for what is seldom asked, and connections that one user at a time has for itself.
+    """redis-py's client for rare commands, and connections with one user at a time for the rest.
 
     Args:
         make_client: makes redis-py's client, when it is first needed.
@@ -57,7 +57,7 @@ class Server:
     Attributes:
         location: where it is, without secrets.
         call_seconds: how long a call may take.
-        is_cluster: whether it is a cluster's node that has a key.
+        is_cluster: whether a cluster is behind it, each node of which has some of the keys.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Server:
 
     @functools.cached_property
     def client(self) -> Any:
-        """Of redis-py; safe between threads and across a fork. A cluster is asked for its nodes.
+        """redis-py's client, safe across threads and forks; a cluster is asked for its nodes.
 
         Raises:
             RedisError, OSError: no node of a cluster can be reached.
@@ -134,7 +134,7 @@ class Server:
         line = self._kept() or self._new_line("")
         try:
             reply = line.execute_command(*args)
-        except rx.ReadOnlyError:  # a master no more: the name may lead to another one by now
+        except rx.ReadOnlyError:  # no longer the master: the name may lead to another one by now
             line.close()
             raise
         except rx.ResponseError:
@@ -142,9 +142,9 @@ class Server:
             raise
         except (rx.RedisError, OSError):
             line.close()
-            self.close_spare()  # what befell one has most likely befallen all
+            self.close_spare()  # whatever broke this one has most likely broken all
             raise
-        except BaseException:  # out of a signal's handler: its answer is still to come
+        except BaseException:  # raised by a signal's handler: the answer is still to come
             line.close()
             raise
         self._put_back(line)
@@ -152,7 +152,7 @@ class Server:
 
     @contextmanager
     def line(self, key: str) -> Iterator["Line"]:
-        """A connection for oneself to the node of a key; closed where the use of it failed."""
+        """A connection of the caller's own to the node of a key; closed if its use fails."""
         line = None
         try:
             line = self._kept() or self._new_line(key)
@@ -167,7 +167,7 @@ class Server:
         self._put_back(line)
 
     def _new_line(self, key: str) -> "Line":
-        # Not by the pool's `make_connection`: it counts what it made, and is never told of the end.
+        # Not the pool's `make_connection`: it counts them and never learns that one is gone.
         pool = self.node(key).connection_pool
         return Line(pool.connection_class(**pool.connection_kwargs | {"command_packer": Packer}))
 
@@ -189,7 +189,7 @@ class Server:
             line.close()
 
     def close_spare(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         while self._spare:
             try:
                 self._spare.pop().close()
@@ -204,13 +204,13 @@ class Server:
 
 
 class Line:
-    """One connection, on which replies come when they come."""
+    """One connection, on which replies are read when they come."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._pid = os.getpid()
         self.unread = 0
-        """How many channels the last use has left, without reading the server's answers."""
+        """How many channels the last user left without reading the server's answers."""
         self._number: int | None = None
         connection.connect()
         self._fd: int = connection._sock.fileno()  # noqa: SLF001 - redis-py has no public way to it
@@ -219,11 +219,11 @@ class Line:
 
     @property
     def is_mine(self) -> bool:
-        """Whether this process made it: a forked one must leave its parent's alone."""
+        """Whether this process made it: a forked one must not use its parent's."""
         return self._pid == os.getpid()
 
     def is_usable(self) -> bool:
-        """Whether a command may be sent on it: it is ours, open, and nothing is left to be read."""
+        """Whether a command may be sent: it is ours, open, and nothing is left to read."""
         if not self.is_mine:
             return False
         try:
@@ -237,7 +237,7 @@ class Line:
         self._connection.send_command(*args, check_health=False)
 
     def send_all(self, *commands: tuple[Any, ...]) -> None:
-        """Send commands at once: each is carried out when the one before it is over."""
+        """Send commands in one go; the server runs them one after the other."""
         packed = self._connection.pack_commands(commands)
         self._connection.send_packed_command(packed, check_health=False)
 
@@ -246,7 +246,7 @@ class Line:
         return self._connection.read_response()
 
     def execute_command(self, *args: Any) -> Any:
-        """Send a command and read its reply; after a long pause, first see whether it still works.
+        """Send a command and read its reply; after a long pause, check the connection first.
 
         Raises:
             RedisError, OSError: the server's error, or the connection's.
@@ -256,13 +256,13 @@ class Line:
 
     @property
     def number(self) -> int:
-        """The server's number of this connection."""
+        """The server's id of this connection."""
         if self._number is None:
             self._number = int(self.execute_command("CLIENT", "ID"))
         return self._number
 
     def drain(self) -> None:
-        """Read what the last use left unread."""
+        """Read what the last user left unread."""
         while self.unread:
             if self.receive()[0] == b"unsubscribe":
                 self.unread -= 1

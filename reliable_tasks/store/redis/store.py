@@ -56,7 +56,7 @@ class RedisStore(Readers):
     def _enqueued(self, reply: list[Any], batch: v.Batch) -> v.Enqueued:
         if reply[0] < 0:
             reply[0] = -2 - reply[0]
-            self._go_on()
+            self._resume()
         return _wire.parse_enqueued(reply, batch.messages)
 
     def _stage_args(self, batch: v.Batch) -> tuple[Any, ...]:
@@ -75,7 +75,7 @@ class RedisStore(Readers):
             return ()
         told = signal if terminate else ""
         found = [word for some in self._some(ids) for word in self._do("revoke", told, *some)]
-        self._go_on()
+        self._resume()
         return tuple(
             v.RevokeReply(id=i, found=word.decode()) for i, word in zip(ids, found, strict=True)
         )
@@ -93,7 +93,7 @@ class RedisStore(Readers):
         while more:
             given, more = self._do("close_session", session, self.options.max_batch)
             total += given
-        self._go_on()
+        self._resume()
         return total
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
@@ -122,7 +122,7 @@ class RedisStore(Readers):
         exchange = _wire.parse_exchange(self._with_inputs(reply, 3), unread)
         self._set_aside(session, unread)
         if reply[1] > 1:
-            self._go_on()
+            self._resume()
         return exchange
 
     def _with_inputs(self, reply: Sequence[Any], first: int) -> Sequence[Any]:
@@ -139,17 +139,17 @@ class RedisStore(Readers):
         return full
 
     def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
-        """So many ids at a time as a script may be about."""
+        """Slices of at most as many ids as one script may handle."""
         return _wire.by(ids, self.options.max_batch)
 
-    def _go_on(self) -> None:
-        """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
+    def _resume(self) -> None:
+        """Follow the edges of ended messages in bounded steps; if one fails, `reap` goes on."""
         with contextlib.suppress(StoreError):
             while self._do("resume"):
                 pass
 
     def _set_aside(self, session: str, unread: _wire.Unread) -> None:
-        """What cannot be decoded goes to the dead letters, or it would be claimed for ever."""
+        """Dead-letter records that cannot be decoded, which would be claimed for ever."""
         if unread:
             self._do("set_aside", session, *(part for row in unread for part in row))
             for message_id, _ in unread:
@@ -242,7 +242,7 @@ class RedisStore(Readers):
         if not ids:
             return ()
         reply = [part for some in self._some(ids) for part in self._do("replay", *some)]
-        self._go_on()
+        self._resume()
         return tuple(
             v.Replayed(id=i, done=done.decode(), holder=holder.decode() or None)
             for i, (done, holder) in zip(ids, _wire.by(reply, 2), strict=True)
@@ -251,19 +251,19 @@ class RedisStore(Readers):
     def drop(self, ids: Sequence[str]) -> int:
         """Delete final records; returns how many there were."""
         dropped: int = sum(self._do("drop", *some) for some in self._some([*dict.fromkeys(ids)]))
-        self._go_on()
+        self._resume()
         return dropped
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
         purged: int = self._do("purge", queue, limit, self.options.max_rows)
-        self._go_on()
+        self._resume()
         return purged
 
     def release_lock(self, name: str, owner: str) -> bool:
         """Free a once-lock by hand if `owner` holds it."""
         freed = bool(self._do("release_lock", name, owner))
-        self._go_on()
+        self._resume()
         return freed
 
     # Beat
@@ -306,7 +306,7 @@ class RedisStore(Readers):
     # The store itself
 
     def health(self) -> v.Health:
-        """Which promises hold on the server as it is set up, and which do not."""
+        """Promises that hold on this server as it is configured, and those that do not."""
         with translated(self.location):
             holds = _opening.guarantees(self._server, self._key, self.options.durable)
             return v.Health(holds=holds, warnings=_opening.warnings(self._server, self._key))

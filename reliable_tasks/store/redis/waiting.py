@@ -1,11 +1,12 @@
 """Blocking until there is something to do, without polling.
 
-For work: whoever blocks is noted in the store; what queues a message pushes as many markers as
-there is work for those who are noted. One of them watches for what is due next.
+Work: an idle worker registers in the store before it blocks, and a script that queues messages
+pushes one marker for each registered worker that can have one of them. One of the idle workers
+watches for what is due next.
 
-For results and schedules: those who wait subscribe to a channel. A notification is a hint: the
-caller reads again in any case, so a missed one costs no more than `WAIT_SECONDS`. It says in which
-state a message is, so that who waits for an ending sleeps on while the message is claimed.
+Results and schedules: the caller subscribes to a channel. A notification is a hint: the caller
+reads again in any case, so a missed one costs no more than `WAIT_SECONDS`. It names the message's
+state, so that a caller waiting for completion can ignore intermediate transitions.
 """
 
 import os
@@ -27,7 +28,7 @@ __all__ = ["WAIT_SECONDS", "Waiting"]
 
 WAIT_SECONDS: Final = 1.0
 WORK_SECONDS: Final = 5.0
-"""How long one wait for work lasts at most, and so how late work starts if a watcher died."""
+"""The longest wait for work, and so how late work starts if the watcher has died."""
 SUBSCRIPTIONS: Final = 500
 GRACE_SECONDS: Final = 2.0
 UNBLOCK_SECONDS: Final = 0.05
@@ -39,7 +40,7 @@ Run = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class _Blocking:
-    """A wait that has been noted; `comes_due`: it ends when something is due."""
+    """A registered wait. `comes_due`: this one watches, and its timeout ends when work is due."""
 
     waiter: str
     lists: list[str]
@@ -55,10 +56,10 @@ class Waiting:
     """The waits of one store.
 
     Args:
-        server: where the connections come from.
+        server: provides the connections.
         namespace: of the store.
-        run: calls a script by its name.
-        now: gives the time for scripts ("" = the server's).
+        run: runs a script by its name.
+        now: returns the time for scripts ("" = the server's).
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Waiting:
     # For work
 
     def for_work(self, queues: Sequence[str], timeout: float, wake_fd: int) -> bool:
-        """Block until work may be there; False when the time passed."""
+        """Block until there may be work; False on timeout."""
         blocking = self._note(queues, timeout)
         if blocking is None:
             return True
@@ -88,17 +89,17 @@ class Waiting:
         wake_fd: int,
         then: Callable[[str], tuple[Any, ...]],
     ) -> Any:
-        """Block until work may be there, with a command that is carried out when that is over.
+        """Block until there may be work, with a command sent along that runs when the wait ends.
 
         Args:
             queues: to wait for.
             timeout: in seconds.
-            wake_fd: a descriptor that ends the waiting when it is readable.
-            then: the command, given who was noted as blocking.
+            wake_fd: a descriptor that ends the wait when it is readable.
+            then: makes the command for the waiter that was registered.
 
         Returns:
-            the command's reply; None where it was not carried out: there was no need to wait, or
-            the server does not know the script or is out of memory.
+            the command's reply; None if it did not run: there was no need to wait, or the server
+            does not know the script or is out of memory.
         """
         blocking = self._note(queues, timeout)
         if blocking is None:
@@ -115,7 +116,7 @@ class Waiting:
         return reply
 
     def _note(self, queues: Sequence[str], timeout: float) -> "_Blocking | None":
-        """Note that this thread will block; None where there is no need to."""
+        """Register this thread as blocking; None if there is work already."""
         waiter = f"{self._identity()}:{threading.get_ident()}"
         timeout = min(timeout, WORK_SECONDS)
         there, due_ms = self._run("idle", self._now(), waiter, _ms(timeout), *queues)
@@ -128,7 +129,7 @@ class Waiting:
         return _Blocking(waiter, lists, due_ms / 1000 if comes_due else timeout, comes_due)
 
     def _identity(self) -> str:
-        """Of this process among all that block for work."""
+        """A name for this process that no other has, not even one forked from it."""
         pid = os.getpid()
         if self._made[0] != pid:
             self._made = pid, new_id()
@@ -137,7 +138,7 @@ class Waiting:
     def _block(
         self, line: Line, blocking: "_Blocking", wake_fd: int, *then: tuple[Any, ...]
     ) -> bool:
-        number = line.number  # asked for before: who is blocked answers nothing
+        number = line.number  # asked for now: a blocked connection answers nothing
         line.send_all(blocking.command, *then)
         replied, interrupted = line.ready(blocking.timeout + GRACE_SECONDS, wake_fd)
         if not replied and interrupted:
@@ -145,9 +146,9 @@ class Waiting:
         return line.receive() is not None or interrupted
 
     def _unblock(self, line: Line, number: int, key: str) -> None:
-        """End a blocked wait; its reply tells whether a marker was first.
+        """End a blocked wait; its own reply tells whether a marker came first.
 
-        Said again until that comes: on a connection of its own, it can overtake the wait.
+        Repeated until that reply comes: on its own connection, UNBLOCK can overtake the BLPOP.
         """
         deadline = monotonic() + self._server.call_seconds
         replied = False
@@ -156,7 +157,7 @@ class Waiting:
             replied, _ = line.ready(UNBLOCK_SECONDS)
 
     def back(self) -> str:
-        """Who of this thread was noted as blocking and does so no more; "" for nobody."""
+        """Take back this thread's registration as blocking; "" if there was none."""
         waiter = f"{self._made[1]}:{threading.get_ident()}"
         return waiter if self._noted.pop(waiter, None) else ""
 
@@ -165,10 +166,7 @@ class Waiting:
     def for_change(
         self, seen: Mapping[str, int], timeout: float, *, ended: bool, wake_fd: int = -1
     ) -> bool:
-        """Block until one of these messages may have another version, or has ended.
-
-        At most a second.
-        """
+        """Block until one of these messages may have a new version, or has ended; at most 1 s."""
         timeout = min(timeout, WAIT_SECONDS)
         some = list(seen.items())[:SUBSCRIPTIONS]
         channels = [keys.changed(self._namespace, i) for i, _ in some]
@@ -183,9 +181,9 @@ class Waiting:
     def for_end(
         self, message_id: str, timeout: float, command_of: Callable[..., tuple[Any, ...]]
     ) -> Any:
-        """Block until a message has ended: its record's string then.
+        """Block until a message has ended, and return its record's string.
 
-        True where it may have ended and is to be read; None where the time passed.
+        True if it may have ended and has to be read; None on timeout.
         """
         timeout = min(timeout, WAIT_SECONDS)
         channel = keys.changed(self._namespace, message_id)
@@ -193,8 +191,8 @@ class Waiting:
         listens = False
         try:
             with self._server.line(channel) as line:
-                # In this order, since one who listens may not ask. The server carries both out
-                # with nothing between them; should it ever not, we wait for a second in vain.
+                # In this order, since a subscribed connection may not run scripts. The server runs
+                # both with nothing in between; should it ever not, we wait for a second in vain.
                 line.send_all(command_of("await", *note), ("SUBSCRIBE", channel))
                 try:
                     packed = line.receive()
@@ -213,7 +211,7 @@ class Waiting:
         except (rx.ConnectionError, OSError):
             if not listens:
                 raise
-            return None  # the server was there: whether it still is, the next question tells
+            return None  # the server was there just now: the next call tells whether it still is
 
     def on_channels(
         self,
@@ -223,14 +221,14 @@ class Waiting:
         wake_fd: int = -1,
         told: frozenset[bytes] | None = None,
     ) -> bool:
-        """Block until one of the channels speaks, unless `changed` says there is no need to.
+        """Block until a message comes on one of the channels, unless `changed` says it is too late.
 
         Args:
-            channels: to listen to.
-            changed: asked when they are listened to.
+            channels: to subscribe to.
+            changed: called once subscribed: whether to return at once.
             timeout: how long to wait, in seconds.
-            wake_fd: a descriptor that ends the waiting when it is readable; -1 for none.
-            told: what must be said; None for anything.
+            wake_fd: a descriptor that ends the wait when it is readable; -1 for none.
+            told: the states to wait for; None for any message.
         """
         if not channels:
             return False
@@ -247,7 +245,7 @@ class Waiting:
     def _listen(
         line: Line, timeout: float, wake_fd: int, told: frozenset[bytes] | None
     ) -> tuple[bytes | None, bool]:
-        """Wait for what is to be told: what was said, and whether `wake_fd` ended the waiting."""
+        """Wait for one of the states: the message, and whether `wake_fd` ended the wait."""
         deadline = monotonic() + timeout
         while True:
             replied, interrupted = line.ready(max(0.0, deadline - monotonic()), wake_fd)

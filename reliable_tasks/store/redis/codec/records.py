@@ -1,7 +1,7 @@
-"""Between the store's values and what the scripts take and give: packing, no I/O.
+"""Convert the store's values to what scripts take, and their replies to values; no I/O.
 
-What a script must understand is msgpack of text and numbers, with `False` for none, since a nil
-would end a Lua table early. Values that are opaque to it travel as bytes.
+Scripts take msgpack of text and numbers, with `False` for none, since a nil would end a Lua table
+early. What they need not understand travels as bytes.
 """
 
 import struct
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 NOT_DECODED: Final = (msgspec.MsgspecError, struct.error, ValueError, IndexError, TypeError)
-"""What comes of a string that is damaged, or of a later layout."""
+"""The errors of decoding a string that is damaged or of a later layout."""
 _APPLIED: Final = ord("1")
 
 
@@ -49,12 +49,12 @@ _APPLIED: Final = ord("1")
 
 
 def pack_messages(messages: Sequence[Message]) -> bytes:
-    """The rows of a batch."""
+    """Pack a batch as rows, as `store_batch` in lua/include/storing.lua takes them."""
     return pack([_row(m) for m in messages])
 
 
 def _row(m: Message) -> Row:
-    """As `store` in lua/include/storing.lua takes it."""
+    """The row of one message."""
     return Row(
         id=m.id,
         m=text(pack_static(m)),
@@ -68,7 +68,7 @@ def _row(m: Message) -> Row:
 
 
 def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enqueued:
-    """Receipts: those that the script named, and for the rest that they were created."""
+    """Receipts: as the script says for some messages, and "created" for all others."""
     receipts = [v.Receipt(id=m.id) for m in messages]
     for index, kind, holder, countdown_ms in by(reply, 4, 1):
         receipts[index - 1] = v.Receipt(
@@ -90,7 +90,7 @@ def by(values: Sequence[Any], size: int, start: int = 0) -> Iterator[Sequence[An
 
 
 def pack_commits(commits: Sequence[v.Commit]) -> bytes:
-    """As exchange.lua takes them."""
+    """Pack commits as exchange.lua takes them."""
     ids = [c.id for c in commits]
     fences: list[Any] = []
     results: list[Any] = []
@@ -142,7 +142,7 @@ def _commit_rest(message_id: str, o: oc.Outcome) -> tuple[Any, ...]:  # noqa: C9
 
 
 def _pointing_at(message_id: str, o: oc.Replaced) -> str:
-    """The message whose ending is to become that of the replaced one; "" where none is."""
+    """The message whose outcome becomes that of the replaced one; "" if there is none."""
     edges = ((m.id, edge) for m in o.messages for edge in m.edges)
     return next((i for i, e in edges if e.on == On.MIRROR and e.child == message_id), "")
 
@@ -152,7 +152,7 @@ Unread = list[tuple[bytes, bytes]]
 
 
 def parse_exchange(reply: Sequence[Any], unread: Unread) -> v.Exchange:
-    """The reply of exchange.lua; what cannot be decoded of it is put into `unread`."""
+    """The reply of exchange.lua; claims that cannot be decoded are added to `unread`."""
     verdicts, lost, due_ms = reply[:3]
     return v.Exchange(
         verdicts=tuple(
@@ -165,7 +165,7 @@ def parse_exchange(reply: Sequence[Any], unread: Unread) -> v.Exchange:
 
 
 def parse_claims(reply: Sequence[Any], unread: Unread, start: int = 0) -> tuple[v.Claim, ...]:
-    """Claims as fill_in in lua/include/claims.lua gives them; see `parse_exchange`."""
+    """Claims as `fill_in` in lua/include/claims.lua returns them; see `parse_exchange`."""
     claims = []
     for row in by(reply, 4, start):
         try:
@@ -226,9 +226,9 @@ def _inputs(pairs: Sequence[bytes]) -> tuple[v.Input, ...]:
 def parse_record(
     message_id: str, packed: bytes | None, apart: bytes | None, *, full: bool
 ) -> v.Record | None:
-    """A record as read.lua gives it; None where there is none.
+    """A record as read.lua returns it; None if there is none.
 
-    One that cannot be decoded is a dead letter whose payload is its string, as workers make it one.
+    One that cannot be decoded becomes a dead letter with its string as payload, as on workers.
     """
     if packed is None:
         return None
@@ -301,7 +301,7 @@ def parse_counts(reply: Sequence[Any]) -> v.Counts:
 
 
 def parse_info(session: bytes, lease: bytes, claims: int, info: bytes | None) -> v.SessionInfo:
-    """A session as sessions.lua gives it."""
+    """A session as sessions.lua returns it."""
     started, _, packed = (info or b"0 ").partition(b" ")
     known = msgspec.msgpack.decode(packed, type=v.SessionInfo) if packed else None
     return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""Schedule entries and rows of the audit trail, as the scripts take and give them."""
+"""Encode and decode schedule entries and rows of the audit trail."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Slots(NamedTuple):
 
 
 def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
-    """A row of the stream, whose number becomes one integer."""
+    """Decode a row of the stream, whose two-part id becomes one integer."""
     fields = {pair[0]: pair[1] for pair in by(pairs, 2)}
     ms, _, n = stream_id.partition(b"-")
     return v.AuditRow(
@@ -43,13 +43,13 @@ def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
 
 
 def stream_id(seq: str) -> str:
-    """The stream's spelling of an audit row's number."""
+    """The stream's id of an audit row's number."""
     number = int(seq)
     return f"{number >> 20}-{number & 0xFFFFF}"
 
 
 def pack_entry(entry: v.Entry) -> tuple[bytes, bytes]:
-    """An entry's slots, and its template."""
+    """Pack an entry's slots, and its template."""
     slots = Slots(
         version=0,
         next_ms=false_of(entry.next_ms),
@@ -63,13 +63,13 @@ def pack_entry(entry: v.Entry) -> tuple[bytes, bytes]:
 
 
 def pack_slots(entry: v.Entry, expected_ms: int | None) -> tuple[bytes, bytes]:
-    """What fire expects of an entry, and what it makes of it."""
+    """Pack the slots that `fire` expects, and the new ones."""
     new = (entry.next_ms, entry.last_ms, entry.last_id, entry.runs, entry.missed)
     return pack((entry.version, false_of(expected_ms))), pack([false_of(value) for value in new])
 
 
 def parse_entry(name: bytes, slots: bytes, template: bytes) -> v.Entry:
-    """An entry from its two halves."""
+    """Decode an entry from its two parts."""
     known = Slots(*msgspec.msgpack.decode(slots))
     origin, spec, body = msgspec.msgpack.decode(template)
     return v.Entry(
