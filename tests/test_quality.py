@@ -33,9 +33,6 @@ TOOLS = {
 # What is longer than the rule allows, and how long it may be. The numbers may only shrink.
 LONG_FILES = {
     "tests/beat/test_entries.py": 423,
-    "tests/config/test_config.py": 659,
-    "tests/log/test_log.py": 401,
-    "tests/tasks/test_steps.py": 439,
 }
 LONG_FUNCTIONS: dict[str, int] = {}
 LONG_LUA_FUNCTIONS: dict[str, int] = {}

@@ -1,55 +1,22 @@
 """The log: one line for each thing, saying whose it is, that no destination can break."""
 
 import io
-import json
 import logging
 import sys
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 
 from reliable_tasks import events, signals
-from reliable_tasks.core import context as _state
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.log import setup as log
 from reliable_tasks.log.output import LineHandler, StreamTarget
 from reliable_tasks.utils.log import get_task_logger
-from tests.patience import PATIENCE_S
-
-
-@pytest.fixture
-def configure() -> Iterator[Callable[..., io.StringIO]]:
-    undo: list[Callable[[], None]] = []
-
-    def start(level: str = "INFO", **options: Any) -> io.StringIO:
-        stream = io.StringIO()
-        undo.append(log.configure(level, stream=stream, **options))
-        return stream
-
-    yield start
-    for each in undo:
-        each()
-
-
-@pytest.fixture
-def attempt() -> Iterator[None]:
-    request = SimpleNamespace(task="shop.add", id="id-1", attempt=2, once_key="shop.add:k")
-    running: Any = SimpleNamespace(request=request)
-    token = _state.current_attempt.set(running)
-    yield
-    _state.current_attempt.reset(token)
-
+from tests.log.written import lines
 
 WHOSE = {"task": "shop.add", "id": "id-1", "attempt": 2, "once_key": "shop.add:k"}
-
-
-def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().removesuffix("\n").split("\n")]
 
 
 # Whose line it is --------------------------------------------------------------------------------
@@ -357,45 +324,3 @@ def test_instants_are_utc(configure: Any) -> None:
 def test_an_unknown_level_is_told_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'WARNING'"):
         log.configure("warnin")
-
-
-# Prints ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("attempt")
-def test_prints_become_lines_when_asked(configure: Any) -> None:
-    stream = configure(redirect_stdouts="WARNING")
-    print("a", "ü")
-    print("no end", end="")
-    sys.stdout.flush()
-    print("two\nlines", file=sys.stderr)
-    print()
-    found = lines(stream)
-    assert [line["event"] for line in found] == ["a ü", "no end", "two", "lines"]
-    assert {(line["level"], line["id"]) for line in found} == {("warning", "id-1")}
-
-
-def test_prints_are_left_alone_by_default(
-    configure: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stream = configure()
-    print("hello")
-    assert capsys.readouterr().out == "hello\n"
-    assert stream.getvalue() == ""
-
-
-def test_prints_of_threads_are_kept_apart(configure: Any) -> None:
-    stream = configure(redirect_stdouts="INFO")
-    barrier = threading.Barrier(2)
-
-    def say(word: str) -> None:
-        sys.stdout.write(word)
-        barrier.wait(timeout=PATIENCE_S)
-        sys.stdout.write(f"-{word}\n")
-
-    threads = [threading.Thread(target=say, args=(word,)) for word in ("a", "b")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(line["event"] for line in lines(stream)) == ["a-a", "b-b"]

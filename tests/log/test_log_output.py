@@ -10,7 +10,7 @@ import pytest
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.log import setup as log
 from reliable_tasks.utils.log import get_task_logger
-from tests.log.test_log import lines
+from tests.log.written import lines
 
 
 class Failing(io.StringIO):

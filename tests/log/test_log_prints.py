@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from reliable_tasks import App
 from reliable_tasks.log import setup as log
 from reliable_tasks.store import values as v
-from tests.log.test_log import lines
+from tests.log.written import lines
 from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, Running
 
@@ -163,3 +164,42 @@ def test_handlers_that_write_elsewhere_keep_their_lines(stderr: Put) -> None:
     logging.getLogger().removeHandler(handler)
     assert elsewhere.getvalue() == "charged\n"
     assert len(said(stream)) == 1
+
+
+@pytest.mark.usefixtures("attempt")
+def test_prints_become_lines_when_asked(configure: Any) -> None:
+    stream = configure(redirect_stdouts="WARNING")
+    print("a", "ü")
+    print("no end", end="")
+    sys.stdout.flush()
+    print("two\nlines", file=sys.stderr)
+    print()
+    found = lines(stream)
+    assert [line["event"] for line in found] == ["a ü", "no end", "two", "lines"]
+    assert {(line["level"], line["id"]) for line in found} == {("warning", "id-1")}
+
+
+def test_prints_are_left_alone_by_default(
+    configure: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = configure()
+    print("hello")
+    assert capsys.readouterr().out == "hello\n"
+    assert stream.getvalue() == ""
+
+
+def test_prints_of_threads_are_kept_apart(configure: Any) -> None:
+    stream = configure(redirect_stdouts="INFO")
+    barrier = threading.Barrier(2)
+
+    def say(word: str) -> None:
+        sys.stdout.write(word)
+        barrier.wait(timeout=PATIENCE_S)
+        sys.stdout.write(f"-{word}\n")
+
+    threads = [threading.Thread(target=say, args=(word,)) for word in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(line["event"] for line in lines(stream)) == ["a-a", "b-b"]
