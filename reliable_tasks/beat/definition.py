@@ -1,4 +1,4 @@
-"""From what a program says of an entry, in `beat_schedule` or at run time, to what is stored."""
+"""Turn an entry as a program defines it, in `beat_schedule` or at run time, into a stored one."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _CANVASES = ("chain", "chord", "chunks", "group")
 
 
 UNRULY = (Exception, SystemExit, GeneratorExit, CancelledError)
-"""What a program's schedule, argument, router or receiver may raise, to the cost of its entry."""
+"""What a program's schedule, argument, router or receiver may raise: only its own entry suffers."""
 
-# What makes a schedule's slots. A class of the program's that changes these is not what is stored.
+# The methods that define a schedule's slots. A class that overrides them cannot be stored.
 _OF_SLOTS = ("next_slot", "_next", "is_due", "remaining_estimate", "_remaining", "now")
 
 
 class Definition(NamedTuple):
-    """An entry as the program says it is."""
+    """An entry as the program defines it."""
 
     spec: Spec
     template: Template
@@ -147,7 +147,7 @@ def _spec(app: AppContext, when: Any, given: Mapping[str, Any], now_ms: int) -> 
 
 
 def _storable(made: BaseSchedule) -> BaseSchedule:
-    """Refuse a schedule of the program's own: every beat makes it anew of what is stored."""
+    """Refuse a schedule class of the program's own: every beat rebuilds it from what is stored."""
     base = next((kind for kind in (schedule, crontab, solar) if isinstance(made, kind)), None)
     kind = type(made)
     own = [n for n in _OF_SLOTS if base is None or getattr(kind, n) is not getattr(base, n)]
@@ -200,7 +200,7 @@ def _checked(sig: Signature) -> Signature:
 
 
 def _template(app: AppContext, sig: Signature) -> Template:
-    # In a task's body that schedules another one, the messages are no children of its message.
+    # If a task's body schedules an entry, its messages are not children of that task's message.
     outer = _state.current_attempt.set(None)
     try:
         graph = compile_plan(plan_of(sig))
@@ -227,13 +227,13 @@ def _template(app: AppContext, sig: Signature) -> Template:
 
 
 def _labelled(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Labels instead of ids, so that what is made anew of the same call is equal."""
+    """Labels instead of ids, so that a template rebuilt from the same call is equal."""
     labels = {messages[0].root_id: FIRST}
     return relabelled(messages, lambda name: labels.setdefault(name, str(len(labels))), origin="")
 
 
 def rebuilt(app: AppContext, template: Template) -> Template:
-    """The template as the present code makes it: with the task's present queue, once-lock, ….
+    """The template as the present code makes it, with the task's queue, once-lock and so on.
 
     The same one comes back if this app does not know the task, or its call cannot be made any more.
     """
@@ -243,7 +243,7 @@ def rebuilt(app: AppContext, template: Template) -> Template:
         sig = loads(template.call, template.serializer, app.accept_content)
         return _template(app, signature(sig, app=app))
     except UNRULY:
-        # The call as it was stored can still be sent; its task is to say what is wrong with it.
+        # The stored call can still be sent; its task will say what is wrong with it.
         return template
 
 
@@ -262,7 +262,7 @@ def new_entry(name: str, definition: Definition, origin: str, now_ms: int) -> En
 
 
 def changed_entry(old: Entry, definition: Definition, now_ms: int) -> Entry:
-    """`old` with what the program says of it now; equal to `old` if that is nothing new.
+    """`old` as the program defines it now; equal to `old` if nothing has changed.
 
     It keeps its next slot, which may have passed already, unless the schedule itself has changed.
     """

@@ -1,9 +1,9 @@
-"""What an entry's `spec` and `template` hold: when it fires, and the messages that it then sends.
+"""An entry's `spec` and `template`: when it fires, and the messages that it sends.
 
-A template holds finished messages, with labels in the place of ids. So a beat can fire entries of
-tasks that it does not know (another program's, or a newer version's), with their queues and their
-once-locks, and what it does for a slot is to fill in ids. These follow from the namespace, the
-entry and the slot: even if a slot were fired again, its messages would be there already.
+A template holds finished messages with labels instead of ids. So a beat can fire entries of tasks
+that it does not know (another program's, or a newer version's), with their queues and once-locks:
+for each slot it only fills in the ids. These follow from the namespace, the entry and the slot, so
+firing a slot twice finds its messages in the store already.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 FIRST = "0"
-"""The label of the first message, whose id stands for the slot."""
+"""The label of the first message, whose id is the slot's."""
 
 _SLOTS = uuid.UUID("7a1bd3a5-6f0c-4f36-9d40-5b0c6f2b7f11")
 
@@ -71,7 +71,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def timing(self) -> tuple[object, ...]:
-        """What the slots follow from, the anchor apart."""
+        """What determines the slots, apart from the anchor."""
         return (self.schedule, self.tz, self.start_ms, self.end_ms)
 
 
@@ -132,7 +132,7 @@ def decode_template(data: bytes) -> Template:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """A `Spec` with its schedule made, ready to be asked for slots."""
+    """A `Spec` with its schedule built, which gives slots."""
 
     spec: Spec
     schedule: BaseSchedule
@@ -154,7 +154,7 @@ class Timetable:
         return cls(spec, schedule, as_zone(spec.tz) or UTC, anchor, start, end)
 
     def after(self, moment_ms: int) -> int | None:
-        """The first slot after `moment_ms`; None: there is none."""
+        """The first slot after `moment_ms`; None if there is none."""
         return first_slot(
             self.schedule,
             now_ms=moment_ms,
@@ -190,7 +190,7 @@ class Timetable:
 
 
 def slot_id(namespace: str, entry: str, slot_ms: int, label: str = FIRST) -> str:
-    """The id of a slot's message: the same wherever and however often it is worked out."""
+    """The id of a slot's message: the same wherever and however often it is computed."""
     return str(uuid.uuid5(_SLOTS, f"{namespace}\0{entry}\0{slot_ms}\0{label}"))
 
 
@@ -242,6 +242,6 @@ def _timed(message: Message, base_ms: int, offset_ms: int) -> Message:
         message,
         eta_ms=base_ms + message.delay_ms,
         delay_ms=0,
-        # The jitter takes nothing from the time in which it may start.
+        # The jitter takes nothing from the time in which the message may start.
         expires_in_ms=None if span is None else span + offset_ms,
     )

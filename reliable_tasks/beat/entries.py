@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["ScheduleEntry", "Schedules", "in_words"]
 
 _ROUNDS = 10
-"""How often a change is tried again that another one came before."""
+"""How often to retry a change that another change has overtaken."""
 
 
 # Showing ------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _state(entry: Entry) -> str:
 
 
 class Schedules:
-    """The schedule's entries in an app's store, to be read and changed while beats run.
+    """The schedule entries in an app's store; they may be read and changed while beats run.
 
     What is changed here is seen by every beat, and lasts until it is changed again.
     """
@@ -197,7 +197,7 @@ class Schedules:
         )
 
     def pause(self, name: str) -> ScheduleEntry:
-        """Let an entry fire no more until it is resumed.
+        """Stop an entry from firing until it is resumed.
 
         Raises:
             ConfigError: there is no such entry.
@@ -236,7 +236,7 @@ class Schedules:
         events.emit("beat.changed", entry=name, change="removed", next_at=None)
 
     def run_now(self, name: str) -> AsyncResult[Any]:
-        """Enqueue an entry's call now, beside its slots; works for paused ones, too.
+        """Enqueue an entry's call now, in addition to its slots; paused entries, too.
 
         Returns:
             the handle on its message; for a workflow, on its first message.
@@ -339,12 +339,12 @@ class Schedules:
         try:
             sig = loads(template.call, template.serializer, self._app.accept_content)
             return tuple(sig["args"]), dict(sig["kwargs"])
-        except ReliableTasksError:  # its codec is not accepted here, or a type is not known
+        except ReliableTasksError:  # its codec is not accepted here, or a type is unknown
             return None, None
 
 
 def _made(spec: Spec) -> tuple[BaseSchedule | None, str]:
-    """A schedule and its words; one that cannot be made here (solar without astral) is told so."""
+    """A schedule and its words, which say so if it cannot be made here (solar without astral)."""
     try:
         made = Timetable.of(spec).schedule
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Which slots of an entry are due, and what its `catch_up` makes of those that were missed."""
+"""Which slots of an entry are due, and what its `catch_up` does about missed ones."""
 
 import hashlib
 import itertools
@@ -27,7 +27,7 @@ DEFAULT_GRACE_MS = 60_000
 """How late a slot may be fired under `catch_up="skip"`."""
 
 MISSED_LIMIT = 1000
-"""Passed-over slots are counted no further than this: an every-second entry may miss millions."""
+"""Missed slots are counted up to this: an entry that fires each second may miss millions."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -75,7 +75,7 @@ class _Slots:
         return None if self.end_ms is not None and slot_ms > self.end_ms else slot_ms
 
     def iterate(self, slot_ms: int, until_ms: int) -> Iterator[int]:
-        """Give the slots from `slot_ms`, which is one, to `until_ms`, both included."""
+        """Yield the slots from `slot_ms`, which is one, to `until_ms`, both included."""
         slot: int | None = slot_ms
         while slot is not None and slot <= until_ms:
             yield slot
@@ -84,7 +84,7 @@ class _Slots:
     def latest(self, slot_ms: int, until_ms: int) -> int:
         """Return the last slot from `slot_ms`, which is one, to `until_ms`.
 
-        By halving: the slots between may be millions, the halvings are at most some forty.
+        By bisection: there may be millions of slots in between, but at most some forty steps.
         """
         low, high = slot_ms, until_ms
         while low < high:

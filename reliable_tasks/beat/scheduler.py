@@ -1,4 +1,4 @@
-"""The scheduler: decides which slots are due and fires them, with the time passed in.
+"""The scheduler: decides which slots are due, and fires them. Time is passed in.
 
 Any number of schedulers may share a store. `Store.fire` advances an entry and enqueues its messages
 in one compare-and-set, so that of those who try it for a slot one succeeds, and the others find
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 __all__ = ["Scheduler"]
 
 CATCH_UP_LIMIT: Final = 10
-"""Slots of one entry that are fired before the other entries that are due get their turn."""
+"""How many slots of one entry are fired before other due entries get their turn."""
 TICKS_PER_STEP: Final = 500
-"""Entries served before the caller gets a turn."""
+"""How many entries are served before the caller gets a turn."""
 FIRINGS_PER_STEP: Final = 100
-"""Slots fired before the caller gets a turn: to read the clock and the entries again."""
+"""How many slots are fired before the caller may read the clock and the entries again."""
 RETRY_MS: Final = 60_000
-"""How long an entry rests whose slot could not be fired for a reason of its own."""
+"""How long an entry rests if its slot could not be fired for a reason of its own."""
 
-# Reading the entries costs some 10 µs for each. These bound what it takes of a core: a hint that
-# something has changed is followed at once where there was none lately, and entries are read now
-# and then in any case, since a change may come between reading and waiting.
+# Reading costs some 10 µs for each entry. These bound the share of a core that it takes. A hint
+# that something has changed is followed at once, unless there was one a moment ago. Entries are
+# also read now and then without a hint, since a change may come between reading and waiting.
 _GAP_MS, _GAP_MS_PER_ENTRY = 50, 0.5
 _READ_AGAIN_MS, _READ_AGAIN_MS_PER_ENTRY, _READ_AGAIN_MS_AT_MOST = 5_000, 6, 60_000
 _SET_BACK_MS = 1000
@@ -89,18 +89,18 @@ class Scheduler:
         return len(self._entries)
 
     def changed(self) -> None:
-        """Take the hint that entries may have changed: the next steps read them again."""
+        """Note a hint that entries may have changed: one of the next steps reads them again."""
         self._outdated = True
 
     def read_again(self) -> None:
-        """Entries have changed: the next step reads them first."""
+        """Note that entries have changed: the next step reads them first."""
         self._read_ms = None
 
     def step(self, now_ms: int) -> int:
         """Fire what is due.
 
         Returns:
-            when to call again, in milliseconds since the epoch; now or earlier: at once.
+            when to call again, in milliseconds since the epoch; at once if that has passed.
 
         Raises:
             StoreError: the store cannot do it now; what was due is still due.
@@ -115,8 +115,8 @@ class Scheduler:
             again_ms = self._tick(self._entries[name], now_ms)
             heapq.heappop(self._due)
             if again_ms is not None:
-                # What is still due queues up behind the others that are: a long backlog of one
-                # entry keeps none of them waiting.
+                # An entry that is still due queues up behind the others that are, so that a long
+                # backlog of one keeps none of them waiting.
                 heapq.heappush(self._due, (max(again_ms, now_ms), next(self._turns), name))
         upcoming = self._due[0][0] if self._due else self._next_read_ms()
         return min(upcoming, self._next_read_ms())
@@ -135,7 +135,7 @@ class Scheduler:
         return (self._read_ms or 0) + round(min(pause, _READ_AGAIN_MS_AT_MOST))
 
     def _went_back(self, now_ms: int) -> bool:
-        """Whether the clock was set back, so that the next reading would be long in coming."""
+        """Whether the clock was set back, so that the next reading would come much too late."""
         return self._read_ms is not None and now_ms < self._read_ms - _SET_BACK_MS
 
     def _read(self, now_ms: int) -> None:
@@ -173,7 +173,7 @@ class Scheduler:
         except (StoreFull, StoreReadOnly, StoreUnavailable):
             raise  # not about this entry
         except UNRULY as error:
-            # Whatever is wrong with one entry, a damaged one or one too large, the others go on.
+            # Whatever is wrong with one entry (damaged, too large), the others go on.
             self._resting[entry.name] = (entry.version, now_ms + RETRY_MS)
             events.emit(
                 "beat.failed",
@@ -191,7 +191,7 @@ class Scheduler:
             if self._stopping():
                 return self._entries[entry.name].next_ms
             if not self._fire(advanced, batch, now_ms):
-                # Another beat was first, or the entry is not what it was: look at it again.
+                # Another beat was first, or the entry has changed: read it again.
                 self._outdated = True
                 return None
         self._resting.pop(entry.name, None)
@@ -222,7 +222,7 @@ class Scheduler:
 def _advances(
     entry: Entry, spec: Spec, plan: DuePlan, namespace: str, now_ms: int
 ) -> Iterator[tuple[Entry, Batch]]:
-    """The states that an entry goes through, and what is enqueued as it enters each."""
+    """The states that an entry goes through, and the batch to enqueue on entering each."""
     entry = msgspec.structs.replace(entry, missed=entry.missed + plan.missed)
     if not plan.fire:
         yield msgspec.structs.replace(entry, next_ms=plan.next_slot_ms), Batch()

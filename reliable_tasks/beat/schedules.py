@@ -1,4 +1,4 @@
-"""What all schedules have in common, and fixed intervals.
+"""The base of all schedules, and fixed intervals.
 
 A schedule is a set of *slots*: instants in UTC, on whole milliseconds, that follow from the
 schedule, a time zone and an anchor alone. They do not depend on when the last run took place, so

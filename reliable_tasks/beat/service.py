@@ -1,4 +1,4 @@
-"""The beat process: a thin shell of signals, sleep and patience around the scheduler."""
+"""The beat process: handles signals, sleeps, and retries around the scheduler."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 class _Beat:
-    """One beat: what it knows beside its scheduler."""
+    """One beat: the loop around its scheduler."""
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ class _Beat:
         return wake_ms if self._has_its_entries() else self._now_ms()
 
     def _has_its_entries(self) -> bool:
-        """Whether the store has not lost the entries of the code; if it has, they are to be stored.
+        """Whether the store still has the entries of the code; if not, the next turn stores them.
 
-        A store that came back empty has lost them all. Where some are there, another beat with
-        other code may have removed the rest, and the last one that started is right.
+        A store that came back empty has lost them all. If some are left, another beat with other
+        code may have removed the rest, and the beat that started last is right.
         """
         there = self._scheduler.of_code
         if there is self._there:
@@ -95,7 +95,7 @@ class _Beat:
         lacking = frozenset(self._code) - there
         empty = bool(self._code) and not there
         if empty and clock.monotonic() < self._restore_at:
-            return True  # it was done a moment ago: not again and again at once
+            return True  # they were stored a moment ago: do not spin
         if lacking and (empty or lacking != self._lacking):
             events.emit("beat.lost", entries=sorted(lacking), restored=empty)
         self._lacking = lacking
@@ -110,7 +110,7 @@ class _Beat:
         return clock.now_ms() + self._ahead_ms
 
     def _measure(self) -> None:
-        """Go by the store's clock: those of several machines differ."""
+        """Measure how far the store's clock is ahead; machines differ, so all beats go by that."""
         before_ms = clock.now_ms()
         store_ms = self._app.store.now_ms()
         self._ahead_ms = store_ms - (before_ms + clock.now_ms()) // 2
@@ -132,7 +132,7 @@ class _Beat:
             self._inbox.wait(min(left_s, _ORPHAN_CHECK_S))
 
     def _orphaned(self) -> bool:
-        """Whether the worker that this beat belongs to is gone."""
+        """Whether the worker that started this beat is gone."""
         return self._parent is not None and os.getppid() != self._parent
 
 
@@ -145,14 +145,14 @@ def run_beat(
 ) -> int:
     """Run a beat in this process until it is told to stop (TERM, INT, QUIT or HUP).
 
-    While the store is away it tries again and again, and then deals with the slots that have passed
-    as each entry's `catch_up` says.
+    While the store is away it keeps trying. Then it treats the slots that have passed as each
+    entry's `catch_up` says.
 
     Args:
-        app: whose schedule it is.
-        name: of this beat, for the log; any number may have the same.
-        parent: stop as well when this process, the parent of this one, is gone.
-        allow_unknown: entries of the code may name tasks that are not registered here.
+        app: the app whose schedule to fire.
+        name: of this beat, for the log; several beats may share one.
+        parent: the pid of our parent process: stop as well when it is gone.
+        allow_unknown: let entries of the code name tasks that are not registered here.
 
     Returns:
         the exit code, 0.
@@ -174,10 +174,10 @@ def run_beat(
 
 
 def beat_companion(app: AppContext, *, allow_unknown: bool = False) -> Callable[[], int]:
-    """What a worker runs in a process of its own for `-B`: a beat that ends with this process.
+    """The beat that a worker runs in a process of its own for `-B`; it ends with this process.
 
     Raises:
-        ConfigError: an entry of the code is not possible; told here, before anything runs.
+        ConfigError: an entry of the code is not possible; raised before anything runs.
     """
     app.import_modules()
     run_hooks(app)

@@ -1,4 +1,4 @@
-"""The entries that the program's code says there are, and how the store comes to have them."""
+"""Bring the store's schedule entries in line with those that the program's code defines."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Change", "changes", "code_definitions", "run_hooks", "sync"]
 
 _ROUNDS = 10
-"""How often to look again at entries that others change at the same time."""
+"""How often to try again when others change the same entries at the same time."""
 
 _hooked: WeakSet[AppContext] = WeakSet()
 
 
 def run_hooks(app: AppContext) -> None:
-    """Send the app's `on_after_configure` and `on_after_finalize`, once in its life.
+    """Send `on_after_configure` and `on_after_finalize`, once for each app.
 
     Raises:
         ConfigError: a receiver raised; the schedule would lack entries.
@@ -70,7 +70,7 @@ def code_definitions(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to do to the stored entries; `expected` is the version to find, -1 for none."""
+    """One change to a stored entry; `expected` is the version to find, -1 for no entry."""
 
     kind: Literal["added", "changed", "removed"]
     entry: Entry
@@ -80,7 +80,7 @@ class Change:
 def changes(
     code: Mapping[str, Definition], stored: Iterable[Entry], now_ms: int
 ) -> tuple[Change, ...]:
-    """What to do so that the stored entries are those of the code; others stay as they are.
+    """The changes that bring stored entries in line with the code; those made at run time stay.
 
     Raises:
         ConfigError: an entry of the code has the name of one that was made at run time.
@@ -108,7 +108,7 @@ def changes(
 def sync(
     app: AppContext, store: ScheduleStore, code: Mapping[str, Definition], now_ms: int
 ) -> tuple[Change, ...]:
-    """Bring the store's entries up to date with the code, and say in the log what has changed.
+    """Bring the store's entries up to date with the code, and log what has changed.
 
     Entries that were made at run time stay; their messages follow their tasks' present options.
 
@@ -140,7 +140,7 @@ def _rebuilt(app: AppContext, stored: Iterable[Entry]) -> list[Change]:
         try:
             template = encode(rebuilt(app, decode_template(entry.template)))
         except ConfigError:
-            continue  # it is damaged, which the scheduler tells when it is due
+            continue  # it is damaged; the scheduler says so when it is due
         if template != entry.template:
             new = msgspec.structs.replace(entry, template=template)
             found.append(Change("changed", new, entry.version))
@@ -148,7 +148,7 @@ def _rebuilt(app: AppContext, stored: Iterable[Entry]) -> list[Change]:
 
 
 def _apply(store: ScheduleStore, change: Change) -> bool:
-    """Whether it was this beat that did it."""
+    """Carry out a change; returns whether this beat did so, and not another."""
     entry = change.entry
     if change.kind == "removed":
         done = store.remove_entry(entry.name)

@@ -1,4 +1,4 @@
-"""Between instants and what the clocks of a time zone show.
+"""Convert between instants and what the clocks of a time zone show.
 
 Twice a year or so a zone's clock jumps: forward over a *gap*, times that it never shows, or back,
 so that it shows the times of a *fold* twice. What schedules make of that is said in `crontab`; here
@@ -53,7 +53,7 @@ def as_zone(value: str | tzinfo | None) -> tzinfo | None:
         )
     try:
         return UTC if key == "UTC" else ZoneInfo(key)
-    # Besides the error that zoneinfo documents, names of folders and odd paths raise these.
+    # Beyond the error that zoneinfo documents: names of folders and odd paths raise these.
     except (KeyError, ValueError, OSError) as error:
         raise BadSchedule(
             f"tz={key!r} is not a time zone known here{suggest(key, available_timezones())}"
