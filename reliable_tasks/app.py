@@ -241,7 +241,8 @@ class App(Configured):
         """
         batch = Batch(messages=(message,), durable=options.get("durable"))
         receipt = self.enqueue(batch, options).receipts[0]
-        self.check_receipt(receipt, message, options)
+        if receipt.kind == ReceiptKind.DUPLICATE:
+            self.check_receipt(receipt, message, options)
         return self.handle_of(receipt, message.task)
 
     def check_receipt(self, receipt: Receipt, message: Message, options: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "emit",
     "enabled",
     "events_table",
+    "listening",
     "outlive_exits",
     "outlived",
     "report",
@@ -177,6 +178,8 @@ EVENTS: Mapping[str, Event] = {
 _lock = threading.Lock()
 # Tuples are replaced and never changed, so that readers need no lock.
 _subscribers: dict[str, tuple[Subscriber, ...]] = dict.fromkeys(EVENTS, ())
+listening: Mapping[str, tuple[Subscriber, ...]] = _subscribers
+"""The subscribers of each event, where the call of `enabled` would be felt."""
 
 
 def enabled(event: str) -> bool:

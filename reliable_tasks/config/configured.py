@@ -40,7 +40,11 @@ class Configured:
         Raises:
             ConfigError: they contradict each other.
         """
-        settings = self.conf.settings()
+        conf, settings = self.conf, self._checked
+        # Asked several times in each call: where nothing can have changed, nothing is looked up.
+        if settings is conf._snapshot and not (conf._seen or conf._pending) and settings:  # noqa: SLF001
+            return settings
+        settings = conf.settings()
         if settings is not self._checked:
             note = check_backend(settings.broker_url, settings.result_backend)
             self.notes = [note] if note else []

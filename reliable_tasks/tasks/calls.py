@@ -153,7 +153,7 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
     Only text and whole numbers are compared: what is equal may still be of another type (1, True),
     and a dictionary may be changed by its owner between two calls.
     """
-    lasting = all(type(x) in _COMPARABLE for x in options.values())
+    lasting = not options or all(type(x) in _COMPARABLE for x in options.values())
     known: Common | None = app.commons.get(name)
     if lasting and known is not None and known.holds(settings, options):
         return known

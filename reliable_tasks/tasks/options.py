@@ -71,9 +71,6 @@ def positional_range(signature: inspect.Signature) -> tuple[int, int]:
 
 def check_arguments(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Raise TypeError when the arguments do not fit a task's function."""
-    least, most = task.positional
-    if not kwargs and least <= len(args) <= most:
-        return  # as nearly all do; to bind them costs as much as all the rest of a call
     try:
         task.signature_of_call.bind(*args, **kwargs)
     except TypeError as exc:

@@ -37,17 +37,19 @@ def publish(
         StoreUnavailable: the store is still away after all the tries.
         StoreError: it refused.
     """
-    send_before(batch.messages)
+    if signals.before_task_publish.receivers:
+        send_before(batch.messages)
     if options.get("retry", settings.task_publish_retry):
         policy = options.get("retry_policy") or settings.task_publish_retry_policy
         enqueued = _enqueue_patiently(store, batch, policy)
     else:
         enqueued = store.enqueue(batch)
-    told_of_all = events.enabled("message.enqueued")
+    told_of_all = events.listening["message.enqueued"]
     for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
         if told_of_all or receipt.kind != ReceiptKind.CREATED:
             _emit_stored(message, receipt)
-    send_after(batch.messages, enqueued.receipts)
+    if signals.after_task_publish.receivers:
+        send_after(batch.messages, enqueued.receipts)
     return enqueued
 
 

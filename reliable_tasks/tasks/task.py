@@ -135,8 +135,10 @@ class Task(Hooks, Generic[P, R]):
         call, named = calls.call_args(args), calls.call_kwargs(kwargs)
         if self.typing:
             self.check_arguments(call, named)
-        own = {"task_id": task_id, "shadow": shadow}
-        options |= {name: value for name, value in own.items() if value is not None}
+        if task_id is not None:
+            options["task_id"] = task_id
+        if shadow is not None:
+            options["shadow"] = shadow
         if self.app.settings.task_always_eager:
             return self.apply(call, named, link=link, link_error=link_error, **options)
         if link or link_error:
@@ -149,7 +151,9 @@ class Task(Hooks, Generic[P, R]):
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError when the arguments do not fit the function."""
-        _task_options.check_arguments(self, args, kwargs)
+        least, most = self.positional
+        if kwargs or not least <= len(args) <= most:  # else it is plain that they fit
+            _task_options.check_arguments(self, args, kwargs)
 
     def apply(
         self,
