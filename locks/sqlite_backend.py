@@ -13,7 +13,7 @@ from locks import _clock, keys
 from locks._ops import Busy, Holder, Kind, Subject, Taken
 from locks.errors import LockError, LockStoreError
 from locks.files import make_file
-from locks.sqlite_file import Act, ForkedInUse, Patience, SharedFile, use_wal
+from locks.sqlite_file import Act, ForkedInUse, SharedFile, set_up
 from locks.statements import load_sql
 
 __all__ = ["SqliteBackend"]
@@ -29,9 +29,7 @@ def _connect(path: str) -> apsw.Connection:
     make_file(path)
     connection = apsw.Connection(path)
     try:
-        connection.set_busy_handler(Patience(BUSY_TIMEOUT_MS))
-        use_wal(connection, BUSY_TIMEOUT_MS)
-        connection.pragma("synchronous", "FULL")
+        set_up(connection, BUSY_TIMEOUT_MS, "FULL")
         if not _has_schema(connection):
             with connection:
                 connection.execute(load_sql("locks", "schema"))

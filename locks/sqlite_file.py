@@ -19,9 +19,11 @@ import apsw
 
 from locks import _clock, forks
 
-__all__ = ["MEMORY", "Act", "FileGone", "ForkedInUse", "Patience", "SharedFile", "use_wal"]
+__all__ = ["MEMORY", "Act", "FileGone", "ForkedInUse", "SharedFile", "set_up"]
 
 MEMORY: Final = ":memory:"
+READS: Final = "DEFERRED"
+WRITES: Final = "IMMEDIATE"
 PAUSE_S: Final = 0.0005
 LONG_PAUSE_S: Final = 0.002
 SHORT_PAUSES: Final = 100
@@ -48,7 +50,8 @@ class SharedFile:
         path: absolute path of the file, or `MEMORY`.
         open_: opens a connection and sets it up.
         reopen: whether a file that is gone is made anew; otherwise `FileGone` is raised.
-        settle: called after each transaction that was written.
+        begin: called first in each transaction, with whether it is to write.
+        settle: called after each transaction that was to write.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class SharedFile:
         open_: Callable[[], apsw.Connection],
         *,
         reopen: bool = False,
+        begin: Callable[[apsw.Connection, bool], object] | None = None,
         settle: Callable[[apsw.Connection], object] | None = None,
     ) -> None:
         self.path = path
         self._open = open_
         self._reopen = reopen
+        self._begin = begin
         self._settle = settle
         self._connection: apsw.Connection | None = None
         self._inode: tuple[int, int] | None = None
@@ -81,15 +86,15 @@ class SharedFile:
 
         It is called again where its transaction had to give way.
         """
-        return self._alone(self._write, act)
+        return self._alone(WRITES, act)
 
     def read(self, act: Act[T]) -> T:
         """Call `act` in a transaction that sees the file as it is now, and waits for no writer."""
-        return self._alone(_read, act)
+        return self._alone(READS, act)
 
     def use(self, act: Act[T]) -> T:
         """Call `act`, which only reads, outside of any transaction."""
-        return self._alone(_use, act)
+        return self._alone(None, act)
 
     def close(self) -> None:
         """Close the connection; the next use opens another.
@@ -116,39 +121,58 @@ class SharedFile:
         owned: bool = self._lock._is_owned()  # noqa: SLF001 - as threading.Condition asks
         return owned
 
-    def _alone(self, how: Callable[[apsw.Connection, Act[T]], T], act: Act[T]) -> T:
+    def _alone(self, mode: str | None, act: Act[T]) -> T:
+        """Call `act` in a transaction of this mode (None: in none) while nobody else uses us."""
         forks.check()
         if self._mine:
-            return self._amid(how, act)
+            return self._amid(mode, act)
         while True:
             try:
                 # Whoever waits comes before one who was just in. Otherwise a thread that writes
                 # without a pause could keep the others, or a fork, waiting for ever.
                 if self._busy or self._turn.locked():
                     with self._turn, self._lock:
-                        return self._used(how, act)
+                        return self._used(mode, act)
                 with self._lock:
-                    return self._used(how, act)
+                    return self._used(mode, act)
             except _GaveWay:
                 continue
 
-    def _write(self, connection: apsw.Connection, act: Act[T]) -> T:
-        connection.transaction_mode = "IMMEDIATE"
-        done = _transaction(connection, act)
-        if self._settle is not None:
-            self._settle(connection)
-        return done
-
-    def _used(self, how: Callable[[apsw.Connection, Act[T]], T], act: Act[T]) -> T:
+    def _used(self, mode: str | None, act: Act[T]) -> T:
         self._busy = True
         try:
-            return how(self._ready(), act)
+            connection = self._ready()
+            return act(connection) if mode is None else self._transaction(connection, mode, act)
         except apsw.Error as error:
             if self._gave_way:
                 raise _GaveWay from error
             raise interruption(error) or error from None
         finally:
             self._busy = False
+
+    def _transaction(self, connection: apsw.Connection, mode: str, act: Act[T]) -> T:
+        connection.transaction_mode = mode
+        failure: BaseException | None = None
+        try:
+            with connection:
+                try:
+                    if self._begin is not None:
+                        self._begin(connection, mode == WRITES)
+                    done = act(connection)
+                except BaseException as exc:
+                    failure = exc
+                    raise
+        except apsw.Error:
+            # A full disk or a failed write may already have ended the transaction: what did so
+            # counts, not that there was none left to be ended.
+            if failure is not None:
+                raise failure from None
+            raise
+        finally:
+            failure = None  # it refers to this frame
+        if mode == WRITES and self._settle is not None:
+            self._settle(connection)
+        return done
 
     def _ready(self) -> apsw.Connection:
         """The open connection, with nothing left over, to the file that has the path now."""
@@ -178,14 +202,16 @@ class SharedFile:
 
     # In the midst of a call of the same thread ----------------------------------------------------
 
-    def _amid(self, how: Callable[[apsw.Connection, Act[T]], T], act: Act[T]) -> T:
+    def _amid(self, mode: str | None, act: Act[T]) -> T:
         self._give_way()
         connection = self._connection
         if self.path == MEMORY and connection is not None:
-            return self._amid_in_memory(connection, how, act)
-        inner = SharedFile(self.path, self._open, reopen=self._reopen, settle=self._settle)
+            return self._amid_in_memory(connection, mode, act)
+        inner = SharedFile(
+            self.path, self._open, reopen=self._reopen, begin=self._begin, settle=self._settle
+        )
         try:
-            return inner._alone(how, act)
+            return inner._alone(mode, act)
         finally:
             inner.close()
 
@@ -197,12 +223,10 @@ class SharedFile:
             connection.execute("PRAGMA query_only = ON")
             self._gave_way = True
 
-    def _amid_in_memory(
-        self, connection: apsw.Connection, how: Callable[[apsw.Connection, Act[T]], T], act: Act[T]
-    ) -> T:
+    def _amid_in_memory(self, connection: apsw.Connection, mode: str | None, act: Act[T]) -> T:
         connection.execute("PRAGMA query_only = OFF")
         try:
-            return how(connection, act)
+            return act(connection) if mode is None else self._transaction(connection, mode, act)
         finally:
             if self._gave_way:
                 connection.execute("PRAGMA query_only = ON")
@@ -246,7 +270,15 @@ class SharedFile:
         self._fresh_locks()
 
 
-def use_wal(connection: apsw.Connection, timeout_ms: int) -> None:
+def set_up(connection: apsw.Connection, timeout_ms: int, synchronous: str) -> None:
+    """Let a connection wait for others so long; one to a file uses the write-ahead log."""
+    connection.set_busy_handler(_Patience(timeout_ms))
+    if connection.filename:
+        _use_wal(connection, timeout_ms)
+        connection.pragma("synchronous", synchronous)
+
+
+def _use_wal(connection: apsw.Connection, timeout_ms: int) -> None:
     """Switch to the write-ahead log; SQLite does not wait by itself where others open too."""
     deadline = _clock.monotonic() + timeout_ms / 1000
     while True:
@@ -260,7 +292,7 @@ def use_wal(connection: apsw.Connection, timeout_ms: int) -> None:
             return
 
 
-class Patience:
+class _Patience:
     """A busy handler: tries often, since writers hold the lock for a few milliseconds.
 
     SQLite's own sleeps up to 100 ms at a time, and the longest waiting comes last.
@@ -284,35 +316,6 @@ class _GaveWay(Exception):
     """The transaction was rolled back for a call in the midst of it."""
 
 
-def _read(connection: apsw.Connection, act: Act[T]) -> T:
-    connection.transaction_mode = "DEFERRED"
-    return _transaction(connection, act)
-
-
-def _transaction(connection: apsw.Connection, act: Act[T]) -> T:
-    failure: BaseException | None = None
-    try:
-        with connection:
-            try:
-                done = act(connection)
-            except BaseException as exc:
-                failure = exc
-                raise
-    except apsw.Error:
-        # A full disk or a failed write may already have ended the transaction: what did so counts,
-        # not that there was none left to be ended.
-        if failure is not None:
-            raise failure from None
-        raise
-    finally:
-        failure = None  # it refers to this frame
-    return done
-
-
-def _use(connection: apsw.Connection, act: Act[T]) -> T:
-    return act(connection)
-
-
 def _inode(path: str) -> tuple[int, int] | None:
     if path == MEMORY:
         return None
@@ -328,7 +331,7 @@ def interruption(error: apsw.Error) -> BaseException | None:
     cause = error.__context__
     trace = cause.__traceback__ if cause is not None else None
     while trace is not None:
-        if trace.tb_frame.f_code is Patience.__call__.__code__:
+        if trace.tb_frame.f_code is _Patience.__call__.__code__:
             return cause
         trace = trace.tb_next
     return None

@@ -81,7 +81,7 @@ def test_an_enqueue_while_another_one_waits_for_the_file(tmp_path: Path) -> None
     app, other = (App("again", broker=url, set_as_current=False) for _ in range(2))
     app.send_task("t", (0,))
     store: Any = other.store
-    connection = store._database._file._ready()
+    connection = store._database._ready()
     connection.execute("BEGIN IMMEDIATE")
 
     def free_and_send() -> None:

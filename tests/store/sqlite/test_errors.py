@@ -107,7 +107,7 @@ def _put_until_full(store: SqliteStore) -> int:
 
 def test_a_full_disk_loses_nothing_that_was_acknowledged(store: SqliteStore) -> None:
     put(store, "first")
-    connection = store._database._file._ready()
+    connection = store._database._ready()
     pages = connection.pragma("page_count")
     connection.pragma("max_page_count", pages + 20)
     acknowledged = 1 + _put_until_full(store)

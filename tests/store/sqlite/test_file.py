@@ -74,7 +74,7 @@ def test_numbers_go_on_after_a_restart(path: Path, store: SqliteStore) -> None:
 
 def test_the_file_is_durable_by_default(store: SqliteStore) -> None:
     put(store, "a")
-    connection = store._database._file._ready()
+    connection = store._database._ready()
     assert connection.pragma("synchronous") == 2
     assert connection.pragma("journal_mode") == "wal"
     assert store.health().warnings == ()

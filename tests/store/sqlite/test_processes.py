@@ -128,7 +128,7 @@ def _forked(body: Callable[[], object]) -> int:
 
 def test_no_connection_is_open_while_a_process_forks(store: SqliteStore) -> None:
     put(store, "a")
-    inherited = _forked(lambda: store._database._file._connection is None or os.abort())
+    inherited = _forked(lambda: store._database._connection is None or os.abort())
     assert os.waitpid(inherited, 0)[1] == 0
     assert count(store) == 1
 

@@ -27,7 +27,7 @@ from tests.store.sqlite.helpers import OPTIONS, put
 store = SqliteStore(sys.argv[1], OPTIONS)
 for part in sys.argv[2:]:
     if part == "checkpoint":
-        store._database._file._ready().execute("PRAGMA wal_checkpoint")
+        store._database._ready().execute("PRAGMA wal_checkpoint")
     else:
         put(store, part)
 os.kill(os.getpid(), 9)
@@ -321,7 +321,7 @@ def test_a_backup_of_a_damaged_store_is_not_kept(path: Path, tmp_path: Path) -> 
 def test_a_connection_of_another_process_says_nothing(path: Path) -> None:
     """What was forked without our knowing writes nothing when it closes."""
     put(store := opened(path), "a")
-    connection = store._database._file._ready()
+    connection = store._database._ready()
     assert isinstance(connection, stamps.Stamped)
     connection._pid = os.getpid() + 1
     store.close()
