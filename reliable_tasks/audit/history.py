@@ -110,7 +110,7 @@ def _of_row(row: AuditRow) -> HistoryEntry:
         case Ev.STEP:
             text = f"recorded the step {detail.get('step', '')!r}"
         case _:
-            text = _SENTENCES.get(row.event, "") or _plain(detail)
+            text = _SENTENCES.get(row.event, "") or _pairs(detail)
     return HistoryEntry(row.at_ms, row.event, text)
 
 
@@ -160,7 +160,7 @@ def _whose(row: AuditRow) -> str:
     return ", ".join((*parts, f"fence {row.fence}"))
 
 
-def _plain(detail: dict[str, Any]) -> str:
+def _pairs(detail: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in detail.items())
 
 

@@ -8,8 +8,8 @@ from .arguments import arguments_of, errback_arguments
 from .compile import Graph, Node, compile_plan
 from .eager import apply_here
 from .enqueue import apply_canvas, enqueue_many, handles_of, messages_of
+from .fields import linked
 from .freeze import freeze
-from .items import linked
 from .plan import MAX_DEPTH, MAX_NODES, plan_of
 from .primitives import chain, chord, chunks, group, xmap, xstarmap
 from .render import render_dot, render_mermaid, render_tree

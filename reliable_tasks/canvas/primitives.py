@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.tasks import calls
 
-from .items import Item
-from .sharing import Shared
+from .fields import Field
+from .shared_parts import SharedParts
 from .signatures import SHOWN, Signature, maybe_signature
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
     """
 
     kind = "chain"
-    tasks = Item[list[Signature]]("kwargs", "tasks")
+    tasks = Field[list[Signature]]("kwargs", "tasks")
 
     def __init__(self, *tasks: Any, app: AppContext | None = None, **options: Any) -> None:
         if len(tasks) == 1 and isinstance(tasks[0], group):
@@ -106,7 +106,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
     def joined(cls, first: Signature, then: Signature) -> Signature:
         """The chain of two; chains without options of their own dissolve in it."""
         joined = cls(app=_app_of([first, then]))
-        joined.tasks = Shared(_parts(first) + _parts(then))
+        joined.tasks = SharedParts(_parts(first) + _parts(then))
         return joined
 
     def unchain_tasks(self) -> list[Signature]:
@@ -141,7 +141,7 @@ def _parts(sig: Signature) -> list[Signature]:
     if not isinstance(sig, chain) or sig.options or sig.args:
         return [sig.clone()]
     tasks = sig.tasks
-    unseen = tasks.unseen() if isinstance(tasks, Shared) else None
+    unseen = tasks.unseen() if isinstance(tasks, SharedParts) else None
     return sig.unchain_tasks() if unseen is None else unseen
 
 
@@ -150,7 +150,7 @@ class group(_Canvas):  # noqa: N801 - Celery's name
     """Calls side by side: the result is the list of their results, in their order."""
 
     kind = "group"
-    tasks = Item[list[Signature]]("kwargs", "tasks")
+    tasks = Field[list[Signature]]("kwargs", "tasks")
 
     def __init__(self, *tasks: Any, app: AppContext | None = None, **options: Any) -> None:
         members = _signatures(tasks, app)
@@ -207,8 +207,8 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
     """
 
     kind = "chord"
-    header = Item[group]("kwargs", "header")
-    body = Item[Signature | None]("kwargs", "body")
+    header = Field[group]("kwargs", "header")
+    body = Field[Signature | None]("kwargs", "body")
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from reliable_tasks.core.checks import shown
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.tasks import calls
 
-from .items import Item, linked, over
+from .fields import Field, linked, over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,15 +46,15 @@ class Signature(dict[str, Any]):
         **ex: more options.
     """
 
-    task = Item[str]("task")
-    args = Item[tuple[Any, ...]]("args")
-    kwargs = Item[dict[str, Any]]("kwargs")
-    options = Item[dict[str, Any]]("options")
-    subtask_type = Item[str | None]("subtask_type")
-    immutable = Item[bool]("immutable")
-    id = Item[str | None]("options", "task_id")
-    parent_id = Item[str | None]("options", "parent_id")
-    root_id = Item[str | None]("options", "root_id")
+    task = Field[str]("task")
+    args = Field[tuple[Any, ...]]("args")
+    kwargs = Field[dict[str, Any]]("kwargs")
+    options = Field[dict[str, Any]]("options")
+    subtask_type = Field[str | None]("subtask_type")
+    immutable = Field[bool]("immutable")
+    id = Field[str | None]("options", "task_id")
+    parent_id = Field[str | None]("options", "parent_id")
+    root_id = Field[str | None]("options", "root_id")
 
     _app: AppContext | None
     _type: Task[Any, Any] | None

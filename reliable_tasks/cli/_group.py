@@ -127,10 +127,10 @@ def _line(text: str) -> str:
 @app_options
 @click.option("-B", "--beat", is_flag=True, hidden=True, help="With worker: run a beat as well.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-@click.option("--no-color", "--no-colour", "plain", is_flag=True, help="Print without colours.")
+@click.option("--no-color", "--no-colour", "no_colour", is_flag=True, help="Print without colours.")
 @click.version_option(__version__, message="%(version)s")
 @click.pass_obj
-def cli(chosen: Chosen, beat: bool, quiet: bool, plain: bool) -> None:
+def cli(chosen: Chosen, beat: bool, quiet: bool, no_colour: bool) -> None:
     """Run tasks reliably.
 
     Start with a module that makes an app, say tasks.py, and run
@@ -138,4 +138,4 @@ def cli(chosen: Chosen, beat: bool, quiet: bool, plain: bool) -> None:
     """
     chosen.beat = chosen.beat or beat
     chosen.quiet = quiet
-    chosen.colour = False if plain or os.environ.get("NO_COLOR") else None
+    chosen.colour = False if no_colour or os.environ.get("NO_COLOR") else None

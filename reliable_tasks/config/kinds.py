@@ -73,11 +73,11 @@ def _text(value: object) -> str:
 
 
 def _name(value: object) -> str:
-    plain = str.__str__(_text(value))
-    trouble = checks.trouble_with_text(plain)
+    exact = str.__str__(_text(value))
+    trouble = checks.trouble_with_text(exact)
     if trouble:
         raise ValueError(trouble)
-    return plain
+    return exact
 
 
 def _flag(value: object) -> bool:

@@ -43,8 +43,8 @@ def _settings() -> Iterator[str]:
             shown = f"`{default!r}`" + (unit if default is not None else "")
             old = [f"`{before}`" for before, now in OLD_NAMES.items() if now == name]
             formerly = f" Formerly {', '.join(old)}." if old else ""
-            plain = not about.unit or about.kind.words.startswith("seconds")
-            value = about.kind.words + ("" if plain else f" ({about.unit})")
+            unit_is_clear = not about.unit or about.kind.words.startswith("seconds")
+            value = about.kind.words + ("" if unit_is_clear else f" ({about.unit})")
             mark = " ¹" if name in READ_AT_OPENING else ""
             yield f"| `{name}` | {shown} | {value} | {about.doc}{formerly}{mark} |"
         yield ""

@@ -90,11 +90,11 @@ def text(name: str, value: Any, most: int = MAX_NAME_BYTES) -> str:
     """A name: text that is not empty, in at most `most` bytes of UTF-8."""
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{name} must be a non-empty string, not {shown(value)}")
-    plain = str.__str__(value)
-    trouble = trouble_with_text(plain, most)
+    exact = str.__str__(value)
+    trouble = trouble_with_text(exact, most)
     if trouble:
-        raise ConfigError(f"{name}={shown(plain)} {trouble}")
-    return plain
+        raise ConfigError(f"{name}={shown(exact)} {trouble}")
+    return exact
 
 
 def message_id(name: str, value: Any) -> str:

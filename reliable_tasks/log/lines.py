@@ -148,12 +148,12 @@ def as_json(line: dict[str, Any]) -> str:
     try:
         return _encode(line).decode()
     except (TypeError, ValueError, RecursionError):
-        # Keys that are no text, lone surrogates, a value that contains itself: show it as text.
-        plain = {printable(_shown(key)): _plain(value) for key, value in line.items()}
-        return _encode(plain).decode()
+        # A key that is not a string, a lone surrogate, a value that contains itself: show its text.
+        encodable = {printable(_shown(key)): _encodable(value) for key, value in line.items()}
+        return _encode(encodable).decode()
 
 
-def _plain(value: object) -> object:
+def _encodable(value: object) -> object:
     try:
         _encode(value)
     except (TypeError, ValueError, RecursionError):

@@ -9,7 +9,7 @@ from reliable_tasks.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Item", "linked", "listed", "over"]
+__all__ = ["Field", "linked", "listed", "over"]
 
 T = TypeVar("T")
 _TIMING = frozenset({"countdown", "eta"})
@@ -38,7 +38,7 @@ def over(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in own.items() if name not in gone}, **given}
 
 
-class Item(Generic[T]):
+class Field(Generic[T]):
     """An attribute that is an item of the dictionary, or of one inside it."""
 
     def __init__(self, *path: str) -> None:

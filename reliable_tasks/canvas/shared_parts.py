@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Shared"]
+__all__ = ["SharedParts"]
 
 
-class Shared(list[Any]):
+class SharedParts(list[Any]):
     """A list of signatures that may be in other such lists, too; to look into it makes copies."""
 
     __slots__ = ("is_shared",)
@@ -43,7 +43,7 @@ class Shared(list[Any]):
 def _owning(name: str) -> Callable[..., Any]:
     method = getattr(list, name)
 
-    def owned(self: Shared, *args: Any, **kwargs: Any) -> Any:
+    def owned(self: SharedParts, *args: Any, **kwargs: Any) -> Any:
         self.own()
         return method(self, *args, **kwargs)
 
@@ -56,4 +56,4 @@ for _name in (
     *("__reversed__", "__rmul__", "__setitem__", "append", "clear", "copy", "extend", "insert"),
     *("pop", "remove", "reverse", "sort"),
 ):
-    setattr(Shared, _name, _owning(_name))
+    setattr(SharedParts, _name, _owning(_name))
