@@ -41,7 +41,7 @@ def _put(drive: Driver, on: str = "success", slot: int = -1) -> None:
 @contextlib.contextmanager
 def _dies_after_the_first_step(drive: Driver) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drive.store, "_go_on", lambda: None)
+        patch.setattr(drive.store, "_resume", lambda: None)
         yield
 
 

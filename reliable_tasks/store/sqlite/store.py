@@ -102,7 +102,7 @@ class SqliteStore:
 
         done, rest = self._database.write(verb)
         if rest:
-            self._go_on()
+            self._resume()
         return done
 
     def _each(self, ids: Sequence[str], act: Callable[[Transitions, str], T]) -> tuple[T, ...]:
@@ -116,7 +116,7 @@ class SqliteStore:
             done += self._write(some, ids[at : at + size])
         return tuple(done)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
 
         def follow(connection: apsw.Connection) -> bool:
