@@ -115,7 +115,9 @@ def _redis(name: str, old: str, new: str = "", script: str = "*") -> Ablation:
 
 
 _OF_REDIS = (
-    _redis("an errback waits for its key", "if startable(child) then ready(child) end -- it", "--"),
+    _redis(
+        "an errback waits for its key", "if startable(child) then make_ready(child) end -- it", "--"
+    ),
     _redis("fence check of a commit", " or r.c[FENCE] ~= fence"),
     _redis("fence check of a plain commit", " and string.sub(packed, 2, 9) == fence"),
     _redis("one final state of a plain message", " and string.byte(packed) == IS_CLAIMED"),
@@ -151,13 +153,14 @@ _OF_REDIS = (
     _redis("one at a time uses a lent once-key", "or not above[user.id]", ""),
     _redis(
         "a closed session leaves nothing claimed",
-        "local ids = held_by(session, limit)",
+        "local ids = claims_of(session, limit)",
         "local ids = {}",
         script="close_session",
     ),
     _redis(
         "a replay takes the once-lock",
-        "if not take(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end",
+        "if not take_lock(once[KEY], r, once[TIMEOUT]) then"
+        " return 'held', lock_of(once[KEY]).owner end",
         script="replay",
     ),
     _redis(

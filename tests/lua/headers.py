@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reliable_tasks.core.message import Edge, OnceLock
 from reliable_tasks.core.once import Scope
+from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.store.redis.codec import fast_path, layout
 from reliable_tasks.store.redis.codec.schedules import Slots
 
@@ -34,6 +35,7 @@ def _fields() -> str:
         "CLAIMED_HEAD": fast_path.CLAIMED_HEAD.size,
         "PLACED": fast_path.PLACED.size,
         "INLINE": layout.INLINE,
+        "HOOK_DELIVERIES": HOOK_DELIVERIES,
     }
     parts = [
         f"-- Positions of fields in msgpack's arrays. {_MADE}\n",
@@ -44,9 +46,7 @@ def _fields() -> str:
         _positions("a message to store", layout.Row._fields, "ROW_"),
         _positions("who claimed a message", fast_path.Stamp.__struct_fields__, "STAMP_"),
         _positions("a schedule entry: what changes", Slots._fields, "SLOT_"),
-        _numbers(
-            "first bytes, sizes of what stands before the array, the largest payload", numbers
-        ),
+        _numbers("first bytes, sizes of what stands before the array, limits", numbers),
     ]
     text = "\n".join(parts)
     names = re.findall(r"\b[A-Z][A-Z_]+\b(?=.* = )", text)

@@ -5,16 +5,16 @@
 -- @include sessions.lua
 
 local session, limit = ARGV[3], tonumber(ARGV[4])
-local ids = held_by(session, limit)
+local ids = claims_of(session, limit)
 for _, id in ipairs(ids) do
   local r = load(id)
   if r and r.c[STATE] == 'running' then -- else it could not be read, and is set aside
-    attempt_over(r)
+    end_attempt(r)
     uncount(r)
     audit('released', r)
-    if r.x.revoked then finish(r, 'revoked', 'revoked') else again(r, false, true) end
+    if r.x.revoked then finish(r, 'revoked', 'revoked') else queue_again(r, false, true) end
   else
-    put_off('ZREM', prefix .. 'claims:' .. session, id)
+    defer('ZREM', prefix .. 'claims:' .. session, id)
   end
 end
 flush()

@@ -22,7 +22,7 @@ local function rows_of(ids, heads, rests, groups, belongs)
   local rows = {}
   for index, id in ipairs(ids) do
     local group = groups[belongs and belongs[index] or 1]
-    local c, rest = unfold(heads[index] .. struct.pack('>I8I8', 0, 0) .. rests[index])
+    local c, rest = decode(heads[index] .. struct.pack('>I8I8', 0, 0) .. rests[index])
     local m, p = string.sub(rest, 1, -c[SIZE_OF_P] - 1), string.sub(rest, -c[SIZE_OF_P])
     rows[index] = { id, m, p, false, group[1], group[2], c[RESULT_TTL], true }
   end

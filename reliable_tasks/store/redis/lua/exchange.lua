@@ -110,7 +110,7 @@ if ARGV[4] ~= '' then
   local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
   if refused then return refused end
   reply[1] = verdicts
-  if made and made.leaves_some() then reply[2] = reply[2] + 2 end
+  if made and made.has_edges_left() then reply[2] = reply[2] + 2 end
 end
 local waiter = ARGV[6]
 if lost then -- lapsed: it claims nothing, and has to leave the work to others

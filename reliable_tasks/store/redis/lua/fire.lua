@@ -16,7 +16,7 @@ if slots[SLOT_VERSION] ~= expected[SLOT_VERSION] or slots[SLOT_NEXT] ~= expected
 end
 
 for index, value in ipairs(cmsgpack.unpack(ARGV[10])) do slots[index + 1] = value end
-put_off('HSET', prefix .. 'entries', name, cmsgpack.pack(slots))
+defer('HSET', prefix .. 'entries', name, cmsgpack.pack(slots))
 local rows, stage = cmsgpack.unpack(ARGV[3]), ARGV[4] ~= '' and ARGV[4] or nil
 local reply = store_batch(rows, stage, ARGV[5] == '1', now + ARGV[6], tonumber(ARGV[7]))
 if not reply.err then

@@ -5,7 +5,7 @@
 -- @include sessions.lua
 
 local reply = {}
-for _, id in ipairs(held_by(ARGV[3], tonumber(ARGV[4]))) do
+for _, id in ipairs(claims_of(ARGV[3], tonumber(ARGV[4]))) do
   local r = load(id)
   if r then fill_in(reply, #reply + 1, r) end
 end

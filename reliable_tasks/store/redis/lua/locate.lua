@@ -14,7 +14,7 @@ for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply +
 
 local packed = id ~= '' and read_records({ id })[1]
 if not packed then return reply end
-local c = unfold(packed)
+local c = decode(packed)
 local state = c[STATE]
 local place = state
 if state == 'queued' then

@@ -8,7 +8,6 @@
 -- @include delete.lua
 -- @include stages.lua
 
-local BURIAL_TRIES = 2 -- claims beyond the limit, in which a worker may run the hooks of the dead
 local limit, more = tonumber(ARGV[3]), 0
 local buried = {}
 
@@ -20,18 +19,19 @@ end
 
 local function up_to_now(key, most) return up_to(now, key, most) end
 
--- What a dead session held goes back to its place, until it has killed too many.
+-- What a dead session held goes back to its place, until it has had too many deliveries:
+-- HOOK_DELIVERIES beyond the limit are for a worker to run the hooks of the dead letter.
 local function take_back(r)
-  attempt_over(r)
+  end_attempt(r)
   audit('reaped', r)
   if r.x.revoked then
     finish(r, 'revoked', 'revoked')
-  elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] + BURIAL_TRIES then
+  elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] + HOOK_DELIVERIES then
     finish(r, 'failed', 'delivery limit', '', false, r.x.doom or false)
     buried[#buried + 1] = r.id
     buried[#buried + 1] = static(r)[TASK]
   else
-    again(r, false, true)
+    queue_again(r, false, true)
   end
 end
 
@@ -43,14 +43,14 @@ local function take_back_all()
   table.sort(lapsed)
   for _, session in ipairs(lapsed) do sessions[#sessions + 1] = session end
   for _, session in ipairs(sessions) do
-    local ids = not seen[session] and budget > 0 and held_by(session, budget) or {}
+    local ids = not seen[session] and budget > 0 and claims_of(session, budget) or {}
     for _, id in ipairs(ids) do
       local r = load(id)
       if r and r.c[STATE] == 'running' then -- else it could not be read, and is set aside
         take_back(r)
         if r.c[STATE] == 'queued' then requeued = requeued + 1 end
       else
-        put_off('ZREM', prefix .. 'claims:' .. session, id)
+        defer('ZREM', prefix .. 'claims:' .. session, id)
       end
     end
     budget, seen[session] = budget - #ids, true
@@ -64,7 +64,7 @@ local function expire()
   local late = {}
   for _, id in ipairs(up_to_now('expires', limit)) do
     local r = load(id)
-    if r then late[#late + 1] = r else put_off('ZREM', prefix .. 'expires', id) end
+    if r then late[#late + 1] = r else defer('ZREM', prefix .. 'expires', id) end
   end
   table.sort(late, function(a, b) return (a.x.born or 0) < (b.x.born or 0) end)
   for _, r in ipairs(late) do
@@ -79,12 +79,12 @@ local function unpark_lapsed()
   table.sort(names)
   for _, name in ipairs(names) do
     if lock_of(name) then
-      put_off('ZREM', prefix .. 'locks', name)
+      defer('ZREM', prefix .. 'locks', name)
     else
       local entry = lock_entry(name)
       entry.is, entry.changed = nil, true
       if parked_first(name) then unparked = unparked + 1 end
-      let_one_go_on(name)
+      unpark_first(name)
     end
   end
   flush()
@@ -103,10 +103,10 @@ local function delete_abandoned(name)
     end
   end
   if #ids < limit then
-    put_off('DEL', key)
-    put_off('ZREM', prefix .. 'stages', name)
+    defer('DEL', key)
+    defer('ZREM', prefix .. 'stages', name)
   else
-    put_off('LTRIM', key, limit, -1)
+    defer('LTRIM', key, limit, -1)
     more = 1
   end
   flush()
@@ -132,7 +132,7 @@ local function sweep_old()
         delete(r)
         deleted = deleted + 1
       else
-        put_off('ZREM', prefix .. 'ended:' .. state, id)
+        defer('ZREM', prefix .. 'ended:' .. state, id)
       end
     end
   end
@@ -157,14 +157,14 @@ local function trim_audit()
   if old == limit then more = 1 end
 end
 
-local rest = go_on()
+local rest = resume()
 local requeued = take_back_all()
 local promoted = promote(limit)
 if promoted >= limit then more = 1 end
 local expired, unparked = expire(), unpark_lapsed()
 local deleted = sweep_stages() + sweep_old()
 trim_audit()
-if rest > 0 or leaves_some() then more = 1 end
+if rest > 0 or has_edges_left() then more = 1 end
 local reply = { requeued, promoted, expired, deleted, unparked, more, next_due() or 0 }
 for _, value in ipairs(buried) do reply[#reply + 1] = value end
 return reply

@@ -4,7 +4,7 @@
 -- Returns 1 where the owner held it, else 0.
 -- @include transitions.lua
 
-if not free(ARGV[3], ARGV[4]) then return 0 end
+if not free_lock(ARGV[3], ARGV[4]) then return 0 end
 audit_id('unlocked', ARGV[4], '')
 flush()
 return 1

@@ -37,7 +37,7 @@ local function replay(id)
   if not is_dead(r.c[STATE], r.c[REASON]) or r.c[REASON] == 'unreadable' then return 'not dead', '' end
   local once = r.x.once
   if once and HELD_UNTIL[once[SCOPE]] then
-    if not take(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end
+    if not take_lock(once[KEY], r, once[TIMEOUT]) then return 'held', lock_of(once[KEY]).owner end
     set_extra(r, 'admitted', true)
   end
   local c = r.c

@@ -4,4 +4,4 @@
 -- Returns how many parts are left.
 -- @include transitions.lua
 
-return go_on()
+return resume()

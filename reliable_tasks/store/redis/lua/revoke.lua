@@ -13,7 +13,7 @@ local function revoke(id, signal)
     return 'revoked'
   end
   set_extra(r, 'revoked', signal ~= '' and signal or r.x.revoked or '')
-  if signal ~= '' then put_off('SADD', prefix .. 'stops:' .. r.c[SESSION], id) end
+  if signal ~= '' then defer('SADD', prefix .. 'stops:' .. r.c[SESSION], id) end
   return 'running'
 end
 

@@ -34,7 +34,7 @@ for index = 4, #ARGV, 2 do
       audit_row('failed', id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
     end
     redis.call('ZREM', prefix .. 'claims:' .. ARGV[3], id)
-    put_aside(id, key, packed)
+    dead_letter_unreadable(id, key, packed)
     flush()
     done = done + 1
   end

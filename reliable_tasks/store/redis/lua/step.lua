@@ -14,11 +14,11 @@ if string.sub(entry, 1, 1) == 'd' then return { 'done', string.sub(entry, 2) } e
 if ARGV[6] == '1' and begun_by and begun_by ~= fence then return { 'begun' } end
 set_extra(r, 'steps', true)
 if ARGV[6] == '1' then
-  put_off('HSET', key, name, 'b' .. fence)
+  defer('HSET', key, name, 'b' .. fence)
   flush()
   return { 'new' }
 end
-put_off('HSET', key, name, 'd' .. ARGV[7])
+defer('HSET', key, name, 'd' .. ARGV[7])
 audit('step', r, ARGV[8])
 flush()
 return { 'done', ARGV[7] }

@@ -14,7 +14,7 @@ end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -46,7 +46,7 @@ return F[missed]
 end })
 -- reading.lua
 function F.control_of(packed)
-  local readable, c = pcall(function() return F.unfold(packed) end)
+  local readable, c = pcall(function() return F.decode(packed) end)
   return readable and c or { [1] = 'failed', [2] = 1 }
 end
 function F.read_records(ids)

@@ -1,5 +1,5 @@
 -- Built of heartbeat.lua by `python -m tests.lua.build`.
-local F = { adopt = false, clock_now = false, is_ours = false, is_record = false, load = false, load_all = false, next_seq = false, put_off = false, tell_stops = false, touch = false }
+local F = { clock_now = false, defer = false, is_ours = false, is_record = false, load = false, load_all = false, next_seq = false, remember = false, tell_stops = false, touch = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -72,7 +72,7 @@ local dirty = {}
 local later = {}
 local reserve = 1
 local last_seq, seqs_left = 0, 0
-function F.put_off(...) later[#later + 1] = { ... } end
+function F.defer(...) later[#later + 1] = { ... } end
 function F.next_seq()
   if seqs_left == 0 then
     last_seq, seqs_left = redis.call('INCRBY', prefix .. 'seq', reserve), reserve
@@ -80,8 +80,8 @@ function F.next_seq()
   seqs_left = seqs_left - 1
   return last_seq - seqs_left
 end
-function F.adopt(id, key, packed)
-  local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
+function F.remember(id, key, packed)
+  local unpacked, m, c, rest = pcall(function() return F.decode_valid(packed) end)
   if not unpacked or not m then
     if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
@@ -103,7 +103,7 @@ function F.load_all(ids)
     for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
       local id = ids[first + index - 1]
       if records[id] == nil then
-        if packed then F.adopt(id, keys[index], packed) else records[id] = false end
+        if packed then F.remember(id, keys[index], packed) else records[id] = false end
       end
     end
   end
@@ -126,11 +126,11 @@ end
 local before_flush = false
 -- transitions.lua
 local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
-before_flush = function() F.leave_rest() end
+before_flush = function() F.leave_all_edges() end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -159,14 +159,14 @@ function F.unfold(packed)
   return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
 end
 -- validate.lua
-function F.all_fit(checks, values)
+function F.all_valid(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
   end
   return true
 end
-function F.control_fits(c)
-  if not F.all_fit(OF_C, c) then return false end
+function F.control_is_valid(c)
+  if not F.all_valid(OF_C, c) then return false end
   local state = c[1]
   if state == 'running' and not c[10] or state == 'scheduled' and not c[13] then return false end
   if FINAL[state] and not c[17] then return false end
@@ -176,11 +176,11 @@ function F.control_fits(c)
   end
   return true
 end
-function F.unpack_fit(packed)
-  local c, rest = F.unfold(packed)
-  if not F.control_fits(c) then return nil, c end
+function F.decode_valid(packed)
+  local c, rest = F.decode(packed)
+  if not F.control_is_valid(c) then return nil, c end
   local known, offset, m = pcall(cmsgpack.unpack_one, rest, 0)
-  if not known or offset + c[22] ~= #rest or not F.all_fit(OF_M, m) then return nil, c end
+  if not known or offset + c[22] ~= #rest or not F.all_valid(OF_M, m) then return nil, c end
   return m, c, rest
 end
 -- record.lua
@@ -190,26 +190,26 @@ function F.set_extra(r, name, value)
   F.touch(r)
 end
 -- transitions.lua
-function F.leave(ending)
+function F.leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
   for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
-    F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
+    F.defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
   local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
+  F.defer('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)
   end
 end
-function F.leave_rest()
+function F.leave_all_edges()
   if first_ending > last_ending then return end
   left_behind = true
-  for index = first_ending, last_ending do F.leave(endings[index]) end
+  for index = first_ending, last_ending do F.leave_edges(endings[index]) end
   endings, first_ending, last_ending = {}, 1, 0
 end
 return F[missed]

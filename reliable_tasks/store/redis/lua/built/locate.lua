@@ -13,7 +13,7 @@ end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -62,7 +62,7 @@ reply[#reply + 1] = ''
 for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply + 1] = name end
 local packed = id ~= '' and F.read_records({ id })[1]
 if not packed then return reply end
-local c = F.unfold(packed)
+local c = F.decode(packed)
 local state = c[1]
 local place = state
 if state == 'queued' then

@@ -1,5 +1,5 @@
 -- Built of reap.lua by `python -m tests.lua.build`.
-local F = { adopt = false, attempt_over = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, delete = false, delete_abandoned = false, drain = false, end_one = false, event_of = false, expire = false, finish = false, flush = false, forget_payload = false, forget_session = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, leaves_some = false, list_of = false, load = false, load_all = false, move = false, next_due = false, next_seq = false, place_of = false, publish = false, put_off = false, queue_at = false, ready = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, string_of = false, sweep_old = false, sweep_stages = false, take_back = false, take_back_all = false, tell_all = false, touch = false, trim_audit = false, unpark_lapsed = false, up_to = false, up_to_now = false, wake = false, write_moves = false, write_records = false }
+local F = { audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, delete = false, delete_abandoned = false, drain = false, end_attempt = false, end_one = false, event_of = false, expire = false, finish = false, flush = false, forget_payload = false, forget_session = false, has_edges_left = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, next_due = false, next_seq = false, notify_all = false, place_of = false, publish = false, queue_at = false, remember = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, string_of = false, sweep_old = false, sweep_stages = false, take_back = false, take_back_all = false, touch = false, trim_audit = false, unpark_lapsed = false, up_to = false, up_to_now = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -105,7 +105,7 @@ local dirty = {}
 local later = {}
 local reserve = 1
 local last_seq, seqs_left = 0, 0
-function F.put_off(...) later[#later + 1] = { ... } end
+function F.defer(...) later[#later + 1] = { ... } end
 function F.next_seq()
   if seqs_left == 0 then
     last_seq, seqs_left = redis.call('INCRBY', prefix .. 'seq', reserve), reserve
@@ -122,8 +122,8 @@ function F.static(r)
   end
   return m
 end
-function F.adopt(id, key, packed)
-  local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
+function F.remember(id, key, packed)
+  local unpacked, m, c, rest = pcall(function() return F.decode_valid(packed) end)
   if not unpacked or not m then
     if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
@@ -145,7 +145,7 @@ function F.load_all(ids)
     for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
       local id = ids[first + index - 1]
       if records[id] == nil then
-        if packed then F.adopt(id, keys[index], packed) else records[id] = false end
+        if packed then F.remember(id, keys[index], packed) else records[id] = false end
       end
     end
   end
@@ -177,12 +177,12 @@ function F.is_apart(r)
   return r.c[22] == 1 and string.sub(r.rest, -1) == APART
 end
 function F.forget_payload(r)
-  if F.is_apart(r) then F.put_off('DEL', prefix .. 'p:' .. r.id) end
+  if F.is_apart(r) then F.defer('DEL', prefix .. 'p:' .. r.id) end
 end
 function F.set_payload(r, packed)
   F.forget_payload(r)
   if packed and #packed > 1024 then
-    F.put_off('SET', prefix .. 'p:' .. r.id, packed)
+    F.defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end
   packed = packed or NO_PAYLOAD
@@ -337,10 +337,10 @@ function F.write_moves()
   for queue, by_state in pairs(moves.counts) do
     for state, by in pairs(by_state) do F.count_in(state, queue, by) end
   end
-  if scheduled then F.tell_watcher(first) end
+  if scheduled then F.wake_watcher(first) end
 end
 function F.flush()
-  if damaged[1] then F.put_damaged_aside() end
+  if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
@@ -351,9 +351,9 @@ function F.flush()
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
   for queue, new in pairs(moves.queued) do F.wake(queue, new) end
-  if list[1] then F.tell_all(list) end
+  if list[1] then F.notify_all(list) end
 end
-function F.tell_all(list)
+function F.notify_all(list)
   local watched = F.is_watched()
   if not watched and not F.is_awaited() then return end
   for _, r in ipairs(list) do
@@ -410,15 +410,15 @@ function F.drain()
     end
   end
 end
-function F.leaves_some() return left_behind end
-before_flush = function() F.leave_rest() end
+function F.has_edges_left() return left_behind end
+before_flush = function() F.leave_all_edges() end
 function F.startable(r)
   local x = r.x
   if x == NO_EXTRAS then return r.c[1] == 'waiting' end
   return r.c[1] == 'waiting' and (x.waits or 0) == 0 and not x.parked and not x.mirrors
     and not (x.stage and F.stage_open(x.stage))
 end
-function F.ready(r)
+function F.make_ready(r)
   if r.x.once and not r.x.admitted and not F.admit(r) then return end
   if r.at_once then return F.queue_at(r, false) end
   local m = F.static(r)
@@ -426,11 +426,11 @@ function F.ready(r)
   F.queue_at(r, m[9] or (m[10] > 0 and now + m[10]))
 end
 -- claims.lua
-function F.attempt_over(r)
+function F.end_attempt(r)
   local once = r.x.once
   r.c[10] = false
   F.touch(r)
-  if once and HELD_WHILE[once[2]] then F.free(once[1] .. ':run', r.id) end
+  if once and HELD_WHILE[once[2]] then F.free_lock(once[1] .. ':run', r.id) end
 end
 -- sessions.lua
 function F.forget_session(session)
@@ -444,12 +444,12 @@ function F.delete(r)
   local once = r.x.once
   if r.x.parked then F.unpark(r) end
   F.forget(r)
-  if once and once[2] ~= 'until_expired' then F.free(once[1], r.id) end
+  if once and once[2] ~= 'until_expired' then F.free_lock(once[1], r.id) end
 end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -478,14 +478,14 @@ function F.unfold(packed)
   return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
 end
 -- validate.lua
-function F.all_fit(checks, values)
+function F.all_valid(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
   end
   return true
 end
-function F.control_fits(c)
-  if not F.all_fit(OF_C, c) then return false end
+function F.control_is_valid(c)
+  if not F.all_valid(OF_C, c) then return false end
   local state = c[1]
   if state == 'running' and not c[10] or state == 'scheduled' and not c[13] then return false end
   if FINAL[state] and not c[17] then return false end
@@ -495,11 +495,11 @@ function F.control_fits(c)
   end
   return true
 end
-function F.unpack_fit(packed)
-  local c, rest = F.unfold(packed)
-  if not F.control_fits(c) then return nil, c end
+function F.decode_valid(packed)
+  local c, rest = F.decode(packed)
+  if not F.control_is_valid(c) then return nil, c end
   local known, offset, m = pcall(cmsgpack.unpack_one, rest, 0)
-  if not known or offset + c[22] ~= #rest or not F.all_fit(OF_M, m) then return nil, c end
+  if not known or offset + c[22] ~= #rest or not F.all_valid(OF_M, m) then return nil, c end
   return m, c, rest
 end
 -- record.lua
@@ -516,13 +516,13 @@ function F.set_extra(r, name, value)
 end
 function F.forget_inputs(r)
   if r.x.inputs then
-    F.put_off('DEL', prefix .. 'in:' .. r.id)
+    F.defer('DEL', prefix .. 'in:' .. r.id)
     F.set_extra(r, 'inputs', nil)
   end
 end
 function F.forget_steps(r)
   if r.x.steps then
-    F.put_off('DEL', prefix .. 'step:' .. r.id)
+    F.defer('DEL', prefix .. 'step:' .. r.id)
     F.set_extra(r, 'steps', nil)
   end
 end
@@ -536,7 +536,7 @@ function F.forget(r)
 end
 -- audit.lua
 function F.audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  F.put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+  F.defer('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
     'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
 end
 -- wake.lua
@@ -590,7 +590,7 @@ function F.lock_of(name)
   if lock and lock.until_ms > 0 and lock.until_ms <= now then return nil end
   return lock
 end
-function F.take(name, r, timeout_ms)
+function F.take_lock(name, r, timeout_ms)
   local lock = F.lock_of(name)
   if lock then return lock.owner == r.id end
   local entry = F.lock_entry(name)
@@ -609,25 +609,25 @@ function F.stands_for(r)
   end
   return found
 end
-function F.heir_of(r)
+function F.borrower_of(r)
   local heir = r.x.lent and F.load(r.x.lent)
   return heir and heir.x.graft and not FINAL[heir.c[1]] and heir or nil
 end
-function F.lend(owner, r)
+function F.lend_lock(owner, r)
   local above = F.stands_for(r)
   local user = above[owner] and F.load(owner)
   if not user then return owner end
-  local heir = F.heir_of(user)
+  local heir = F.borrower_of(user)
   while heir do
-    user, heir = heir, F.heir_of(heir)
+    user, heir = heir, F.borrower_of(heir)
   end
   if user == r or not above[user.id] then return user.id end
   F.set_extra(user, 'lent', r.id)
   return r.id
 end
-function F.let_go(r, name)
-  local entry, heir = F.lock_entry(name), F.heir_of(r)
-  if not heir or not entry.is or entry.is.owner ~= r.id then return F.free(name, r.id) end
+function F.release(r, name)
+  local entry, heir = F.lock_entry(name), F.borrower_of(r)
+  if not heir or not entry.is or entry.is.owner ~= r.id then return F.free_lock(name, r.id) end
   local passed = { owner = heir.id }
   for _, field in ipairs({ 'fence', 'since', 'until_ms', 'timeout_ms' }) do
     passed[field] = entry.is[field]
@@ -655,13 +655,13 @@ function F.park(r, name)
   F.set_extra(r, 'parked', name)
   local added = F.parked(name).added
   added[#added + 1] = r.id
-  F.put_off('RPUSH', prefix .. 'parked:' .. name, r.id)
+  F.defer('RPUSH', prefix .. 'parked:' .. name, r.id)
 end
 function F.unpark(r)
   local name = r.x.parked
   local p = F.parked(name)
   F.set_extra(r, 'parked', nil)
-  F.put_off('LREM', prefix .. 'parked:' .. name, 1, r.id)
+  F.defer('LREM', prefix .. 'parked:' .. name, 1, r.id)
   for index, id in ipairs(p.added) do
     if id == r.id then
       table.remove(p.added, index)
@@ -670,7 +670,7 @@ function F.unpark(r)
   end
   p.gone[r.id] = true
 end
-function F.let_one_go_on(name)
+function F.unpark_first(name)
   local id = F.parked_first(name)
   while id do
     local r = F.load(id)
@@ -679,16 +679,16 @@ function F.let_one_go_on(name)
       F.on_free(r, name)
       return
     end
-    F.put_off('LREM', prefix .. 'parked:' .. name, 1, id)
+    F.defer('LREM', prefix .. 'parked:' .. name, 1, id)
     F.parked(name).gone[id] = true
     id = F.parked_first(name)
   end
 end
-function F.free(name, owner)
+function F.free_lock(name, owner)
   local entry = F.lock_entry(name)
   if not entry.is or entry.is.owner ~= owner then return false end
   entry.is, entry.changed = nil, true
-  F.let_one_go_on(name)
+  F.unpark_first(name)
   return true
 end
 function F.flush_locks()
@@ -709,7 +709,7 @@ function F.flush_locks()
   lock_table, parking = {}, {}
 end
 -- unreadable.lua
-function F.put_aside(id, key, packed)
+function F.dead_letter_unreadable(id, key, packed)
   local raw = packed .. (redis.call('GET', prefix .. 'p:' .. id) or '')
   local p = cmsgpack.pack(raw)
   local c = {
@@ -733,10 +733,10 @@ function F.leave_place(id, c)
   end
   if not FINAL[state] then F.count_in(state, queue, -1) end
 end
-function F.put_damaged_aside()
+function F.dead_letter_damaged()
   for _, row in ipairs(damaged) do
     F.leave_place(row.id, row.c)
-    F.put_aside(row.id, row.key, row.packed)
+    F.dead_letter_unreadable(row.id, row.key, row.packed)
     F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
@@ -768,7 +768,7 @@ function F.nudge_one(queue)
   if waiter then F.nudge(waiter) end
   return waiter
 end
-function F.tell_watcher(first_before)
+function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
   local watcher = redis.call('GET', prefix .. 'watcher')
   if watcher then
@@ -790,10 +790,10 @@ function F.end_extras(r, was, failure, result, keep)
   end
   if r.x.parked then F.unpark(r) end
   if once and FREED_BY_END[once[2]] then
-    F.let_go(r, once[1])
+    F.release(r, once[1])
   end
   if was == 'queued' and once and HELD_WHILE[once[2]] and not F.lock_of(once[1] .. ':run') then
-    F.let_one_go_on(once[1] .. ':run')
+    F.unpark_first(once[1] .. ':run')
   end
   if r.x.edges then
     last_ending = last_ending + 1
@@ -818,8 +818,8 @@ function F.mirror(r, parent_id)
 end
 function F.admit(r)
   local once, holder = r.x.once, r.id
-  if once and HELD_UNTIL[once[2]] and not F.take(once[1], r, once[4]) then
-    holder = F.lend(F.lock_entry(once[1]).is.owner, r)
+  if once and HELD_UNTIL[once[2]] and not F.take_lock(once[1], r, once[4]) then
+    holder = F.lend_lock(F.lock_entry(once[1]).is.owner, r)
   end
   if holder == r.id then
     if once then F.set_extra(r, 'admitted', true) end
@@ -843,12 +843,12 @@ function F.on_free(r, name)
   if string.sub(name, -4) == ':run' then
     F.queue_at(r, false, true)
   elseif F.admit(r) and F.startable(r) then
-    F.ready(r)
+    F.make_ready(r)
   end
 end
 function F.put_input(child, slot, parent, ok, value)
   F.set_extra(child, 'inputs', (child.x.inputs or 0) + #value)
-  F.put_off('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
+  F.defer('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
 end
 function F.open_to_parents(child)
   local c = child.c
@@ -870,7 +870,7 @@ function F.follow_errback(child, parent, slot, failed)
   F.set_extra(child, 'waits', failed and 0 or child.x.waits - 1)
   if failed then
     F.put_input(child, slot, parent, false, parent.x.failure or '')
-    if F.startable(child) then F.ready(child) end
+    if F.startable(child) then F.make_ready(child) end
   elseif child.x.waits == 0 then
     F.end_one(child, 'revoked', 'not needed', '', false, false)
   end
@@ -896,29 +896,29 @@ function F.follow(parent, edge, value, keep)
   elseif F.open_to_parents(child) then
     if edge[3] >= 0 then F.put_input(child, edge[3], parent, true, value) end
     F.count_down(child)
-    if F.startable(child) then F.ready(child) end
+    if F.startable(child) then F.make_ready(child) end
   end
 end
-function F.leave(ending)
+function F.leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
   for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
-    F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
+    F.defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
   local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
+  F.defer('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)
   end
 end
-function F.leave_rest()
+function F.leave_all_edges()
   if first_ending > last_ending then return end
   left_behind = true
-  for index = first_ending, last_ending do F.leave(endings[index]) end
+  for index = first_ending, last_ending do F.leave_edges(endings[index]) end
   endings, first_ending, last_ending = {}, 1, 0
 end
 function F.parent_of(number)
@@ -932,7 +932,7 @@ function F.parent_of(number)
     result = result, keep = keep, parts = tonumber(parts),
   }
 end
-function F.go_on()
+function F.resume()
   local key, parents, taken = prefix .. 'endings', {}, 0
   while followed < 500 do
     local packed = redis.call('LINDEX', key, taken)
@@ -947,11 +947,11 @@ function F.go_on()
       followed = followed + #part
       for _, edge in ipairs(part) do F.follow(parent, edge, parent.result, parent.keep) end
       parent.parts = parent.parts - 1
-      F.put_off('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)
-      if parent.parts == 0 then F.put_off('DEL', prefix .. 'ending:' .. number) end
+      F.defer('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)
+      if parent.parts == 0 then F.defer('DEL', prefix .. 'ending:' .. number) end
     end
   end
-  if taken > 0 then F.put_off('LTRIM', key, taken, -1) end
+  if taken > 0 then F.defer('LTRIM', key, taken, -1) end
   F.drain()
   F.flush()
   return redis.call('LLEN', key)
@@ -968,20 +968,20 @@ function F.promote(limit)
       F.queue_at(r, r.c[13])
       F.audit('promoted', r)
     else
-      F.put_off('ZREM', prefix .. 'scheduled', id)
+      F.defer('ZREM', prefix .. 'scheduled', id)
     end
   end
   F.flush()
   return #ids
 end
-function F.again(r, due, keep_place)
+function F.queue_again(r, due, keep_place)
   local once = r.x.once
   if once and FREED_BY_CLAIM[once[2]] then
-    F.take(once[1], r, once[4])
+    F.take_lock(once[1], r, once[4])
   end
   F.queue_at(r, due, keep_place)
 end
-function F.held_by(session, limit)
+function F.claims_of(session, limit)
   return redis.call('ZRANGE', prefix .. 'claims:' .. session, 0, limit - 1)
 end
 -- stages.lua
@@ -994,15 +994,15 @@ function F.open_stage(name, limit)
     taken = taken + 1
     if r then
       moved = moved + 1
-      if F.startable(r) then F.ready(r) end
+      if F.startable(r) then F.make_ready(r) end
       if r.x.stage == name then F.set_extra(r, 'stage', nil) end
     end
   end
   if taken == size then
-    F.put_off('DEL', key)
-    F.put_off('ZREM', prefix .. 'sealed', name)
+    F.defer('DEL', key)
+    F.defer('ZREM', prefix .. 'sealed', name)
   else
-    F.put_off('LTRIM', key, taken, -1)
+    F.defer('LTRIM', key, taken, -1)
   end
   return size - taken
 end
@@ -1018,7 +1018,7 @@ function F.up_to(instant, key, most)
 end
 function F.up_to_now(key, most) return F.up_to(now, key, most) end
 function F.take_back(r)
-  F.attempt_over(r)
+  F.end_attempt(r)
   F.audit('reaped', r)
   if r.x.revoked then
     F.finish(r, 'revoked', 'revoked')
@@ -1027,7 +1027,7 @@ function F.take_back(r)
     buried[#buried + 1] = r.id
     buried[#buried + 1] = F.static(r)[1]
   else
-    F.again(r, false, true)
+    F.queue_again(r, false, true)
   end
 end
 function F.take_back_all()
@@ -1038,14 +1038,14 @@ function F.take_back_all()
   table.sort(lapsed)
   for _, session in ipairs(lapsed) do sessions[#sessions + 1] = session end
   for _, session in ipairs(sessions) do
-    local ids = not seen[session] and budget > 0 and F.held_by(session, budget) or {}
+    local ids = not seen[session] and budget > 0 and F.claims_of(session, budget) or {}
     for _, id in ipairs(ids) do
       local r = F.load(id)
       if r and r.c[1] == 'running' then
         F.take_back(r)
         if r.c[1] == 'queued' then requeued = requeued + 1 end
       else
-        F.put_off('ZREM', prefix .. 'claims:' .. session, id)
+        F.defer('ZREM', prefix .. 'claims:' .. session, id)
       end
     end
     budget, seen[session] = budget - #ids, true
@@ -1058,7 +1058,7 @@ function F.expire()
   local late = {}
   for _, id in ipairs(F.up_to_now('expires', limit)) do
     local r = F.load(id)
-    if r then late[#late + 1] = r else F.put_off('ZREM', prefix .. 'expires', id) end
+    if r then late[#late + 1] = r else F.defer('ZREM', prefix .. 'expires', id) end
   end
   table.sort(late, function(a, b) return (a.x.born or 0) < (b.x.born or 0) end)
   for _, r in ipairs(late) do
@@ -1072,12 +1072,12 @@ function F.unpark_lapsed()
   table.sort(names)
   for _, name in ipairs(names) do
     if F.lock_of(name) then
-      F.put_off('ZREM', prefix .. 'locks', name)
+      F.defer('ZREM', prefix .. 'locks', name)
     else
       local entry = F.lock_entry(name)
       entry.is, entry.changed = nil, true
       if F.parked_first(name) then unparked = unparked + 1 end
-      F.let_one_go_on(name)
+      F.unpark_first(name)
     end
   end
   F.flush()
@@ -1095,10 +1095,10 @@ function F.delete_abandoned(name)
     end
   end
   if #ids < limit then
-    F.put_off('DEL', key)
-    F.put_off('ZREM', prefix .. 'stages', name)
+    F.defer('DEL', key)
+    F.defer('ZREM', prefix .. 'stages', name)
   else
-    F.put_off('LTRIM', key, limit, -1)
+    F.defer('LTRIM', key, limit, -1)
     more = 1
   end
   F.flush()
@@ -1122,7 +1122,7 @@ function F.sweep_old()
         F.delete(r)
         deleted = deleted + 1
       else
-        F.put_off('ZREM', prefix .. 'ended:' .. state, id)
+        F.defer('ZREM', prefix .. 'ended:' .. state, id)
       end
     end
   end
@@ -1145,14 +1145,14 @@ function F.trim_audit()
   end
   if old == limit then more = 1 end
 end
-local rest = F.go_on()
+local rest = F.resume()
 local requeued = F.take_back_all()
 local promoted = F.promote(limit)
 if promoted >= limit then more = 1 end
 local expired, unparked = F.expire(), F.unpark_lapsed()
 local deleted = F.sweep_stages() + F.sweep_old()
 F.trim_audit()
-if rest > 0 or F.leaves_some() then more = 1 end
+if rest > 0 or F.has_edges_left() then more = 1 end
 local reply = { requeued, promoted, expired, deleted, unparked, more, F.next_due() or 0 }
 for _, value in ipairs(buried) do reply[#reply + 1] = value end
 return reply

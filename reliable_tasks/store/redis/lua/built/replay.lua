@@ -1,5 +1,5 @@
 -- Built of replay.lua by `python -m tests.lua.build`.
-local F = { adopt = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, next_seq = false, place_of = false, publish = false, put_off = false, queue_at = false, replay = false, revive = false, revive_child = false, score_of = false, set_state = false, static = false, string_of = false, tell_all = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, next_seq = false, notify_all = false, place_of = false, publish = false, queue_at = false, remember = false, replay = false, revive = false, revive_child = false, score_of = false, set_state = false, static = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -102,7 +102,7 @@ local dirty = {}
 local later = {}
 local reserve = 1
 local last_seq, seqs_left = 0, 0
-function F.put_off(...) later[#later + 1] = { ... } end
+function F.defer(...) later[#later + 1] = { ... } end
 function F.next_seq()
   if seqs_left == 0 then
     last_seq, seqs_left = redis.call('INCRBY', prefix .. 'seq', reserve), reserve
@@ -119,8 +119,8 @@ function F.static(r)
   end
   return m
 end
-function F.adopt(id, key, packed)
-  local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
+function F.remember(id, key, packed)
+  local unpacked, m, c, rest = pcall(function() return F.decode_valid(packed) end)
   if not unpacked or not m then
     if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
@@ -142,7 +142,7 @@ function F.load_all(ids)
     for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
       local id = ids[first + index - 1]
       if records[id] == nil then
-        if packed then F.adopt(id, keys[index], packed) else records[id] = false end
+        if packed then F.remember(id, keys[index], packed) else records[id] = false end
       end
     end
   end
@@ -307,10 +307,10 @@ function F.write_moves()
   for queue, by_state in pairs(moves.counts) do
     for state, by in pairs(by_state) do F.count_in(state, queue, by) end
   end
-  if scheduled then F.tell_watcher(first) end
+  if scheduled then F.wake_watcher(first) end
 end
 function F.flush()
-  if damaged[1] then F.put_damaged_aside() end
+  if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
@@ -321,9 +321,9 @@ function F.flush()
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
   for queue, new in pairs(moves.queued) do F.wake(queue, new) end
-  if list[1] then F.tell_all(list) end
+  if list[1] then F.notify_all(list) end
 end
-function F.tell_all(list)
+function F.notify_all(list)
   local watched = F.is_watched()
   if not watched and not F.is_awaited() then return end
   for _, r in ipairs(list) do
@@ -342,11 +342,11 @@ function F.queue_at(r, due, keep_place)
   if not keep_place or r.c[9] == 0 then r.c[9] = F.next_seq() end
   F.set_state(r, 'queued')
 end
-before_flush = function() F.leave_rest() end
+before_flush = function() F.leave_all_edges() end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -375,14 +375,14 @@ function F.unfold(packed)
   return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
 end
 -- validate.lua
-function F.all_fit(checks, values)
+function F.all_valid(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
   end
   return true
 end
-function F.control_fits(c)
-  if not F.all_fit(OF_C, c) then return false end
+function F.control_is_valid(c)
+  if not F.all_valid(OF_C, c) then return false end
   local state = c[1]
   if state == 'running' and not c[10] or state == 'scheduled' and not c[13] then return false end
   if FINAL[state] and not c[17] then return false end
@@ -392,11 +392,11 @@ function F.control_fits(c)
   end
   return true
 end
-function F.unpack_fit(packed)
-  local c, rest = F.unfold(packed)
-  if not F.control_fits(c) then return nil, c end
+function F.decode_valid(packed)
+  local c, rest = F.decode(packed)
+  if not F.control_is_valid(c) then return nil, c end
   local known, offset, m = pcall(cmsgpack.unpack_one, rest, 0)
-  if not known or offset + c[22] ~= #rest or not F.all_fit(OF_M, m) then return nil, c end
+  if not known or offset + c[22] ~= #rest or not F.all_valid(OF_M, m) then return nil, c end
   return m, c, rest
 end
 -- record.lua
@@ -413,7 +413,7 @@ function F.set_extra(r, name, value)
 end
 -- audit.lua
 function F.audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  F.put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+  F.defer('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
     'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
 end
 -- wake.lua
@@ -467,7 +467,7 @@ function F.lock_of(name)
   if lock and lock.until_ms > 0 and lock.until_ms <= now then return nil end
   return lock
 end
-function F.take(name, r, timeout_ms)
+function F.take_lock(name, r, timeout_ms)
   local lock = F.lock_of(name)
   if lock then return lock.owner == r.id end
   local entry = F.lock_entry(name)
@@ -496,7 +496,7 @@ function F.flush_locks()
   lock_table, parking = {}, {}
 end
 -- unreadable.lua
-function F.put_aside(id, key, packed)
+function F.dead_letter_unreadable(id, key, packed)
   local raw = packed .. (redis.call('GET', prefix .. 'p:' .. id) or '')
   local p = cmsgpack.pack(raw)
   local c = {
@@ -520,10 +520,10 @@ function F.leave_place(id, c)
   end
   if not FINAL[state] then F.count_in(state, queue, -1) end
 end
-function F.put_damaged_aside()
+function F.dead_letter_damaged()
   for _, row in ipairs(damaged) do
     F.leave_place(row.id, row.c)
-    F.put_aside(row.id, row.key, row.packed)
+    F.dead_letter_unreadable(row.id, row.key, row.packed)
     F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
@@ -555,7 +555,7 @@ function F.nudge_one(queue)
   if waiter then F.nudge(waiter) end
   return waiter
 end
-function F.tell_watcher(first_before)
+function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
   local watcher = redis.call('GET', prefix .. 'watcher')
   if watcher then
@@ -567,31 +567,31 @@ function F.tell_watcher(first_before)
   end
 end
 -- transitions.lua
-function F.leave(ending)
+function F.leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
   for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
-    F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
+    F.defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
   local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
+  F.defer('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)
   end
 end
-function F.leave_rest()
+function F.leave_all_edges()
   if first_ending > last_ending then return end
   left_behind = true
-  for index = first_ending, last_ending do F.leave(endings[index]) end
+  for index = first_ending, last_ending do F.leave_edges(endings[index]) end
   endings, first_ending, last_ending = {}, 1, 0
 end
 function F.take_back_ending(r)
   if r.x.ending then
-    F.put_off('DEL', prefix .. 'ending:' .. r.x.ending)
+    F.defer('DEL', prefix .. 'ending:' .. r.x.ending)
     F.set_extra(r, 'ending', nil)
   end
 end
@@ -628,7 +628,7 @@ function F.replay(id)
   if not F.is_dead(r.c[1], r.c[3]) or r.c[3] == 'unreadable' then return 'not dead', '' end
   local once = r.x.once
   if once and HELD_UNTIL[once[2]] then
-    if not F.take(once[1], r, once[4]) then return 'held', F.lock_of(once[1]).owner end
+    if not F.take_lock(once[1], r, once[4]) then return 'held', F.lock_of(once[1]).owner end
     F.set_extra(r, 'admitted', true)
   end
   local c = r.c

@@ -1,5 +1,5 @@
 -- Built of set_aside.lua by `python -m tests.lua.build`.
-local F = { adopt = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, drain = false, end_one = false, end_understood = false, event_of = false, finish = false, flush = false, forget_payload = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, next_seq = false, place_of = false, publish = false, put_off = false, queue_at = false, queue_of = false, ready = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, string_of = false, tell_all = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, drain = false, end_one = false, end_understood = false, event_of = false, finish = false, flush = false, forget_payload = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, next_seq = false, notify_all = false, place_of = false, publish = false, queue_at = false, queue_of = false, remember = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -102,7 +102,7 @@ local dirty = {}
 local later = {}
 local reserve = 1
 local last_seq, seqs_left = 0, 0
-function F.put_off(...) later[#later + 1] = { ... } end
+function F.defer(...) later[#later + 1] = { ... } end
 function F.next_seq()
   if seqs_left == 0 then
     last_seq, seqs_left = redis.call('INCRBY', prefix .. 'seq', reserve), reserve
@@ -119,8 +119,8 @@ function F.static(r)
   end
   return m
 end
-function F.adopt(id, key, packed)
-  local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
+function F.remember(id, key, packed)
+  local unpacked, m, c, rest = pcall(function() return F.decode_valid(packed) end)
   if not unpacked or not m then
     if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
@@ -142,7 +142,7 @@ function F.load_all(ids)
     for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
       local id = ids[first + index - 1]
       if records[id] == nil then
-        if packed then F.adopt(id, keys[index], packed) else records[id] = false end
+        if packed then F.remember(id, keys[index], packed) else records[id] = false end
       end
     end
   end
@@ -174,12 +174,12 @@ function F.is_apart(r)
   return r.c[22] == 1 and string.sub(r.rest, -1) == APART
 end
 function F.forget_payload(r)
-  if F.is_apart(r) then F.put_off('DEL', prefix .. 'p:' .. r.id) end
+  if F.is_apart(r) then F.defer('DEL', prefix .. 'p:' .. r.id) end
 end
 function F.set_payload(r, packed)
   F.forget_payload(r)
   if packed and #packed > 1024 then
-    F.put_off('SET', prefix .. 'p:' .. r.id, packed)
+    F.defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end
   packed = packed or NO_PAYLOAD
@@ -330,10 +330,10 @@ function F.write_moves()
   for queue, by_state in pairs(moves.counts) do
     for state, by in pairs(by_state) do F.count_in(state, queue, by) end
   end
-  if scheduled then F.tell_watcher(first) end
+  if scheduled then F.wake_watcher(first) end
 end
 function F.flush()
-  if damaged[1] then F.put_damaged_aside() end
+  if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
@@ -344,9 +344,9 @@ function F.flush()
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
   for queue, new in pairs(moves.queued) do F.wake(queue, new) end
-  if list[1] then F.tell_all(list) end
+  if list[1] then F.notify_all(list) end
 end
-function F.tell_all(list)
+function F.notify_all(list)
   local watched = F.is_watched()
   if not watched and not F.is_awaited() then return end
   for _, r in ipairs(list) do
@@ -403,14 +403,14 @@ function F.drain()
     end
   end
 end
-before_flush = function() F.leave_rest() end
+before_flush = function() F.leave_all_edges() end
 function F.startable(r)
   local x = r.x
   if x == NO_EXTRAS then return r.c[1] == 'waiting' end
   return r.c[1] == 'waiting' and (x.waits or 0) == 0 and not x.parked and not x.mirrors
     and not (x.stage and F.stage_open(x.stage))
 end
-function F.ready(r)
+function F.make_ready(r)
   if r.x.once and not r.x.admitted and not F.admit(r) then return end
   if r.at_once then return F.queue_at(r, false) end
   local m = F.static(r)
@@ -420,7 +420,7 @@ end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -449,14 +449,14 @@ function F.unfold(packed)
   return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
 end
 -- validate.lua
-function F.all_fit(checks, values)
+function F.all_valid(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
   end
   return true
 end
-function F.control_fits(c)
-  if not F.all_fit(OF_C, c) then return false end
+function F.control_is_valid(c)
+  if not F.all_valid(OF_C, c) then return false end
   local state = c[1]
   if state == 'running' and not c[10] or state == 'scheduled' and not c[13] then return false end
   if FINAL[state] and not c[17] then return false end
@@ -466,11 +466,11 @@ function F.control_fits(c)
   end
   return true
 end
-function F.unpack_fit(packed)
-  local c, rest = F.unfold(packed)
-  if not F.control_fits(c) then return nil, c end
+function F.decode_valid(packed)
+  local c, rest = F.decode(packed)
+  if not F.control_is_valid(c) then return nil, c end
   local known, offset, m = pcall(cmsgpack.unpack_one, rest, 0)
-  if not known or offset + c[22] ~= #rest or not F.all_fit(OF_M, m) then return nil, c end
+  if not known or offset + c[22] ~= #rest or not F.all_valid(OF_M, m) then return nil, c end
   return m, c, rest
 end
 -- record.lua
@@ -487,19 +487,19 @@ function F.set_extra(r, name, value)
 end
 function F.forget_inputs(r)
   if r.x.inputs then
-    F.put_off('DEL', prefix .. 'in:' .. r.id)
+    F.defer('DEL', prefix .. 'in:' .. r.id)
     F.set_extra(r, 'inputs', nil)
   end
 end
 function F.forget_steps(r)
   if r.x.steps then
-    F.put_off('DEL', prefix .. 'step:' .. r.id)
+    F.defer('DEL', prefix .. 'step:' .. r.id)
     F.set_extra(r, 'steps', nil)
   end
 end
 -- audit.lua
 function F.audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  F.put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+  F.defer('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
     'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
 end
 -- wake.lua
@@ -553,7 +553,7 @@ function F.lock_of(name)
   if lock and lock.until_ms > 0 and lock.until_ms <= now then return nil end
   return lock
 end
-function F.take(name, r, timeout_ms)
+function F.take_lock(name, r, timeout_ms)
   local lock = F.lock_of(name)
   if lock then return lock.owner == r.id end
   local entry = F.lock_entry(name)
@@ -572,25 +572,25 @@ function F.stands_for(r)
   end
   return found
 end
-function F.heir_of(r)
+function F.borrower_of(r)
   local heir = r.x.lent and F.load(r.x.lent)
   return heir and heir.x.graft and not FINAL[heir.c[1]] and heir or nil
 end
-function F.lend(owner, r)
+function F.lend_lock(owner, r)
   local above = F.stands_for(r)
   local user = above[owner] and F.load(owner)
   if not user then return owner end
-  local heir = F.heir_of(user)
+  local heir = F.borrower_of(user)
   while heir do
-    user, heir = heir, F.heir_of(heir)
+    user, heir = heir, F.borrower_of(heir)
   end
   if user == r or not above[user.id] then return user.id end
   F.set_extra(user, 'lent', r.id)
   return r.id
 end
-function F.let_go(r, name)
-  local entry, heir = F.lock_entry(name), F.heir_of(r)
-  if not heir or not entry.is or entry.is.owner ~= r.id then return F.free(name, r.id) end
+function F.release(r, name)
+  local entry, heir = F.lock_entry(name), F.borrower_of(r)
+  if not heir or not entry.is or entry.is.owner ~= r.id then return F.free_lock(name, r.id) end
   local passed = { owner = heir.id }
   for _, field in ipairs({ 'fence', 'since', 'until_ms', 'timeout_ms' }) do
     passed[field] = entry.is[field]
@@ -618,13 +618,13 @@ function F.park(r, name)
   F.set_extra(r, 'parked', name)
   local added = F.parked(name).added
   added[#added + 1] = r.id
-  F.put_off('RPUSH', prefix .. 'parked:' .. name, r.id)
+  F.defer('RPUSH', prefix .. 'parked:' .. name, r.id)
 end
 function F.unpark(r)
   local name = r.x.parked
   local p = F.parked(name)
   F.set_extra(r, 'parked', nil)
-  F.put_off('LREM', prefix .. 'parked:' .. name, 1, r.id)
+  F.defer('LREM', prefix .. 'parked:' .. name, 1, r.id)
   for index, id in ipairs(p.added) do
     if id == r.id then
       table.remove(p.added, index)
@@ -633,7 +633,7 @@ function F.unpark(r)
   end
   p.gone[r.id] = true
 end
-function F.let_one_go_on(name)
+function F.unpark_first(name)
   local id = F.parked_first(name)
   while id do
     local r = F.load(id)
@@ -642,16 +642,16 @@ function F.let_one_go_on(name)
       F.on_free(r, name)
       return
     end
-    F.put_off('LREM', prefix .. 'parked:' .. name, 1, id)
+    F.defer('LREM', prefix .. 'parked:' .. name, 1, id)
     F.parked(name).gone[id] = true
     id = F.parked_first(name)
   end
 end
-function F.free(name, owner)
+function F.free_lock(name, owner)
   local entry = F.lock_entry(name)
   if not entry.is or entry.is.owner ~= owner then return false end
   entry.is, entry.changed = nil, true
-  F.let_one_go_on(name)
+  F.unpark_first(name)
   return true
 end
 function F.flush_locks()
@@ -672,7 +672,7 @@ function F.flush_locks()
   lock_table, parking = {}, {}
 end
 -- unreadable.lua
-function F.put_aside(id, key, packed)
+function F.dead_letter_unreadable(id, key, packed)
   local raw = packed .. (redis.call('GET', prefix .. 'p:' .. id) or '')
   local p = cmsgpack.pack(raw)
   local c = {
@@ -696,10 +696,10 @@ function F.leave_place(id, c)
   end
   if not FINAL[state] then F.count_in(state, queue, -1) end
 end
-function F.put_damaged_aside()
+function F.dead_letter_damaged()
   for _, row in ipairs(damaged) do
     F.leave_place(row.id, row.c)
-    F.put_aside(row.id, row.key, row.packed)
+    F.dead_letter_unreadable(row.id, row.key, row.packed)
     F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
@@ -731,7 +731,7 @@ function F.nudge_one(queue)
   if waiter then F.nudge(waiter) end
   return waiter
 end
-function F.tell_watcher(first_before)
+function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
   local watcher = redis.call('GET', prefix .. 'watcher')
   if watcher then
@@ -753,10 +753,10 @@ function F.end_extras(r, was, failure, result, keep)
   end
   if r.x.parked then F.unpark(r) end
   if once and FREED_BY_END[once[2]] then
-    F.let_go(r, once[1])
+    F.release(r, once[1])
   end
   if was == 'queued' and once and HELD_WHILE[once[2]] and not F.lock_of(once[1] .. ':run') then
-    F.let_one_go_on(once[1] .. ':run')
+    F.unpark_first(once[1] .. ':run')
   end
   if r.x.edges then
     last_ending = last_ending + 1
@@ -781,8 +781,8 @@ function F.mirror(r, parent_id)
 end
 function F.admit(r)
   local once, holder = r.x.once, r.id
-  if once and HELD_UNTIL[once[2]] and not F.take(once[1], r, once[4]) then
-    holder = F.lend(F.lock_entry(once[1]).is.owner, r)
+  if once and HELD_UNTIL[once[2]] and not F.take_lock(once[1], r, once[4]) then
+    holder = F.lend_lock(F.lock_entry(once[1]).is.owner, r)
   end
   if holder == r.id then
     if once then F.set_extra(r, 'admitted', true) end
@@ -806,12 +806,12 @@ function F.on_free(r, name)
   if string.sub(name, -4) == ':run' then
     F.queue_at(r, false, true)
   elseif F.admit(r) and F.startable(r) then
-    F.ready(r)
+    F.make_ready(r)
   end
 end
 function F.put_input(child, slot, parent, ok, value)
   F.set_extra(child, 'inputs', (child.x.inputs or 0) + #value)
-  F.put_off('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
+  F.defer('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
 end
 function F.open_to_parents(child)
   local c = child.c
@@ -833,7 +833,7 @@ function F.follow_errback(child, parent, slot, failed)
   F.set_extra(child, 'waits', failed and 0 or child.x.waits - 1)
   if failed then
     F.put_input(child, slot, parent, false, parent.x.failure or '')
-    if F.startable(child) then F.ready(child) end
+    if F.startable(child) then F.make_ready(child) end
   elseif child.x.waits == 0 then
     F.end_one(child, 'revoked', 'not needed', '', false, false)
   end
@@ -859,29 +859,29 @@ function F.follow(parent, edge, value, keep)
   elseif F.open_to_parents(child) then
     if edge[3] >= 0 then F.put_input(child, edge[3], parent, true, value) end
     F.count_down(child)
-    if F.startable(child) then F.ready(child) end
+    if F.startable(child) then F.make_ready(child) end
   end
 end
-function F.leave(ending)
+function F.leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
   for first = ending.followed + 1, last, 500 do
     local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
-    F.put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
+    F.defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
   local facts = cmsgpack.pack({ parent.id, parent.c[1], parent.c[3], ending.keep })
-  F.put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
+  F.defer('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[1] == 'failed' and not parent.deleted and parent.c[2] then
     F.set_extra(parent, 'ending', number)
   end
 end
-function F.leave_rest()
+function F.leave_all_edges()
   if first_ending > last_ending then return end
   left_behind = true
-  for index = first_ending, last_ending do F.leave(endings[index]) end
+  for index = first_ending, last_ending do F.leave_edges(endings[index]) end
   endings, first_ending, last_ending = {}, 1, 0
 end
 return F[missed]
@@ -912,7 +912,7 @@ for index = 4, #ARGV, 2 do
       F.audit_row('failed', id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
     end
     redis.call('ZREM', prefix .. 'claims:' .. ARGV[3], id)
-    F.put_aside(id, key, packed)
+    F.dead_letter_unreadable(id, key, packed)
     F.flush()
     done = done + 1
   end

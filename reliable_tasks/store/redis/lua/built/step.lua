@@ -1,5 +1,5 @@
 -- Built of step.lua by `python -m tests.lua.build`.
-local F = { adopt = false, audit = false, clock_now = false, count = false, count_in = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, place_of = false, publish = false, put_off = false, score_of = false, static = false, string_of = false, tell_all = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { audit = false, clock_now = false, count = false, count_in = false, defer = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, notify_all = false, place_of = false, publish = false, remember = false, score_of = false, static = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -100,7 +100,7 @@ local foreign = {}
 local damaged = {}
 local dirty = {}
 local later = {}
-function F.put_off(...) later[#later + 1] = { ... } end
+function F.defer(...) later[#later + 1] = { ... } end
 function F.static(r)
   local m = r.m
   if not m then
@@ -110,8 +110,8 @@ function F.static(r)
   end
   return m
 end
-function F.adopt(id, key, packed)
-  local unpacked, m, c, rest = pcall(function() return F.unpack_fit(packed) end)
+function F.remember(id, key, packed)
+  local unpacked, m, c, rest = pcall(function() return F.decode_valid(packed) end)
   if not unpacked or not m then
     if F.is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
@@ -133,7 +133,7 @@ function F.load_all(ids)
     for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
       local id = ids[first + index - 1]
       if records[id] == nil then
-        if packed then F.adopt(id, keys[index], packed) else records[id] = false end
+        if packed then F.remember(id, keys[index], packed) else records[id] = false end
       end
     end
   end
@@ -282,10 +282,10 @@ function F.write_moves()
   for queue, by_state in pairs(moves.counts) do
     for state, by in pairs(by_state) do F.count_in(state, queue, by) end
   end
-  if scheduled then F.tell_watcher(first) end
+  if scheduled then F.wake_watcher(first) end
 end
 function F.flush()
-  if damaged[1] then F.put_damaged_aside() end
+  if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
@@ -296,9 +296,9 @@ function F.flush()
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
   for queue, new in pairs(moves.queued) do F.wake(queue, new) end
-  if list[1] then F.tell_all(list) end
+  if list[1] then F.notify_all(list) end
 end
-function F.tell_all(list)
+function F.notify_all(list)
   local watched = F.is_watched()
   if not watched and not F.is_awaited() then return end
   for _, r in ipairs(list) do
@@ -309,7 +309,7 @@ end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
-function F.unfold(packed)
+function F.decode(packed)
   if not F.is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c
@@ -338,14 +338,14 @@ function F.unfold(packed)
   return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
 end
 -- validate.lua
-function F.all_fit(checks, values)
+function F.all_valid(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
   end
   return true
 end
-function F.control_fits(c)
-  if not F.all_fit(OF_C, c) then return false end
+function F.control_is_valid(c)
+  if not F.all_valid(OF_C, c) then return false end
   local state = c[1]
   if state == 'running' and not c[10] or state == 'scheduled' and not c[13] then return false end
   if FINAL[state] and not c[17] then return false end
@@ -355,11 +355,11 @@ function F.control_fits(c)
   end
   return true
 end
-function F.unpack_fit(packed)
-  local c, rest = F.unfold(packed)
-  if not F.control_fits(c) then return nil, c end
+function F.decode_valid(packed)
+  local c, rest = F.decode(packed)
+  if not F.control_is_valid(c) then return nil, c end
   local known, offset, m = pcall(cmsgpack.unpack_one, rest, 0)
-  if not known or offset + c[22] ~= #rest or not F.all_fit(OF_M, m) then return nil, c end
+  if not known or offset + c[22] ~= #rest or not F.all_valid(OF_M, m) then return nil, c end
   return m, c, rest
 end
 -- record.lua
@@ -376,7 +376,7 @@ function F.set_extra(r, name, value)
 end
 -- audit.lua
 function F.audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  F.put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+  F.defer('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
     'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
 end
 -- wake.lua
@@ -434,7 +434,7 @@ function F.flush_locks()
   lock_table, parking = {}, {}
 end
 -- unreadable.lua
-function F.put_aside(id, key, packed)
+function F.dead_letter_unreadable(id, key, packed)
   local raw = packed .. (redis.call('GET', prefix .. 'p:' .. id) or '')
   local p = cmsgpack.pack(raw)
   local c = {
@@ -458,10 +458,10 @@ function F.leave_place(id, c)
   end
   if not FINAL[state] then F.count_in(state, queue, -1) end
 end
-function F.put_damaged_aside()
+function F.dead_letter_damaged()
   for _, row in ipairs(damaged) do
     F.leave_place(row.id, row.c)
-    F.put_aside(row.id, row.key, row.packed)
+    F.dead_letter_unreadable(row.id, row.key, row.packed)
     F.audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}
@@ -493,7 +493,7 @@ function F.nudge_one(queue)
   if waiter then F.nudge(waiter) end
   return waiter
 end
-function F.tell_watcher(first_before)
+function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
   local watcher = redis.call('GET', prefix .. 'watcher')
   if watcher then
@@ -516,11 +516,11 @@ if string.sub(entry, 1, 1) == 'd' then return { 'done', string.sub(entry, 2) } e
 if ARGV[6] == '1' and begun_by and begun_by ~= fence then return { 'begun' } end
 F.set_extra(r, 'steps', true)
 if ARGV[6] == '1' then
-  F.put_off('HSET', key, name, 'b' .. fence)
+  F.defer('HSET', key, name, 'b' .. fence)
   F.flush()
   return { 'new' }
 end
-F.put_off('HSET', key, name, 'd' .. ARGV[7])
+F.defer('HSET', key, name, 'd' .. ARGV[7])
 F.audit('step', r, ARGV[8])
 F.flush()
 return { 'done', ARGV[7] }

@@ -57,7 +57,7 @@ local function claim_from(queue, session, limit, reply, others)
       redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
       count_in('queued', queue, -#plain)
       count_in('running', queue, #plain)
-      tell(plain, 'running')
+      notify_changed(plain, 'running')
     end
     seen = seen + #ids
   until #ids < most or claimed == limit or seen >= looked_at
@@ -67,7 +67,7 @@ local function claim_from(queue, session, limit, reply, others)
 end
 
 -- Whether who holds a message can be read from its string; looked at once for all of one claim.
-local function stamp_fits(stamp)
+local function stamp_is_valid(stamp)
   local known, said = pcall(cmsgpack.unpack, stamp)
   return known and type(said) == 'table' and type(said[STAMP_SESSION]) == 'string'
     and type(said[STAMP_QUEUE]) == 'string'
@@ -87,7 +87,7 @@ local function commit_succeeded(ids, fences, results, discard_result, first, las
       local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
       local stamp = string.sub(packed, CLAIMED_HEAD + 1, CLAIMED_HEAD + length)
       local group = by_stamp[stamp]
-      if not group and stamp_fits(stamp) then
+      if not group and stamp_is_valid(stamp) then
         group = { {}, {}, {} }
         by_stamp[stamp] = group
       end

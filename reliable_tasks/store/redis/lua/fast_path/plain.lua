@@ -11,7 +11,7 @@ local function keys_of(ids, first, last)
 end
 
 -- Tell those who wait that the messages have changed, but not ended.
-local function tell(ids, state)
+local function notify_changed(ids, state)
   if not is_watched() then return end
   for _, id in ipairs(ids) do publish(id, state) end
 end

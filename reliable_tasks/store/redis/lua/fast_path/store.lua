@@ -30,7 +30,7 @@ local function store_plain(ids, heads, rests, groups, belongs)
     -- Mostly nobody listens, which one question tells.
     if redis.call('EXISTS', prefix .. 'idle:' .. group[1], prefix .. 'watched') > 0 then
       wake(group[1], #stored[number])
-      tell(stored[number], 'queued')
+      notify_changed(stored[number], 'queued')
     end
   end
   if audit_all then audit_stored(ids, strings) end

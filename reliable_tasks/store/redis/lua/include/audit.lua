@@ -15,7 +15,7 @@ end
 -- @rare
 
 local function audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  put_off('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+  defer('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
     'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
 end
 
@@ -26,7 +26,7 @@ end
 
 -- Of a record that is there as a string only.
 local function audit_packed(event, id, packed)
-  local unpacked, m, c = pcall(function() return unpack_fit(packed) end)
+  local unpacked, m, c = pcall(function() return decode_valid(packed) end)
   if not unpacked or not m then return end -- who gets it finds that out as well
   audit_row(event, id, m[TASK], c[ATTEMPT], c[DELIVERY], c[FENCE], c[WORKER])
 end

@@ -26,7 +26,7 @@ local function claim(r, session, worker, fence)
   set_state(r, 'running')
   audit('started', r)
   local once = r.x.once
-  if once and FREED_BY_CLAIM[once[SCOPE]] then free(once[KEY], r.id) end
+  if once and FREED_BY_CLAIM[once[SCOPE]] then free_lock(once[KEY], r.id) end
   return true
 end
 
@@ -34,7 +34,7 @@ end
 -- claimed. It leaves the queue in any case, which the caller sees to.
 local function claim_packed(id, key, packed, session, worker, fence, queue)
   local r = records[id]
-  if r == nil then r = packed and adopt(id, key, packed) end
+  if r == nil then r = packed and remember(id, key, packed) end
   local last = damaged[#damaged]
   if not r and last and last.id == id then -- it was here, whatever it says
     last.c = { [STATE] = 'queued', [QUEUE] = queue }
@@ -45,11 +45,11 @@ local function claim_packed(id, key, packed, session, worker, fence, queue)
 end
 
 -- The attempt is over, however it ended.
-local function attempt_over(r)
+local function end_attempt(r)
   local once = r.x.once
   r.c[SESSION] = false
   touch(r)
-  if once and HELD_WHILE[once[SCOPE]] then free(once[KEY] .. ':run', r.id) end
+  if once and HELD_WHILE[once[SCOPE]] then free_lock(once[KEY] .. ':run', r.id) end
 end
 
 -- @rare
@@ -57,7 +57,7 @@ end
 -- What hangs on the extras of a message that is to be claimed. Returns whether it may be.
 local function claim_extras(r)
   local once = r.x.once
-  if once and HELD_WHILE[once[SCOPE]] and not take(once[KEY] .. ':run', r, 0) then
+  if once and HELD_WHILE[once[SCOPE]] and not take_lock(once[KEY] .. ':run', r, 0) then
     set_state(r, 'waiting')
     park(r, once[KEY] .. ':run')
     return false
@@ -81,7 +81,7 @@ local function promote(limit)
       queue_at(r, r.c[DUE])
       audit('promoted', r)
     else
-      put_off('ZREM', prefix .. 'scheduled', id)
+      defer('ZREM', prefix .. 'scheduled', id)
     end
   end
   flush()
@@ -95,16 +95,16 @@ local function uncount(r)
 end
 
 -- Back to the queue, taking the once-key again where the claim had freed it.
-local function again(r, due, keep_place)
+local function queue_again(r, due, keep_place)
   local once = r.x.once
   if once and FREED_BY_CLAIM[once[SCOPE]] then
-    take(once[KEY], r, once[TIMEOUT]) -- a conflict leaves this one without
+    take_lock(once[KEY], r, once[TIMEOUT]) -- a conflict leaves this one without
   end
   queue_at(r, due, keep_place)
 end
 
 -- The claims that a session holds, in the order in which it got them.
-local function held_by(session, limit)
+local function claims_of(session, limit)
   return redis.call('ZRANGE', prefix .. 'claims:' .. session, 0, limit - 1)
 end
 

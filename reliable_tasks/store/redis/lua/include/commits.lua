@@ -11,7 +11,7 @@ local function commit(row, worker)
     return refuse_commit(r, id, fence, worker)
   end
   r.c[COMMITTED] = fence
-  attempt_over(r)
+  end_attempt(r)
   local requeue = kind == 'rejected' and row[5]
   if r.x.revoked and revoked_instead(r, kind, requeue) then return true end
   if kind == 'succeeded' then

@@ -19,7 +19,7 @@ end
 -- @rare
 
 -- Of a record's string c, and m and p as they lie there; nothing where it is no record's.
-local function unfold(packed)
+local function decode(packed)
   if not is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2
   local fence, place_of_p, size, _, seq, enqueued, offset, c

@@ -5,5 +5,5 @@ local function delete(r)
   local once = r.x.once
   if r.x.parked then unpark(r) end
   forget(r)
-  if once and once[SCOPE] ~= 'until_expired' then free(once[KEY], r.id) end
+  if once and once[SCOPE] ~= 'until_expired' then free_lock(once[KEY], r.id) end
 end

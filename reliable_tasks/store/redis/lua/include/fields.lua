@@ -28,6 +28,6 @@ local STAMP_SESSION, STAMP_WORKER, STAMP_STARTED, STAMP_QUEUE = 1, 2, 3, 4
 local SLOT_VERSION, SLOT_NEXT, SLOT_LAST, SLOT_LAST_ID, SLOT_RUNS, SLOT_MISSED = 1, 2, 3, 4, 5, 6
 local SLOT_PAUSED = 7
 
--- first bytes, sizes of what stands before the array, the largest payload
+-- first bytes, sizes of what stands before the array, limits
 local IS_QUEUED, IS_CLAIMED, IS_SUCCEEDED, IS_SILENT, IS_ARRAY, QUEUED_HEAD = 1, 2, 3, 4, 147, 13
-local CLAIMED_HEAD, PLACED, INLINE = 23, 16, 1024
+local CLAIMED_HEAD, PLACED, INLINE, HOOK_DELIVERIES = 23, 16, 1024, 2

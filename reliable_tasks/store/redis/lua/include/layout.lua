@@ -14,7 +14,7 @@
 --   \3 fence head size stamp seq enqueued \147 c m ended result    succeeded; \4: no result is kept
 -- where head is where p begins (4 bytes, counted from 1) and result_ttl, size has 2 bytes and other
 -- numbers 8, and stamp is msgpack: session, worker, started, queue.
--- What such a string says is in `unfold` of decode.lua, and nowhere else.
+-- What such a string says is in `decode` of decode.lua, and nowhere else.
 -- @include fields.lua
 
 local PLACE_IN_QUEUE = 2 ^ 44 -- a queue's score is priority * this + seq

@@ -30,7 +30,7 @@ local function lock_of(name)
   return lock
 end
 
-local function take(name, r, timeout_ms)
+local function take_lock(name, r, timeout_ms)
   local lock = lock_of(name)
   if lock then return lock.owner == r.id end
   local entry = lock_entry(name)
@@ -56,20 +56,20 @@ local function stands_for(r)
 end
 
 -- Who uses the key of a replaced message, and is still there.
-local function heir_of(r)
+local function borrower_of(r)
   local heir = r.x.lent and load(r.x.lent)
   return heir and heir.x.graft and not FINAL[heir.c[STATE]] and heir or nil
 end
 
 -- Let `r` use the key of a message in whose place it stands, unless another there does. Returns whom
 -- `r` has to wait for: nobody but itself where it may use the key.
-local function lend(owner, r)
+local function lend_lock(owner, r)
   local above = stands_for(r)
   local user = above[owner] and load(owner)
   if not user then return owner end
-  local heir = heir_of(user)
+  local heir = borrower_of(user)
   while heir do
-    user, heir = heir, heir_of(heir)
+    user, heir = heir, borrower_of(heir)
   end
   if user == r or not above[user.id] then return user.id end
   set_extra(user, 'lent', r.id)
@@ -77,9 +77,9 @@ local function lend(owner, r)
 end
 
 -- It has ended: its key is free, or goes on to who still uses it in its place.
-local function let_go(r, name)
-  local entry, heir = lock_entry(name), heir_of(r)
-  if not heir or not entry.is or entry.is.owner ~= r.id then return free(name, r.id) end
+local function release(r, name)
+  local entry, heir = lock_entry(name), borrower_of(r)
+  if not heir or not entry.is or entry.is.owner ~= r.id then return free_lock(name, r.id) end
   local passed = { owner = heir.id }
   for _, field in ipairs({ 'fence', 'since', 'until_ms', 'timeout_ms' }) do
     passed[field] = entry.is[field]
@@ -111,14 +111,14 @@ local function park(r, name)
   set_extra(r, 'parked', name)
   local added = parked(name).added
   added[#added + 1] = r.id
-  put_off('RPUSH', prefix .. 'parked:' .. name, r.id)
+  defer('RPUSH', prefix .. 'parked:' .. name, r.id)
 end
 
 local function unpark(r)
   local name = r.x.parked
   local p = parked(name)
   set_extra(r, 'parked', nil)
-  put_off('LREM', prefix .. 'parked:' .. name, 1, r.id)
+  defer('LREM', prefix .. 'parked:' .. name, 1, r.id)
   for index, id in ipairs(p.added) do
     if id == r.id then
       table.remove(p.added, index)
@@ -129,7 +129,7 @@ local function unpark(r)
 end
 
 -- The lock is free: let the first that waits behind it go on.
-local function let_one_go_on(name)
+local function unpark_first(name)
   local id = parked_first(name)
   while id do
     local r = load(id)
@@ -138,17 +138,17 @@ local function let_one_go_on(name)
       on_free(r, name)
       return
     end
-    put_off('LREM', prefix .. 'parked:' .. name, 1, id)
+    defer('LREM', prefix .. 'parked:' .. name, 1, id)
     parked(name).gone[id] = true
     id = parked_first(name)
   end
 end
 
-local function free(name, owner)
+local function free_lock(name, owner)
   local entry = lock_entry(name)
   if not entry.is or entry.is.owner ~= owner then return false end
   entry.is, entry.changed = nil, true
-  let_one_go_on(name)
+  unpark_first(name)
   return true
 end
 

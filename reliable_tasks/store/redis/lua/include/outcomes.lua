@@ -22,7 +22,7 @@ local function apply_rejected(r, detail, requeue, failure)
     finish(r, 'failed', 'delivery limit', '', false, failure, detail)
   else
     audit('rejected', r, detail)
-    again(r, false)
+    queue_again(r, false)
   end
 end
 
@@ -35,14 +35,14 @@ local function apply_retry(r, detail, delay_ms, at_ms, failure, payload, headers
   if headers or priority then set_static(r, headers, priority) end
   if queue then c[QUEUE] = queue end
   if expires then c[EXPIRES] = expires end
-  again(r, at_ms or now + delay_ms)
+  queue_again(r, at_ms or now + delay_ms)
 end
 
 local function apply_released(r, detail, delay_ms, bounce, begun)
   uncount(r)
   if bounce or begun then r.c[BOUNCES] = r.c[BOUNCES] + 1 end
   audit(bounce and 'unknown task' or 'released', r, detail)
-  again(r, delay_ms > 0 and now + delay_ms, true)
+  queue_again(r, delay_ms > 0 and now + delay_ms, true)
 end
 
 local function apply_doomed(r, detail, failure)
@@ -53,16 +53,16 @@ local function apply_doomed(r, detail, failure)
   end
   set_extra(r, 'doom', failure)
   audit('doomed', r, detail)
-  again(r, false, true)
+  queue_again(r, false, true)
 end
 
 local function apply_keyed(r, _, once)
   local old = r.x.once
   uncount(r)
-  if old and old[KEY] ~= once[KEY] then free(old[KEY], r.id) end
+  if old and old[KEY] ~= once[KEY] then free_lock(old[KEY], r.id) end
   set_extra(r, 'once', once)
   set_extra(r, 'admitted', nil)
-  if admit(r) then again(r, false, true) end
+  if admit(r) then queue_again(r, false, true) end
 end
 
 local function apply_replaced(r, _, rows, mirrored)

@@ -3,7 +3,7 @@
 
 -- What changes, of a record's string; one that cannot be unfolded is as good as dead.
 local function control_of(packed)
-  local readable, c = pcall(function() return unfold(packed) end)
+  local readable, c = pcall(function() return decode(packed) end)
   return readable and c or { [STATE] = 'failed', [VERSION] = 1 }
 end
 

@@ -26,7 +26,7 @@ local later = {} -- commands to run at the end, in order
 local reserve = 1 -- how many numbers are likely to be needed
 local last_seq, seqs_left = 0, 0
 
-local function put_off(...) later[#later + 1] = { ... } end
+local function defer(...) later[#later + 1] = { ... } end
 
 -- The next number of the counter {ns}:seq. Those that are reserved and not used are left out.
 local function next_seq()
@@ -49,8 +49,8 @@ local function static(r)
 end
 
 -- A record made of its string; `move` needs to know how it was.
-local function adopt(id, key, packed)
-  local unpacked, m, c, rest = pcall(function() return unpack_fit(packed) end)
+local function remember(id, key, packed)
+  local unpacked, m, c, rest = pcall(function() return decode_valid(packed) end)
   if not unpacked or not m then
     if is_ours(packed) then damaged[#damaged + 1] = { id = id, key = key, packed = packed, c = unpacked and c } end
     foreign[id], records[id] = true, false
@@ -75,7 +75,7 @@ local function load_all(ids)
     for index, packed in ipairs(redis.call('MGET', unpack(keys))) do
       local id = ids[first + index - 1]
       if records[id] == nil then
-        if packed then adopt(id, keys[index], packed) else records[id] = false end
+        if packed then remember(id, keys[index], packed) else records[id] = false end
       end
     end
   end
@@ -115,14 +115,14 @@ local function is_apart(r)
 end
 
 local function forget_payload(r)
-  if is_apart(r) then put_off('DEL', prefix .. 'p:' .. r.id) end
+  if is_apart(r) then defer('DEL', prefix .. 'p:' .. r.id) end
 end
 
 -- Put a payload, packed, in the place of the one that is there; false = it is not needed any more.
 local function set_payload(r, packed)
   forget_payload(r)
   if packed and #packed > INLINE then
-    put_off('SET', prefix .. 'p:' .. r.id, packed)
+    defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end
   packed = packed or NO_PAYLOAD
@@ -152,14 +152,14 @@ end
 -- The record's other keys: what parents left for it, and its steps.
 local function forget_inputs(r)
   if r.x.inputs then
-    put_off('DEL', prefix .. 'in:' .. r.id)
+    defer('DEL', prefix .. 'in:' .. r.id)
     set_extra(r, 'inputs', nil)
   end
 end
 
 local function forget_steps(r)
   if r.x.steps then
-    put_off('DEL', prefix .. 'step:' .. r.id)
+    defer('DEL', prefix .. 'step:' .. r.id)
     set_extra(r, 'steps', nil)
   end
 end

@@ -15,15 +15,15 @@ local function open_stage(name, limit)
     taken = taken + 1
     if r then
       moved = moved + 1
-      if startable(r) then ready(r) end
+      if startable(r) then make_ready(r) end
       if r.x.stage == name then set_extra(r, 'stage', nil) end
     end
   end
   if taken == size then
-    put_off('DEL', key)
-    put_off('ZREM', prefix .. 'sealed', name)
+    defer('DEL', key)
+    defer('ZREM', prefix .. 'sealed', name)
   else
-    put_off('LTRIM', key, taken, -1)
+    defer('LTRIM', key, taken, -1)
   end
   return size - taken
 end

@@ -127,9 +127,9 @@ local function store(row, stage, graft)
   records[id] = r
   touch(r)
   audit('enqueued', r)
-  if stage then put_off('RPUSH', prefix .. 'stage:' .. stage, id) end
+  if stage then defer('RPUSH', prefix .. 'stage:' .. stage, id) end
   if m and m[ONCE] and HELD_UNTIL[m[ONCE][SCOPE]] and not admit(r) then return receipt_again(r) end
-  if startable(r) then ready(r) end
+  if startable(r) then make_ready(r) end
 end
 
 -- Keys of ours that somebody else has put something into are not written over.
@@ -170,7 +170,7 @@ local function store_batch(rows, stage, seal, deadline, limit)
   local sealed
   if stage then
     sealed = redis.call('ZSCORE', prefix .. 'sealed', stage)
-    put_off('ZADD', prefix .. (sealed and 'sealed' or 'stages'), deadline, stage)
+    defer('ZADD', prefix .. (sealed and 'sealed' or 'stages'), deadline, stage)
     stage_is_open[stage] = not sealed
   end
   local reply = { 0 }
@@ -179,12 +179,12 @@ local function store_batch(rows, stage, seal, deadline, limit)
   flush()
   if stage and seal then
     if not sealed then
-      put_off('ZREM', prefix .. 'stages', stage)
-      put_off('ZADD', prefix .. 'sealed', deadline, stage)
+      defer('ZREM', prefix .. 'stages', stage)
+      defer('ZADD', prefix .. 'sealed', deadline, stage)
     end
     reply[1] = open_stage(stage, limit)
     flush()
   end
-  if leaves_some() then reply[1] = -2 - reply[1] end
+  if has_edges_left() then reply[1] = -2 - reply[1] end
   return reply
 end

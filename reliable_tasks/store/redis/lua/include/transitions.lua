@@ -63,9 +63,9 @@ local function drain()
 end
 
 -- Whether there are edges left for others to follow.
-local function leaves_some() return left_behind end
+local function has_edges_left() return left_behind end
 
-before_flush = function() leave_rest() end
+before_flush = function() leave_all_edges() end
 
 local function startable(r)
   local x = r.x
@@ -75,7 +75,7 @@ local function startable(r)
 end
 
 -- Everything it waited for has happened: queue it, or schedule it for its time.
-local function ready(r)
+local function make_ready(r)
   if r.x.once and not r.x.admitted and not admit(r) then return end
   if r.at_once then return queue_at(r, false) end
   local m = static(r)
@@ -96,11 +96,11 @@ local function end_extras(r, was, failure, result, keep)
   end
   if r.x.parked then unpark(r) end
   if once and FREED_BY_END[once[SCOPE]] then
-    let_go(r, once[KEY])
+    release(r, once[KEY])
   end
   -- It may have been let go on when the lock was freed: it is the next one's turn.
   if was == 'queued' and once and HELD_WHILE[once[SCOPE]] and not lock_of(once[KEY] .. ':run') then
-    let_one_go_on(once[KEY] .. ':run')
+    unpark_first(once[KEY] .. ':run')
   end
   if r.x.edges then
     last_ending = last_ending + 1
@@ -130,8 +130,8 @@ end
 -- Take the once-lock for a stored message; else park it, or make it a mirror.
 local function admit(r)
   local once, holder = r.x.once, r.id
-  if once and HELD_UNTIL[once[SCOPE]] and not take(once[KEY], r, once[TIMEOUT]) then
-    holder = lend(lock_entry(once[KEY]).is.owner, r)
+  if once and HELD_UNTIL[once[SCOPE]] and not take_lock(once[KEY], r, once[TIMEOUT]) then
+    holder = lend_lock(lock_entry(once[KEY]).is.owner, r)
   end
   if holder == r.id then
     if once then set_extra(r, 'admitted', true) end
@@ -157,7 +157,7 @@ local function on_free(r, name)
   if string.sub(name, -4) == ':run' then
     queue_at(r, false, true)
   elseif admit(r) and startable(r) then
-    ready(r)
+    make_ready(r)
   end
 end
 
@@ -165,7 +165,7 @@ end
 
 local function put_input(child, slot, parent, ok, value)
   set_extra(child, 'inputs', (child.x.inputs or 0) + #value)
-  put_off('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
+  defer('HSET', prefix .. 'in:' .. child.id, slot .. ':' .. parent.id, (ok and '1' or '0') .. value)
 end
 
 -- It waits, or had ended only because of its parents.
@@ -193,7 +193,7 @@ local function follow_errback(child, parent, slot, failed)
   set_extra(child, 'waits', failed and 0 or child.x.waits - 1)
   if failed then
     put_input(child, slot, parent, false, parent.x.failure or '')
-    if startable(child) then ready(child) end -- it may wait for its once-key as well
+    if startable(child) then make_ready(child) end -- it may wait for its once-key as well
   elseif child.x.waits == 0 then
     end_one(child, 'revoked', 'not needed', '', false, false)
   end
@@ -221,41 +221,41 @@ local function follow(parent, edge, value, keep)
   elseif open_to_parents(child) then
     if edge[SLOT] >= 0 then put_input(child, edge[SLOT], parent, true, value) end
     count_down(child)
-    if startable(child) then ready(child) end
+    if startable(child) then make_ready(child) end
   end
 end
 
 -- What is too much for one script --------------------------------------------------------------
 
 -- What is left of an ending goes to the list, in parts of what is followed at once.
-local function leave(ending)
+local function leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = next_seq(), #edges
   for first = ending.followed + 1, last, FOLLOWED_AT_ONCE do
     local part = { unpack(edges, first, math.min(first + FOLLOWED_AT_ONCE - 1, last)) }
-    put_off('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
+    defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
   if parts == 0 then return end
   local facts = cmsgpack.pack({ parent.id, parent.c[STATE], parent.c[REASON], ending.keep })
-  put_off('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
+  defer('HSET', prefix .. 'ending:' .. number, 'facts', facts, 'result', ending.result,
     'failure', parent.x.failure or '', 'parts', parts)
   if parent.c[STATE] == 'failed' and not parent.deleted and parent.c[VERSION] then
     set_extra(parent, 'ending', number)
   end
 end
 
-local function leave_rest()
+local function leave_all_edges()
   if first_ending > last_ending then return end
   left_behind = true
-  for index = first_ending, last_ending do leave(endings[index]) end
+  for index = first_ending, last_ending do leave_edges(endings[index]) end
   endings, first_ending, last_ending = {}, 1, 0
 end
 
 -- It is to run again: what had not been ended with it is not going to be.
 local function take_back_ending(r)
   if r.x.ending then
-    put_off('DEL', prefix .. 'ending:' .. r.x.ending)
+    defer('DEL', prefix .. 'ending:' .. r.x.ending)
     set_extra(r, 'ending', nil)
   end
 end
@@ -274,7 +274,7 @@ local function parent_of(number)
 end
 
 -- Go on with edges that were left. Returns how many parts there still are.
-local function go_on()
+local function resume()
   local key, parents, taken = prefix .. 'endings', {}, 0
   while followed < FOLLOWED_AT_ONCE do
     local packed = redis.call('LINDEX', key, taken)
@@ -289,11 +289,11 @@ local function go_on()
       followed = followed + #part
       for _, edge in ipairs(part) do follow(parent, edge, parent.result, parent.keep) end
       parent.parts = parent.parts - 1
-      put_off('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)
-      if parent.parts == 0 then put_off('DEL', prefix .. 'ending:' .. number) end
+      defer('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)
+      if parent.parts == 0 then defer('DEL', prefix .. 'ending:' .. number) end
     end
   end
-  if taken > 0 then put_off('LTRIM', key, taken, -1) end
+  if taken > 0 then defer('LTRIM', key, taken, -1) end
   drain()
   flush()
   return redis.call('LLEN', key)

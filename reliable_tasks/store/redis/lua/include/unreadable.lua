@@ -5,7 +5,7 @@
 -- @rare
 
 -- Put a dead letter in the place of a record; what else tells of it is the caller's business.
-local function put_aside(id, key, packed)
+local function dead_letter_unreadable(id, key, packed)
   local raw = packed .. (redis.call('GET', prefix .. 'p:' .. id) or '')
   local p = cmsgpack.pack(raw)
   local c = {
@@ -32,10 +32,10 @@ local function leave_place(id, c)
   if not FINAL[state] then count_in(state, queue, -1) end
 end
 
-local function put_damaged_aside()
+local function dead_letter_damaged()
   for _, row in ipairs(damaged) do
     leave_place(row.id, row.c)
-    put_aside(row.id, row.key, row.packed)
+    dead_letter_unreadable(row.id, row.key, row.packed)
     audit_row('failed', row.id, '', 1, 0, 0, '', '{"reason":"unreadable"}')
   end
   damaged = {}

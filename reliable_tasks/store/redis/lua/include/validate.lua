@@ -53,15 +53,15 @@ local OF_X = {
 }
 
 -- @rare
-local function all_fit(checks, values)
+local function all_valid(checks, values)
   for index = 1, #checks do
     if not checks[index](values[index]) then return false end
   end
   return true
 end
 
-local function control_fits(c)
-  if not all_fit(OF_C, c) then return false end
+local function control_is_valid(c)
+  if not all_valid(OF_C, c) then return false end
   local state = c[STATE]
   if state == 'running' and not c[SESSION] or state == 'scheduled' and not c[DUE] then return false end
   if FINAL[state] and not c[ENDED] then return false end
@@ -73,11 +73,11 @@ local function control_fits(c)
 end
 
 -- m, c, and what follows c; nil and c where one of them is not what it should be.
-local function unpack_fit(packed)
-  local c, rest = unfold(packed)
-  if not control_fits(c) then return nil, c end
+local function decode_valid(packed)
+  local c, rest = decode(packed)
+  if not control_is_valid(c) then return nil, c end
   local known, offset, m = pcall(cmsgpack.unpack_one, rest, 0)
-  if not known or offset + c[SIZE_OF_P] ~= #rest or not all_fit(OF_M, m) then return nil, c end
+  if not known or offset + c[SIZE_OF_P] ~= #rest or not all_valid(OF_M, m) then return nil, c end
   return m, c, rest
 end
 

@@ -134,11 +134,11 @@ local function write_moves()
   for queue, by_state in pairs(moves.counts) do
     for state, by in pairs(by_state) do count_in(state, queue, by) end
   end
-  if scheduled then tell_watcher(first) end
+  if scheduled then wake_watcher(first) end
 end
 
 local function flush()
-  if damaged[1] then put_damaged_aside() end
+  if damaged[1] then dead_letter_damaged() end
   if before_flush then before_flush() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
@@ -149,11 +149,11 @@ local function flush()
   write_moves()
   if next(lock_table) or next(parking) then flush_locks() end
   for queue, new in pairs(moves.queued) do wake(queue, new) end
-  if list[1] then tell_all(list) end
+  if list[1] then notify_all(list) end
 end
 
 -- Tell those who wait for these messages.
-local function tell_all(list)
+local function notify_all(list)
   local watched = is_watched()
   if not watched and not is_awaited() then return end
   for _, r in ipairs(list) do
@@ -197,7 +197,7 @@ local function nudge_one(queue)
 end
 
 -- Something is due earlier than the one who watches for it knows: let that one look again.
-local function tell_watcher(first_before)
+local function wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
   local watcher = redis.call('GET', prefix .. 'watcher')
   if watcher then
