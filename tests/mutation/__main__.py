@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.util
 import json
 import queue
 import random
@@ -85,8 +86,8 @@ def drawn(paths: list[str], count: int, seed: int) -> list[Place]:
     return [some.choice(line) for line in some.sample(lines, min(count, len(lines)))]
 
 
-class Bench:
-    """A tree to break in, and the tests that passed in it unbroken."""
+class Judge:
+    """Breaks lines in a tree of its own, and knows the tests that passed in it unbroken."""
 
     def __init__(self, covering: Covering, budget_s: float, *, quick: bool) -> None:
         self._covering = covering
@@ -186,17 +187,17 @@ def run(places: list[Place], options: argparse.Namespace) -> list[Verdict]:
     """Judge them all, telling of each as it is known."""
     covering = Covering()
     covering.refresh(anew=options.anew, run=not options.as_known)
-    benches: queue.SimpleQueue[Bench] = queue.SimpleQueue()
-    made = [Bench(covering, options.budget, quick=options.quick) for _ in range(options.jobs)]
-    for bench in made:
-        benches.put(bench)
+    free: queue.SimpleQueue[Judge] = queue.SimpleQueue()
+    made = [Judge(covering, options.budget, quick=options.quick) for _ in range(options.jobs)]
+    for judge in made:
+        free.put(judge)
 
     def judged(place: Place) -> Verdict:
-        bench = benches.get()
+        judge = free.get()
         try:
-            return bench.judge(place)
+            return judge.judge(place)
         finally:
-            benches.put(bench)
+            free.put(judge)
 
     verdicts = []
     try:
@@ -208,8 +209,8 @@ def run(places: list[Place], options: argparse.Namespace) -> list[Verdict]:
                     pool.shutdown(cancel_futures=True)
                     break
     finally:
-        for bench in made:
-            bench.close()
+        for judge in made:
+            judge.close()
     return verdicts
 
 
@@ -246,6 +247,8 @@ def main(argv: list[str] | None = None) -> int:
         for number, place in enumerate(places, options.begin):
             print(f"{number:4} {place}\n{difference(place)}")
         return 0
+    if not options.as_known and importlib.util.find_spec("coverage") is None:
+        parser.error("it asks coverage which tests run which line: pip install -e '.[dev]'")
     verdicts = run(places, options)
     survivors = [v for v in verdicts if v.caught_by is None]
     print(f"\n{len(verdicts) - len(survivors)} of {len(verdicts)} were caught")

@@ -1,13 +1,15 @@
 """How a line is broken: what is changed, and what is left alone because nobody could notice."""
 
 import ast
+import importlib.util
 from pathlib import Path
 
 import pytest
 
 from tests.mutation import breaks, texts
-from tests.mutation.__main__ import breaks_in, drawn
-from tests.mutation.tree import ROOT, core_files
+from tests.mutation.__main__ import breaks_in, drawn, main
+from tests.mutation.covering import NO_TESTS, TESTS, THOROUGH, WORKERS, caller_of
+from tests.mutation.tree import CORE, ROOT, core_files
 
 
 def ways(source: str) -> set[str]:
@@ -98,3 +100,22 @@ def test_a_seed_always_draws_the_same() -> None:
     assert [str(p) for p in drawn(paths, 9, 5)] == [str(p) for p in first]
     assert [str(p) for p in drawn(paths, 9, 6)] != [str(p) for p in first]
     assert len({(p.path, p.how.line) for p in first}) == 9
+
+
+def test_what_is_broken_and_asked_is_there() -> None:
+    core = [f"reliable_tasks/{part}" for part in CORE]
+    for name in (*core, *TESTS, WORKERS, *THOROUGH, *NO_TESTS):
+        assert (ROOT / name).exists(), name
+    lua = {name.partition("/lua/")[2] for name in core_files() if name.endswith(".lua")}
+    assert {"reap.lua", "include/claims.lua"} <= lua, "sources"
+    assert not {"built/reap.lua", "include/fields.lua"} & lua, "what is made of others"
+    assert {caller_of(name) for name in core_files()} <= set(core_files())
+
+
+def test_without_coverage_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit):
+        main(["--count", "1"])
+    assert "pip install -e '.[dev]'" in capsys.readouterr().err
