@@ -254,7 +254,8 @@ class Place:
         """What bodies have done so far, oldest first."""
         if not self._effects.exists():
             return []
-        lines = self._effects.read_text(encoding="utf-8").splitlines()
+        text = self._effects.read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()  # one may be half written just now
         all_of_them = [Effect(**json.loads(line)) for line in lines]
         return [e for e in all_of_them if e.kind == kind and message_id in {None, e.id}]
 
