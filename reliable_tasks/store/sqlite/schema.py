@@ -10,6 +10,8 @@ from reliable_tasks.store.sqlite.statements import load, load_schema
 __all__ = ["MIGRATIONS", "VERSION", "prepare"]
 
 VERSION: int = 3
+BASE: int = 2
+"""The version that `schema.sql` makes; a new file is brought up to date like an older one."""
 MIGRATIONS: dict[int, str] = {1: "schema_2", 2: "schema_3"}
 """The name of the script that takes a file from that version to the next one."""
 
@@ -44,7 +46,7 @@ def _upgrade(connection: apsw.Connection, location: str, namespace: str) -> None
         connection.execute(load_schema("schema"))
         connection.execute(load("store_put"), (namespace,))
         connection.pragma("application_id", APPLICATION_ID)
-        version = VERSION
+        version = BASE
     while version < VERSION:
         connection.execute(load_schema(MIGRATIONS[version]))
         version += 1

@@ -1,5 +1,6 @@
--- The tables of a store. Times are milliseconds since the epoch. The tables of locks come from the
--- package `locks`, and so does the counter of fencing numbers.
+-- The tables of a store as they were in version 2; what has come since is in the scripts after
+-- this one, which run for a new file as well. Times are milliseconds since the epoch. The tables of
+-- locks and the counter of fencing numbers come from the package `locks`.
 
 CREATE TABLE store (
   id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -8,7 +9,7 @@ CREATE TABLE store (
   entries INTEGER NOT NULL   -- grows with every change of an entry, for those who wait for one
 );
 
--- One row a message. The columns are the fields of `_record.Rec`, in its order: what never changes,
+-- One row a message. The columns are the fields of `rows.Row`, in its order: what never changes,
 -- then what does, blobs last, so that looking at a row does not read through its payload.
 CREATE TABLE records (
   id TEXT NOT NULL UNIQUE,
@@ -129,26 +130,6 @@ CREATE TABLE stage_members (
   id TEXT NOT NULL,
   PRIMARY KEY (stage, place)
 ) WITHOUT ROWID;
-
--- What messages came to of which not all edges were followed yet: a transaction is bounded.
--- AUTOINCREMENT: parts may outlive their ending, and must not find another one.
-CREATE TABLE endings (
-  n INTEGER PRIMARY KEY AUTOINCREMENT,
-  record INTEGER NOT NULL,
-  id TEXT NOT NULL,
-  state INTEGER NOT NULL,
-  reason TEXT NOT NULL,
-  failure BLOB,
-  value BLOB NOT NULL,
-  keep INTEGER NOT NULL
-);
-CREATE INDEX endings_of_record ON endings (record);
-CREATE TABLE ending_parts (
-  place INTEGER PRIMARY KEY,
-  ending INTEGER NOT NULL,
-  edges TEXT NOT NULL
-);
-CREATE INDEX ending_parts_of_ending ON ending_parts (ending);
 
 CREATE TABLE sessions (
   id TEXT PRIMARY KEY,

@@ -1,5 +1,5 @@
--- From version 2 to 3: endings are followed in bounded steps.
--- What messages came to of which not all edges were followed yet: a transaction is bounded.
+-- From version 2 to 3: endings are followed in bounded steps. What messages came to whose edges were
+-- not all followed in one transaction, and the edges that are left, in parts.
 -- AUTOINCREMENT: parts may outlive their ending, and must not find another one.
 CREATE TABLE endings (
   n INTEGER PRIMARY KEY AUTOINCREMENT,
