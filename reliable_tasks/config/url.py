@@ -145,75 +145,183 @@ def parse_store_url(
             name, url, f"this kind of store is not supported{near}; supported: {SUPPORTED}"
         )
     body, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if any("@" in option for option in options):
-        raise wrong_url(name, url, "")
-    if scheme == "sqlite":
-        return _sqlite(name, url, body, options)
-    if scheme == "unix":
-        return _socket(name, url, body, options)
-    if scheme in {"redis", "rediss"} and _says_cluster(name, url, options):
-        scheme = "cluster"
-    if scheme == "cluster":
-        return _cluster(name, url, body, options, tls)
-    if scheme == "sentinel":
-        found = _sentinel(name, url, body, options, service, tls)
-        if need_service and found.service is None:
-            raise wrong_url(
-                name,
-                url,
-                "name the master: sentinel://host:port/NAME/0, or "
-                "broker_transport_options={'master_name': 'NAME'}",
+    parts = _Parts(name, url, body, dict(parse_qsl(query, keep_blank_values=True)), tls)
+    if any("@" in option for option in parts.options):
+        raise parts.wrong("")
+    match scheme:
+        case "sqlite":
+            return parts.sqlite()
+        case "unix":
+            return parts.socket()
+        case "sentinel":
+            return parts.sentinel(service, need_service=need_service)
+        case "cluster":
+            return parts.cluster()
+    return parts.cluster() if parts.says_cluster() else parts.server()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A URL that is being read, taken apart; `name` is what errors call it."""
+
+    name: str
+    url: str
+    body: str
+    options: dict[str, str]
+    tls: bool
+
+    def wrong(self, remedy: str) -> ConfigError:
+        return wrong_url(self.name, self.url, remedy)
+
+    # SQLite ---------------------------------------------------------------------------------------
+
+    def sqlite(self) -> StoreUrl:
+        for option in self.options:
+            if option not in _SQLITE_OPTIONS:
+                near = suggest(option, _SQLITE_OPTIONS)
+                raise self.wrong(f"{option!r} is not an option of a SQLite store{near}")
+        busy = self.options.get("busy_timeout")
+        if busy is not None and not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", busy):
+            raise self.wrong("busy_timeout is a number of seconds")
+        synchronous = self.options.get("synchronous", "FULL").upper()
+        if synchronous not in {"FULL", "NORMAL"}:
+            raise self.wrong("synchronous is FULL or NORMAL")
+        return StoreUrl(
+            scheme="sqlite",
+            url=self.url,
+            path=self._file(),
+            busy_timeout=None if busy is None else float(busy),
+            synchronous="NORMAL" if synchronous == "NORMAL" else "FULL",
+        )
+
+    def _file(self) -> str | None:
+        body = self.body
+        if body in {"", "/:memory:"}:
+            return None
+        if not body.startswith("/"):
+            file = "file.db" if "@" in body else mask_url(f"sqlite://{body}").partition("://")[2]
+            raise self.wrong(
+                f"write sqlite:///{file} for a file in the working directory, sqlite:////… for "
+                "another"
             )
+        path = unquote(body[1:])
+        if not path or path.endswith("/") or "\0" in path:
+            raise self.wrong("name a file: sqlite:///file.db; sqlite:// is a store in memory")
+        return path
+
+    # Redis ----------------------------------------------------------------------------------------
+
+    def server(self) -> StoreUrl:
+        if ";" in self.body or "," in self.body.rpartition("@")[2]:
+            raise self.wrong(
+                "several servers are understood for Sentinel only, and for a cluster; give one"
+            )
+        return self._hosts("rediss" if self.tls else "redis")
+
+    def cluster(self) -> StoreUrl:
+        """Read `redis+cluster://h:p,h:p`: some of the nodes, which tell of the others."""
+        found = self._hosts("cluster")
+        if found.db:
+            raise self.wrong("a cluster has the database 0 only; leave the number out")
         return found
-    if ";" in body or "," in body.rpartition("@")[2]:
-        raise wrong_url(
-            name,
-            url,
-            "several servers are understood for Sentinel only, and for a cluster; give one",
+
+    def says_cluster(self) -> bool:
+        try:
+            return parse_flag(self.options.pop("cluster", "") or "no")
+        except ValueError:
+            raise self.wrong("cluster is yes or no") from None
+
+    def _hosts(self, scheme: Scheme) -> StoreUrl:
+        """Read `user:password@h:p,h:p/db`."""
+        user, password, place = _login(self.body)
+        where, _, path = place.partition("/")
+        hosts = tuple(dict.fromkeys(self._host(host, _PORT) for host in where.split(",")))
+        db = self._database(path.strip("/") or self.options.pop("db", ""))
+        options = _checked(self.options)
+        written = ("rediss" if self.tls else "redis") + "+cluster" * (scheme == "cluster")
+        nodes = ",".join(_place(host, port) for host, port in hosts)
+        number = "" if scheme == "cluster" else f"/{db}"
+        query = f"?{urlencode(options)}" if options else ""
+        return StoreUrl(
+            scheme=scheme,
+            url=f"{written}://{_credentials(user, password)}{nodes}{number}{query}",
+            hosts=hosts,
+            tls=self.tls,
+            db=db,
+            username=user,
+            password=password,
+            options=options,
         )
-    return _server(name, url, "rediss" if scheme == "rediss" else "redis", body, options)
 
-
-# SQLite -------------------------------------------------------------------------------------------
-
-
-def _sqlite(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl:
-    for option in options:
-        if option not in _SQLITE_OPTIONS:
-            near = suggest(option, _SQLITE_OPTIONS)
-            raise wrong_url(name, url, f"{option!r} is not an option of a SQLite store{near}")
-    busy = options.get("busy_timeout")
-    if busy is not None and not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", busy):
-        raise wrong_url(name, url, "busy_timeout is a number of seconds")
-    synchronous = options.get("synchronous", "FULL").upper()
-    if synchronous not in {"FULL", "NORMAL"}:
-        raise wrong_url(name, url, "synchronous is FULL or NORMAL")
-    return StoreUrl(
-        scheme="sqlite",
-        url=url,
-        path=_file(name, url, body),
-        busy_timeout=None if busy is None else float(busy),
-        synchronous="NORMAL" if synchronous == "NORMAL" else "FULL",
-    )
-
-
-def _file(name: str, url: str, body: str) -> str | None:
-    if body in {"", "/:memory:"}:
-        return None
-    if not body.startswith("/"):
-        file = "file.db" if "@" in body else mask_url(f"sqlite://{body}").partition("://")[2]
-        remedy = (
-            f"write sqlite:///{file} for a file in the working directory, sqlite:////… for another"
+    def socket(self) -> StoreUrl:
+        user, password, path = _login(self.body)
+        path = unquote(path)
+        if not path.startswith("/") or path.endswith("/"):
+            raise self.wrong("name the socket by its absolute path: unix:///run/redis.sock")
+        options = self.options
+        db = self._database(options.pop("virtual_host", options.pop("db", "")).strip("/"))
+        query = urlencode({"db": db} | options)
+        return StoreUrl(
+            scheme="unix",
+            url=f"unix://{_credentials(user, password)}{quote(path)}?{query}",
+            path=path,
+            db=db,
+            username=user,
+            password=password,
+            options=options,
         )
-        raise wrong_url(name, url, remedy)
-    path = unquote(body[1:])
-    if not path or path.endswith("/") or "\0" in path:
-        raise wrong_url(name, url, "name a file: sqlite:///file.db; sqlite:// is a store in memory")
-    return path
 
+    def sentinel(self, service: str | None, *, need_service: bool) -> StoreUrl:
+        """Read `sentinel://h:p;sentinel://h:p/db` (Celery's) or `redis+sentinel://h:p,h:p/name/db`."""
+        hosts: list[tuple[str, int]] = []
+        user: str | None = None
+        password: str | None = None
+        path = ""
+        for part in self.body.split(";"):
+            one_user, one_password, place = _login(part.rpartition("://")[2])
+            user, password = user or one_user, password or one_password
+            where, _, one_path = place.partition("/")
+            path = path or one_path.strip("/")
+            hosts.extend(self._host(host, _SENTINEL_PORT) for host in where.split(","))
+        named, _, db = path.rpartition("/")
+        if not named and not db.isdigit():
+            named, db = db, ""
+        options = self.options
+        spelled = [options.pop(word, "") for word in ("master_name", "service_name", "service")]
+        service = named or next(filter(None, spelled), None) or service or None
+        number = self._database(db or options.pop("db", ""))
+        if need_service and service is None:
+            raise self.wrong(
+                "name the master: sentinel://host:port/NAME/0, or "
+                "broker_transport_options={'master_name': 'NAME'}"
+            )
+        return StoreUrl(
+            scheme="sentinel",
+            url=self.url,
+            hosts=tuple(dict.fromkeys(hosts)),
+            tls=self.tls,
+            db=number,
+            service=service,
+            username=user,
+            password=password,
+            options=_checked(options),
+        )
 
-# Redis --------------------------------------------------------------------------------------------
+    def _database(self, text: str) -> int:
+        if not re.fullmatch(r"\d{0,5}", text):
+            raise self.wrong(f"the database is a number, not {text!r}")
+        return int(text or 0)
+
+    def _host(self, place: str, port: int) -> tuple[str, int]:
+        match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{0,5}))?", place)
+        if match is None:
+            # What follows the colon may be a password whose @ is missing.
+            host = place.partition(":")[0]
+            raise self.wrong(f"{host}:*** is not a host and port, write host:{port}")
+        number = int(match[2] or port)
+        if not 0 < number <= _LAST_PORT:
+            raise self.wrong(f"port {number} is not between 1 and {_LAST_PORT}")
+        return match[1].strip("[]") or "localhost", number
 
 
 def _login(body: str) -> tuple[str | None, str | None, str]:
@@ -221,24 +329,6 @@ def _login(body: str) -> tuple[str | None, str | None, str]:
     login, _, place = body.rpartition("@")
     user, _, password = login.partition(":")
     return unquote(user) or None, unquote(password) or None, place
-
-
-def _database(name: str, url: str, text: str) -> int:
-    if not re.fullmatch(r"\d{0,5}", text):
-        raise wrong_url(name, url, f"the database is a number, not {text!r}")
-    return int(text or 0)
-
-
-def _host(name: str, url: str, place: str, port: int) -> tuple[str, int]:
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(\d{0,5}))?", place)
-    if match is None:
-        # What follows the colon may be a password whose @ is missing.
-        remedy = f"{place.partition(':')[0]}:*** is not a host and port, write host:{port}"
-        raise wrong_url(name, url, remedy)
-    number = int(match[2] or port)
-    if not 0 < number <= _LAST_PORT:
-        raise wrong_url(name, url, f"port {number} is not between 1 and {_LAST_PORT}")
-    return match[1].strip("[]") or "localhost", number
 
 
 def _checked(options: dict[str, str]) -> dict[str, str]:
@@ -249,59 +339,8 @@ def _checked(options: dict[str, str]) -> dict[str, str]:
     return options
 
 
-def _server(
-    name: str, url: str, scheme: Literal["redis", "rediss"], body: str, options: dict[str, str]
-) -> StoreUrl:
-    user, password, place = _login(body)
-    where, _, path = place.partition("/")
-    host, port = _host(name, url, where, _PORT)
-    db = _database(name, url, path.strip("/") or options.pop("db", ""))
-    options = _checked(options)
-    query = f"?{urlencode(options)}" if options else ""
-    place = _place(host, port)
-    return StoreUrl(
-        scheme=scheme,
-        url=f"{scheme}://{_credentials(user, password)}{place}/{db}{query}",
-        hosts=((host, port),),
-        tls=scheme == "rediss",
-        db=db,
-        username=user,
-        password=password,
-        options=options,
-    )
-
-
 def _place(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _says_cluster(name: str, url: str, options: dict[str, str]) -> bool:
-    try:
-        return parse_flag(options.pop("cluster", "") or "no")
-    except ValueError:
-        raise wrong_url(name, url, "cluster is yes or no") from None
-
-
-def _cluster(name: str, url: str, body: str, options: dict[str, str], tls: bool) -> StoreUrl:
-    """Read `redis+cluster://h:p,h:p`: some of the nodes, which tell of the others."""
-    user, password, place = _login(body)
-    where, _, path = place.partition("/")
-    hosts = tuple(dict.fromkeys(_host(name, url, host, _PORT) for host in where.split(",")))
-    if _database(name, url, path.strip("/") or options.pop("db", "")):
-        raise wrong_url(name, url, "a cluster has the database 0 only; leave the number out")
-    options = _checked(options)
-    nodes = ",".join(_place(host, port) for host, port in hosts)
-    scheme = "rediss+cluster" if tls else "redis+cluster"
-    query = f"?{urlencode(options)}" if options else ""
-    return StoreUrl(
-        scheme="cluster",
-        url=f"{scheme}://{_credentials(user, password)}{nodes}{query}",
-        hosts=hosts,
-        tls=tls,
-        username=user,
-        password=password,
-        options=options,
-    )
 
 
 def _credentials(user: str | None, password: str | None) -> str:
@@ -309,53 +348,3 @@ def _credentials(user: str | None, password: str | None) -> str:
         return ""
     secret = "" if password is None else f":{quote(password, safe='')}"
     return f"{quote(user or '', safe='')}{secret}@"
-
-
-def _socket(name: str, url: str, body: str, options: dict[str, str]) -> StoreUrl:
-    user, password, path = _login(body)
-    path = unquote(path)
-    if not path.startswith("/") or path.endswith("/"):
-        raise wrong_url(name, url, "name the socket by its absolute path: unix:///run/redis.sock")
-    db = _database(name, url, options.pop("virtual_host", options.pop("db", "")).strip("/"))
-    query = urlencode({"db": db} | options)
-    return StoreUrl(
-        scheme="unix",
-        url=f"unix://{_credentials(user, password)}{quote(path)}?{query}",
-        path=path,
-        db=db,
-        username=user,
-        password=password,
-        options=options,
-    )
-
-
-def _sentinel(
-    name: str, url: str, body: str, options: dict[str, str], service: str | None, tls: bool
-) -> StoreUrl:
-    """Read `sentinel://h:p;sentinel://h:p/db` (Celery's) or `redis+sentinel://h:p,h:p/name/db`."""
-    hosts: list[tuple[str, int]] = []
-    user: str | None = None
-    password: str | None = None
-    path = ""
-    for part in re.split(r";", body):
-        one_user, one_password, place = _login(part.rpartition("://")[2])
-        user, password = user or one_user, password or one_password
-        where, _, one_path = place.partition("/")
-        path = path or one_path.strip("/")
-        hosts.extend(_host(name, url, host, _SENTINEL_PORT) for host in where.split(","))
-    named, _, db = path.rpartition("/")
-    if not named and not db.isdigit():
-        named, db = db, ""
-    spelled = [options.pop(word, "") for word in ("master_name", "service_name", "service")]
-    service = named or next(filter(None, spelled), None) or service
-    return StoreUrl(
-        scheme="sentinel",
-        url=url,
-        hosts=tuple(dict.fromkeys(hosts)),
-        tls=tls,
-        db=_database(name, url, db or options.pop("db", "")),
-        service=service or None,
-        username=user,
-        password=password,
-        options=_checked(options),
-    )
