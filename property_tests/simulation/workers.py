@@ -128,7 +128,7 @@ class SimChild:
                 except StoreError:
                     self.consumer.failed()
                 else:
-                    self.board.hear()
+                    self.board.count_answer()
 
     def _next_job(self) -> Callable[[], None] | None:
         consumer, now = self.consumer, self.world.monotonic()
@@ -306,8 +306,8 @@ class SimWorker:
     def begun(self, pid: int) -> frozenset[int]:
         return self.processes[pid].board.begun() if pid in self.processes else frozenset()
 
-    def words(self, pid: int) -> int:
-        return self.processes[pid].board.words() if pid in self.processes else 0
+    def answers(self, pid: int) -> int:
+        return self.processes[pid].board.answers() if pid in self.processes else 0
 
     def forget(self, pid: int) -> None:
         self.processes.pop(pid).board.close()

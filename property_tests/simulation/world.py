@@ -162,7 +162,7 @@ class World(Environment):
 
     def _wedge(self) -> None:
         """A child hears from the store no more, and does not know it."""
-        children = [c for w in self.workers for c in w.living() if c.board.words()]
+        children = [c for w in self.workers for c in w.living() if c.board.answers()]
         if children:
             child = self.rng.choice(children)
             child.wedged = True

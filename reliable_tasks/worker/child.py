@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .options import WorkerOptions
     from .pools.base import Pool
 
-__all__ = ["WORDS", "run_child"]
+__all__ = ["CHILD_SIGNALS", "run_child"]
 
-WORDS = frozenset({signal.SIGTERM, signal.SIGUSR1})
+CHILD_SIGNALS = frozenset({signal.SIGTERM, signal.SIGUSR1})
 """Signals that a supervisor sends to a child; blocked until the child handles them."""
 
 _PR_SET_PDEATHSIG = 1
@@ -68,7 +68,7 @@ def run_child(
         store,
         session,
         pool.claims_came,
-        on_word=board.hear,
+        on_answer=board.count_answer,
         on_crash=_end_loudly,
     )
     # TERM comes from the supervisor, which alone interprets Ctrl-C. Draining takes a lock that the
@@ -80,7 +80,7 @@ def run_child(
         **dict.fromkeys((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), lambda: None),
     }
     handle({number: partial(_heard, pool, number, otherwise[number]) for number in otherwise})
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_SIGNALS)
     signals.worker_process_init.send(None)
     pool.exchanger.start()
     pool.run()

@@ -35,7 +35,7 @@ class Child(msgspec.Struct):
         soft_told: the claims whose bodies were told of their soft limits.
         revoked: the claims whose bodies were told of their revocation, and by which signals.
         kill_at: by fence, when the body of a revoked claim has had its time.
-        words: how often it had heard from the store when we looked last.
+        answers: how often it had heard from the store when we looked last.
         quiet_s: for how long it has not, with nothing to do.
     """
 
@@ -50,7 +50,7 @@ class Child(msgspec.Struct):
     soft_told: set[int] = msgspec.field(default_factory=set)
     revoked: set[tuple[int, str]] = msgspec.field(default_factory=set)
     kill_at: dict[int, float] = msgspec.field(default_factory=dict)
-    words: int = 0
+    answers: int = 0
     quiet_s: float = 0.0
 
     @property

@@ -78,7 +78,7 @@ class Exchanger:
         store: where it is exchanged.
         session: whose claims they are.
         on_claims: called after claims have come in, for pools that are not blocked in `take`.
-        on_word: called whenever the store has answered.
+        on_answer: called whenever the store has answered.
         on_crash: called when the consumer's thread ends with an error that is not a store's: nobody
             is left to commit the outcomes of bodies.
     """
@@ -90,14 +90,14 @@ class Exchanger:
         session: str,
         on_claims: Callable[[], object] | None = None,
         *,
-        on_word: Callable[[], object] = lambda: None,
+        on_answer: Callable[[], object] = lambda: None,
         on_crash: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._consumer = consumer
         self._store = store
         self._session = session
         self._on_claims = on_claims
-        self._on_word = on_word
+        self._on_answer = on_answer
         self._on_crash = on_crash
         self._health = StoreHealth(store.location, _STORE_BACKOFF)
         self._changed = threading.Condition(threading.Lock())
@@ -240,7 +240,7 @@ class Exchanger:
             reply = self._wait_then_claim(request.want, waker)
         else:
             reply = self._store.exchange(self._session, request.commits, request.want)
-        self._on_word()
+        self._on_answer()
         with self._changed:
             stale = self._consumer.replied(reply)
             waiting = self._consumer.waiting
@@ -257,7 +257,7 @@ class Exchanger:
         store after we have asked, and make claims then.
         """
         held = self._store.held(self._session)
-        self._on_word()
+        self._on_answer()
         self._reconciled_at = clock.monotonic()
         with self._changed:
             self._consumer.reconcile(held)

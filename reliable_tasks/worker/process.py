@@ -18,7 +18,7 @@ from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.values import SessionInfo
 from reliable_tasks.worker.scoreboard import Scoreboard
 
-from .child import WORDS, run_child
+from .child import CHILD_SIGNALS, run_child
 from .host import host_identity, process_gone, process_started
 from .options import WorkerOptions, check_options
 from .pools import pool_class
@@ -57,11 +57,11 @@ class _Processes:
         board, parent = Scoreboard(self._slots), os.getpid()
         # Signals to a child that has no handlers yet must wait for those: the parent's handlers,
         # which the fork copies, would swallow them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, WORDS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_SIGNALS)
         try:
             pid = self._fork(lambda: run_child(self._app, self.options, session, board, parent))
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORDS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_SIGNALS)
         with contextlib.suppress(OSError):  # it has ended
             os.setpgid(pid, pid)  # as it does itself, perhaps after we want to stop its group
         self._scoreboards[pid] = board
@@ -165,9 +165,9 @@ class _Processes:
         board = self._scoreboards.get(pid)
         return board.begun() if board else frozenset()
 
-    def words(self, pid: int) -> int:
+    def answers(self, pid: int) -> int:
         board = self._scoreboards.get(pid)
-        return board.words() if board else 0
+        return board.answers() if board else 0
 
     def forget(self, pid: int) -> None:
         self._scoreboards.pop(pid).close()

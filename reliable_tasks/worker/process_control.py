@@ -54,7 +54,7 @@ class ProcessControl(Protocol):
         """The fences of the claims that a child, alive or dead, has begun to run."""
         ...
 
-    def words(self, pid: int) -> int:
+    def answers(self, pid: int) -> int:
         """How often a child has heard from the store; 0 while it is not at work yet."""
         ...
 

@@ -87,11 +87,11 @@ class Scoreboard:
         """Clear the revocation in a slot, after the child has seen it."""
         self._words[self._revoked + slot] = 0
 
-    def hear(self) -> None:
+    def count_answer(self) -> None:
         """Count that the child has heard from the store."""
         self._words[self._heard] += 1
 
-    def words(self) -> int:
+    def answers(self) -> int:
         """How often the child has heard from the store."""
         return self._words[self._heard]
 

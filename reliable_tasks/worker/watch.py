@@ -101,14 +101,14 @@ class Watch:
         gets longer: receivers of `worker_process_init` may load whatever they like.
         """
         for child in self._children.values():
-            words = self._processes.words(child.pid)
-            moves = words != child.words or self._processes.running(child.pid)
-            child.words = words
+            answers = self._processes.answers(child.pid)
+            moves = answers != child.answers or self._processes.running(child.pid)
+            child.answers = answers
             child.quiet_s = child.quiet_s + passed_s if store_answers and not moves else 0.0
-            patience_s = self._patience_s if words else self._patience_at_start_s
+            patience_s = self._patience_s if answers else self._patience_at_start_s
             if child.quiet_s >= patience_s and not child.killed:
                 reason = f"it heard nothing from the store for {child.quiet_s:.0f} s"
-                if not words:
+                if not answers:
                     reason = (
                         f"it did not come to work within {child.quiet_s:.0f} s: does a receiver of "
                         "worker_process_init hang?"

@@ -110,7 +110,7 @@ class FakeProcesses:
     def begun(self, pid: int) -> frozenset[int]:
         return self.ended.get(pid, frozenset()) | {p.fence for p in self.running(pid)}
 
-    def words(self, pid: int) -> int:
+    def answers(self, pid: int) -> int:
         return self.heard.get(pid, 0)
 
     def forget(self, pid: int) -> None:

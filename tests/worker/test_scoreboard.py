@@ -89,7 +89,7 @@ def test_a_word_of_a_revocation_is_for_the_body_that_runs_and_gone_with_it() -> 
 
 
 def test_it_counts_how_often_the_child_has_heard_from_the_store(board: Scoreboard) -> None:
-    assert board.words() == 0
+    assert board.answers() == 0
     for times in (1, 2, 3):
-        board.hear()
-        assert board.words() == times
+        board.count_answer()
+        assert board.answers() == times

@@ -1,4 +1,4 @@
-"""What a supervisor says to a child that has just been forked."""
+"""What happens to a signal that a supervisor sends to a child that has just been forked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_word_waits_until_the_child_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_waits_until_the_child_has_its_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is stopped while it starts: its newest child would go on for ever."""
 
     def starts_slowly(*_: object) -> int:
@@ -28,7 +28,7 @@ def test_a_word_waits_until_the_child_listens(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(process, "run_child", starts_slowly)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # as the supervisor has one
     try:
-        with App("words", broker="sqlite://", set_as_current=False) as app:
+        with App("signals", broker="sqlite://", set_as_current=False) as app:
             processes = process._Processes(app, process.WorkerOptions(hostname="w@h"))
             pid = processes.spawn("s")
             processes.drain(pid)
