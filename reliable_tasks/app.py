@@ -1,4 +1,4 @@
-"""The app: registry of tasks, settings and the store, put together."""
+"""The app: puts tasks, settings, results, schedules and the store together."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class App(Configured):
         return found
 
     def set_current(self) -> None:
-        """Make it what `current_app` stands for."""
+        """Make this app the `current_app`."""
         _state.set_current_app(self)
 
     set_default = set_current
@@ -199,7 +199,7 @@ class App(Configured):
         self.conf.opened(None)
 
     def close(self) -> None:
-        """Give back the store's connections; the next call opens them again."""
+        """Close the store's connections; the next call opens them again."""
         if self._store is not None:
             self._store.close()
 
@@ -234,7 +234,7 @@ class App(Configured):
         return self.send_message(message, options)
 
     def send_message(self, message: Message, options: Mapping[str, Any]) -> AsyncResult[Any]:
-        """Enqueue one message and give the handle on it.
+        """Enqueue one message and return its handle.
 
         Raises:
             AlreadyQueued: its once-key is held.
@@ -254,7 +254,7 @@ class App(Configured):
             raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)
 
     def handle_of(self, receipt: Receipt, task_name: str | None = None) -> AsyncResult[Any]:
-        """The handle that a receipt stands for: on the message there already for a duplicate."""
+        """The handle for a receipt; for a duplicate, on the message that was there already."""
         there = receipt.holder if receipt.kind != ReceiptKind.JOINED else None
         name = None if there else task_name
         result: AsyncResult[Any] = AsyncResult(there or receipt.id, task_name=name, app=self)
@@ -262,11 +262,11 @@ class App(Configured):
         return result
 
     def enqueue(self, batch: Batch, options: Mapping[str, Any] | None = None) -> Enqueued:
-        """Store a batch, trying again while the store is away (as `retry_policy` says)."""
+        """Store a batch, retrying as `retry_policy` says while the store is unavailable."""
         return publish(self.store, batch, self.settings, options or {})
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:
-        """Enqueue many calls in few steps: much faster than one by one.
+        """Enqueue many calls in batches: much faster than one by one.
 
         Each batch of at most `max_batch` calls is one atomic step.
 
@@ -287,7 +287,7 @@ class App(Configured):
 
     @property
     def canvas(self) -> Any:
-        """The room of workflows, for what is built below it and belongs to this app."""
+        """The module of workflows, for tasks and signatures, which must not import it."""
         from . import canvas  # noqa: PLC0415 - programs that only run tasks need none
 
         return canvas
@@ -327,7 +327,7 @@ class App(Configured):
         name: str | None = None,
         **options: Any,
     ) -> str:
-        """Add an entry to `beat_schedule`; returns its name, which otherwise says all of it."""
+        """Add an entry to `beat_schedule`; returns its name."""
         there = self.conf.beat_schedule
         made = periodic_entry(there, schedule, sig, args, kwargs, name, options)
         self.conf.beat_schedule = {**there, **made}

@@ -1,1 +1,1 @@
-"""An attempt: what comes before its body, and what comes of it."""
+"""Attempts: prepare one, run its hooks, decide its outcome."""

@@ -1,4 +1,4 @@
-"""An attempt in the making: what its task needs each time, and what is known once it has begun."""
+"""Prepared tasks and started attempts, and how exceptions are written for hooks and the log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HOOKS = ("before_start", "on_success", "on_retry", "on_failure", "after_return"
 
 
 class ExceptionInfo:
-    """What hooks get as `einfo`: the exception and its traceback as text."""
+    """The `einfo` argument of hooks: an exception and its traceback as text."""
 
     def __init__(self, exception: BaseException, text: str) -> None:
         self.exception = exception
@@ -52,7 +52,7 @@ class ExceptionInfo:
 
 
 class PreparedTask:
-    """A task, with what each of its attempts needs worked out once."""
+    """A task with everything its attempts need, computed once per executor."""
 
     __slots__ = ("hooks", "is_async", "limits", "policy", "run", "serializer", "task")
 
@@ -62,7 +62,7 @@ class PreparedTask:
         self.is_async = inspect.iscoroutinefunction(task.run)
         self.serializer = task.app.settings.result_serializer
         self.policy = task.policy
-        # A hook that nobody has overridden costs nothing.
+        # Hooks that no subclass overrides are never called.
         self.hooks = {h for h in _HOOKS if getattr(type(task), h) is not getattr(Task, h)}
         soft, hard = task.soft_time_limit, task.time_limit
         self.limits = (limits[0] if soft is None else soft, limits[1] if hard is None else hard)
@@ -89,11 +89,11 @@ class StartedAttempt(msgspec.Struct):
     told: ExceptionInfo | None = None
 
     def now_ms(self, now: float) -> int:
-        """The store's clock, as far as a worker can know it; `now` is of the monotonic clock."""
+        """Estimate the store's time at the monotonic time `now`."""
         return self.claim.started_ms + round((now - self.began) * 1000)
 
     def einfo(self, exc: BaseException) -> ExceptionInfo:
-        """The exception as hooks get it; its traceback is written once."""
+        """The exception as hooks get it. The traceback is formatted once and kept."""
         if self.told is None or self.told.exception is not exc:
             self.told = einfo_of(exc)
         return self.told
@@ -106,7 +106,7 @@ class StartedAttempt(msgspec.Struct):
         result: Any = None,
         asked: bool = False,
     ) -> Attempt:
-        """What a retry policy is asked about."""
+        """This attempt as a retry policy sees it."""
         return Attempt(
             number=self.claim.attempt,
             first_started_s=self.claim.first_started_ms / 1000,
@@ -121,7 +121,7 @@ class StartedAttempt(msgspec.Struct):
 
     @property
     def request(self) -> Request:
-        """What the body sees of it."""
+        """The request that the body sees."""
         return self.running.request
 
     @property
@@ -135,12 +135,12 @@ class StartedAttempt(msgspec.Struct):
         return self.prepared.is_async
 
 
-# What a user's values say of themselves: any of their methods may raise anything, an exit included,
-# and an attempt ends in words all the same.
+# `str()`, `repr()` and formatting run methods of the user's values, which may raise anything, even
+# SystemExit. These functions always return text, so that the attempt can still end properly.
 
 
 def encode_detail(fields: Mapping[str, Any]) -> bytes:
-    """The fields of an outcome's `detail`, whatever their values are."""
+    """Encode the fields of an outcome's `detail`; never fails."""
     texts = {key: x for key, x in fields.items() if isinstance(x, str) and not x.isascii()}
     if texts:
         fields = {**fields, **{key: printable(x) for key, x in texts.items()}}
@@ -151,12 +151,12 @@ def encode_detail(fields: Mapping[str, Any]) -> bytes:
 
 
 def text_of(exc: BaseException) -> str:
-    """What `str()` says of an exception, bounded."""
+    """The exception's message, cut to `MAX_TEXT` characters."""
     return printable(said(exc, str)[:MAX_TEXT])
 
 
 def traceback_of(exc: BaseException) -> str:
-    """The traceback as text."""
+    """Format the traceback; never fails."""
     try:
         return _tracebacks.written(exc)
     except BaseException as broken:  # noqa: BLE001 - see above

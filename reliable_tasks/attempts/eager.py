@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_eagerly"]
 
 _OUTLIVED = (Exception, SystemExit, asyncio.CancelledError)
-"""What ends an attempt and no more; Ctrl-C, and what pytest fails a test with, are the caller's."""
+"""Exceptions that end the attempt only. Others (Ctrl-C, pytest's own) go on to the caller."""
 
 
 def apply_eagerly(
@@ -75,7 +75,7 @@ def apply_eagerly(
 
 
 class _Remembering(Notifier):
-    """Tells of an attempt, and keeps the exception that ended it, which the outcome has encoded."""
+    """A notifier that also keeps the original exception; the outcome has it encoded only."""
 
     cause: BaseException | None = None
     progress: tuple[str, Any] | None = None
@@ -86,7 +86,7 @@ class _Remembering(Notifier):
 
 
 class _EagerMessage:
-    """A message that lives in this call alone, from one attempt to the next."""
+    """Runs one message in memory, attempt after attempt, with a clock that skips the delays."""
 
     def __init__(self, app: AppContext, message: Message, inputs: tuple[Input, ...]) -> None:
         self._app = app
@@ -118,7 +118,7 @@ class _EagerMessage:
         )
 
     def run(self) -> EagerResult[Any]:
-        """Run it until it has ended."""
+        """Run attempts until the message has ended."""
         while True:
             value, done = self._attempt()
             if isinstance(done, outcome.Retry):
@@ -129,7 +129,7 @@ class _EagerMessage:
                 return self._result(value, done)
 
     def _attempt(self) -> tuple[Any, outcome.Outcome]:
-        """What the body returned, if it did, and what that comes to."""
+        """Run one attempt. Returns what the body returned (None if it raised) and the outcome."""
         started = self._executor.begin(self._claim, None)
         if not isinstance(started, StartedAttempt):
             return None, started
@@ -187,7 +187,7 @@ class _EagerMessage:
         return loads(result, serializer, (serializer,))
 
     def _said_by_the_body(self) -> tuple[str, Any]:
-        """What `update_state` said before `raise Ignore()`."""
+        """State and value after `raise Ignore()`: those of the last `update_state`."""
         state, meta = self._notifier.progress or ("IGNORED", None)
         if state in PROPAGATED:
             meta = said_exception(state, meta, self._app.exceptions)

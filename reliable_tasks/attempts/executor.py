@@ -67,7 +67,7 @@ _HOOKS_LIMIT_S = 60.0
 
 
 class Executor:
-    """Decides what attempts come to.
+    """Decides the outcome of attempts.
 
     Args:
         app: whose tasks and settings.
@@ -106,7 +106,7 @@ class Executor:
     # Before the body -----------------------------------------------------------------------------
 
     def begin(self, claim: Claim, store: AttemptStore | None) -> StartedAttempt | outcome.Outcome:
-        """Prepare an attempt; gives its outcome where the body is not to run."""
+        """Prepare an attempt. Returns an outcome at once if the body must not run."""
         try:
             return self._begin(claim, store)
         except self._outlived as exc:
@@ -117,7 +117,7 @@ class Executor:
         if prepared is None:
             return self._unknown(claim)
         headers = decode_headers(claim.headers)
-        # Where no attempt can decode these bytes, it is a dead letter.
+        # If these bytes cannot be decoded, `begin` makes the message a dead letter.
         args, kwargs = self._arguments(claim, headers)
         if claim.limit_failure is not None or claim.delivery > claim.max_deliveries:
             return self._dead_letter(claim, prepared, headers, args, kwargs)
@@ -137,9 +137,9 @@ class Executor:
         return started
 
     def hard_limit_s(self, claim: Claim) -> float:
-        """How long an attempt may take, from its very beginning; 0.0 for as long as it likes.
+        """Seconds an attempt may take, counted from its very beginning; 0.0 for no limit.
 
-        The hooks of a dead letter are limited in any case: they may be what is wrong with it.
+        The hooks of a message that killed its workers always have a limit: they may kill again.
         """
         prepared = self._prepared(claim.task)
         limit_s = prepared.limits[1] if prepared is not None else None
@@ -230,7 +230,7 @@ class Executor:
     def _outcome_of_value(
         self, started: StartedAttempt, value: Any
     ) -> tuple[outcome.Outcome, BaseException | None]:
-        """What a returned value comes to, and because of what if that is not a success."""
+        """Decide on a returned value: the outcome, and its exception unless it succeeded."""
         asked = started.running.retry
         if asked is not None:
             return retry_asked(started, asked, self._timer(), self._outlived)
@@ -269,7 +269,7 @@ class Executor:
         return self._ended(started, done, cause)
 
     def revoked(self, started: StartedAttempt) -> outcome.Outcome:
-        """The outcome of an attempt whose message was revoked, and whose body was told so."""
+        """The outcome of an attempt whose body was stopped because its message was revoked."""
         try:
             self._notifier.revoked(started)
         finally:
@@ -279,7 +279,7 @@ class Executor:
     def _outcome_of(
         self, started: StartedAttempt, exc: BaseException, retriable: bool
     ) -> tuple[outcome.Outcome, BaseException]:
-        """What an exception comes to, and because of what."""
+        """Decide on a raised exception: the outcome, and the exception that hooks are told of."""
         if isinstance(exc, ReplaceMessage):
             return checked(outcome.Replaced(messages=exc.messages)), exc
         if isinstance(exc, Ignore):
@@ -322,7 +322,7 @@ class Executor:
         return done
 
     def _ignored(self, started: StartedAttempt) -> outcome.Outcome:
-        """`raise Ignore()`: what the body has said of its own state stands."""
+        """`raise Ignore()` keeps the state that the body set with `update_state`."""
         said, meta = started.running.progress or ("", None)
         if said == "SUCCESS":
             return outcome.Succeeded(result=dumps(meta, started.prepared.serializer))
@@ -331,14 +331,14 @@ class Executor:
     # Claims whose body does not run --------------------------------------------------------------
 
     def interrupted(self, claim: Claim, exc: BaseException) -> outcome.Released:
-        """Give back a claim whose start was interrupted by what an earlier body had left behind."""
+        """Give back a claim that an earlier body's alarm interrupted before its own began."""
         reason = f"{type(exc).__name__} came before its body began"
         detail = encode_detail({"reason": reason, "delay": 0.0})
         self._notifier.tell("attempt.released", claim, detail)
         return outcome.Released(begun=True, detail=detail)
 
     def _unknown(self, claim: Claim) -> outcome.Outcome:
-        """No task of this name here: another worker may know it (a rolling deploy)."""
+        """Give back a task unknown here: during a rolling deploy another worker may know it."""
         about = {"name": claim.task, "id": claim.id}
         self._notifier.send(signals.task_unknown, claim, None, **about)
         limit = self._settings.unknown_task_limit
@@ -366,7 +366,7 @@ class Executor:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> outcome.Outcome:
-        """Its process was killed at a limit, or too many processes died of it: run the hooks."""
+        """Run `on_failure` for a message killed at its limit, or which killed too many workers."""
         if claim.limit_failure is not None:
             failure = claim.limit_failure
             exc = self._rebuilt(failure)
@@ -389,8 +389,8 @@ class Executor:
             return exc
 
     def leave(self, started: StartedAttempt) -> None:
-        """Nothing runs of this attempt any more, whatever it came to."""
-        started.told = None  # its exception's frames know it: a circle
+        """Clean up after an attempt: context variables, and references that form a cycle."""
+        started.told = None  # the frames of its exception refer to it
         self._notifier.is_over(started)
         if _state.attempts.get(started.claim.id) is started.running:
             del _state.attempts[started.claim.id]

@@ -1,6 +1,6 @@
-"""Who is told of an attempt: its hooks, the signals' receivers, the log.
+"""Notifies hooks, signal receivers and the log of an attempt.
 
-All of them are user code. None of them changes what the attempt came to, whatever it raises.
+All of them may run user code. Whatever that raises, the attempt's outcome stands.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Notifier"]
 
 
 class Notifier:
-    """Tells of attempts, and outlives whom it tells.
+    """Calls hooks, sends signals and emits events, and survives what they raise.
 
     Args:
         hostname: the worker's name, for the log.
@@ -62,7 +62,7 @@ class Notifier:
             self.emit("attempt.succeeded", claim, runtime=round(now - started.began, 6))
 
     def ended(self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException) -> None:
-        """The attempt has come to something else than a success, because of `exc`."""
+        """The attempt ended other than by success, because of `exc`."""
         task, claim = started.prepared.task, started.claim
         if isinstance(done, outcome.Retry):
             self._retried(started, done, exc)
@@ -76,7 +76,7 @@ class Notifier:
             self.set_aside(started, done, exc)
 
     def set_aside(self, started: StartedAttempt, done: outcome.Outcome, value: Any) -> None:
-        """The body ended itself without a result of its own: no hook is called (as in Celery)."""
+        """The body ended without a result of its own. As in Celery, no hook is called."""
         self._postrun(started, value, "IGNORED")
         if isinstance(done, outcome.Ignored):
             self.tell("attempt.ignored", started.claim, done.detail)
@@ -116,7 +116,7 @@ class Notifier:
         self.emit("attempt.revoked", claim, reason=Reason.TERMINATED.value)
 
     def is_over(self, started: StartedAttempt) -> None:
-        """Nothing more comes of it: what it has printed so far is its own line."""
+        """The attempt is over: flush the last unfinished line that it printed."""
         if _log_output.unfinished:
             running = started.running
             self._try(started.claim, "the log of what it printed", _log_output.finish, running)
@@ -124,7 +124,7 @@ class Notifier:
     # Each of those who are told ------------------------------------------------------------------
 
     def hook(self, started: StartedAttempt, name: str, *args: Any) -> None:
-        """Call a hook, if somebody has written one."""
+        """Call a hook if the task overrides it."""
         if name in started.prepared.hooks:
             self._try(started.claim, name, getattr(started.prepared.task, name), *args)
 
@@ -150,7 +150,7 @@ class Notifier:
         try:
             return call(*args, **kwargs)
         except self._outlived as exc:
-            # The body's outcome stands whatever a hook does; an exit of it ends nothing either.
+            # A hook must not change the outcome, and its SystemExit must not end the worker.
             self.emit("hook.failed", claim, hook=what, einfo=einfo_of(exc))
             return None
 

@@ -1,4 +1,4 @@
-"""What a retry comes to: the outcome, with the record that the audit trail and the log show."""
+"""Outcomes of failed attempts: a retry or the final failure, with the details for audit and log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def failed(
     decision: Decision | None = None,
     exhausted: tuple[BaseException, int] | None = None,
 ) -> outcome.Failed:
-    """The end of a message whose attempt raised and is not followed by another.
+    """The final failure of a message: its attempt raised and is not retried.
 
     Args:
         started: the attempt.
@@ -50,12 +50,12 @@ def asked_of_policy(
     policy: RetryPolicy | None = None,
     **ended: Any,
 ) -> Decision:
-    """What the task's policy says of an attempt that has `ended` in an exception or a result."""
+    """Ask the task's policy about an attempt that `ended` in an exception or a result."""
     policy = policy or started.prepared.policy
     try:
         return policy.decide(started.for_policy(now, **ended))
     except outlived as exc:
-        # The policy's own functions are the user's: one that exits gives no retry, and no more.
+        # The policy may call user functions. If one raises, even SystemExit, there is no retry.
         reason = f"the policy itself raised {type(exc).__name__}: {text_of(exc)}"
         return Decision(False, 0.0, reason, policy.description)
 
@@ -63,10 +63,10 @@ def asked_of_policy(
 def retry_asked(
     started: StartedAttempt, asked: Retry, now: float, outlived: tuple[type[BaseException], ...]
 ) -> tuple[outcome.Outcome, BaseException]:
-    """`self.retry()`: after its own delay, or as the policy says where it gave none.
+    """Decide on `self.retry()`: after its own delay, or as the policy says if it gave none.
 
     Returns:
-        What the attempt comes to, and because of what.
+        The outcome, and the exception that hooks are told of.
     """
     cause = asked if asked.exc is None else asked.exc
     task = started.prepared.task
@@ -100,7 +100,7 @@ def retry_decided(
     now: float,
     asked: Retry | None = None,
 ) -> outcome.Outcome:
-    """A retry that the task's policy has decided on."""
+    """The outcome of a retry that the task's policy decided on."""
     limit = started.prepared.policy.max_retries
     if asked is not None and asked.max_retries is not None:
         limit = asked.max_retries
@@ -147,9 +147,9 @@ def _record(
 
 
 def checked(done: outcome.Outcome) -> outcome.Outcome:
-    """An outcome made of what the body said, once it is sure that a store can take it.
+    """Check that a store can encode an outcome made of values that the body chose.
 
-    It travels with the outcomes of others: none of them may keep the rest from being told.
+    It is committed in one batch with others, and must not keep those from being committed.
 
     Raises:
         ConfigError: it cannot be packed; the attempt has failed then.

@@ -1,1 +1,1 @@
-"""What is pure: messages, outcomes, once-keys, retries, clocks and ids."""
+"""Values and rules without I/O: messages, outcomes, once-keys, retries, clocks and ids."""

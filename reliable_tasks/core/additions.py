@@ -1,4 +1,4 @@
-"""How a member of a chord that added others to it returns all their values as one."""
+"""How a chord member that added others to its chord returns all their values as one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The options of a call: which there are, and what each may be.
+"""The options of a call, and the values that each may have.
 
 Every way to give one ends here: `apply_async`, `send_task`, a signature's options, a route, a
 schedule's entry, a retry, and (for those that a task has, too) the decorator.
@@ -71,7 +71,7 @@ def publish_retry(value: Any) -> dict[str, Any]:
 
 
 def durability(value: Any) -> str:
-    """What an enqueue waits for; ValueError if it is not that."""
+    """What an enqueue waits for; ValueError if unknown."""
     if isinstance(value, str) and re.fullmatch(r"memory|fsync|replicas:[1-9]\d{0,3}", value):
         return value
     raise ValueError("give 'memory', 'fsync' or 'replicas:N' with N from 1")
@@ -136,11 +136,11 @@ MEANINGLESS = frozenset(
         "retries",
     }
 )
-"""Celery's options that are taken and need nothing here."""
+"""Celery's options that are accepted and ignored."""
 
 
 def one(name: str, value: Any) -> Any:
-    """One option, as it is kept.
+    """One option, checked and normalised.
 
     Raises:
         ConfigError: there is none of this name, or the value is not possible.
@@ -154,7 +154,7 @@ def one(name: str, value: Any) -> Any:
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are given (None is not), as they are kept.
+    """The given options (None counts as not given), checked and normalised.
 
     Raises:
         ConfigError: one is unknown, its value is not possible, or two contradict each other.

@@ -76,7 +76,7 @@ def signal_name(value: Any) -> str:
 
 
 def trouble_with_text(value: str, most: int = MAX_NAME_BYTES) -> str | None:
-    """What keeps a text from being a name: the words for an error; None where nothing does."""
+    """Why a text cannot be a name, for an error; None if it can."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
@@ -119,7 +119,7 @@ def queue(name: str, value: Any) -> str:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False; 1 and 0 are taken for them."""
+    """True or False; 1 and 0 are accepted."""
     if isinstance(value, bool) or (isinstance(value, int) and value in {0, 1}):
         return bool(value)
     raise ConfigError(f"{name} must be True or False, not {shown(value)}")
@@ -134,7 +134,7 @@ def priority(name: str, value: Any) -> int:
 
 
 def retries(name: str, value: Any) -> int | None:
-    """How many retries there may be; None for no end."""
+    """A number of retries; None for no limit."""
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_RETRIES:

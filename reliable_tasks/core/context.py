@@ -1,4 +1,4 @@
-"""What is current: the app, and the attempt that this thread (or coroutine) is running."""
+"""The current app, and the attempt that this thread (or coroutine) runs."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ current_attempt: ContextVar[AttemptContext | None] = ContextVar("attempt", defau
 """The attempt whose body runs here."""
 
 attempts: dict[str, AttemptContext] = {}
-"""The attempts that run in this process, by their message's id: for threads that bodies start."""
+"""The attempts that run in this process by message id, for threads that bodies start."""
 
 forbid_waiting: ContextVar[bool] = ContextVar("forbid_waiting", default=False)
-"""True inside a body that a worker runs: waiting for another result there may wait for ever."""
+"""True inside a body that a worker runs, where waiting for another result may never end."""
 
 _current_app: AppContext | None = None
 _default_app: Callable[[], AppContext] | None = None
@@ -120,7 +120,7 @@ _on_app: list[Callable[[AppContext], object]] = []
 
 
 def refuse_waiting() -> None:
-    """Raise RuntimeError where waiting for a result is refused."""
+    """Raise RuntimeError inside a body, where waiting for a result is refused."""
     if forbid_waiting.get():
         raise RuntimeError(
             "Never call result.get() within a task! It can wait for its own worker for ever; "
@@ -161,7 +161,7 @@ def on_each_app(register: Callable[[AppContext], object]) -> None:
 
 
 class Proxy(Generic[T]):
-    """Stands for an object that is looked up at each use."""
+    """A stand-in for an object that is looked up at each use."""
 
     __slots__ = ("_lookup",)
 
@@ -175,7 +175,7 @@ class Proxy(Generic[T]):
         setattr(self._lookup(), name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What it stands for, called."""
+        """Call the object."""
         target: Any = self._lookup()
         return target(*args, **kwargs)
 

@@ -140,7 +140,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
 
 
 class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a worker must know of a call beside its arguments; the store never looks inside.
+    """What a worker must know of a call besides its arguments. Opaque to stores.
 
     Attributes:
         serializer: codec of the payload and of the result.
@@ -178,7 +178,7 @@ _plain = Headers()
 
 
 def encode_headers(headers: Headers) -> bytes:
-    """Pack headers for `Message.headers`; the plain ones are empty."""
+    """Pack headers for `Message.headers`; default headers become b""."""
     return b"" if headers == _plain else _encoder.encode(headers)
 
 

@@ -54,7 +54,7 @@ class Failed(_Outcome, frozen=True, kw_only=True):
 
 
 class Retry(_Outcome, frozen=True, kw_only=True):
-    """The same message again, later: a new attempt, with its count of deliveries back at 0.
+    """Run the same message again later: a new attempt, its delivery count back at 0.
 
     `at_ms` is an instant; otherwise `delay_ms` counts from the commit. `payload`, `headers`,
     `queue`, `priority` and `expires_ms` replace the message's own where given.
@@ -77,7 +77,7 @@ class Replaced(_Outcome, frozen=True, kw_only=True):
 
 
 class Released(_Outcome, frozen=True, kw_only=True):
-    """Given back, at its old place in the queue; not counted as a delivery.
+    """Given back to its old place in the queue; not counted as a delivery.
 
     `bounce` counts it against the limit for messages whose task no worker knows. `begun` says that
     its body had begun, and that its worker was told to stop: that is counted in `bounces` as well,
@@ -112,11 +112,11 @@ class Rejected(_Outcome, frozen=True, kw_only=True):
 
 
 class Revoked(_Outcome, frozen=True, kw_only=True):
-    """It was revoked while it ran, and its process has been stopped."""
+    """It was revoked while it ran, and its body was stopped."""
 
 
 class KeyAssigned(_Outcome, frozen=True, kw_only=True):
-    """It came without the once-key that its task demands: admit it again under `once`.
+    """It was enqueued without the once-key that its task requires: admit it again under `once`.
 
     Where the key is free the message goes back to its place holding it; where it is held, the
     message waits its turn (`reschedule`) or becomes a mirror of the holder. Not counted.

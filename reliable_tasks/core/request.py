@@ -18,7 +18,7 @@ __all__ = ["AttemptContext", "AttemptStore", "Request", "request_of_claim"]
 
 
 class AttemptStore:
-    """What a running body may ask of the outside; the worker gives one to each attempt.
+    """The calls that a running body may make to the store; a worker gives one to each attempt.
 
     Both calls are fenced: they raise `StaleClaim` when the claim was taken away.
     """
@@ -123,7 +123,7 @@ class AttemptContext:
         return self._request
 
     def gave_up(self, exc: BaseException) -> bool:
-        """Whether `self.retry()` raised this, since no retry was left: no policy is asked then."""
+        """Whether `self.retry()` raised this because no retry was left. Then no policy is asked."""
         return self.exhausted is not None and self.exhausted[0] is exc
 
     @property

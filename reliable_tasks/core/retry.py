@@ -84,7 +84,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What a policy says of an attempt.
+    """A policy's decision on an attempt.
 
     Attributes:
         retry: whether there is to be another attempt.
@@ -136,7 +136,7 @@ class RetryPolicy:
         object.__setattr__(self, "description", describe(self))
 
     def decide(self, attempt: Attempt) -> Decision:
-        """Say whether there is another attempt, and after how long.
+        """Decide whether there is another attempt, and after how long.
 
         `Retry`, `Ignore` and `Reject` are never retried by a policy: they say themselves what is to
         happen. If one of the policy's own functions raises, there is no retry, and the reason says

@@ -1,6 +1,6 @@
-"""How values are written in errors, whatever they are, and what is wrong with a span.
+"""How values are shown in errors, and what is wrong with a duration.
 
-The exceptions themselves are made with this, so it knows none of them.
+`errors` imports this module, so it must not import `errors`.
 """
 
 import datetime as dt
@@ -31,9 +31,9 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
 def said(value: object, how: Callable[[Any], str] = repr) -> str:
-    """What `repr()` (or `str()`) says of a value, or that it does not.
+    """`repr()` (or `str()`) of a value; a placeholder if that raises.
 
-    What a value's own method raises is never let through: not even what ends a program.
+    Nothing that the value's own method raises gets through, not even SystemExit.
     """
     try:
         return str.__str__(how(value))
@@ -42,12 +42,12 @@ def said(value: object, how: Callable[[Any], str] = repr) -> str:
 
 
 def shown(value: object) -> str:
-    """A value in an error: short, whatever its own `__repr__` does."""
+    """A short `repr()` for errors; never raises."""
     return said(value, _SHORT.repr)
 
 
 def printable(text: str) -> str:
-    """A text as UTF-8 can write it: lone surrogates (of names that are no UTF-8) are escaped."""
+    """The text with lone surrogates escaped, so that UTF-8 can encode it."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

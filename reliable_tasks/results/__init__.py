@@ -1,1 +1,1 @@
-"""Handles on what calls come to."""
+"""Handles on the results of calls."""

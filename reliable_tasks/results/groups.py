@@ -29,7 +29,7 @@ _READ_AT_ONCE = 1000
 
 
 class GroupResult:
-    """A handle on several messages; its value is the list of theirs, in order.
+    """A handle on several messages; its value is the list of their values, in order.
 
     Its members are `AsyncResult`s, and `GroupResult`s where groups were nested.
 
@@ -95,7 +95,7 @@ class GroupResult:
     # How they stand ------------------------------------------------------------------------------
 
     def _states(self) -> list[str]:
-        """The states of its messages, read in few calls; "" for one that has not ended."""
+        """The states of its messages, read in batches; "" for one that has not ended."""
         found = dict[int, str]()
         open_ = list[AsyncResult[Any]]()
         for at, leaf in enumerate(leaves := list(self.leaves())):
@@ -186,7 +186,7 @@ class GroupResult:
     def _as_they_end(
         self, timeout: float | None, on_interval: Callable[[], Any] | None = None
     ) -> Iterator[Any]:
-        """The handles on messages, each when it has ended; no more than a window is watched."""
+        """Yield each handle once its message has ended, watching at most `_WINDOW` at a time."""
         timeout = wait_span(timeout)
         deadline = None if timeout is None else clock.monotonic() + timeout
         coming = iter(list(self.leaves()))
@@ -247,7 +247,7 @@ class GroupResult:
     maybe_reraise = maybe_throw
 
     def collect(self, timeout: float | None = None, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """Wait for it and what came of it; yields (handle, value) pairs."""
+        """Wait for the group and its children; yields (handle, value) pairs."""
         todo: list[Any] = [self]
         while todo:
             handle = todo.pop(0)
@@ -299,7 +299,7 @@ class GroupResult:
         return (self.id, parent), [each.as_tuple() for each in self.results]
 
     def save(self, backend: object = None) -> GroupResult:  # noqa: ARG002 - Celery's position
-        """Keep which messages it is of, for `restore`; as long as results are kept."""
+        """Store the ids of its members for `restore`, for as long as results are kept."""
         self.app.store.save_group(self.id, msgspec.json.encode(_ids(self)), self.app.result_ttl_ms)
         return self
 
@@ -342,7 +342,7 @@ ResultSet = GroupResult
 
 
 def _refresh(handles: list[AsyncResult[Any]], app: AppContext) -> None:
-    """Read those that had not ended, many at a time."""
+    """Refresh the handles that had not ended, many at a time."""
     open_ = [h for h in handles if not isinstance(h, EagerResult) and h._final is None]  # noqa: SLF001
     for at in range(0, len(open_), _READ_AT_ONCE):
         part = open_[at : at + _READ_AT_ONCE]

@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 
 class AsyncResult(Generic[R]):
-    """A handle on one message, to be had from its id alone.
+    """A handle on one message, made from its id alone.
 
     It equals its id as text. A final answer is remembered; everything else is read anew.
 
@@ -56,7 +56,7 @@ class AsyncResult(Generic[R]):
     ) -> None:
         if id is None and task_id is None:
             raise ReliableTasksError("a result needs an id: AsyncResult('…')")
-        # Any other text may be asked for; that nothing is there is the answer.
+        # Any text is accepted as an id; an unknown one is PENDING.
         self.id: str = id if type(id) is str else message_id("id", task_id if id is None else id)
         self.app = app or _state.get_current_app()
         self.parent: Any = parent
@@ -85,7 +85,7 @@ class AsyncResult(Generic[R]):
         return self.found(self.app.store.read([self.id], full=full)[0])
 
     def found(self, record: Record | None) -> Record | None:
-        """Note what the store has said of it."""
+        """Take over the record that the store returned."""
         self.version = record.version if record else -1
         self._was_there = self._was_there or record is not None
         if record is not None and record.state in FINAL_STATES:
@@ -93,7 +93,7 @@ class AsyncResult(Generic[R]):
         return record
 
     def tell_if_gone(self) -> None:
-        """Complain about a message that was there and was not, when last read: it will not end.
+        """Raise if the message was there and has disappeared, because then it never ends.
 
         An id of which nothing was ever heard here is PENDING, as Celery has it: its message may
         still be on its way.
@@ -108,7 +108,7 @@ class AsyncResult(Generic[R]):
             )
 
     def _read_ended(self, wait_s: float) -> Record | None:
-        """Its record once it has ended; None if it has not within at most a second."""
+        """Its record if it ends within `wait_s`, else None."""
         if self._final is None:
             self._final = self.app.store.read_ended(self.id, wait_s)
         return self._final
@@ -305,7 +305,7 @@ class AsyncResult(Generic[R]):
         return self
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
-        """The present value; raises it if it is an exception that ended the message."""
+        """The current value; raises it if the message ended in an exception."""
         record = self._read()
         value = self._value_of(record)
         if propagate and state_of(record) in PROPAGATED:
@@ -317,7 +317,7 @@ class AsyncResult(Generic[R]):
     maybe_reraise = maybe_throw
 
     def collect(self, timeout: float | None = None, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """Wait for this one and what came of it; yields (handle, value) pairs."""
+        """Wait for this one and its children; yields (handle, value) pairs."""
         for _, handle in self.iterdeps():
             yield handle, handle.get(timeout=timeout, **kwargs)
 
@@ -359,7 +359,7 @@ class AsyncResult(Generic[R]):
             "revoked", "running", "ended" or "unknown": what was found.
         """
         timeout = wait_span(timeout)
-        # The parts before it in a chain as well: what has not started is not to start.
+        # The parts before it in a chain must not start either.
         ids = lineage(self)
         reply = self.app.store.revoke(ids, terminate=terminate, signal=signal_name(signal))[0]
         if wait and reply.found == "running":

@@ -1,4 +1,4 @@
-"""A record's state under Celery's names, and what one that did not succeed raises."""
+"""Celery's name for a record's state, and the exception of one that did not succeed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each s
 def exception_of(
     record: Record, exceptions: SafeExceptions, decode: Callable[[bytes], Any]
 ) -> BaseException:
-    """What a message that did not succeed raises where its result is asked for."""
+    """The exception that `get` raises for a message that did not succeed."""
     said = record.progress_meta if record.progress_state in PROPAGATED else None
     if said is not None and (record.state is State.RUNNING or record.reason == Reason.IGNORED):
         return said_exception(record.progress_state or "", decode(said), exceptions)
@@ -79,7 +79,7 @@ def exception_of(
 
 
 def said_exception(state: str, meta: Any, exceptions: SafeExceptions) -> BaseException:
-    """What `update_state(state="FAILURE", meta=…)` and `raise Ignore()` raise for whoever asks.
+    """What `get` raises after `update_state(state="FAILURE", …)` and `raise Ignore()`.
 
     A `meta` with `exc_type` and `exc_message` (and `exc_module`), as Celery wants it, is that
     exception.

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Watch:
-    """Somebody who waits for the end of a message.
+    """A waiter: whom to notify when a message has ended.
 
     Attributes:
         handle: on the message; knows its end when that is told.
@@ -59,14 +59,14 @@ class _Watch:
         self.answered = self.over = False
 
     def end(self, error: Exception | None = None) -> None:
-        """Tell, whatever that does to who is told."""
+        """Notify the waiter once, whatever its callback raises."""
         if self.over:
             return
         self.over = True
         try:
             self.tell(error)
         except BaseException:  # noqa: BLE001 - logged
-            # It is the user's callback, in a thread of ours: the others are to be called as well.
+            # A user's callback failed in our thread; the other callbacks must still be called.
             _log.exception("what was called at the end of %s raised", self.handle.id)
 
 
@@ -83,7 +83,7 @@ class _Lookout:
         self.thread = threading.Thread(target=self._run, name=name, daemon=watcher.daemon)
 
     def add(self, watch: _Watch) -> None:
-        """Wait for one more; called under the watcher's lock."""
+        """Add a waiter; called under the watcher's lock."""
         self._waiting.append(watch)
         self._waker.wake()
 
@@ -105,7 +105,7 @@ class _Lookout:
         self._waker.close()
 
     def _look(self, window: list[_Watch]) -> None:
-        """Read those that had not ended, and tell of the ends."""
+        """Read the messages that had not ended, and notify the waiters of those that have."""
         ids = list(dict.fromkeys(watch.handle.id for watch in window))
         found = dict(zip(ids, self._store.read(ids), strict=True))
         for watch in window:
@@ -120,7 +120,7 @@ class _Lookout:
                 watch.end(gone)
 
     def _sleep(self, window: list[_Watch], others: int) -> None:
-        """Until one of them may have ended, or another one is to be waited for."""
+        """Sleep until a message may have ended or a waiter was added."""
         span_s = _ROUND_S * _WINDOW / others if others else _LONGEST_WAIT_S
         seen = {watch.handle.id: watch.handle.version for watch in window}
         if seen:
@@ -128,7 +128,7 @@ class _Lookout:
         self._waker.clear()
 
     def _failed(self, window: list[_Watch], exc: Exception) -> None:
-        """The store did not answer: those who may not wait for that are told."""
+        """The store did not answer: fail the waiters that are not patient."""
         now = clock.monotonic()
         if self._away_since is None:
             self._away_since = now
@@ -161,7 +161,7 @@ class _Watcher:
         self._pid = os.getpid()
 
     def add(self, watch: _Watch) -> None:
-        """Wait for one more."""
+        """Add a waiter."""
         if self._pid != os.getpid():  # who waits in the process that this is a copy of waits there
             self._start_afresh()
         store = watch.handle.app.store
@@ -174,7 +174,7 @@ class _Watcher:
             lookout.add(watch)
 
     def forget(self, store: ReadStore) -> None:
-        """There is nobody who waits any more; called under the lock."""
+        """Forget a thread that has no waiters left; called under the lock."""
         self._lookouts.pop(id(store), None)
 
 

@@ -35,7 +35,7 @@ class allow_join_result:  # noqa: N801 - Celery's name
 
 
 def wait_span(timeout: Any) -> float | None:
-    """For how many seconds somebody wants to wait; None for ever.
+    """A `timeout` in seconds; None for no limit.
 
     Raises:
         ConfigError: it is neither a number of seconds nor a timedelta.
@@ -46,7 +46,7 @@ def wait_span(timeout: Any) -> float | None:
 
 
 def not_ended(result: AsyncResult[Any], timeout: float | None, others: str = "") -> str:
-    """What is said of a message that had not ended when it was read last."""
+    """The error text for a message that had not ended when it was last read."""
     said = f"message {result.id}{others} had not ended after {timeout:g} s"
     if result.version >= 0:
         return said
@@ -106,7 +106,7 @@ def _listening(
     read: Callable[[], Record | None],
     tell: Callable[[Record], object],
 ) -> Callable[[float], Record | None]:
-    """A look that waits for news, from the second one on, and tells of progress."""
+    """A read that, after the first time, waits for news, and reports progress."""
     looked = False
     told: int | None = None
 
@@ -128,7 +128,7 @@ def _listening(
 def _patiently(
     look: Callable[[float], Record | None], wait_s: float, until: float
 ) -> Record | None:
-    """Look, and again while the store is away, but not past `until`."""
+    """Read, retrying while the store is unavailable until `until`."""
     while True:
         try:
             return look(wait_s)

@@ -1,4 +1,4 @@
-"""What a body asks of its own message: `self.retry()` and `self.update_state()`, checked there."""
+"""`self.retry()` and `self.update_state()`: checked where the body calls them."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ _REFUSED = {
     **dict.fromkeys(("durable", "retry", "retry_policy"), _SENDING),
     "once": _OWN_CALL.format("once-key"),
 }
-"""Options of a call that a retry cannot heed, and why."""
+"""Call options that a retry cannot change, and why."""
 
 
 def limit_of(task: Task[Any, Any]) -> int | None:
-    """How many retries a body may ask for; None for no end."""
+    """How many retries a body may ask for; None for no limit."""
     limit = task.retry_policy.max_retries if task.retry_policy else task.max_retries
     return limit if isinstance(limit, int) else None
 
 
 def none_left(limit: int) -> str:
-    """Why a retry that the body asks for is not made."""
+    """The reason given when a body asks for a retry and none is left."""
     return f"the body asked for a retry: none is left, max_retries={limit}"
 
 
 def decide_asked(
     task: Task[Any, Any], asked: Retry, attempt: int, decide: Callable[[RetryPolicy], Decision]
 ) -> Decision | None:
-    """Whether `asked` is granted, by its limit and the task's policy; None: as it says itself.
+    """Decide on a retry by its limit and the task's policy; None means: at the time it asked for.
 
     Args:
         task: whose body asks.
@@ -80,7 +80,7 @@ def ask_retry(
     max_retries: int | None,
     options: Mapping[str, Any],
 ) -> Retry:
-    """The retry that a body asks for, noted with its attempt; see `Task.retry`."""
+    """Build the retry that a body asks for and note it with the attempt; see `Task.retry`."""
     if exc is not None and not isinstance(exc, BaseException):
         raise ConfigError(f"exc must be an exception, not {checks.shown(exc)}")
     running = _state.current_attempt.get()
@@ -113,7 +113,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _delay(task: Task[Any, Any], given: Mapping[str, Any]) -> float | None:
-    """Seconds to wait; None where an instant or the task's policy says it."""
+    """Seconds to wait; None if an eta or the task's policy decides."""
     if given.get("countdown") is not None:
         return max(0.0, checks.span("countdown", given["countdown"]))
     if given.get("eta") is not None or task.retry_policy is not None:
@@ -141,7 +141,7 @@ def _change(
     call: tuple[Any, Mapping[str, Any] | None],
     given: Mapping[str, Any],
 ) -> None:
-    """Encode what changes of the message, so that what cannot be encoded is refused here."""
+    """Encode what the retry changes, so that the body hears of what cannot be encoded."""
     args, kwargs, request = *call, running.request
     changes = {name: given[name] for name in _OF_HEADERS & given.keys()}
     if "headers" in changes:

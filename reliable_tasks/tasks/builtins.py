@@ -1,4 +1,4 @@
-"""The tasks that every app has, because workflows are made of them."""
+"""Tasks that every app has: workflows are built with them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["COLLECT", "EXTEND", "MAP", "STARMAP", "register_builtins"]
 
 COLLECT = "reliable_tasks.collect"
-"""Gives the list that it is given: the knot between two groups."""
+"""Returns its argument. It joins two groups in a chain."""
 MAP = "reliable_tasks.map"
 """Calls a task with each of many values."""
 STARMAP = "reliable_tasks.starmap"
 """Calls a task with each of many tuples of arguments."""
 EXTEND = "reliable_tasks.extend"
-"""Stands for a member of a chord that added others to it: its value and theirs."""
+"""Collects a chord member's value and those of the calls that it added to the chord."""
 
 
 def register_builtins(app: AppContext) -> None:
-    """Register them with `app`; once is enough, twice does no harm."""
+    """Register them with `app`. Safe to call twice."""
 
     def collect(values: Any) -> Any:
         return values

@@ -1,4 +1,4 @@
-"""From a call of a task to the message that carries it: pure, with the time passed in."""
+"""Build the message of a call. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ COMPLETE = "__rt_complete__"
 def complete_call(
     headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The call to store when a retry asks for other arguments: they are all there is.
+    """The call to store when a retry asks for other arguments.
 
     What the parents left stays with the message; this keeps it from being put before them again.
     """
@@ -117,7 +117,7 @@ def check_accepted(app: AppContext, serializer: str) -> None:
 
 
 class Common(NamedTuple):
-    """What the messages of calls of one task have in common as long as their options are the same.
+    """The parts shared by all messages of a task that are sent with the same options.
 
     Attributes:
         settings: in force then.
@@ -138,7 +138,7 @@ class Common(NamedTuple):
     fields: dict[str, Any]
 
     def holds(self, settings: Settings, options: dict[str, Any]) -> bool:
-        """Whether it is what a call with these options, now and here, has in common with others."""
+        """Whether it can be reused for a call with these options in this process."""
         return settings is self.settings and options == self.options and self.pid == os.getpid()
 
 
@@ -148,7 +148,7 @@ _MOST_COMMONS = 1000
 
 
 def _common(app: AppContext, settings: Settings, name: str, options: dict[str, Any]) -> Common:
-    """What is common to calls with these options: found again where they are what they last were.
+    """The shared parts for these options; reused if they equal those of the last call.
 
     Only text and whole numbers are compared: what is equal may still be of another type (1, True),
     and a dictionary may be changed by its owner between two calls.
@@ -255,7 +255,7 @@ def build_message(
 
 
 def _token(running: AttemptContext | None) -> str:
-    """What tells a new enqueue under a given id from one that is repeated.
+    """A token that distinguishes a new enqueue under a given id from a repeated one.
 
     A body that is run again, after a death or as a retry, repeats itself: its message is the token.
     """

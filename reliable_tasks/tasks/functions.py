@@ -1,4 +1,4 @@
-"""Whether two functions are one that was imported twice, and what functions are called.
+"""Tell whether two functions are one that was imported twice, and name functions.
 
 A program that is run as `__main__` and imported under its own name makes each of its tasks twice,
 and a module that is loaded again does. Two wrappers of one decorator, or two functions of one
@@ -43,7 +43,7 @@ class _Relation(Enum):
 
 
 def same_function(one: Any, other: Any) -> bool:
-    """Whether it makes no difference which of the two is called."""
+    """Whether the two are interchangeable."""
     return _compare(one, other, set()) is not _Relation.OTHER
 
 
@@ -69,7 +69,7 @@ def _compare_functions(one: Any, other: Any, seen: _Seen) -> _Relation:
 
 
 def _compare_all(ones: list[Any], others: list[Any], seen: _Seen) -> _Relation:
-    """One part that was imported twice says that all of it was: what it holds was made again."""
+    """If one part was imported twice, all of it was: what it holds was made again."""
     if len(ones) != len(others):
         return _Relation.OTHER
     found = {_compare(*pair, seen) for pair in zip(ones, others, strict=True)}
@@ -77,7 +77,7 @@ def _compare_all(ones: list[Any], others: list[Any], seen: _Seen) -> _Relation:
 
 
 def _held(function: Any) -> list[Any]:
-    """What a function holds beside its code: its closure and its defaults."""
+    """The values that a function holds besides its code: its closure and its defaults."""
     cells = [_content(cell) for cell in function.__closure__ or ()]
     return [*cells, function.__kwdefaults__, *(function.__defaults__ or ())]
 
@@ -132,7 +132,7 @@ def was_loaded_again(before: Modules, now: Modules) -> bool:
 
 
 def place(function: Any) -> str:
-    """Where a function is, for people; of a wrapper, where that is which it wraps."""
+    """Where a function is defined, for people; for a wrapper also what it wraps."""
     places = [_line(each) for each in _functions_in(function)][:_TOLD]
     return " around ".join(places) or shown(function)
 
@@ -172,5 +172,5 @@ def _taking_self(function: Any) -> Any:
 
 
 def doc_of(function: Callable[..., Any]) -> str | None:
-    """What a callable says of itself; of a partial, what its function says."""
+    """A callable's docstring; for a partial, that of its function."""
     return getattr(getattr(function, "func", function), "__doc__", None)

@@ -1,4 +1,4 @@
-"""What is checked and worked out of a task's options when it is registered."""
+"""Check a task's options when it is registered, and derive what calls need."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def duplicate_is_error(task: Task[Any, Any] | None, kind: ReceiptKind, options: 
 
 
 def signature_of(run: Callable[..., Any]) -> inspect.Signature:
-    """The signature of a body; of one that does not tell, a signature that takes anything."""
+    """The signature of a body; `(*args, **kwargs)` if it cannot be inspected."""
     try:
         return inspect.signature(run)
     except (TypeError, ValueError):  # some builtins tell nothing of their arguments
@@ -53,7 +53,7 @@ def signature_of(run: Callable[..., Any]) -> inspect.Signature:
 
 
 def positional_range(signature: inspect.Signature) -> tuple[int, int]:
-    """The least and the most arguments of a call that has positional ones alone.
+    """The smallest and largest number of arguments in a purely positional call.
 
     The most is below the least where there is no such call: an argument has to be named.
     """
@@ -85,12 +85,12 @@ _UNSAID = {
     "typing": True,
     "default_retry_delay": DEFAULT_RETRY_DELAY_S,
 }
-"""What None stands for, where it has no meaning of its own."""
+"""The defaults that None stands for."""
 _CLASSES = ("throws", "autoretry_for", "dont_autoretry_for")
 
 
 def check_task_options(task: Task[Any, Any], where: str) -> None:
-    """Check the options that a task was declared with, and keep them as they are meant.
+    """Check the options that a task was declared with and normalise them.
 
     Raises:
         ConfigError: one is not possible.

@@ -28,7 +28,7 @@ def periodic_entry(
     name: str | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The entry of a call by its name, which says all of it where none is given.
+    """Build a schedule entry. Without a name, one is made from everything that defines the entry.
 
     An entry that is `there` by this name and is to be replaced is told as a `config.note`.
 
@@ -55,7 +55,7 @@ def periodic_entry(
 
 
 def _own_name(schedule: Any, sig: Signature, *more: Any) -> str:
-    """The same at each start, and another for each call, schedule or option."""
+    """A name that is the same at each start and differs for each call, schedule or option."""
     parts = [repr(sig), str(schedule), *(repr(part) for part in (dict(sig.options), *more) if part)]
     name = " ".join(parts).encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
     if len(name) > MAX_NAME_BYTES:

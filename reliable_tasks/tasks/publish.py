@@ -83,7 +83,7 @@ def _emit_stored(message: Message, receipt: Receipt) -> None:
 
 
 def _enqueue_patiently(store: ProducerStore, batch: Batch, policy: Mapping[str, Any]) -> Enqueued:
-    """Enqueue, and again while the store is away: Celery's publish `retry_policy`.
+    """Enqueue, retrying while the store is unavailable: Celery's publish `retry_policy`.
 
     It sleeps between the tries, unlike retries of messages, because its caller waits for the
     answer. An enqueue is idempotent by its message's id, so repeating it is safe.

@@ -68,7 +68,7 @@ def run_step(
 
 @interrupts.whole
 def _run(step: _Step, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The step, in which a soft time limit interrupts nothing but the function."""
+    """Run a step so that a soft time limit can interrupt only the function."""
     if step.begin():
         return step.value
     if interrupts.due():
@@ -87,7 +87,7 @@ def _run(step: _Step, function: Callable[..., Any], args: Any, kwargs: Any) -> A
 
 
 async def _run_async(step: _Step, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The same around a coroutine function; the store is asked in a thread beside the loop."""
+    """The same for a coroutine function; the store is called in a thread."""
     if await asyncio.to_thread(step.begin):
         return step.value
     try:
@@ -100,7 +100,7 @@ async def _run_async(step: _Step, function: Callable[..., Any], args: Any, kwarg
 
 
 class _Step:
-    """One step of a running attempt, at its present try."""
+    """One step of a running attempt: its name, and the current try."""
 
     def __init__(self, running: AttemptContext, store: AttemptStore, name: str) -> None:
         self.value: Any = None
@@ -110,7 +110,7 @@ class _Step:
         self._key = name
 
     def begin(self) -> bool:
-        """Begin it, after the tries that raised; True where it is done, with its `value`."""
+        """Begin the next try. Returns True if the step was done before; `value` has its result."""
         for number in range(1, _MAX_TRIES + 1):
             self._key = self._name if number == 1 else f"{self._name} (try {number})"
             begun = self._store.step(self._key, None)
@@ -149,7 +149,7 @@ class _Step:
         try:
             self._check(self._store.step(self._key, _RAISED + type(exc).__name__.encode()).known)
         except StoreError as error:
-            # What the body hears of is its own exception; the step stays begun, hence unknown.
+            # The body gets its own exception. The step stays begun, so its outcome is unknown.
             exc.add_note(f"{self._where()} raised, which could not be recorded: {error}")
 
     def _check(self, known: str) -> None:

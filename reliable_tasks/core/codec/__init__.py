@@ -188,7 +188,7 @@ def dumps(value: Any, serializer: str = "json") -> bytes:
 
 
 def loads(data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT) -> Any:
-    """Decode what `dumps` gave.
+    """Decode what `dumps` returned.
 
     Raises:
         CodecError: the serializer is not in `accept`, or the bytes are not its.
@@ -205,7 +205,7 @@ def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any], serializer: str = 
 def loads_call(
     data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Decode what `dumps_call` gave. Raises as `loads` does."""
+    """Decode what `dumps_call` returned. Raises as `loads` does."""
     call = _accepted(serializer, accept).loads(data)
     if isinstance(call, list | tuple) and len(call) == 2:  # noqa: PLR2004 - args and kwargs
         args, kwargs = call

@@ -63,7 +63,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Encoding:
-    """One failure in the making, with what room is left."""
+    """Builds one failure within a size budget."""
 
     def __init__(self) -> None:
         self.characters = _MAX_TEXTS
@@ -86,7 +86,7 @@ class _Encoding:
         return fields
 
     def bare(self, exc: BaseException, traceback: str) -> dict[str, Any]:
-        """What there is of any exception."""
+        """The parts that every exception has."""
         kind = type(exc)
         return {
             "type": self.cut(kind.__qualname__),
@@ -132,7 +132,7 @@ class _Encoding:
         return self.cut(text)
 
     def cut(self, text: str, already: int = 0) -> str:
-        """A text for which there is room; `already` so much of it has been left out."""
+        """The text, cut to the room that is left; `already` characters were left out before."""
         room = min(_MAX_TEXT, self.characters)
         lost = len(text) - room + already
         kept = printable(text if lost <= 0 else f"{text[:room]}… [{lost} characters cut]")
@@ -198,7 +198,7 @@ _E = TypeVar("_E", bound=type[BaseException])
 
 
 class _StandIn(errors.RemoteError):
-    """Says and pickles as the exception it stands for."""
+    """Prints and pickles as the exception that it stands for."""
 
     def __str__(self) -> str:
         return self.message
