@@ -179,6 +179,21 @@ def test_a_soft_limit_meant_for_a_body_that_has_ended_hits_no_other(app: App) ->
         assert add.delay().get(timeout=PATIENCE_S) == 1
 
 
+def test_a_soft_limit_is_raised_once_however_often_the_signal_comes(app: App) -> None:
+    running = Running(app, "prefork")
+
+    @app.task(name="tidies_up", soft_time_limit=0.01)
+    def tidies_up() -> str:
+        with pytest.raises(SoftTimeLimitExceeded):  # noqa: PT012 - until its time has come
+            while True:
+                running.pool.soft_limit()
+        running.pool.soft_limit()
+        return "tidy"
+
+    with running:
+        assert tidies_up.delay().get(timeout=PATIENCE_S) == "tidy"
+
+
 def test_a_soft_limit_is_raised_in_the_main_thread_of_a_child(app: App) -> None:
     """Here this test's own thread is the child's main one, for the signal to reach."""
 

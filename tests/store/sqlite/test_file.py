@@ -4,6 +4,7 @@ import contextlib
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from locks import Lock, LockTimeout
@@ -12,7 +13,7 @@ from reliable_tasks.config.conf import Settings, store_url
 from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.sqlite import schema as _schema
-from reliable_tasks.store.sqlite.rows import COLUMNS, PART_STEPS
+from reliable_tasks.store.sqlite.rows import COLUMNS, PART_STEPS, Row
 from reliable_tasks.store.sqlite.stamp import version_of
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.values import Batch, ClaimRequest, Entry, SessionInfo, StoreOptions
@@ -153,6 +154,30 @@ def test_the_fields_of_a_record_are_the_columns_of_its_table(
     assert named == [*((c, str(i + 2)) for i, c in enumerate(fields)), ("n", "1")]
     inserted = load("record_insert").split("VALUES")[0].partition("(")[2]
     assert tuple(re.findall(r"\w+", inserted)) == COLUMNS
+
+
+def test_what_a_record_always_has_no_row_may_lack(store: SqliteStore, path: Path) -> None:
+    """The tables refuse NULL wherever the code does not reckon with None."""
+    put(store, "a")
+    with raw(path) as connection:
+        (*tables,) = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        may_lack = {
+            f"{table}.{name}"
+            for (table,) in tables
+            for _, name, _, not_null, _, key in connection.execute(f"PRAGMA table_info({table})")
+            if not not_null and not key
+        }
+    optional = {
+        f"records.{field.name}"
+        for field in msgspec.structs.fields(Row)
+        if type(None) in getattr(field.type, "__args__", ())
+    }
+    others = "steps.value entries.next entries.last entries.last_id message_groups.delete_at"
+    assert {name for name in may_lack if not name.startswith("sqlite_")} == {
+        *optional,
+        *others.split(),
+        "endings.failure",
+    }
 
 
 LARGE_TABLES = {"records", "audit", "inputs", "broken", "steps", "parked", "stage_members", "locks"}
