@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.arena import Arena
 
 from .contenders import is_quick
+from .harness import Harness
 from .judge import Fault, Verdict, judge
-from .stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +113,7 @@ class Scenario:
     """
 
     title: str
-    act: Callable[[Stage, Plan], int | None]
+    act: Callable[[Harness, Plan], int | None]
     store: str = ""
     quick: bool = False
 
@@ -126,74 +126,74 @@ class Scenario:
         return self.concerns(system) and self.store in {"", system.store}
 
 
-def _kill_workers(stage: Stage, plan: Plan) -> None:
-    with stage.turn:
-        stage.send(plan.tasks, plan.task_ms)
-        worker = stage.start()
+def _kill_workers(harness: Harness, plan: Plan) -> None:
+    with harness.turn:
+        harness.send(plan.tasks, plan.task_ms)
+        worker = harness.start()
         for kill in range(1, plan.kills + 1):
             share = plan.tasks * kill // (plan.kills + 1)
-            stage.until_begun(share, worker.started, _STALLED_S)
-            stage.pass_time(stage.random.uniform(0, _JITTER_S))
-            stage.faults.append(worker.kill())
+            harness.until_begun(share, worker.started, _STALLED_S)
+            harness.pass_time(harness.random.uniform(0, _JITTER_S))
+            harness.faults.append(worker.kill())
             worker.start()
-        stage.until_ended(_QUIET_S)
-    _settle(stage, plan)
+        harness.until_ended(_QUIET_S)
+    _settle(harness, plan)
 
 
-def _kill_store(stage: Stage, plan: Plan) -> None:
-    server = stage.arena.server
+def _kill_store(harness: Harness, plan: Plan) -> None:
+    server = harness.arena.server
     assert server is not None, "there is no server to kill"
-    with stage.turn:
-        stage.send(plan.tasks, plan.task_ms)
-        since = stage.start().started
+    with harness.turn:
+        harness.send(plan.tasks, plan.task_ms)
+        since = harness.start().started
         for kill in range(1, plan.store_kills + 1):
             share = plan.tasks * kill // (plan.store_kills + 1)
-            stage.until_begun(share, since, _STALLED_S)
-            stage.pass_time(stage.random.uniform(0, _JITTER_S))
+            harness.until_begun(share, since, _STALLED_S)
+            harness.pass_time(harness.random.uniform(0, _JITTER_S))
             at = time.monotonic_ns()
             server.kill9()
-            stage.pass_time(plan.outage_s)
+            harness.pass_time(plan.outage_s)
             server.start()
             since = time.monotonic_ns()
-            stage.faults.append(Fault("store", at, since))
-        stage.until_ended(_QUIET_S)
-    stage.renew_control()
-    _settle(stage, plan)
+            harness.faults.append(Fault("store", at, since))
+        harness.until_ended(_QUIET_S)
+    harness.renew_control()
+    _settle(harness, plan)
 
 
-def _zombie(stage: Stage, plan: Plan) -> int:
-    with stage.turn:
-        stage.send(plan.zombie_tasks, plan.zombie_ms)
-        stopped = stage.start()
-        stage.until_begun(plan.zombie_tasks // 8, stopped.started, _STALLED_S)
-        stage.pass_time(stage.random.uniform(0, plan.zombie_ms / 2000))
-        fault = stage.freeze(stopped)
-        other = stage.start()
-    stage.trickle(plan.stop_s, plan.task_ms)
-    before = _results(stage)
-    stage.faults.append(replace(fault, until=time.monotonic_ns()))
+def _zombie(harness: Harness, plan: Plan) -> int:
+    with harness.turn:
+        harness.send(plan.zombie_tasks, plan.zombie_ms)
+        stopped = harness.start()
+        harness.until_begun(plan.zombie_tasks // 8, stopped.started, _STALLED_S)
+        harness.pass_time(harness.random.uniform(0, plan.zombie_ms / 2000))
+        fault = harness.freeze(stopped)
+        other = harness.start()
+    harness.trickle(plan.stop_s, plan.task_ms)
+    before = _results(harness)
+    harness.faults.append(replace(fault, until=time.monotonic_ns()))
     stopped.go_on()
-    stage.trickle(plan.after_stop_s, plan.task_ms)
-    stage.until_ended(_GRACE_S)
-    after = _results(stage)
-    stage.retire(other)
+    harness.trickle(plan.after_stop_s, plan.task_ms)
+    harness.until_ended(_GRACE_S)
+    after = _results(harness)
+    harness.retire(other)
     return sum(value != after.get(number, value) for number, value in before.items())
 
 
-def _results(stage: Stage) -> dict[int, str]:
-    found = stage.arena.control.ask("nap_results")
+def _results(harness: Harness) -> dict[int, str]:
+    found = harness.arena.control.ask("nap_results")
     return {number: value for number, value in found if value is not None}
 
 
-def _settle(stage: Stage, plan: Plan) -> None:
-    stage.trickle(plan.watch_s, plan.task_ms)
-    stage.until_ended(max(_GRACE_S, plan.wait_s - plan.watch_s))
+def _settle(harness: Harness, plan: Plan) -> None:
+    harness.trickle(plan.watch_s, plan.task_ms)
+    harness.until_ended(max(_GRACE_S, plan.wait_s - plan.watch_s))
 
 
-def _last(stage: Stage) -> bool:
+def _last(harness: Harness) -> bool:
     """Whether a message that is sent now is run."""
-    last = stage.send(1, 1)
-    return stage.until(lambda: stage.ended(last), _LAST_S)
+    last = harness.send(1, 1)
+    return harness.until(lambda: harness.ended(last), _LAST_S)
 
 
 SCENARIOS = {
@@ -224,18 +224,18 @@ def run(
         BenchmarkError: the system did not get as far as that.
     """
     arena = Arena(system, place, durable=True)
-    with arena, contextlib.closing(Stage(arena, plan.seed, turn)) as stage:
-        overwritten = SCENARIOS[scenario].act(stage, plan)
-        attempts, waiting = stage.trail.attempts(), arena.control.ask("waiting")
-        verdict = judge(attempts, stage.faults, stage.acknowledged, waiting)
+    with arena, contextlib.closing(Harness(arena, plan.seed, turn)) as harness:
+        overwritten = SCENARIOS[scenario].act(harness, plan)
+        attempts, waiting = harness.trail.attempts(), arena.control.ask("waiting")
+        verdict = judge(attempts, harness.faults, harness.acknowledged, waiting)
         return Found(
             system=system.name,
             scenario=scenario,
             verdict=verdict,
             overwritten=overwritten,
-            body_ms=_body_ms(attempts, stage.faults),
-            last_ran=_last(stage),
-            restarts=sum(worker.restarts for worker in stage.workers),
+            body_ms=_body_ms(attempts, harness.faults),
+            last_ran=_last(harness),
+            restarts=sum(worker.restarts for worker in harness.workers),
         )
 
 

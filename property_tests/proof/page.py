@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from property_tests.ablations import runner as ablations
-from property_tests.proof.timelines import TALES
+from property_tests.proof.timelines import TIMELINES
 
 __all__ = ["PATH", "section", "with_section"]
 
@@ -46,8 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args(argv)
     page = PATH.read_text(encoding="utf-8")
-    for tale in TALES:
-        page = with_section(page, tale.title, tale.block())
+    for timeline in TIMELINES:
+        page = with_section(page, timeline.title, timeline.block())
     missed = 0
     if options.ablations:
         with contextlib.redirect_stdout(io.StringIO()) as printed:

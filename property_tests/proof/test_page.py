@@ -9,15 +9,15 @@ import pytest
 from property_tests.ablations.safeguards import ABLATIONS
 from property_tests.agreement.test_small_world import WORLDS
 from property_tests.proof.page import PATH, section
-from property_tests.proof.timelines import TALES, Tale
+from property_tests.proof.timelines import TIMELINES, Timeline
 
 PAGE = PATH.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("tale", TALES, ids=lambda tale: tale.title)
-def test_a_timeline_is_what_its_seed_tells(tale: Tale) -> None:
-    assert f"### {tale.title}\n\nSeed {tale.seed}:" in PAGE
-    assert section(PAGE, tale.title) == tale.block()
+@pytest.mark.parametrize("timeline", TIMELINES, ids=lambda timeline: timeline.title)
+def test_a_timeline_is_what_its_seed_tells(timeline: Timeline) -> None:
+    assert f"### {timeline.title}\n\nSeed {timeline.seed}:" in PAGE
+    assert section(PAGE, timeline.title) == timeline.block()
 
 
 def test_every_safeguard_has_its_row() -> None:

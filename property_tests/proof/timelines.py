@@ -1,4 +1,4 @@
-"""The tales of `docs/explanation/proof.md`, told anew: `python -m property_tests.proof.timelines`.
+"""The timelines of `docs/explanation/proof.md`: `python -m property_tests.proof.timelines`.
 
 Each is one seed's timeline, cut down to what it is about. The tests compare the page with what is
 told here, so a page that no longer shows what happens is noticed.
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from property_tests.simulation.runner import run_seed
 
-__all__ = ["TALES", "Tale"]
+__all__ = ["TIMELINES", "Timeline"]
 
 
 _LONG_ID = re.compile(r"\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Tale:
+class Timeline:
     """One timeline of the page.
 
     Attributes:
@@ -52,18 +52,18 @@ class Tale:
         return self.since <= at <= self.until and re.search(self.about, line) is not None
 
 
-TALES = (
-    Tale("A zombie", 82, r"\bm18\b|worker 3 .*frozen|faults end", since=10.0),
-    Tale("A lost reply", 63, r"\bm17\b|\bm2\b"),
-    Tale("A double beat", 5, r"beat \d|slot", until=4.0),
-    Tale("A crash between commit and reply", 499, r"\bm12\b|\bm14\b|child 1012 +died"),
+TIMELINES = (
+    Timeline("A zombie", 82, r"\bm18\b|worker 3 .*frozen|faults end", since=10.0),
+    Timeline("A lost reply", 63, r"\bm17\b|\bm2\b"),
+    Timeline("A double beat", 5, r"beat \d|slot", until=4.0),
+    Timeline("A crash between commit and reply", 499, r"\bm12\b|\bm14\b|child 1012 +died"),
 )
 
 
 def main() -> int:
     """Print them all."""
-    for tale in TALES:
-        print(f"{tale.title}: seed {tale.seed}\n{tale.told()}\n")
+    for timeline in TIMELINES:
+        print(f"{timeline.title}: seed {timeline.seed}\n{timeline.told()}\n")
     return 0
 
 

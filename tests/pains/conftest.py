@@ -5,17 +5,17 @@ import pytest
 from reliable_tasks import App
 from reliable_tasks.store.values import StoreOptions
 from reliable_tasks.testing.time import VirtualTime
-from tests.pains.stage import Stage
+from tests.pains.harness import Harness
 from tests.store.factories import FACTORIES
 
-__all__ = ["stage"]
+__all__ = ["harness"]
 
 
 @pytest.fixture(params=["redis", "sqlite"])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
     """An app on an empty store, in virtual time."""
     time = VirtualTime()
     with FACTORIES[request.param](StoreOptions(audit="all"), time) as store:
         app = App("pains", broker="sqlite://", set_as_current=False)
         app.store = store
-        yield Stage(app, time)
+        yield Harness(app, time)

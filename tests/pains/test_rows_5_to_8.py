@@ -22,51 +22,51 @@ from tests.faults.failing import FailingStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.pains.stage import Stage
+    from tests.pains.harness import Harness
 
 AT_ENQUEUE = ["until_executed", "until_executing", "until_and_while_executing"]
 SCOPES = [*AT_ENQUEUE, "while_executing"]
 
 
-def raising(exc: BaseException) -> Callable[[Stage, Any], None]:
-    def end(stage: Stage, _: Any) -> None:
+def raising(exc: BaseException) -> Callable[[Harness, Any], None]:
+    def end(harness: Harness, _: Any) -> None:
         def fail() -> None:
             raise exc
 
-        stage.during = fail
-        stage.run()
+        harness.during = fail
+        harness.run()
 
     return end
 
 
-def expire(stage: Stage, _: Any) -> None:
-    stage.time.advance(3600)
-    stage.run()
+def expire(harness: Harness, _: Any) -> None:
+    harness.time.advance(3600)
+    harness.run()
 
 
-def die_each_time(stage: Stage, result: Any) -> None:
-    while stage.record(result).state != State.FAILED:
-        stage.claim()
-        stage.lapse()
-    assert stage.record(result).reason == "delivery limit"
+def die_each_time(harness: Harness, result: Any) -> None:
+    while harness.record(result).state != State.FAILED:
+        harness.claim()
+        harness.lapse()
+    assert harness.record(result).reason == "delivery limit"
 
 
-def hit_the_hard_limit(stage: Stage, _: Any) -> None:
-    claim = stage.claim()
+def hit_the_hard_limit(harness: Harness, _: Any) -> None:
+    claim = harness.claim()
     failure = encode_failure(TimeLimitExceeded("60 s"))
     commit = Commit(id=claim.id, fence=claim.fence, outcome=KilledAtLimit(failure=failure))
-    stage.store.exchange("supervisor", [commit], None)
-    stage.run()
+    harness.store.exchange("supervisor", [commit], None)
+    harness.run()
 
 
-def be_revoked_while_it_runs(stage: Stage, result: Any) -> None:
-    stage.claim()
+def be_revoked_while_it_runs(harness: Harness, result: Any) -> None:
+    harness.claim()
     result.revoke(terminate=True)
-    stage.lapse()
+    harness.lapse()
 
 
-ENDINGS: dict[str, Callable[[Stage, Any], object]] = {
-    "success": lambda stage, _: stage.run(),
+ENDINGS: dict[str, Callable[[Harness, Any], object]] = {
+    "success": lambda harness, _: harness.run(),
     "failure": raising(ValueError("no")),
     "soft limit": raising(SoftTimeLimitExceeded()),
     "hard limit": hit_the_hard_limit,
@@ -75,7 +75,7 @@ ENDINGS: dict[str, Callable[[Stage, Any], object]] = {
     "expiry": expire,
     "revocation": lambda _, result: result.revoke(),
     "termination": be_revoked_while_it_runs,
-    "purge": lambda stage, _: stage.app.control.purge(),
+    "purge": lambda harness, _: harness.app.control.purge(),
     "crashes": die_each_time,
 }
 
@@ -83,137 +83,143 @@ ENDINGS: dict[str, Callable[[Stage, Any], object]] = {
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_pain_5_a_dedup_lock_is_never_stuck_after_any_ending(
-    stage: Stage, ending: str, scope: str
+    harness: Harness, ending: str, scope: str
 ) -> None:
-    stage.app.conf.max_deliveries = 2
-    task = stage.task(once={"scope": scope})
+    harness.app.conf.max_deliveries = 2
+    task = harness.task(once={"scope": scope})
     first = task.apply_async((1,), expires=60 if ending == "expiry" else None)
-    ENDINGS[ending](stage, first)
+    ENDINGS[ending](harness, first)
     assert first.ready()
-    assert stage.store.locks() == ()
+    assert harness.store.locks() == ()
     second = task.delay(1)
     assert second.id != first.id
-    assert stage.run() == [1], "accepted and run, at once"
+    assert harness.run() == [1], "accepted and run, at once"
 
 
-def test_pain_5_a_crash_leaves_the_lock_with_the_message_that_will_run_again(stage: Stage) -> None:
-    task = stage.task()
+def test_pain_5_a_crash_leaves_the_lock_with_the_message_that_will_run_again(
+    harness: Harness,
+) -> None:
+    task = harness.task()
     first = task.delay(1)
-    stage.claim()
+    harness.claim()
     with pytest.raises(AlreadyQueued):
         task.delay(1)
-    stage.lapse()
+    harness.lapse()
     with pytest.raises(AlreadyQueued):
         task.delay(1)
-    assert stage.run() == [1]
+    assert harness.run() == [1]
     assert first.successful()
     assert task.delay(1)
 
 
 @pytest.mark.parametrize("wait_s", [59, 3601, 7200, 86_400 * 40])
-def test_pain_6_a_lock_outlasts_whatever_wait_in_the_queue(stage: Stage, wait_s: int) -> None:
-    task = stage.task()
+def test_pain_6_a_lock_outlasts_whatever_wait_in_the_queue(harness: Harness, wait_s: int) -> None:
+    task = harness.task()
     first = task.apply_async((1,), countdown=wait_s)
-    stage.time.advance(wait_s - 1)
-    stage.store.reap()
+    harness.time.advance(wait_s - 1)
+    harness.store.reap()
     with pytest.raises(AlreadyQueued) as told:
         task.delay(1)
     assert (told.value.task_id, told.value.countdown) == (first.id, 1.0)
-    assert stage.run() == [1], "there was one"
+    assert harness.run() == [1], "there was one"
 
 
-def test_pain_6_a_lock_outlasts_a_long_run_and_its_retries(stage: Stage) -> None:
-    task = stage.task(autoretry_for=(OSError,), retry_kwargs={"countdown": 5000, "max_retries": 2})
+def test_pain_6_a_lock_outlasts_a_long_run_and_its_retries(harness: Harness) -> None:
+    task = harness.task(
+        autoretry_for=(OSError,), retry_kwargs={"countdown": 5000, "max_retries": 2}
+    )
     refused: list[str | None] = []
 
     def later() -> None:
-        stage.time.advance(10_000)
+        harness.time.advance(10_000)
         with pytest.raises(AlreadyQueued) as told:
             task.delay(1)
         refused.append(told.value.task_id)
-        stage.during = None if len(refused) == 2 else later
+        harness.during = None if len(refused) == 2 else later
         raise OSError("again")
 
-    stage.during = later
+    harness.during = later
     result = task.delay(1)
-    assert stage.run() == [1, 1, 1]
+    assert harness.run() == [1, 1, 1]
     assert refused == [result.id] * 2
 
 
-def test_pain_6_a_timeout_is_a_cap_that_the_user_asks_for(stage: Stage) -> None:
-    task = stage.task(once={"timeout": 3600})
+def test_pain_6_a_timeout_is_a_cap_that_the_user_asks_for(harness: Harness) -> None:
+    task = harness.task(once={"timeout": 3600})
     task.apply_async((1,), countdown=7200)
-    stage.time.advance(3599.999)
+    harness.time.advance(3599.999)
     with pytest.raises(AlreadyQueued):
         task.delay(1)
-    stage.time.advance(0.001)
+    harness.time.advance(0.001)
     assert task.delay(1)
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_pain_7_a_failed_publish_leaves_no_lock_without_a_task(stage: Stage, applied: bool) -> None:
-    task = stage.task()
-    failing = FailingStore(stage.store, "enqueue", applied=applied)
-    stage.app.store = failing
+def test_pain_7_a_failed_publish_leaves_no_lock_without_a_task(
+    harness: Harness, applied: bool
+) -> None:
+    task = harness.task()
+    failing = FailingStore(harness.store, "enqueue", applied=applied)
+    harness.app.store = failing
     with pytest.raises(StoreUnavailable):
         task.apply_async((1,), retry=False)
-    stage.app.store = failing.inner
-    locks = stage.store.locks()
+    harness.app.store = failing.inner
+    locks = harness.store.locks()
     assert len(locks) == applied
     assert {lock.owner for lock in locks} == {r for r in failing.ids if applied}
-    assert stage.run() == [1] * applied
-    assert stage.store.locks() == ()
+    assert harness.run() == [1] * applied
+    assert harness.store.locks() == ()
     task.delay(1)
 
 
 @pytest.mark.parametrize("applied", [False, True])
 def test_pain_7_a_publish_that_is_tried_again_is_no_duplicate_of_itself(
-    stage: Stage, applied: bool
+    harness: Harness, applied: bool
 ) -> None:
-    task = stage.task()
-    failing = FailingStore(stage.store, "enqueue", applied=applied, times=2)
-    stage.app.store = failing
+    task = harness.task()
+    failing = FailingStore(harness.store, "enqueue", applied=applied, times=2)
+    harness.app.store = failing
     result = task.apply_async((1,), retry_policy={"max_retries": 3, "interval_max": 0})
     assert result.receipt.kind == ReceiptKind.CREATED
-    assert stage.run() == [1]
+    assert harness.run() == [1]
 
 
-def test_pain_7_a_message_that_is_refused_takes_no_lock(stage: Stage) -> None:
-    task = stage.task(once={"keys": []})
+def test_pain_7_a_message_that_is_refused_takes_no_lock(harness: Harness) -> None:
+    task = harness.task(once={"keys": []})
     with pytest.raises(MessageTooLarge):
-        task.delay("x" * (stage.store.options.max_message_bytes + 1))
-    assert stage.store.locks() == ()
+        task.delay("x" * (harness.store.options.max_message_bytes + 1))
+    assert harness.store.locks() == ()
     task.delay("small")
 
 
-def test_pain_8_a_late_finisher_deletes_no_lock_but_its_own(stage: Stage) -> None:
-    task = stage.task(once={"timeout": 60})
+def test_pain_8_a_late_finisher_deletes_no_lock_but_its_own(harness: Harness) -> None:
+    task = harness.task(once={"timeout": 60})
     late = task.delay(1)
-    claim = stage.claim()
-    stage.time.advance(61)
+    claim = harness.claim()
+    harness.time.advance(61)
     second = task.delay(1)
-    assert stage.holder(task, 1) == second.id
+    assert harness.holder(task, 1) == second.id
     commit = Commit(id=claim.id, fence=claim.fence, outcome=Succeeded())
-    assert stage.store.exchange("dying", [commit], None).verdicts == (Verdict.COMMITTED,)
+    assert harness.store.exchange("dying", [commit], None).verdicts == (Verdict.COMMITTED,)
     assert late.successful()
-    assert stage.holder(task, 1) == second.id
+    assert harness.holder(task, 1) == second.id
 
 
-def test_pain_8_a_worker_thought_dead_frees_nothing_of_the_next_run(stage: Stage) -> None:
-    task = stage.task()
+def test_pain_8_a_worker_thought_dead_frees_nothing_of_the_next_run(harness: Harness) -> None:
+    task = harness.task()
     result = task.delay(1)
-    lost = stage.claim("first")
-    stage.lapse()
-    stage.claim("second")
+    lost = harness.claim("first")
+    harness.lapse()
+    harness.claim("second")
     commit = Commit(id=lost.id, fence=lost.fence, outcome=Succeeded())
-    assert stage.store.exchange("first", [commit], None).verdicts == (Verdict.STALE,)
-    assert stage.holder(task, 1) == result.id
+    assert harness.store.exchange("first", [commit], None).verdicts == (Verdict.STALE,)
+    assert harness.holder(task, 1) == result.id
 
 
-def test_pain_8_direct_and_eager_calls_free_no_lock(stage: Stage) -> None:
-    task = stage.task(once={"unlock_before_run": True})
+def test_pain_8_direct_and_eager_calls_free_no_lock(harness: Harness) -> None:
+    task = harness.task(once={"unlock_before_run": True})
     result = task.delay(1)
     assert task(1) == 1
     assert task.apply((1,)).get() == 1
-    assert stage.holder(task, 1) == result.id
-    assert not stage.store.release_lock(task.get_key((1,)), "somebody else")
+    assert harness.holder(task, 1) == result.id
+    assert not harness.store.release_lock(task.get_key((1,)), "somebody else")

@@ -1,4 +1,4 @@
-"""One soak: a store, its crew and the plan of a seed; then the faults stop, and all is checked."""
+"""One soak: processes, a store and the plan of a seed; then the faults stop, and all is checked."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from reliable_tasks.core.message import FINAL_STATES
 from tests.process.harness import ROOT
 from tests.soak.account import read, save
 from tests.soak.checks import violations
-from tests.soak.crew import Crew, Member
-from tests.soak.grounds import RedisGround, SqliteGround
 from tests.soak.plan import LEASE_S, PROCESS, make_plan
-from tests.soak.tale import Event, tell
+from tests.soak.processes import ProcessManager, Service
+from tests.soak.report import Event, report_of
+from tests.soak.stores import RedisHarness, SqliteHarness
 from tests.soak.tasks import SCHEDULE, make_app
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from reliable_tasks import App
     from tests.soak.account import Account
-    from tests.soak.grounds import Ground
     from tests.soak.plan import Blow
+    from tests.soak.stores import StoreHarness
 
 __all__ = ["Outcome", "Soak"]
 
@@ -91,24 +91,24 @@ class Soak:
     def run(self) -> Outcome:
         """From the start to the verdict."""
         with contextlib.ExitStack() as stack:
-            crew = Crew(self.folder, {}, self.say)
-            ground: Ground = (
-                SqliteGround(self.folder, lambda: _pids(crew))
+            manager = ProcessManager(self.folder, {}, self.say)
+            harness: StoreHarness = (
+                SqliteHarness(self.folder, lambda: _pids(manager))
                 if self.store == "sqlite"
-                else RedisGround(self.folder)
+                else RedisHarness(self.folder)
             )
-            stack.callback(ground.close)
-            stack.callback(crew.close)
-            self._man(crew, ground)
-            blows = self._strike(crew, ground)
-            with contextlib.closing(make_app(ground.own_url, version=2)) as app:
-                calm_s = self._come_to_rest(app, crew)
+            stack.callback(harness.close)
+            stack.callback(manager.close)
+            self._man(manager, harness)
+            blows = self._strike(manager, harness)
+            with contextlib.closing(make_app(harness.own_url, version=2)) as app:
+                calm_s = self._come_to_rest(app, manager)
                 account = read(app.store, self.folder)
-            self._verify("at rest", ground.own_url)
+            self._verify("at rest", harness.own_url)
         save(account, self.folder)
-        self.found += [Violation("processes", "", text) for text in crew.complaints]
+        self.found += [Violation("processes", "", text) for text in manager.complaints]
         self.found += violations(account)
-        report = tell(self.found, account, self.events) if self.found else ""
+        report = report_of(self.found, account, self.events) if self.found else ""
         if report:
             (self.folder / "report.txt").write_text(report, encoding="utf-8")
         return Outcome(self.found, account, blows, calm_s, report)
@@ -122,23 +122,25 @@ class Soak:
 
     # With faults ----------------------------------------------------------------------------------
 
-    def _man(self, crew: Crew, ground: Ground) -> None:
-        crew.env = _environment(self.folder, ground.url)
+    def _man(self, manager: ProcessManager, harness: StoreHarness) -> None:
+        manager.env = _environment(self.folder, harness.url)
         for number in range(WORKERS):
             name, more = f"w{number}@soak", ["-B"] * (number == 0)
             worker = _program("worker", "-c", "2", "-n", name, *more)
-            crew.workers.append(Member(name, worker))  # of version 1: what is new is unknown to all
-        crew.beats.append(Member("beat", _program("beat")))
+            manager.workers.append(
+                Service(name, worker)
+            )  # of version 1: what is new is unknown to all
+        manager.beats.append(Service("beat", _program("beat")))
         notes = str(self.folder / "notes.jsonl")
 
         def produce(_version: int, starts: int) -> list[str]:
             return ["tests.soak.load", str(self.seed), str(starts), str(RATE), notes]
 
-        crew.producers.append(Member("producer", produce))
-        for member in crew.members:
-            crew.start(member)
+        manager.producers.append(Service("producer", produce))
+        for service in manager.services:
+            manager.start(service)
 
-    def _strike(self, crew: Crew, ground: Ground) -> int:
+    def _strike(self, manager: ProcessManager, harness: StoreHarness) -> int:
         """Carry out the plan; returns how many blows it had."""
         plan = make_plan(self.seed, self.seconds, self.store)
         coming, lasting = list(plan), list[tuple[float, "Blow"]]()
@@ -148,43 +150,43 @@ class Soak:
             for end_s, blow in [item for item in lasting if item[0] <= now_s]:
                 lasting.remove((end_s, blow))
                 self.say(f"over: {blow.kind}")
-                (crew if blow.kind in PROCESS else ground).end(blow)
+                (manager if blow.kind in PROCESS else harness).end(blow)
             while coming and coming[0].at_s <= now_s:
                 blow = coming.pop(0)
                 if blow.kind not in PROCESS:
                     self.say(str(blow))
-                (crew if blow.kind in PROCESS else ground).begin(blow)
+                (manager if blow.kind in PROCESS else harness).begin(blow)
                 lasting.append((now_s + blow.seconds, blow))
-            crew.tick()
+            manager.tick()
             turn.wait(TURN_S)
         return len(plan)
 
     # Without --------------------------------------------------------------------------------------
 
-    def _come_to_rest(self, app: App, crew: Crew) -> float:
+    def _come_to_rest(self, app: App, manager: ProcessManager) -> float:
         """Let everything end that can; returns how long it took."""
         self.say("the faults have stopped")
         began = time.monotonic()
-        crew.deploy(version=2)
-        self._until(crew, "everybody has version 2", lambda: not crew.deploying)
+        manager.deploy(version=2)
+        self._until(manager, "everybody has version 2", lambda: not manager.deploying)
         self._verify("at work", app.conf.broker_url)
-        crew.dismiss(crew.producers)
+        manager.dismiss(manager.producers)
         for name in SCHEDULE:
             app.schedules.pause(name)
-        self._until(crew, "every message has ended", lambda: _live(app) == 0)
+        self._until(manager, "every message has ended", lambda: _live(app) == 0)
         calm_s = time.monotonic() - began
-        crew.dismiss(crew.beats)
-        crew.dismiss(crew.workers)
+        manager.dismiss(manager.beats)
+        manager.dismiss(manager.workers)
         self.say("all have gone")
         return calm_s
 
-    def _until(self, crew: Crew, what: str, done: Callable[[], bool]) -> None:
+    def _until(self, manager: ProcessManager, what: str, done: Callable[[], bool]) -> None:
         deadline, turn = time.monotonic() + CALM_S, threading.Event()
         while not done():
             if time.monotonic() > deadline:
                 self.found.append(Violation("drain", "", f"not within {CALM_S:g} s: {what}"))
                 return
-            crew.tick()
+            manager.tick()
             turn.wait(TURN_S)
         self.say(what)
 
@@ -224,8 +226,8 @@ def _program(command: str, *options: str) -> Callable[[int, int], list[str]]:
     return words
 
 
-def _pids(crew: Crew) -> list[int]:
-    return [pid for m in crew.members for pid in (m.up.pid, *m.up.children)]
+def _pids(manager: ProcessManager) -> list[int]:
+    return [pid for m in manager.services for pid in (m.up.pid, *m.up.children)]
 
 
 def _live(app: App) -> int:

@@ -12,9 +12,9 @@ from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import State
 from reliable_tasks.store.values import LockInfo, SessionInfo
 from tests.soak.account import Account, Note, Write, load, save
+from tests.soak.account_builder import BEGAN_MS, SLOTS, well
 from tests.soak.checks import CHECKS, Known, violations
-from tests.soak.ledger import BEGAN_MS, SLOTS, well
-from tests.soak.tale import Event, tell
+from tests.soak.report import Event, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +223,7 @@ def test_an_account_is_the_same_when_it_was_kept(tmp_path: Path) -> None:
 def test_a_broken_message_is_told_among_its_effects_and_the_faults() -> None:
     account = effect("stepping", "charge")(well())
     at_ms = next(e.at_ms for e in account.effects if e.id == "stepping")
-    told = tell(violations(account), account, [Event(at_ms, "kill tree"), Event(1, "earlier")])
+    told = report_of(violations(account), account, [Event(at_ms, "kill tree"), Event(1, "earlier")])
     life, _, done = told.partition("What was done:")
     assert "BROKEN steps: stepping: it was charged 2 times" in life
     for text in (

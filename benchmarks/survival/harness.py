@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from benchmarks.arena import Arena
 
-__all__ = ["Stage", "Worker"]
+__all__ = ["Harness", "Worker"]
 
 _POLL_S = 0.005
 _RESTART_S = 1.0
@@ -108,7 +108,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-class Stage:
+class Harness:
     """A system in its arena while things are done to it.
 
     Args:

@@ -1,4 +1,4 @@
-"""How a soak that went wrong is told: its faults, and the lives of broken messages among them."""
+"""The report on a soak that went wrong: its faults, and what happened to the broken messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reliable_tasks.audit.verify import Violation
     from tests.soak.account import Account
 
-__all__ = ["Event", "tell"]
+__all__ = ["Event", "report_of"]
 
 MOST = 10
 """Messages that are told of."""
@@ -27,7 +27,7 @@ class Event(NamedTuple):
     text: str
 
 
-def tell(found: Sequence[Violation], account: Account, events: Sequence[Event]) -> str:
+def report_of(found: Sequence[Violation], account: Account, events: Sequence[Event]) -> str:
     """What was broken, the lives of the first few messages of it, and all that was done."""
     lines = [f"BROKEN {violation}" for violation in found]
     for message_id in list(dict.fromkeys(v.id for v in found if v.id))[:MOST]:

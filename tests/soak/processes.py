@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from tests.soak.plan import Blow
 
-__all__ = ["PATIENCE_S", "Crew", "Member"]
+__all__ = ["PATIENCE_S", "ProcessManager", "Service"]
 
 PATIENCE_S = 90.0
 """How long a process may take to end after TERM, on however busy a machine."""
 
 
 @dataclass(eq=False)
-class Member:
-    """A place in the crew, and the process that has it now.
+class Service:
+    """A program that is to be kept running, and its present process.
 
     Attributes:
         name: its own.
@@ -54,38 +54,38 @@ class Member:
 
 
 @dataclass
-class Crew:
-    """All the members.
+class ProcessManager:
+    """Keeps services alive, and stops, kills, freezes and deploys them.
 
     Attributes:
         folder: where they work, and log.
         env: their environment.
         say: tells the soak's timeline.
-        complaints: what no member may do, and one did.
+        complaints: what no service may do, and one did.
     """
 
     folder: Path
     env: Mapping[str, str]
     say: Callable[[str], None]
-    workers: list[Member] = field(default_factory=list)
-    beats: list[Member] = field(default_factory=list)
-    producers: list[Member] = field(default_factory=list)
+    workers: list[Service] = field(default_factory=list)
+    beats: list[Service] = field(default_factory=list)
+    producers: list[Service] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
-    _deploying: list[Member] = field(default_factory=list)
+    _deploying: list[Service] = field(default_factory=list)
     _frozen: dict[Blow, Callable[[int], None]] = field(default_factory=dict)
 
     @property
-    def members(self) -> list[Member]:
+    def services(self) -> list[Service]:
         return [*self.workers, *self.beats, *self.producers]
 
-    def start(self, member: Member) -> None:
+    def start(self, service: Service) -> None:
         """Give its place to a new process."""
-        member.starts += 1
-        member.told_at, member.hit = None, False
-        log = self.folder / f"{member.name}.log"
+        service.starts += 1
+        service.told_at, service.hit = None, False
+        log = self.folder / f"{service.name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", *member.command(member.version, member.starts)],
+                [sys.executable, "-m", *service.command(service.version, service.starts)],
                 cwd=self.folder,
                 env={**os.environ, **self.env, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
@@ -93,52 +93,52 @@ class Crew:
                 stderr=output,
                 start_new_session=True,
             )
-        member.process = Worker(process, member.name, log)
+        service.process = Worker(process, service.name, log)
 
     def tick(self) -> None:
         """Replace who has ended, and go on with a deploy."""
-        for member in self.members:
-            self._see_to(member)
+        for service in self.services:
+            self._see_to(service)
         if self._deploying and all(m.told_at is None for m in self.workers):
-            member = self._deploying.pop(0)
-            self.tell(member)
+            service = self._deploying.pop(0)
+            self.tell(service)
 
-    def _see_to(self, member: Member) -> None:
-        if member.up.running:
-            if member.told_at is not None and time.monotonic() > member.told_at + PATIENCE_S:
-                self.complaints.append(f"{member.name} did not end in {PATIENCE_S:g} s after TERM")
-                self.kill(member)
+    def _see_to(self, service: Service) -> None:
+        if service.up.running:
+            if service.told_at is not None and time.monotonic() > service.told_at + PATIENCE_S:
+                self.complaints.append(f"{service.name} did not end in {PATIENCE_S:g} s after TERM")
+                self.kill(service)
             return
-        self._judge(member)
-        self.start(member)
-        self.say(f"{member.name} starts with version {member.version}, process {member.up.pid}")
+        self._judge(service)
+        self.start(service)
+        self.say(f"{service.name} starts with version {service.version}, process {service.up.pid}")
 
-    def _judge(self, member: Member) -> None:
+    def _judge(self, service: Service) -> None:
         # TERM ends a process that is still importing its modules as it ends any other.
-        code = member.up.process.returncode
-        right = member.told_at is not None and code in {0, -signal.SIGTERM}
-        if not member.hit and not right:
-            asked = "after TERM" if member.told_at else "by itself"
-            self.complaints.append(f"{member.name} ended {asked} with code {code}, see its log")
+        code = service.up.process.returncode
+        right = service.told_at is not None and code in {0, -signal.SIGTERM}
+        if not service.hit and not right:
+            asked = "after TERM" if service.told_at else "by itself"
+            self.complaints.append(f"{service.name} ended {asked} with code {code}, see its log")
 
-    def tell(self, member: Member) -> None:
+    def tell(self, service: Service) -> None:
         """TERM: finish what runs, and end."""
-        self.say(f"TERM to {member.name}, process {member.up.pid}")
-        member.told_at = time.monotonic()
-        if member.up.running:
-            member.up.signal(signal.SIGTERM)
+        self.say(f"TERM to {service.name}, process {service.up.pid}")
+        service.told_at = time.monotonic()
+        if service.up.running:
+            service.up.signal(signal.SIGTERM)
 
-    def kill(self, member: Member) -> None:
+    def kill(self, service: Service) -> None:
         """SIGKILL to all of it."""
-        member.hit = True
+        service.hit = True
         with contextlib.suppress(ProcessLookupError):  # nothing of it is left
-            member.up.signal_tree(signal.SIGKILL)
+            service.up.signal_tree(signal.SIGKILL)
 
     # Blows ----------------------------------------------------------------------------------------
 
     def begin(self, blow: Blow) -> None:
         """Strike."""
-        member = self.workers[blow.dice % len(self.workers)]
+        service = self.workers[blow.dice % len(self.workers)]
         match blow.kind.split():
             case ["deploy"]:
                 self.deploy()
@@ -147,14 +147,14 @@ class Crew:
             case ["kill", "producer"]:
                 self._kill_one(self.producers[0], 0)
             case ["kill", "tree"]:
-                self.say(f"kill -9 of {member.name}, process {member.up.pid}, and its children")
-                self.kill(member)
+                self.say(f"kill -9 of {service.name}, process {service.up.pid}, and its children")
+                self.kill(service)
             case ["kill", _]:
-                self._kill_one(member, self._victim(member, blow))
+                self._kill_one(service, self._victim(service, blow))
             case ["stop", "tree", *_]:
-                self._stop(blow, f"{member.name} and its children", member.up.signal_tree)
+                self._stop(blow, f"{service.name} and its children", service.up.signal_tree)
             case _:
-                self._stop_one(member, blow)
+                self._stop_one(service, blow)
 
     def end(self, blow: Blow) -> None:
         """Let go on what was stopped."""
@@ -167,8 +167,8 @@ class Crew:
         """Roll out a version, by default the one that the first worker has not."""
         version = version or 3 - self.workers[0].version
         self.say(f"a deploy of version {version} begins")
-        for member in self.workers:
-            member.version = version
+        for service in self.workers:
+            service.version = version
         self._deploying = list(self.workers)
 
     @property
@@ -176,23 +176,23 @@ class Crew:
         """Whether a worker still has to be replaced."""
         return bool(self._deploying) or any(m.told_at is not None for m in self.workers)
 
-    def _victim(self, member: Member, blow: Blow) -> int:
+    def _victim(self, service: Service, blow: Blow) -> int:
         """The supervisor's process, or a child's."""
-        children = sorted(member.up.children)
+        children = sorted(service.up.children)
         if blow.kind.endswith("child") and children:
             return children[blow.dice % len(children)]
-        return member.up.pid
+        return service.up.pid
 
-    def _kill_one(self, member: Member, pid: int) -> None:
-        pid = pid or member.up.pid
-        self.say(f"kill -9 of {member.name}, process {pid}")
-        member.hit = member.hit or pid == member.up.pid
+    def _kill_one(self, service: Service, pid: int) -> None:
+        pid = pid or service.up.pid
+        self.say(f"kill -9 of {service.name}, process {pid}")
+        service.hit = service.hit or pid == service.up.pid
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             os.kill(pid, signal.SIGKILL)
 
-    def _stop_one(self, member: Member, blow: Blow) -> None:
-        pid = self._victim(member, blow)
-        self._stop(blow, f"{member.name}, process {pid}", lambda number: os.kill(pid, number))
+    def _stop_one(self, service: Service, blow: Blow) -> None:
+        pid = self._victim(service, blow)
+        self._stop(blow, f"{service.name}, process {pid}", lambda number: os.kill(pid, number))
 
     def _stop(self, blow: Blow, whom: str, signal_it: Callable[[int], None]) -> None:
         self.say(f"STOP to {whom} for {blow.seconds:.1f} s")
@@ -202,24 +202,24 @@ class Crew:
 
     # The end --------------------------------------------------------------------------------------
 
-    def dismiss(self, members: list[Member]) -> None:
+    def dismiss(self, services: list[Service]) -> None:
         """Let them end for good, each in its own time, but not without bound."""
-        for member in members:
-            self.tell(member)
-        for member in members:
+        for service in services:
+            self.tell(service)
+        for service in services:
             try:
-                member.up.wait(PATIENCE_S)
+                service.up.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
-                self.complaints.append(f"{member.name} did not end in {PATIENCE_S:g} s after TERM")
-                member.hit = True
+                self.complaints.append(f"{service.name} did not end in {PATIENCE_S:g} s after TERM")
+                service.hit = True
             else:
-                self._judge(member)
-            member.up.kill_tree()
+                self._judge(service)
+            service.up.kill_tree()
         for group in (self.workers, self.beats, self.producers):
-            group[:] = [m for m in group if m not in members]
+            group[:] = [m for m in group if m not in services]
 
     def close(self) -> None:
         """End every process that is left."""
-        for member in self.members:
-            if member.process is not None:
-                member.process.kill_tree()
+        for service in self.services:
+            if service.process is not None:
+                service.process.kill_tree()

@@ -1,4 +1,4 @@
-"""The stores that soaks stand on, with what can be done to them."""
+"""The stores of soaks, and the faults that can be injected into them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from tests.soak.plan import Blow
 
-__all__ = ["Ground", "RedisGround", "SqliteGround"]
+__all__ = ["RedisHarness", "SqliteHarness", "StoreHarness"]
 
 DISK_BYTES = 1 << 30
 IMPATIENT = "?socket_timeout=1&socket_connect_timeout=1"
 VERBS = ("exchange", "enqueue", "heartbeat", "reap", "fire", "step", "revoke", "sessions")
 
 
-class Ground(Protocol):
-    """A store, and what befalls it."""
+class StoreHarness(Protocol):
+    """A store, and the faults that it can have."""
 
     @property
     def url(self) -> str:
@@ -41,16 +41,16 @@ class Ground(Protocol):
         """The same for the one who watches."""
 
     def begin(self, blow: Blow) -> None:
-        """Strike."""
+        """Inject the fault."""
 
     def end(self, blow: Blow) -> None:
-        """Mend."""
+        """End the fault."""
 
     def close(self) -> None:
         """Leave the store's files in the soak's folder and end whatever runs."""
 
 
-class SqliteGround:
+class SqliteHarness:
     """A file on a small disk of its own.
 
     Where no disk can be mounted (that takes root), the size of files is limited instead, for the
@@ -122,7 +122,7 @@ class SqliteGround:
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
 
 
-class RedisGround:
+class RedisHarness:
     """A server with an append-only file, reached by way of a proxy."""
 
     def __init__(self, folder: Path) -> None:

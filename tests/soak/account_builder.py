@@ -22,7 +22,7 @@ SLOTS = tuple(slot_id("reliable_tasks", ENTRY, BEGAN_MS + 1000 * n) for n in ran
 KEY = "key"
 
 
-class Ledger:
+class AccountBuilder:
     """Writes rows, records, effects and notes as stores, bodies and producers do."""
 
     def __init__(self) -> None:
@@ -121,81 +121,81 @@ class Ledger:
 
 def well() -> Account:
     """One message of each sort; their ids say which."""
-    ledger = Ledger()
-    ledger.ran("plain", "plain", 7)
-    _tried_again(ledger)
-    _ended_otherwise(ledger)
-    _with_effects(ledger)
+    builder = AccountBuilder()
+    builder.ran("plain", "plain", 7)
+    _tried_again(builder)
+    _ended_otherwise(builder)
+    _with_effects(builder)
     for message_id in ("once", "once more"):
-        ledger.ran(message_id, "until_executed", key=KEY)
-        ledger.ran(f"{message_id} while", "while_executing", key=f"{KEY}:run")
-    ledger.note("duplicate", "refused", text="once")
+        builder.ran(message_id, "until_executed", key=KEY)
+        builder.ran(f"{message_id} while", "while_executing", key=f"{KEY}:run")
+    builder.note("duplicate", "refused", text="once")
     for message_id in SLOTS:
-        ledger.stored(message_id, "tick")
-        ledger.row(Ev.FIRED, message_id)
-        ledger.began(message_id)
-        ledger.succeeded(message_id)
-    return ledger.account()
+        builder.stored(message_id, "tick")
+        builder.row(Ev.FIRED, message_id)
+        builder.began(message_id)
+        builder.succeeded(message_id)
+    return builder.account()
 
 
-def _tried_again(ledger: Ledger) -> None:
-    ledger.sent("flaky", "flaky", number=3, failures=1)
-    fence = ledger.began("flaky")
-    ledger.row(Ev.RETRY, "flaky", fence, delay=0.1)
-    ledger.change("flaky", attempt=2, delivery=0)
-    ledger.began("flaky")
-    ledger.succeeded("flaky", 3)
+def _tried_again(builder: AccountBuilder) -> None:
+    builder.sent("flaky", "flaky", number=3, failures=1)
+    fence = builder.began("flaky")
+    builder.row(Ev.RETRY, "flaky", fence, delay=0.1)
+    builder.change("flaky", attempt=2, delivery=0)
+    builder.began("flaky")
+    builder.succeeded("flaky", 3)
     # One whose first worker was stopped beyond its lease, and came to its end all the same.
-    ledger.sent("zombie", "plain", number=5)
-    first = ledger.began("zombie")
-    ledger.row(Ev.REAPED, "zombie", first)
-    second = ledger.began("zombie")
-    ledger.effect("end", "zombie", first, said=(first, 5))
-    ledger.row(Ev.STALE, "zombie", first)
-    assert second == ledger.fence
-    ledger.succeeded("zombie", 5)
+    builder.sent("zombie", "plain", number=5)
+    first = builder.began("zombie")
+    builder.row(Ev.REAPED, "zombie", first)
+    second = builder.began("zombie")
+    builder.effect("end", "zombie", first, said=(first, 5))
+    builder.row(Ev.STALE, "zombie", first)
+    assert second == builder.fence
+    builder.succeeded("zombie", 5)
 
 
-def _ended_otherwise(ledger: Ledger) -> None:
-    ledger.sent("failing", "failing")
-    fence = ledger.began("failing")
-    ledger.row(Ev.FAILED, "failing", fence, exception="ValueError")
+def _ended_otherwise(builder: AccountBuilder) -> None:
+    builder.sent("failing", "failing")
+    fence = builder.began("failing")
+    builder.row(Ev.FAILED, "failing", fence, exception="ValueError")
     failure = encode_failure(ValueError(1))
-    ledger.ended("failing", State.FAILED, reason="failed", failure=failure)
-    ledger.sent("revoked", "plain", number=1)
-    ledger.note("revoking", "revoked")
-    ledger.row(Ev.REVOKED, "revoked")
-    ledger.ended("revoked", State.REVOKED, reason="revoked")
-    ledger.note("revoked", "revoked", text="revoked")
-    ledger.sent("mortal", "plain", number=1, expires=True)
-    ledger.row(Ev.EXPIRED, "mortal")
-    ledger.ended("mortal", State.REVOKED, reason="expired")
-    ledger.sent("later", "plain", number=2, delay_ms=100)
-    ledger.began("later")
-    ledger.succeeded("later", 2)
+    builder.ended("failing", State.FAILED, reason="failed", failure=failure)
+    builder.sent("revoked", "plain", number=1)
+    builder.note("revoking", "revoked")
+    builder.row(Ev.REVOKED, "revoked")
+    builder.ended("revoked", State.REVOKED, reason="revoked")
+    builder.note("revoked", "revoked", text="revoked")
+    builder.sent("mortal", "plain", number=1, expires=True)
+    builder.row(Ev.EXPIRED, "mortal")
+    builder.ended("mortal", State.REVOKED, reason="expired")
+    builder.sent("later", "plain", number=2, delay_ms=100)
+    builder.began("later")
+    builder.succeeded("later", 2)
 
 
-def _with_effects(ledger: Ledger) -> None:
-    ledger.sent("stepping", "stepping", number=4)
-    fence = ledger.began("stepping")
-    ledger.effect("charge", "stepping")
-    ledger.row(Ev.STEP, "stepping", fence, step="charge")
-    ledger.succeeded("stepping", 4)
+def _with_effects(builder: AccountBuilder) -> None:
+    builder.sent("stepping", "stepping", number=4)
+    fence = builder.began("stepping")
+    builder.effect("charge", "stepping")
+    builder.row(Ev.STEP, "stepping", fence, step="charge")
+    builder.succeeded("stepping", 4)
     for message_id in ("guarded", "guarded too"):
-        ledger.sent(message_id, "guarded", number=6)
-        ledger.writes.append(Write("account", message_id, ledger.began(message_id)))
-        ledger.succeeded(message_id, 6)
-    ledger.ran("spawning", "spawning", 8)
-    ledger.stored("spawning-child", "plain")
-    ledger.began("spawning-child")
-    ledger.succeeded("spawning-child", 8)
-    ledger.sent("greet", "greet")
-    ledger.began("greet")
-    ledger.effect("version 2", "greet")
-    ledger.succeeded("greet", 2)
-    ledger.ran("parent", "plain", 9)
-    ledger.change("parent", edges=(("child", "success", 0),))
-    handed_on = ledger.fence
-    ledger.sent("child", "add", number=10)
-    ledger.began("child", given=(handed_on,))
-    ledger.succeeded("child", 10)
+        builder.sent(message_id, "guarded", number=6)
+        builder.writes.append(Write("account", message_id, builder.began(message_id)))
+        builder.succeeded(message_id, 6)
+    builder.ran("spawning", "spawning", 8)
+    builder.stored("spawning-child", "plain")
+    builder.began("spawning-child")
+    builder.succeeded("spawning-child", 8)
+    builder.sent("greet", "greet")
+    builder.began("greet")
+    builder.effect("version 2", "greet")
+    builder.succeeded("greet", 2)
+    builder.ran("parent", "plain", 9)
+    builder.change("parent", edges=(("child", "success", 0),))
+    handed_on = builder.fence
+    builder.sent("child", "add", number=10)
+    builder.began("child", given=(handed_on,))
+    builder.succeeded("child", 10)

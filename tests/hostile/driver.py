@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Record
     from tests.process.harness import Place, Worker
 
-__all__ = ["Crime", "Scene", "crimes", "draw"]
+__all__ = ["Case", "Driver", "cases", "draw"]
 
 _PATIENCE_S = 60.0  # until one more message ends: each is bounded, however busy the machine
 _CHILDREN = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Crime:
+class Case:
     """A misdeed in a place of the program."""
 
     place: str
@@ -39,31 +39,31 @@ class Crime:
         return f"{self.deed} in {self.place}"
 
 
-def crimes(pool: str) -> Iterator[Crime]:
+def cases(pool: str) -> Iterator[Case]:
     """Whatever may be done in this pool."""
     for name, deed in DEEDS.items():
         if pool != "prefork" and (deed.kills or deed.hangs):
             continue  # a process of many bodies dies with all of them, and has no limits
         for place in PLACES:
-            yield Crime(place, name)
+            yield Case(place, name)
 
 
-def draw(pool: str, seed: int, count: int) -> list[Crime]:
+def draw(pool: str, seed: int, count: int) -> list[Case]:
     """Some of them, each deed before any deed comes again."""
     rng = random.Random(seed)
-    possible = list(crimes(pool))
+    possible = list(cases(pool))
     rng.shuffle(possible)
     times: Counter[str] = Counter()
     ranked = []
-    for crime in possible:
-        ranked.append((times[crime.deed], crime))
-        times[crime.deed] += 1
+    for case in possible:
+        ranked.append((times[case.deed], case))
+        times[case.deed] += 1
     ranked.sort(key=lambda pair: pair[0])
-    return [crime for _, crime in ranked[:count]]
+    return [case for _, case in ranked[:count]]
 
 
-class Scene:
-    """What happened, and what is not as promised.
+class Driver:
+    """Runs cases on a worker, and says what is not as promised.
 
     Args:
         place: the folder, the store and the worker.
@@ -73,22 +73,22 @@ class Scene:
     def __init__(self, place: Place, pool: str) -> None:
         self._place = place
         self._pool = pool
-        self._crimes: dict[str, Crime] = {}
+        self._cases: dict[str, Case] = {}
         self._innocents: dict[str, int] = {}
         self._handles: list[AsyncResult[Any]] = []
 
-    def commit(self, chosen: Iterable[Crime]) -> list[str]:
-        """Send each crime and an innocent message after it; returns what is broken at rest."""
+    def run(self, chosen: Iterable[Case]) -> list[str]:
+        """Send each case and an innocent message after it; returns what is broken at rest."""
         self._place.app.conf.max_deliveries = MAX_DELIVERIES
         module = "tests.hostile.limited" if self._pool == "prefork" else "tests.hostile.program"
         worker = self._place.start_worker(
             "--pool", self._pool, "--concurrency", str(_CHILDREN), module=module
         )
-        for n, crime in enumerate(chosen):
-            task = "hostile_coroutine" if crime.place == "coroutine" else "hostile"
-            call = [crime.place, crime.deed]
+        for n, case in enumerate(chosen):
+            task = "hostile_coroutine" if case.place == "coroutine" else "hostile"
+            call = [case.place, case.deed]
             handle = self._place.app.send_task(task, call)
-            self._crimes[handle.id] = crime
+            self._cases[handle.id] = case
             innocent = self._place.app.send_task("innocent", [n])
             self._innocents[innocent.id] = n
             self._handles += [handle, innocent]
@@ -98,7 +98,7 @@ class Scene:
 
     def _records(self) -> dict[str, Record]:
         store = self._place.store
-        ids = [*self._crimes, *self._innocents]
+        ids = [*self._cases, *self._innocents]
         return {r.id: r for r in store.read(ids) if r is not None}
 
     def _at_rest(self, worker: Worker) -> bool:
@@ -120,13 +120,13 @@ class Scene:
         return True
 
     def _name(self, message_id: str) -> str:
-        return str(self._crimes.get(message_id, f"innocent {self._innocents.get(message_id)}"))
+        return str(self._cases.get(message_id, f"innocent {self._innocents.get(message_id)}"))
 
     def _broken(self, worker: Worker) -> list[str]:
         records = self._records()
         starts = Counter(message_id for message_id, _ in self._starts())
         found = [] if worker.running else [f"the worker ended with {worker.process.poll()}"]
-        for message_id in [*self._crimes, *self._innocents]:
+        for message_id in [*self._cases, *self._innocents]:
             name, record = self._name(message_id), records.get(message_id)
             if record is None:
                 found.append(f"{name} is lost")

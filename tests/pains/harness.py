@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Claim, Record
     from reliable_tasks.testing.time import VirtualTime
 
-__all__ = ["LEASE_MS", "Stage"]
+__all__ = ["LEASE_MS", "Harness"]
 
 LEASE_MS = 20_000
 
 
-class Stage:
+class Harness:
     """What a test of once-tasks needs.
 
     Attributes:
