@@ -55,7 +55,7 @@ def run_round(folder: Path, store: str, seed: int, seconds: float) -> bool:
     account = outcome.account
     print(
         f"seed {seed} on {store}: {len(account.records):,} messages, {len(account.rows):,} rows, "
-        f"{len(account.effects):,} effects, {outcome.blows} faults in {seconds:g} s; at rest "
+        f"{len(account.effects):,} effects, {outcome.faults} faults in {seconds:g} s; at rest "
         f"{outcome.calm_s:.1f} s after the last one; {len(outcome.found)} violations",
         flush=True,
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks import App
     from tests.soak.account import Account
-    from tests.soak.plan import Blow
+    from tests.soak.plan import Fault
     from tests.soak.stores import StoreHarness
 
 __all__ = ["Outcome", "Soak"]
@@ -58,14 +58,14 @@ class Outcome:
     Attributes:
         found: what was broken; empty if all is well.
         account: what was checked.
-        blows: how many there were.
+        faults: how many there were.
         calm_s: how long it took, after the last fault, until all messages had ended.
         report: the timelines, where something was broken.
     """
 
     found: list[Violation]
     account: Account
-    blows: int
+    faults: int
     calm_s: float
     report: str = ""
 
@@ -99,8 +99,8 @@ class Soak:
             )
             stack.callback(harness.close)
             stack.callback(manager.close)
-            self._man(manager, harness)
-            blows = self._strike(manager, harness)
+            self._start_all(manager, harness)
+            faults = self._inject(manager, harness)
             with contextlib.closing(make_app(harness.own_url, version=2)) as app:
                 calm_s = self._come_to_rest(app, manager)
                 account = read(app.store, self.folder)
@@ -111,7 +111,7 @@ class Soak:
         report = report_of(self.found, account, self.events) if self.found else ""
         if report:
             (self.folder / "report.txt").write_text(report, encoding="utf-8")
-        return Outcome(self.found, account, blows, calm_s, report)
+        return Outcome(self.found, account, faults, calm_s, report)
 
     def say(self, text: str) -> None:
         """Add to the timeline, in memory and on the disk."""
@@ -122,7 +122,7 @@ class Soak:
 
     # With faults ----------------------------------------------------------------------------------
 
-    def _man(self, manager: ProcessManager, harness: StoreHarness) -> None:
+    def _start_all(self, manager: ProcessManager, harness: StoreHarness) -> None:
         manager.env = _environment(self.folder, harness.url)
         for number in range(WORKERS):
             name, more = f"w{number}@soak", ["-B"] * (number == 0)
@@ -140,23 +140,23 @@ class Soak:
         for service in manager.services:
             manager.start(service)
 
-    def _strike(self, manager: ProcessManager, harness: StoreHarness) -> int:
-        """Carry out the plan; returns how many blows it had."""
+    def _inject(self, manager: ProcessManager, harness: StoreHarness) -> int:
+        """Carry out the plan; returns how many faults it had."""
         plan = make_plan(self.seed, self.seconds, self.store)
-        coming, lasting = list(plan), list[tuple[float, "Blow"]]()
+        coming, lasting = list(plan), list[tuple[float, "Fault"]]()
         began, turn = time.monotonic(), threading.Event()
         while coming or lasting or time.monotonic() < began + self.seconds:
             now_s = time.monotonic() - began
-            for end_s, blow in [item for item in lasting if item[0] <= now_s]:
-                lasting.remove((end_s, blow))
-                self.say(f"over: {blow.kind}")
-                (manager if blow.kind in PROCESS else harness).end(blow)
+            for end_s, fault in [item for item in lasting if item[0] <= now_s]:
+                lasting.remove((end_s, fault))
+                self.say(f"over: {fault.kind}")
+                (manager if fault.kind in PROCESS else harness).end(fault)
             while coming and coming[0].at_s <= now_s:
-                blow = coming.pop(0)
-                if blow.kind not in PROCESS:
-                    self.say(str(blow))
-                (manager if blow.kind in PROCESS else harness).begin(blow)
-                lasting.append((now_s + blow.seconds, blow))
+                fault = coming.pop(0)
+                if fault.kind not in PROCESS:
+                    self.say(str(fault))
+                (manager if fault.kind in PROCESS else harness).begin(fault)
+                lasting.append((now_s + fault.seconds, fault))
             manager.tick()
             turn.wait(TURN_S)
         return len(plan)

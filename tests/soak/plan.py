@@ -1,7 +1,7 @@
 """What is done to a soak, and when: a plan that follows from its seed alone.
 
 Two lanes run beside each other, one of processes and one of the store, so that a worker may be
-stopped while the network is cut. Within a lane one blow ends before the next begins. Each lane
+stopped while the network is cut. Within a lane one fault ends before the next begins. Each lane
 deals its kinds like cards, so all of them have come before one comes again.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LEASE_S", "PROCESS", "STORE", "Blow", "make_plan"]
+__all__ = ["LEASE_S", "PROCESS", "STORE", "Fault", "make_plan"]
 
 LEASE_S = 4.0
 """How long a silent worker keeps its messages: short, so that it is often exceeded."""
@@ -57,7 +57,7 @@ _GAPS = {"process": (0.5, 3.0), "store": (1.0, 5.0)}
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
+class Fault:
     """Something that is done to the soak.
 
     Attributes:
@@ -77,24 +77,24 @@ class Blow:
         return f"{self.kind}{lasting}"
 
 
-def make_plan(seed: int, seconds: float, store: str) -> list[Blow]:
-    """The blows of a soak, in the order of their times; all have ended when `seconds` are over.
+def make_plan(seed: int, seconds: float, store: str) -> list[Fault]:
+    """The faults of a soak, in the order of their times; all have ended when `seconds` are over.
 
     Args:
         seed: what it follows from, together with the other arguments.
         seconds: how long the soak is.
         store: "sqlite" or "redis".
     """
-    blows = [
+    faults = [
         *_lane(random.Random(f"{seed} process"), seconds, PROCESS, _GAPS["process"]),
         *_lane(random.Random(f"{seed} {store}"), seconds, STORE[store], _GAPS["store"]),
     ]
-    return sorted(blows, key=lambda blow: blow.at_s)
+    return sorted(faults, key=lambda fault: fault.at_s)
 
 
 def _lane(
     dice: random.Random, seconds: float, kinds: Kinds, gap: tuple[float, float]
-) -> Iterator[Blow]:
+) -> Iterator[Fault]:
     at_s = 0.0
     while True:
         for kind in dice.sample(sorted(kinds), len(kinds)):
@@ -102,5 +102,5 @@ def _lane(
             lasts = round(dice.uniform(*kinds[kind]), 2)
             if at_s + lasts > seconds:
                 return
-            yield Blow(at_s, lasts, kind, dice.randrange(1 << 16))
+            yield Fault(at_s, lasts, kind, dice.randrange(1 << 16))
             at_s += lasts

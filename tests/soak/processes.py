@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tests.soak.plan import Blow
+    from tests.soak.plan import Fault
 
 __all__ = ["PATIENCE_S", "ProcessManager", "Service"]
 
@@ -72,7 +72,7 @@ class ProcessManager:
     producers: list[Service] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     _deploying: list[Service] = field(default_factory=list)
-    _frozen: dict[Blow, Callable[[int], None]] = field(default_factory=dict)
+    _frozen: dict[Fault, Callable[[int], None]] = field(default_factory=dict)
 
     @property
     def services(self) -> list[Service]:
@@ -134,31 +134,31 @@ class ProcessManager:
         with contextlib.suppress(ProcessLookupError):  # nothing of it is left
             service.up.signal_tree(signal.SIGKILL)
 
-    # Blows ----------------------------------------------------------------------------------------
+    # Faults ---------------------------------------------------------------------------------------
 
-    def begin(self, blow: Blow) -> None:
-        """Strike."""
-        service = self.workers[blow.dice % len(self.workers)]
-        match blow.kind.split():
+    def begin(self, fault: Fault) -> None:
+        """Inject the fault."""
+        service = self.workers[fault.dice % len(self.workers)]
+        match fault.kind.split():
             case ["deploy"]:
                 self.deploy()
             case ["kill", "beat"]:
-                self._kill_one(self.beats[blow.dice % len(self.beats)], 0)
+                self._kill_one(self.beats[fault.dice % len(self.beats)], 0)
             case ["kill", "producer"]:
                 self._kill_one(self.producers[0], 0)
             case ["kill", "tree"]:
                 self.say(f"kill -9 of {service.name}, process {service.up.pid}, and its children")
                 self.kill(service)
             case ["kill", _]:
-                self._kill_one(service, self._victim(service, blow))
+                self._kill_one(service, self._victim(service, fault))
             case ["stop", "tree", *_]:
-                self._stop(blow, f"{service.name} and its children", service.up.signal_tree)
+                self._stop(fault, f"{service.name} and its children", service.up.signal_tree)
             case _:
-                self._stop_one(service, blow)
+                self._stop_one(service, fault)
 
-    def end(self, blow: Blow) -> None:
+    def end(self, fault: Fault) -> None:
         """Let go on what was stopped."""
-        signal_it = self._frozen.pop(blow, None)
+        signal_it = self._frozen.pop(fault, None)
         if signal_it is not None:
             with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
                 signal_it(signal.SIGCONT)
@@ -176,11 +176,11 @@ class ProcessManager:
         """Whether a worker still has to be replaced."""
         return bool(self._deploying) or any(m.told_at is not None for m in self.workers)
 
-    def _victim(self, service: Service, blow: Blow) -> int:
+    def _victim(self, service: Service, fault: Fault) -> int:
         """The supervisor's process, or a child's."""
         children = sorted(service.up.children)
-        if blow.kind.endswith("child") and children:
-            return children[blow.dice % len(children)]
+        if fault.kind.endswith("child") and children:
+            return children[fault.dice % len(children)]
         return service.up.pid
 
     def _kill_one(self, service: Service, pid: int) -> None:
@@ -190,15 +190,15 @@ class ProcessManager:
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             os.kill(pid, signal.SIGKILL)
 
-    def _stop_one(self, service: Service, blow: Blow) -> None:
-        pid = self._victim(service, blow)
-        self._stop(blow, f"{service.name}, process {pid}", lambda number: os.kill(pid, number))
+    def _stop_one(self, service: Service, fault: Fault) -> None:
+        pid = self._victim(service, fault)
+        self._stop(fault, f"{service.name}, process {pid}", lambda number: os.kill(pid, number))
 
-    def _stop(self, blow: Blow, whom: str, signal_it: Callable[[int], None]) -> None:
-        self.say(f"STOP to {whom} for {blow.seconds:.1f} s")
+    def _stop(self, fault: Fault, whom: str, signal_it: Callable[[int], None]) -> None:
+        self.say(f"STOP to {whom} for {fault.seconds:.1f} s")
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             signal_it(signal.SIGSTOP)
-            self._frozen[blow] = signal_it
+            self._frozen[fault] = signal_it
 
     # The end --------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.soak.plan import Blow
+    from tests.soak.plan import Fault
 
 __all__ = ["RedisHarness", "SqliteHarness", "StoreHarness"]
 
@@ -40,10 +40,10 @@ class StoreHarness(Protocol):
     def own_url(self) -> str:
         """The same for the one who watches."""
 
-    def begin(self, blow: Blow) -> None:
+    def begin(self, fault: Fault) -> None:
         """Inject the fault."""
 
-    def end(self, blow: Blow) -> None:
+    def end(self, fault: Fault) -> None:
         """End the fault."""
 
     def close(self) -> None:
@@ -71,8 +71,8 @@ class SqliteHarness:
         self._blocker: apsw.Connection | None = None
         self.url = self.own_url = f"sqlite:///{self._path}"
 
-    def begin(self, blow: Blow) -> None:
-        if blow.kind == "lock the database":
+    def begin(self, fault: Fault) -> None:
+        if fault.kind == "lock the database":
             self._blocker = self._connect()
             with contextlib.suppress(apsw.BusyError):  # one that is stopped holds it already
                 self._blocker.execute("BEGIN IMMEDIATE")
@@ -87,7 +87,7 @@ class SqliteHarness:
         else:
             self._limit(self._path.stat().st_size)
 
-    def end(self, blow: Blow) -> None:
+    def end(self, fault: Fault) -> None:
         if self._blocker is not None:
             self._blocker.close()  # which rolls back
             self._blocker = None
@@ -135,8 +135,8 @@ class RedisHarness:
     def own_url(self) -> str:
         return self._server.url
 
-    def begin(self, blow: Blow) -> None:
-        match blow.kind:
+    def begin(self, fault: Fault) -> None:
+        match fault.kind:
             case "restart redis":
                 self._server.shut_down()
             case "kill redis":
@@ -149,14 +149,14 @@ class RedisHarness:
                 self._proxy.refuse()
                 self._proxy.reset_all()
             case "lose replies":
-                dice = random.Random(blow.dice)
+                dice = random.Random(fault.dice)
                 for _ in range(20):
                     self._proxy.lose_next_reply(dice.choice(VERBS), skip=dice.randrange(3))
             case "fill redis":
                 self._server.client().config_set("maxmemory", 1)
 
-    def end(self, blow: Blow) -> None:
-        match blow.kind:
+    def end(self, fault: Fault) -> None:
+        match fault.kind:
             case "restart redis" | "kill redis":
                 self._server.start()
                 self._proxy.target = ("127.0.0.1", self._server.port)

@@ -20,24 +20,24 @@ def test_a_seed_repeats_its_plan_and_another_has_another(store: str) -> None:
 @stores
 def test_a_longer_soak_goes_on_where_the_shorter_one_ends(store: str) -> None:
     short, long = make_plan(7, 90, store), make_plan(7, 180, store)
-    assert [blow for blow in long if blow in short] == short
+    assert [fault for fault in long if fault in short] == short
     assert len(long) > len(short)
 
 
 @stores
 @pytest.mark.parametrize("seed", range(20))
 def test_every_kind_of_blow_comes_within_a_minute_and_a_quarter(store: str, seed: int) -> None:
-    kinds = {blow.kind for blow in make_plan(seed, 75, store)}
+    kinds = {fault.kind for fault in make_plan(seed, 75, store)}
     assert kinds == {*PROCESS, *STORE[store]}
 
 
 @stores
 def test_blows_of_one_lane_do_not_overlap_and_all_end_in_time(store: str) -> None:
     plan = make_plan(3, 300, store)
-    assert [blow.at_s for blow in plan] == sorted(blow.at_s for blow in plan)
+    assert [fault.at_s for fault in plan] == sorted(fault.at_s for fault in plan)
     for kinds in (PROCESS, STORE[store]):
-        lane = [blow for blow in plan if blow.kind in kinds]
-        ends = [blow.at_s + blow.seconds for blow in lane]
+        lane = [fault for fault in plan if fault.kind in kinds]
+        ends = [fault.at_s + fault.seconds for fault in lane]
         assert all(end < after.at_s for end, after in zip(ends, lane[1:], strict=False))
         assert ends[-1] <= 300
 
@@ -45,17 +45,17 @@ def test_blows_of_one_lane_do_not_overlap_and_all_end_in_time(store: str) -> Non
 @stores
 def test_kinds_are_dealt_like_cards(store: str) -> None:
     for kinds in (PROCESS, STORE[store]):
-        times = Counter(blow.kind for blow in make_plan(3, 600, store) if blow.kind in kinds)
+        times = Counter(fault.kind for fault in make_plan(3, 600, store) if fault.kind in kinds)
         assert max(times.values()) - min(times.values()) <= 1
 
 
 def test_some_stops_are_longer_than_the_lease() -> None:
     beyond = [b for b in make_plan(1, 300, "sqlite") if b.kind == "stop tree beyond the lease"]
     assert beyond
-    assert all(blow.seconds > LEASE_S for blow in beyond)
+    assert all(fault.seconds > LEASE_S for fault in beyond)
 
 
 def test_a_blow_tells_what_it_is() -> None:
-    told = {str(blow) for blow in make_plan(1, 300, "redis")}
+    told = {str(fault) for fault in make_plan(1, 300, "redis")}
     assert any(text.startswith("blackhole for ") and text.endswith(" s") for text in told)
     assert "deploy" in told
