@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from locks.scripts import Script
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.redis import keys
@@ -72,18 +71,16 @@ class Calls:
     def _run(
         self, name: str, args: Sequence[Any], *, again: bool = True, durable: str | None = None
     ) -> Any:
+        server: Any = self._server
+        if durable is not None:
+            server = self._repeat(True, self._durability.executor, durable)
         try:
-            return self._send(script_of(name), args, again, durable)
+            return self._repeat(again, script_of(name), server, self._key, *args)
         except StoreFull:
             script = relief(name, args)
             if script is None:
                 raise
-        return self._send(script, args, again, durable)
-
-    def _send(self, script: Script, args: Sequence[Any], again: bool, durable: str | None) -> Any:
-        if durable is None or durable == "memory":
-            return self._repeat(again, script, self._server, self._key, *args)
-        return self._repeat(again, self._durability.call, durable, script, args)
+        return self._repeat(again, script, server, self._key, *args)
 
     def _command_of(self, name: str, *args: Any) -> tuple[Any, ...]:
         """Build the EVALSHA command of a script for callers that send it themselves."""

@@ -5,12 +5,11 @@ What the server does not offer is refused when the store is opened, not at the f
 """
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import exceptions as rx
 
-from locks.scripts import Script
+from locks.scripts import Executor
 from reliable_tasks.errors import ConfigError, StoreError, suggest
 from reliable_tasks.store.redis.server import Server
 
@@ -33,7 +32,7 @@ def _text(value: Any) -> str:
 
 
 class Durability:
-    """Calls scripts and waits until their writes are confirmed.
+    """What a server confirms of its writes, and how to wait for that.
 
     Args:
         server: to call.
@@ -102,22 +101,40 @@ class Durability:
     def _info(self, section: str) -> dict[str, Any]:
         return dict(self._server.node(self._key).info(section))
 
-    def call(self, durable: str, script: Script, args: Sequence[Any]) -> Any:
-        """Call a script, and wait on the same connection, since WAIT is about its last write.
+    def executor(self, durable: str) -> Executor:
+        """Where to send commands so that a reply means that their writes are durable.
+
+        Raises:
+            ConfigError: there is no such durability.
+            StoreError: this server does not offer it.
+        """
+        wait = self.check(durable)
+        return _Confirming(self._server, self._key, durable, wait) if wait else self._server
+
+
+class _Confirming:
+    """Sends commands, and waits on the same connection, since WAIT is about its last write."""
+
+    def __init__(self, server: Server, key: str, durable: str, wait: tuple[str | int, ...]) -> None:
+        self._server = server
+        self._key = key
+        self._durable = durable
+        self._wait = wait
+
+    def execute_command(self, *args: Any) -> Any:
+        """Send one command, and return its reply once its writes are durable.
 
         Raises:
             StoreError: it was stored, but not confirmed in time.
         """
-        wait = self.check(durable)
-        if not wait:
-            return script(self._server, self._key, *args)
         with self._server.line(self._key) as line:
-            reply = script(line, self._key, *args)
-            confirmed = line.execute_command(*wait)
+            reply = line.execute_command(*args)
+            confirmed = line.execute_command(*self._wait)
         reached = confirmed[0] if isinstance(confirmed, list) else confirmed
-        if reached < int(wait[1]):
+        if reached < int(self._wait[1]):
             raise StoreError(
-                f"{self._server.location} stored it, but did not confirm durable={durable!r} "
-                f"within {wait[-1]} ms; it may be lost if the server is"
+                f"{self._server.location} stored it, but did not confirm "
+                f"durable={self._durable!r} within {self._wait[-1]} ms; it may be lost if the "
+                "server is"
             )
         return reply

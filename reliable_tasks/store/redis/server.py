@@ -217,17 +217,13 @@ class Line:
         self._readable = select.poll()
         self._readable.register(self._fd, select.POLLIN)
 
-    @property
-    def is_mine(self) -> bool:
-        """Whether this process made it: a forked one must not use its parent's."""
-        return self._pid == os.getpid()
-
     def is_usable(self) -> bool:
         """Whether a command may be sent: it is ours, open, and nothing is left to read."""
-        if not self.is_mine:
+        if self._pid != os.getpid():  # a forked process must not use its parent's
             return False
         try:
-            self.drain()
+            if self.unread:
+                self.drain()
         except (rx.RedisError, OSError):
             return False
         return not self._readable.poll(0)
