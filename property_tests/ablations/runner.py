@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from property_tests import test_uniqueness as uniqueness
 from property_tests.ablations.safeguards import ABLATIONS, ONCE_KEYS, SIMULATED, Ablation
+from property_tests.ablations.switching import changed
 from property_tests.agreement import machine as agreement
 from property_tests.agreement.first_failure import first_failure
 from property_tests.simulation.runner import run_seed
-from property_tests.switching import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,10 +9,10 @@ import pytest
 
 from property_tests.ablations.runner import caught, without
 from property_tests.ablations.safeguards import ABLATIONS, Ablation
+from property_tests.ablations.switching import changed
 from property_tests.simulation import regressions
 from property_tests.simulation.runner import STORES, main, run, run_seed, shrink
 from property_tests.simulation.schedule import CHANCES, schedule_of
-from property_tests.switching import changed
 from reliable_tasks.store.values import AuditEvent
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from property_tests.switching import changed
+from property_tests.ablations.switching import changed
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import RedisStore
 from reliable_tasks.store.redis import waiting as _waiting

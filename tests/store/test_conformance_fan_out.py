@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from property_tests.switching import changed
+from property_tests.ablations.switching import changed
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
 from reliable_tasks.store.sqlite import endings as _endings

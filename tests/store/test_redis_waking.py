@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from property_tests.switching import changed
+from property_tests.ablations.switching import changed
 from reliable_tasks.store import values as v
 from tests.patience import PATIENCE_S
 from tests.store.driver import message

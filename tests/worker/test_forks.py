@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from property_tests.switching import changed
+from property_tests.ablations.switching import changed
 from reliable_tasks import App
 from reliable_tasks.worker.options import WorkerOptions
 from reliable_tasks.worker.process import _Processes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from property_tests.switching import changed
+from property_tests.ablations.switching import changed
 from reliable_tasks.worker import child
 
 if TYPE_CHECKING:
