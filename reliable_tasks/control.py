@@ -1,4 +1,4 @@
-"""`app.control`: what Celery's remote control offers, done through the store."""
+"""`app.control`: Celery's remote control, done through the store."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _BATCH = 1000
 class Control:
     """Revoke, purge, ping and inspect.
 
-    Nothing is broadcast: a revocation is a change of the message's own record, so it reaches
-    workers that are down as well.
+    Nothing is broadcast. A revocation changes the message's own record, so it also reaches workers
+    that are down now.
     """
 
     def __init__(self, app: AppContext) -> None:
@@ -39,7 +39,7 @@ class Control:
         signal: str = "SIGTERM",
         **_: Any,
     ) -> dict[str, str]:
-        """Revoke messages by id; returns what was found of each.
+        """Revoke messages by id; return what was found for each.
 
         Args:
             task_id: one id, or several.
@@ -77,7 +77,7 @@ class Control:
         return [{worker: {"ok": "pong"}} for worker in sorted(alive)]
 
     def inspect(self, *_: Any, **__: Any) -> Inspect:
-        """What runs, waits and is known."""
+        """Return what can be asked about running and waiting messages."""
         return Inspect(self._app)
 
 
@@ -120,11 +120,11 @@ class Inspect:
         return self._by_worker(State.RUNNING)
 
     def scheduled(self) -> dict[str, list[dict[str, Any]]]:
-        """What waits for its time; it belongs to no worker."""
+        """What is scheduled for later; no worker has it yet."""
         return self._by_worker(State.SCHEDULED)
 
     def reserved(self) -> dict[str, list[dict[str, Any]]]:
-        """What is queued; it belongs to no worker."""
+        """What is queued; no worker has it yet."""
         return self._by_worker(State.QUEUED)
 
     def registered(self) -> list[str]:
@@ -132,7 +132,7 @@ class Inspect:
         return sorted(self._app.tasks)
 
     def active_queues(self) -> dict[str, list[str]]:
-        """What each worker consumes."""
+        """The queues that each worker consumes."""
         return {s.worker: list(s.queues) for s in self._app.store.sessions()}
 
     def query_task(self, task_id: str) -> dict[str, Any]:

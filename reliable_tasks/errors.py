@@ -1,4 +1,4 @@
-"""Every exception of the package: one root, and for each a line that doubles as default message.
+"""Every exception of the package, below one root. The first docstring line is the default message.
 
 The names that Celery users catch (`Retry`, `Ignore`, `Reject`, `SoftTimeLimitExceeded`, …) are here
 under Celery's names; `AlreadyQueued` has celery_once's.
@@ -118,13 +118,13 @@ class Retry(ReliableTasksError):
     Raised by `self.retry()`.
 
     Attributes:
-        exc: what made the body ask.
-        when: the delay in seconds; None when `eta` says it.
+        exc: the exception that made the body ask for a retry.
+        when: the delay in seconds; None if `eta` is set.
         eta: the instant of the next attempt.
-        max_retries: the limit that was in force.
-        call: other arguments for the next attempt, if it gets other ones.
-        queue, priority, expires: others for the message from now on.
-        payload, headers: what is stored of its arguments and options, where that changes.
+        max_retries: the limit that applied.
+        call: new arguments for the next attempt, if it gets any.
+        queue, priority, expires: new ones for the message, if given.
+        payload, headers: its arguments and options as they are stored, if they change.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ class AlreadyQueued(ReliableTasksError):
 
     @property
     def message(self) -> str:
-        """The sentence that `str()` gives."""
+        """The text of `str()`."""
         return str(self)
 
     def __str__(self) -> str:

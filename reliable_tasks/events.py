@@ -1,7 +1,7 @@
-"""Named events with plain fields: what the core tells, and whoever wants to hear subscribes.
+"""Named events with plain fields: the core emits them, and anybody may subscribe.
 
-The log, metrics and traces are subscribers. Nothing here does I/O, and an event that nobody listens
-to costs a look-up: hot paths ask `enabled` before they gather fields.
+The log, metrics and traces are subscribers. Nothing here does I/O. An event without subscribers
+costs one look-up; hot paths ask `enabled` before they collect fields.
 """
 
 import logging
@@ -36,7 +36,7 @@ Subscriber = Callable[[str, Mapping[str, Any]], object]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is known of an event: its level in the log, its meaning, and the fields it may carry."""
+    """An event's level in the log, its meaning, and the fields it may carry."""
 
     level: int
     meaning: str
@@ -183,7 +183,7 @@ listening: Mapping[str, tuple[Subscriber, ...]] = _subscribers
 
 
 def enabled(event: str) -> bool:
-    """Whether somebody listens to `event`.
+    """Whether `event` has a subscriber.
 
     Raises:
         LookupError: there is no such event.
@@ -192,7 +192,7 @@ def enabled(event: str) -> bool:
 
 
 def emit(event: str, /, **fields: Any) -> None:
-    """Tell the subscribers of `event`.
+    """Call the subscribers of `event`.
 
     Raises:
         LookupError: there is no such event.
@@ -201,7 +201,7 @@ def emit(event: str, /, **fields: Any) -> None:
         try:
             callback(event, fields)
         except outlived() as error:
-            # What is told has happened already: a listener's trouble must not undo or repeat it.
+            # The event has happened already: a failing subscriber must not undo or repeat it.
             report(f"a subscriber of {event!r} raised", error)
 
 
@@ -209,16 +209,16 @@ _outlived: tuple[type[BaseException], ...] = (Exception,)
 
 
 def outlived() -> tuple[type[BaseException], ...]:
-    """What listeners may raise without harm to what they are told of."""
+    """What listeners may raise without stopping the code that calls them."""
     return _outlived
 
 
 def outlive_exits() -> None:
-    """Let no listener end this process: for workers, whose processes run the messages of others.
+    """Let no listener end this process; for workers, which also run the messages of others.
 
-    Elsewhere an exit of a listener, or Ctrl-C in it, means the program.
+    In other programs `sys.exit()` or Ctrl-C in a listener ends the program, as usual.
     """
-    global _outlived  # noqa: PLW0603 - it is of the process
+    global _outlived  # noqa: PLW0603 - one for the process
     _outlived = (BaseException,)
 
 
@@ -227,11 +227,11 @@ def report(what: str, error: BaseException) -> None:
     try:
         logging.getLogger(__name__).error(what, exc_info=error)
     except outlived():
-        return  # the log itself is what raises, and there is nobody else to tell
+        return  # the log itself raised, and there is nowhere else to report it
 
 
 def subscribe(callback: Subscriber, *events: str) -> Callable[[], None]:
-    """Call `callback` at each of `events` (all there are, if none is named).
+    """Call `callback` at each of `events`, or at every event if none is named.
 
     Returns:
         a function that ends the subscription.

@@ -1,4 +1,4 @@
-"""What a node's parents left becomes arguments of its call. Pure: for the worker's executor."""
+"""Turn the results of a node's parents into arguments of its call. Pure; used by the executor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["arguments_of", "errback_arguments", "nested"]
 def arguments_of(
     app: AppContext, claim: Claim, headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a claimed call: its own, after what its parents left.
+    """Return the arguments of a claimed call: its parents' results, then its own.
 
     Raises:
         CodecError: what a parent left cannot be decoded here.
@@ -67,7 +67,7 @@ def _value(app: AppContext, given: Input) -> Any:
 
 
 def _serializer_of(data: bytes, usual: str) -> str:
-    """Which codec wrote a result: an input does not say, and its parent may have its own.
+    """Tell which codec wrote a result: inputs do not say, and each parent may use its own.
 
     JSON begins with an ASCII character, which MessagePack reads as a small number and nothing
     after it; so only a single digit can be either, and that is taken for what is usual here.
@@ -81,7 +81,7 @@ _FIRST_BEYOND_ASCII = 0x80
 
 
 def nested(shape: list[Any] | None, values: Iterator[Any]) -> list[Any]:
-    """Values in the nesting that `Headers.shape` describes; None is one flat list."""
+    """Nest values as `Headers.shape` describes; None means one flat list."""
     if shape is None:
         flat = list[Any]()
         for value in values:
@@ -110,7 +110,7 @@ def errback_arguments(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> tuple[Any, ...]:
-    """What an errback is called with, as its function asks.
+    """Return what an errback is called with, depending on its function's parameters.
 
     `(request, exc, traceback)` if it takes them, else the id of the message that failed if it takes
     that, each before the arguments it was given; else those alone.

@@ -1,4 +1,4 @@
-"""From a plan to a graph: nodes with edges, and what the result's handles are made of.
+"""Compile a plan to a graph: nodes, edges, and what the result's handles are made of.
 
 Pure. Each call becomes a node; an edge leads from it to each node that waits for it. The time taken
 grows with the number of edges, so a chord of 100,000 costs no more per call than one of ten.
@@ -220,7 +220,7 @@ class _Compiler:
             node.shape = None if flow.shape == [len(flow.leaves)] else flow.shape
 
     def collect(self, flow: _Flow, part_of: dict[str, str]) -> _Flow:
-        """A node that waits for all of a flow and gives it on as one value."""
+        """Add a node that waits for a whole flow and passes it on as one value."""
         call = Call(ids.new_id(), False, COLLECT, (), {}, {})
         out, _ = self._place_call(call, flow, part_of)
         return out

@@ -1,4 +1,4 @@
-"""Canvases here and now: the same plan that is compiled for the store, run in this process."""
+"""Run a canvas in this process, from the same plan that is compiled for the store."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def apply_here(
 
 
 def apply_instead(sig: Signature, task_id: str, name: str) -> EagerResult[Any]:
-    """Run a canvas in the place of a call of its own: its end is the end of that one."""
+    """Run a canvas in place of a call; the call ends as the canvas ends."""
     done = _Evaluation(sig.app, throw=False).run(plan_of(sig), None)
     if isinstance(done, EagerResult):
         state, value, text = done.state, done.result, done.traceback
@@ -138,7 +138,7 @@ class _Evaluation:
         return EagerResult(call.id, _error_of(inflow), inflow.state, name=call.task, app=self._app)
 
     def _follow(self, links: tuple[Signature, ...], flow: _Inflow) -> None:
-        """Callbacks run after a success only; nobody has a handle on those that do not run."""
+        """Run callbacks after a success only; nobody holds handles of those that do not run."""
         if isinstance(flow, _Passed):
             for link in links:
                 self.run(plan_of(link), flow)

@@ -1,4 +1,4 @@
-"""From a graph to messages, and from those to the store: whole or not at all."""
+"""Turn a graph into messages and store them: all or none."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _planned(
 
 
 def _is_lone(plan: Plan) -> TypeGuard[Call]:
-    """Whether it is one call and nothing else: no graph is needed for its message."""
+    """Whether a plan is a single call, which needs no graph."""
     return isinstance(plan, Call) and not plan.links and not plan.errbacks
 
 
@@ -189,7 +189,7 @@ def _is_refused(receipt: Receipt) -> bool:
 
 
 def _check_duplicates(graph: Graph, receipts: Mapping[str, Receipt]) -> None:
-    """Refuse a canvas of which a part is there already, unless all of it is."""
+    """Refuse a canvas if some of its messages are there already, but not all."""
     refused = [receipt for receipt in receipts.values() if _is_refused(receipt)]
     own = [node.id for node in graph.nodes if node.call.task != COLLECT]
     if refused and len(refused) < len(own):

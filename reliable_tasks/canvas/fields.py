@@ -1,4 +1,4 @@
-"""Attributes that are items of a dictionary."""
+"""Attributes stored as items of a dictionary, and helpers for a signature's options."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _TIMING = frozenset({"countdown", "eta"})
 
 
 def listed(value: Any) -> list[Any]:
-    """Several values as a list; one alone as a list of it."""
+    """Return several values as a list, and a single one as a list of one."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def linked(option: str, value: Any, signature: Callable[[Any], Any]) -> list[Any]:
-    """The signatures of callbacks; of None there are none.
+    """Return callbacks as signatures; None means none.
 
     Raises:
-        ConfigError: one is none; it names the option that the callbacks were given under.
+        ConfigError: one is not a signature; the error names the option.
     """
     try:
         return [] if value is None else [signature(each) for each in listed(value)]
@@ -33,13 +33,13 @@ def linked(option: str, value: Any, signature: Callable[[Any], Any]) -> list[Any
 
 
 def over(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options over others: a countdown replaces an eta, and the other way round."""
+    """Merge options: `given` wins, and a countdown replaces an eta and vice versa."""
     gone = _TIMING if not _TIMING.isdisjoint(given) else frozenset()
     return {**{name: value for name, value in own.items() if name not in gone}, **given}
 
 
 class Field(Generic[T]):
-    """An attribute that is an item of the dictionary, or of one inside it."""
+    """An attribute stored as an item of the dictionary, or of one nested in it."""
 
     def __init__(self, *path: str) -> None:
         self._path = path[:-1]

@@ -1,4 +1,4 @@
-"""Give the parts of a canvas the ids that their messages will have, before it is enqueued."""
+"""Fix the ids that the messages of a canvas will have, before it is enqueued."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["freeze"]
 
 
 def freeze(sig: Signature, task_id: str | None = None) -> Any:
-    """Fix the ids of a signature and of all its parts; returns the handle of its result."""
+    """Fix the ids of a signature and all its parts; return the handle of its result."""
     if task_id is not None:
         sig.options["task_id"] = task_id
     _fix(sig)
@@ -25,7 +25,7 @@ def freeze(sig: Signature, task_id: str | None = None) -> Any:
 
 
 def _fix(sig: Signature) -> None:
-    """Canvases get copies of their parts: one signature may stand in many places."""
+    """Copy the parts of a canvas first, since one signature may be used in many places."""
     match sig.subtask_type:
         case "chain":
             sig.kwargs["tasks"] = _fixed_copies(sig.kwargs["tasks"])

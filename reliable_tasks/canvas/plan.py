@@ -1,4 +1,4 @@
-"""From a canvas to a plan: calls, one after another or side by side, with their options resolved.
+"""Turn a canvas into a plan: calls in sequence or in parallel, with their options resolved.
 
 Pure. Canvases have many spellings; a plan has three, `Call`, `Seq` and `Par`, and both the compiler
 and the eager evaluation start from it.
@@ -69,7 +69,7 @@ Plan = Call | Par | Seq
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What is passed down from a canvas to its parts."""
+    """What a canvas passes down to its parts."""
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)

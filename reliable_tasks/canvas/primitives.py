@@ -1,4 +1,4 @@
-"""The canvases: signatures that are made of signatures."""
+"""The canvases (chain, group, chord, …): signatures made of signatures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Canvas(Signature):
     def _set_up(
         self, parts: Mapping[str, Any], options: Mapping[str, Any], app: AppContext | None
     ) -> None:
-        """What its constructor ends in."""
+        """The common end of the constructors."""
         Signature.__init__(
             self,
             f"reliable_tasks.{self.kind}",

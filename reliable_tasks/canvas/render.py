@@ -1,4 +1,4 @@
-"""A workflow as a picture: a tree for the terminal, Mermaid and DOT for documents. Pure."""
+"""Draw a workflow: a tree for the terminal, Mermaid and DOT for documents. Pure."""
 
 from __future__ import annotations
 

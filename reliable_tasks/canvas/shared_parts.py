@@ -1,9 +1,9 @@
-"""Parts that several chains have in common until somebody looks at them.
+"""Parts that several chains share until somebody reads them.
 
-`a | b | c | …` makes a chain of each prefix, and each is to be usable on its own: to change a part
-of one must not change another. To copy all parts for each `|` takes time that grows with the
-square of the length. So a chain that `|` has made shares its parts, which nobody has seen yet, with
-the chains made of it; whoever asks for them gets copies, made then and for that chain alone.
+`a | b | c | …` makes a chain of each prefix, and each must be usable on its own: changing a part of
+one must not change another. Copying all parts for each `|` would take time quadratic in the length.
+So a chain made by `|` shares its parts with the chains made of it, as long as nobody has read them;
+reading them makes copies for that chain alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["SharedParts"]
 
 
 class SharedParts(list[Any]):
-    """A list of signatures that may be in other such lists, too; to look into it makes copies."""
+    """A list of signatures that other such lists may hold, too; reading it makes copies."""
 
     __slots__ = ("is_shared",)
 
@@ -26,11 +26,11 @@ class SharedParts(list[Any]):
         self.is_shared = True
 
     def unseen(self) -> list[Any] | None:
-        """The parts themselves, to be shared on; None once somebody has seen them."""
+        """Return the parts to share with another list; None once somebody has read them."""
         return super().copy() if self.is_shared else None
 
     def own(self) -> None:
-        """Make them this list's own."""
+        """Replace shared parts by copies of this list's own."""
         if self.is_shared:
             self.is_shared = False
             own = [part.clone() for part in super().__iter__()]
@@ -50,7 +50,7 @@ def _owning(name: str) -> Callable[..., Any]:
     return owned
 
 
-# What gives parts away or changes them. The rest (len, ==, in, repr) only reads.
+# The methods that hand out or change parts. The rest (len, ==, in, repr) can share them.
 for _name in (
     *("__add__", "__delitem__", "__getitem__", "__iadd__", "__imul__", "__iter__", "__mul__"),
     *("__reversed__", "__rmul__", "__setitem__", "append", "clear", "copy", "extend", "insert"),

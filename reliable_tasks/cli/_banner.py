@@ -1,4 +1,4 @@
-"""What a worker says of itself when it starts."""
+"""The banner that a worker prints when it starts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def banner(app: App, options: WorkerOptions, *, beat: bool) -> str:
 
 
 def health_of(store: Store) -> Health:
-    """What holds there and what does not; or that it is away, which is no reason not to start."""
+    """The store's guarantees and warnings, or that it is unavailable; the worker starts anyway."""
     try:
         return store.health()
     except (StoreUnavailable, StoreFull) as error:

@@ -147,7 +147,7 @@ def command(
 
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
-    """What is imported stays: to look for garbage in it takes a tenth of the start."""
+    """Keep imported modules out of garbage collection, which took a tenth of the start."""
     before, never = gc.get_threshold(), (1_000_000, 1_000, 1_000)
     gc.set_threshold(*never)
     try:

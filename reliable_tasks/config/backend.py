@@ -1,4 +1,4 @@
-"""Where results live: with the messages, whatever a program says of a result backend."""
+"""Results live with the messages: check that `result_backend` does not ask for more."""
 
 import posixpath
 

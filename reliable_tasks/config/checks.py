@@ -1,4 +1,4 @@
-"""What a program sets, checked one by one: the values as they are kept, errors and notes."""
+"""Check what a program sets: values as they are kept, errors and notes."""
 
 from collections.abc import Mapping
 from typing import Any

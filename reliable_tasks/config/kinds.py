@@ -1,4 +1,4 @@
-"""What kinds of values settings have: how each is checked, read from text, and frozen.
+"""The kinds of values that settings have: how each is checked, parsed and frozen.
 
 A check returns the value as it is kept and raises ValueError with the remedy; the caller adds the
 name of the setting. Nothing here knows a setting by name.

@@ -1,4 +1,4 @@
-"""What may be shown of settings: their values with the secrets in them covered."""
+"""Show settings without their secrets."""
 
 import re
 from collections.abc import Mapping

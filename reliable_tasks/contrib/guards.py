@@ -1,4 +1,4 @@
-"""Guards: let the resources that a body writes to refuse the writes of an attempt that is over.
+"""Guards: let a resource refuse the writes of an attempt whose claim was taken away.
 
 A worker that was stopped for longer than its lease, and continued, does not know that its message
 was given to another one. What it commits to the store is refused there; what it writes elsewhere is

@@ -1,4 +1,4 @@
-"""From a record or an event to a line of the log: its fields, in which order, and as text."""
+"""Turn a record or an event into a log line: its fields, their order, and their text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def context() -> dict[str, Any]:
-    """Which attempt runs here; read at each line, so that starting a body binds nothing."""
+    """Name the attempt that runs here. Read at each line, so that starting a body costs nothing."""
     running = _state.current_attempt.get()
     if running is None:
         return {}
@@ -98,7 +98,7 @@ def _head(ms: int, level: str, text: str, logger: str) -> dict[str, Any]:
 
 
 def _of_attempt(line: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The line with what says whose it is, which no field of the same name can cover."""
+    """Add the attempt's fields to a line; fields of the same name get an underscore."""
     line |= context()
     return line | {f"{key}_" if key in line else key: value for key, value in fields.items()}
 

@@ -1,7 +1,7 @@
-"""Where log lines go, and where bodies' prints come from.
+"""Write log lines to their destination, and turn what bodies print into log lines.
 
-A destination that is full, closed or stuck costs lines, never a worker: what cannot be written
-within a second is dropped, counted, and told once writing works again.
+A destination that is full, closed or stuck costs lines, never a worker: a line that cannot be
+written within a second is dropped and counted, and the count is logged once writing works again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _write_patiently(fd: int, data: bytes, patience_ms: int) -> None:
 
 
 class StreamTarget:
-    """A stream that is open already, as standard error."""
+    """A stream that is already open, such as standard error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -73,11 +73,11 @@ class StreamTarget:
         _write_patiently(self._fd, text.encode(encoding, "backslashreplace"), patience_ms)
 
     def close(self) -> None:
-        """The stream belongs to others."""
+        """Do nothing: the stream belongs to somebody else."""
 
 
 class FileTarget:
-    """A file that lines are added to; it is opened again when it was moved away (log rotation).
+    """A file that lines are appended to; reopened when a log rotation has moved it away.
 
     Raises:
         ConfigError: it cannot be opened.
@@ -131,11 +131,11 @@ class FileTarget:
 
 
 class LineHandler(logging.Handler):
-    """Writes formatted records to a target and survives what the target does.
+    """Writes formatted records to a target, and survives any failure of the target.
 
     Args:
-        target: where to.
-        dropped: makes the record that tells of lost lines, from their number and the error.
+        target: where lines are written.
+        dropped: makes the record that reports lost lines, from their number and the error.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class LineHandler(logging.Handler):
         self._write(self._formatted(record))
 
     def write(self, line: str) -> None:
-        """Write a line that is text already, or count it as lost."""
+        """Write a line that is already formatted, or count it as lost."""
         self.acquire()
         try:
             self._write(line)
@@ -162,7 +162,7 @@ class LineHandler(logging.Handler):
             self.release()
 
     def _write(self, line: str) -> None:
-        # After a line was lost the next ones do not wait: bodies would stand still at each.
+        # After one line was lost the next ones do not wait, or bodies would stop at each of them.
         patience_ms = 0 if self._lost else _PATIENCE_MS
         try:
             if self._lost:
@@ -171,7 +171,7 @@ class LineHandler(logging.Handler):
                 self._lost = 0
             self._target.write(line + "\n", patience_ms)
         except (OSError, ValueError) as error:
-            # There is nowhere left to tell of it, and the work matters more than its log.
+            # There is nowhere else to report it, and the work matters more than its log.
             self._lost += 1
             self._error = str(error)
 
@@ -191,26 +191,26 @@ class LineHandler(logging.Handler):
 # What bodies print -------------------------------------------------------------------------------
 
 unfinished: dict[tuple[int, int, int], tuple[str, PrintedLines, object]] = {}
-"""Lines without their end: the text, its stream and who prints it, by owner, thread and stream."""
+"""Lines begun but not ended: text, stream and owner, by owner, thread and stream."""
 
 
 def finish(owner: object) -> None:
-    """Log what `owner` has printed without a line's end: nobody else is to continue it."""
+    """Log the line that `owner` has begun, so that nobody else continues it."""
     for key in [key for key in list(unfinished) if key[0] == id(owner)]:
         text, stream, _ = unfinished.pop(key)
         stream.say(text)
 
 
 class PrintedLines(io.TextIOBase):
-    """Stands in for standard output or error: each complete line becomes a line of the log.
+    """Replaces standard output or error: each complete line becomes a line of the log.
 
-    `print` writes a line in pieces, so the pieces of each owner and thread are kept together until
-    the line ends, or until `finish`.
+    `print` writes a line in pieces. The pieces of each owner and thread are collected until the
+    line ends, or until `finish`.
 
     Args:
-        stream: what it stands in for.
+        stream: the stream that it replaces.
         log: logs a line.
-        owner: who prints here and now.
+        owner: returns whose print this is.
     """
 
     def __init__(
@@ -226,14 +226,14 @@ class PrintedLines(io.TextIOBase):
         self._local = threading.local()
 
     def _begun(self, owner: object) -> tuple[tuple[int, int, int], str]:
-        """The key of this thread's line, and what there is of it."""
+        """Return the key of this thread's line, and remove and return its text so far."""
         key = id(owner), threading.get_ident(), id(self)
         return key, unfinished.pop(key, ("",))[0]
 
     def write(self, text: str) -> int:
         """Log the lines that `text` completes."""
         if getattr(self._local, "busy", False):
-            # The log itself prints (a broken handler): do not turn round for ever.
+            # The log itself prints (a broken handler): avoid an endless loop.
             return self._original.write(text)
         caller = sys._getframe(1)  # noqa: SLF001 - the only way to know
         if caller.f_code.co_filename == _LOGGING and _is_logged(caller.f_locals.get("record")):
@@ -248,11 +248,11 @@ class PrintedLines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Log what has no end of line yet."""
+        """Log the line that has been begun."""
         self.say(self._begun(self._owner())[1])
 
     def say(self, line: str) -> None:
-        """Log a line, unless there is nothing in it."""
+        """Log a line, unless it is blank."""
         if not line.strip():
             return
         self._local.busy = True
@@ -267,23 +267,23 @@ class PrintedLines(io.TextIOBase):
 
     @property
     def stands_for(self) -> TextIO:
-        """The stream in whose place it is, for what is not to be a line of the log."""
+        """The stream that it replaces, for output that must not become a log line."""
         return self._original
 
     def fileno(self) -> int:
-        """The descriptor of the stream it stands for, for child processes."""
+        """The descriptor of the stream that it replaces, for child processes."""
         return self._original.fileno()
 
     # The base class has these, and has None for them.
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How the stream that it stands for writes text."""
+        """The encoding of the stream that it replaces."""
         return getattr(self._original, "encoding", None) or "utf-8"
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What that stream does with what it cannot write."""
+        """How that stream handles characters that it cannot encode."""
         return getattr(self._original, "errors", None) or "strict"
 
     def __getattr__(self, name: str) -> Any:
@@ -296,7 +296,7 @@ _LOGGING = logging.StreamHandler.emit.__code__.co_filename
 
 
 def _is_logged(record: object) -> bool:
-    """Whether a record comes to a handler of ours as well."""
+    """Whether one of our handlers gets the record, too."""
     if not isinstance(record, logging.LogRecord):
         return False
     logger: logging.Logger | None = logging.getLogger(record.name)
@@ -308,7 +308,7 @@ def _is_logged(record: object) -> bool:
 
 
 def doubles(stream: TextIO) -> list[tuple[logging.Logger, logging.Handler]]:
-    """Handlers that would write what a handler of the root logger writes to `stream` once more."""
+    """Find handlers that would write to `stream` what the root logger's handler writes as well."""
     standard = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
     places = {id(each) for each in (standard if stream in standard else (stream,))}
     known = (logging.getLogger(name) for name in list(logging.root.manager.loggerDict))

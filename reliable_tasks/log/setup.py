@@ -1,8 +1,8 @@
-"""The log: events and what bodies log, as one stream of lines, each saying which attempt it is of.
+"""Set up the log: events and what bodies log, in one stream; each line names its attempt.
 
-Everything goes through the standard library's logging, so that plain `logging` in a body, its
-`get_task_logger`, structlog and this package's own events are formatted alike. structlog itself is
-imported for a terminal, or by whoever uses it, and not otherwise.
+Everything goes through the standard library's logging, so that `logging` in a body,
+`get_task_logger`, structlog and this package's events are formatted alike. structlog itself is
+imported only for a terminal, or if the program uses it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class TaskLogger(logging.Logger):
         """Whether a line of this level would be written."""
         if self.level:
             return level >= self.level and self.manager.disable < level
-        # Asked anew each time: the base class would not hear of a change of the parent's level.
+        # Asked each time: the base class caches the answer and would miss a change of the level.
         parent = self.parent
         return parent is not None and parent.isEnabledFor(level)
 
@@ -109,7 +109,7 @@ def get_logger(name: str) -> logging.Logger:
 
 
 def level_of(level: int | str) -> int:
-    """The number of a level.
+    """Return the number of a level.
 
     Raises:
         ConfigError: there is no such level.
@@ -151,7 +151,7 @@ class _Setup:
         self._undo.append(restore)
 
     def set_aside(self, stream: TextIO) -> None:
-        """Take away handlers of the program's own that write the same lines to the same place."""
+        """Remove the program's own handlers that would write the same lines to the same place."""
         for logger, handler in doubles(stream):
             logger.removeHandler(handler)
             self._undo.append(partial(logger.addHandler, handler))
@@ -160,7 +160,7 @@ class _Setup:
         self._undo.append(function)
 
     def subscribe(self, level: int, own: LineHandler | None) -> None:
-        # Only what will be shown: whoever emits the rest then spares itself the fields.
+        # Only what will be shown, so that emitters of the rest need not collect their fields.
         names = [name for name, event in events.EVENTS.items() if event.level >= level]
         if names:
             self._undo.append(events.subscribe(_Told(own), *names))
@@ -275,7 +275,7 @@ class _Told:
             logger.log(level, EventLine(event, shown))
 
     def _is_alone(self, own: LineHandler) -> bool:
-        """Whether nobody else sees the record: no handler, no filter, no class of one's own."""
+        """Whether nobody else would see a record: no other handler, filter or record class."""
         logger: logging.Logger | None = self._logger
         if self._logger.filters or own.filters or own.level:
             return False

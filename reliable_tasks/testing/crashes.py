@@ -1,4 +1,4 @@
-"""What a task leaves behind when the worker that runs it dies at each point of the way."""
+"""Find out what a task leaves behind if its worker dies, for each point where it may die."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CrashPoint:
 
 @dataclass(frozen=True, slots=True)
 class CrashReport:
-    """What came of killing the worker at each point.
+    """The results of killing the worker at each point.
 
     Attributes:
         task: name of the task.
@@ -66,12 +66,12 @@ class CrashReport:
 
     @property
     def idempotent(self) -> bool:
-        """Whether every crash led to the same end as none."""
+        """Whether every crash led to the same result as a run without one."""
         return self.first_difference is None
 
     @property
     def first_difference(self) -> CrashPoint | None:
-        """The first point at which a crash led to another end."""
+        """The first point at which a crash led to another result."""
         return next((point for point in self.points if point.differences), None)
 
     def __str__(self) -> str:

@@ -41,11 +41,11 @@ _CHANGING = frozenset(
 
 
 class Death(BaseException):
-    """The process that runs this code is to be thought of as gone."""
+    """The simulated process is dead: nothing after this point may have an effect."""
 
 
 class WatchedStore:
-    """Stands before a store: counts the points that a worker passes, and ends it at one of them.
+    """Wraps a store: counts the points that a worker passes, and kills it at one of them.
 
     Args:
         store: a real one.
@@ -75,17 +75,17 @@ class WatchedStore:
             self._watching = False
 
     def revive(self) -> None:
-        """Another worker takes over, and lives."""
+        """Let another worker take over, and live."""
         self.dead = False
         self._kill_at = None
 
     def check(self) -> None:
-        """Die if dead: a body may have caught what killed it."""
+        """Die again if already dead: a body may have caught the exception that killed it."""
         if self.dead:
             raise Death
 
     def passing(self, where: str) -> None:
-        """A point is passed: die if it is the one."""
+        """Pass a point, and die if it is the chosen one."""
         self.check()
         if not self._watching:
             return

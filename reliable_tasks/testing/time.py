@@ -1,4 +1,4 @@
-"""Virtual time: stands still until it is moved."""
+"""Virtual time: it stands still until a test advances it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["VirtualTime"]
 
 
 class VirtualTime:
-    """The clock of a store in a test: it stands still until it is moved.
+    """The clock of a store in a test: it stands still until the test advances it.
 
     Args:
         start: where it stands at first; the present by default, so that an `eta` that a test works

@@ -32,7 +32,7 @@ _SHOWN = 5
 
 
 class NotIdle(AssertionError):
-    """Messages are left that never come to an end."""
+    """Some messages never reach a final state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class InlineWorker:
             self._consumer.ended(claim, outcome, clock.monotonic())
 
     def _more_queues(self) -> bool:
-        """Whether there are queues that were not consumed so far; takes them up."""
+        """Start consuming new queues; return whether there were any."""
         found = sorted({*self._queues, *self._store.counts().queues})
         if len(found) == len(self._queues) or not self._consumer.idle:
             return False
