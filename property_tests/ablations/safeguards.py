@@ -44,7 +44,7 @@ _OF_SQLITE = (
     ),
     _sqlite(
         "lapsed sessions are reaped",
-        "sql:sessions_lapsed",
+        "sql:sessions/lapsed",
         "lease_until <= ?1",
         "lease_until < 0 AND ?1",
     ),
@@ -62,8 +62,8 @@ _OF_SQLITE = (
         "True",
     ),
     _sqlite("compare-and-set of a slot", "schedules:fire", " or old.next_ms != expected_ms"),
-    _sqlite("what is due is promoted", "sql:due", "due <= ?1", "?1 < 0"),
-    _sqlite("expiry", "sql:expired", "expires <= ?1", "?1 < 0"),
+    _sqlite("what is due is promoted", "sql:records/due", "due <= ?1", "?1 < 0"),
+    _sqlite("expiry", "sql:records/expired", "expires <= ?1", "?1 < 0"),
     _sqlite(
         "an id and token are stored once", "enqueue:store_message", "old.token == m.token", "False"
     ),
@@ -178,7 +178,7 @@ _CAPPED = "until_expired reschedule"
 ONCE_KEYS = (_CAPPED,)
 _LETS_GO = "a capped once-lock is let go of"
 _OF_ONCE_KEYS = (
-    Ablation(f"{_LETS_GO} (SQLite)", _CAPPED, "sql:locks_lapsed", "until_ms <= ?3", "?3 < 0"),
+    Ablation(f"{_LETS_GO} (SQLite)", _CAPPED, "sql:locks/lapsed", "until_ms <= ?3", "?3 < 0"),
     Ablation(f"{_LETS_GO} (Redis)", _CAPPED, "lua:reap", "up_to_now('locks', limit)", "{}"),
 )
 

@@ -139,7 +139,7 @@ def test_everything_that_can_happen_does() -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["property_tests.model.model:Model.reap", "sql:due", "lua:reap", "lua:*"],
+    ["property_tests.model.model:Model.reap", "sql:records/due", "lua:reap", "lua:*"],
 )
 def test_a_line_that_is_not_there_cannot_be_taken_out(where: str) -> None:
     with pytest.raises(LookupError, match="no such line"), changed(where, "no such line", ""):

@@ -21,14 +21,14 @@ __all__ = ["Ended", "Endings", "ended"]
 
 FOLLOWED_AT_ONCE: int = 1000
 
-ENDING_PUT: Final = load("ending_put")
-ENDING_READ: Final = load("ending_read")
-ENDING_DELETE: Final = load("ending_delete")
-ENDING_TAKE_BACK: Final = load("ending_take_back")
-PART_PUT: Final = load("ending_part_put")
-PART_FIRST: Final = load("ending_part_first")
-PART_DELETE: Final = load("ending_part_delete")
-PARTS_LEFT: Final = load("ending_parts_left")
+ENDING_PUT: Final = load("endings/put")
+ENDING_READ: Final = load("endings/read")
+ENDING_DELETE: Final = load("endings/delete")
+ENDING_TAKE_BACK: Final = load("endings/take_back")
+PART_PUT: Final = load("ending_parts/put")
+PART_FIRST: Final = load("ending_parts/first")
+PART_DELETE: Final = load("ending_parts/delete")
+PARTS_LEFT: Final = load("ending_parts/left")
 
 _encode = msgspec.json.Encoder().encode
 _decode_edges = msgspec.json.Decoder(list[Edge]).decode

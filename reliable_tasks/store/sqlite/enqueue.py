@@ -20,14 +20,14 @@ from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
 
 __all__ = ["enqueue", "lacking", "open_stage", "store_message"]
 
-STAGE_PUT: Final = load("stage_put")
-STAGE_SEAL: Final = load("stage_seal")
-STAGE_DELETE: Final = load("stage_delete")
-STAGE_MEMBER_PUT: Final = load("stage_member_put")
-STAGE_MEMBERS: Final = load("stage_members")
-STAGE_MEMBERS_DELETE: Final = load("stage_members_delete")
-STAGE_MEMBERS_COUNT: Final = load("stage_members_count")
-PARKED_FIRST: Final = load("parked_first")
+STAGE_PUT: Final = load("stages/put")
+STAGE_SEAL: Final = load("stages/seal")
+STAGE_DELETE: Final = load("stages/delete")
+STAGE_MEMBER_PUT: Final = load("stage_members/put")
+STAGE_MEMBERS: Final = load("stage_members/all")
+STAGE_MEMBERS_DELETE: Final = load("stage_members/delete")
+STAGE_MEMBERS_COUNT: Final = load("stage_members/count")
+PARKED_FIRST: Final = load("parked/first")
 
 AGAIN: Final = b'{"reason":"enqueued again"}'
 

@@ -34,12 +34,12 @@ __all__ = ["exchange", "next_due", "promote"]
 
 PROMOTED_PER_EXCHANGE: Final = 100
 LARGEST_PAGE: Final = 1000
-SESSION_READ: Final = load("session_read")
-QUEUED_PAGE: Final = load("queued_page")
-DUE: Final = load("due")
-NEXT_DUE: Final = load("next_due")
-NEVER_DUE: Final = load("never_due")
-RECORD_PRIORITY: Final = load("record_priority")
+SESSION_READ: Final = load("sessions/read")
+QUEUED_PAGE: Final = load("records/queued_page")
+DUE: Final = load("records/due")
+NEXT_DUE: Final = load("records/next_due")
+NEVER_DUE: Final = load("records/never_due")
+RECORD_PRIORITY: Final = load("records/priority")
 
 Ev = v.AuditEvent
 

@@ -23,10 +23,10 @@ from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
 
 __all__ = ["drop", "purge", "release_lock", "replay", "revoke"]
 
-BROKEN_TAKE: Final = load("broken_take")
-BROKEN_ANY: Final = load("broken_any")
-QUEUED_PAGE: Final = load("queued_page")
-SCHEDULED_IN_QUEUE: Final = load("scheduled_in_queue")
+BROKEN_TAKE: Final = load("broken/take")
+BROKEN_ANY: Final = load("broken/any")
+QUEUED_PAGE: Final = load("records/queued_page")
+SCHEDULED_IN_QUEUE: Final = load("records/scheduled_in_queue")
 
 Ev = v.AuditEvent
 

@@ -17,21 +17,21 @@ __all__ = ["reap"]
 LEAST_ROUND: Final = 500
 """How much a round may do of each kind, where `limit` is smaller."""
 
-SESSIONS_LAPSED: Final = load("sessions_lapsed")
-SESSION_DELETE: Final = load("session_delete")
-HELD: Final = load("held")
-EXPIRED: Final = load("expired")
-ENDED: Final = load("ended")
-LOCKS_LAPSED: Final = load("locks_lapsed")
-LOCK_REMOVE: Final = load("lock_remove")
-PARKED_ORPHANS: Final = load("parked_orphans")
-STAGES_OPEN: Final = load("stages_open")
-STAGE_DOOM: Final = load("stage_doom")
-STAGE_DELETE: Final = load("stage_delete")
-STAGE_MEMBERS: Final = load("stage_members")
-STAGE_MEMBERS_DELETE: Final = load("stage_members_delete")
-AUDIT_SWEEP: Final = load("audit_sweep")
-GROUPS_SWEEP: Final = load("groups_sweep")
+SESSIONS_LAPSED: Final = load("sessions/lapsed")
+SESSION_DELETE: Final = load("sessions/delete")
+HELD: Final = load("records/held")
+EXPIRED: Final = load("records/expired")
+ENDED: Final = load("records/ended")
+LOCKS_LAPSED: Final = load("locks/lapsed")
+LOCK_REMOVE: Final = load("locks/remove")
+PARKED_ORPHANS: Final = load("parked/orphans")
+STAGES_OPEN: Final = load("stages/open")
+STAGE_DOOM: Final = load("stages/doom")
+STAGE_DELETE: Final = load("stages/delete")
+STAGE_MEMBERS: Final = load("stage_members/all")
+STAGE_MEMBERS_DELETE: Final = load("stage_members/delete")
+AUDIT_SWEEP: Final = load("audit/sweep")
+GROUPS_SWEEP: Final = load("groups/sweep")
 
 Ev = v.AuditEvent
 

@@ -11,11 +11,11 @@ from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["fire", "put_entry", "remove_entry", "save_group"]
 
-ENTRY_READ: Final = load("entry_read")
-ENTRY_PUT: Final = load("entry_put")
-ENTRY_DELETE: Final = load("entry_delete")
-ENTRIES_CHANGED: Final = load("entries_changed")
-GROUP_PUT: Final = load("group_put")
+ENTRY_READ: Final = load("entries/read")
+ENTRY_PUT: Final = load("entries/put")
+ENTRY_DELETE: Final = load("entries/delete")
+ENTRIES_CHANGED: Final = load("store/entries_changed")
+GROUP_PUT: Final = load("groups/put")
 
 
 def as_entry(row: tuple[object, ...]) -> v.Entry:

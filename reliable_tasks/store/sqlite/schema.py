@@ -28,7 +28,7 @@ def prepare(connection: apsw.Connection, location: str, namespace: str) -> bool:
         connection.transaction_mode = "IMMEDIATE"
         with connection:
             _upgrade(connection, location, namespace)
-    (found,) = connection.execute(load("store_namespace")).fetchall()[0]
+    (found,) = connection.execute(load("store/namespace")).fetchall()[0]
     if found != namespace:
         raise StoreError(
             f"{location} belongs to the namespace {found!r}, not to {namespace!r}: "
@@ -44,7 +44,7 @@ def _upgrade(connection: apsw.Connection, location: str, namespace: str) -> None
     if version == 0:
         connection.execute(load_sql("locks", "schema"))
         connection.execute(load_schema("schema"))
-        connection.execute(load("store_put"), (namespace,))
+        connection.execute(load("store/put"), (namespace,))
         connection.pragma("application_id", APPLICATION_ID)
         version = BASE
     while version < VERSION:
@@ -57,7 +57,7 @@ def _version_of(connection: apsw.Connection, location: str) -> int:
     """The version of the schema; 0 for a file without one."""
     application = connection.pragma("application_id")
     if application != APPLICATION_ID:
-        foreign = connection.execute(load("foreign_tables")).fetchall()
+        foreign = connection.execute(load("store/foreign_tables")).fetchall()
         if application or foreign:
             what = f"it has a table {foreign[0][0]!r}" if foreign else f"id {application:#x}"
             raise StoreError(

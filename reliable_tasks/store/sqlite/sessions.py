@@ -13,13 +13,13 @@ from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["close_session", "heartbeat", "open_session", "report", "step"]
 
-SESSION_PUT: Final = load("session_put")
-SESSION_RENEW: Final = load("session_renew")
-SESSION_DELETE: Final = load("session_delete")
-COMMANDS: Final = load("commands")
-HELD: Final = load("held")
-STEP_READ: Final = load("step_read")
-STEP_PUT: Final = load("step_put")
+SESSION_PUT: Final = load("sessions/put")
+SESSION_RENEW: Final = load("sessions/renew")
+SESSION_DELETE: Final = load("sessions/delete")
+COMMANDS: Final = load("records/commands")
+HELD: Final = load("records/held")
+STEP_READ: Final = load("steps/read")
+STEP_PUT: Final = load("steps/put")
 
 Ev = v.AuditEvent
 

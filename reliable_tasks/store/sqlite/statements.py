@@ -8,7 +8,7 @@ __all__ = ["load", "load_schema"]
 
 @functools.cache
 def load(name: str) -> str:
-    """The text of `queries/<name>.sql`, without the comments at its head."""
+    """The text of `queries/<name>.sql` (`table/query`), without the comments at its head."""
     text = (importlib.resources.files(__package__) / "queries" / f"{name}.sql").read_text("utf-8")
     return "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
 

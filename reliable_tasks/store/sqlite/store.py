@@ -250,7 +250,7 @@ class SqliteStore:
 
     def delete_group(self, group_id: str) -> None:
         """Forget it."""
-        self._write(lambda work: work.execute(load("group_delete"), (group_id,)))
+        self._write(lambda work: work.execute(load("groups/delete"), (group_id,)))
 
     # Beat -----------------------------------------------------------------------------------------
 

@@ -46,13 +46,13 @@ RUN_SUFFIX: Final = ":run"
 
 LOCK_TAKE: Final = load_sql("locks", "lock_take")
 LOCK_READ: Final = load_sql("locks", "lock_read")
-LOCK_DROP: Final = load("lock_drop")
-LOCK_PASS: Final = load("lock_pass")
-PARK: Final = load("park")
-UNPARK: Final = load("unpark")
-PARKED_FIRST: Final = load("parked_first")
-BROKEN_PUT: Final = load("broken_put")
-STAGE_SEALED: Final = load("stage_sealed")
+LOCK_DROP: Final = load("locks/drop")
+LOCK_PASS: Final = load("locks/pass")
+PARK: Final = load("parked/put")
+UNPARK: Final = load("parked/delete")
+PARKED_FIRST: Final = load("parked/first")
+BROKEN_PUT: Final = load("broken/put")
+STAGE_SEALED: Final = load("stages/sealed")
 
 Ev = v.AuditEvent
 _EVENTS: Final[dict[str, v.AuditEvent]] = {

@@ -32,22 +32,22 @@ from reliable_tasks.store.sqlite.unreadable import fits, mend, rows_of
 
 __all__ = ["UnitOfWork"]
 
-NUMBERS_READ: Final = load("numbers_read")
-FENCE_SET: Final = load("fence_set")
-SEQ_SET: Final = load("seq_set")
-RECORD_BY_ID: Final = load("record_by_id")
-RECORDS_BY_ID: Final = load("records_by_id")
-RECORD_INSERT: Final = load("record_insert")
-RECORD_UPDATE: Final = load("record_update")
-RECORD_DELETE: Final = load("record_delete")
-COUNT_ADD: Final = load("count_add")
-AUDIT_INSERT: Final = load("audit_insert")
-INPUTS_READ: Final = load("inputs_read")
-INPUTS_SIZE: Final = load("inputs_size")
-INPUT_PUT: Final = load("input_put")
-INPUTS_DELETE: Final = load("inputs_delete")
-STEPS_DELETE: Final = load("steps_delete")
-BROKEN_DELETE: Final = load("broken_delete")
+NUMBERS_READ: Final = load("store/numbers_read")
+FENCE_SET: Final = load("store/fence_set")
+SEQ_SET: Final = load("store/seq_set")
+RECORD_BY_ID: Final = load("records/by_id")
+RECORDS_BY_ID: Final = load("records/by_ids")
+RECORD_INSERT: Final = load("records/insert")
+RECORD_UPDATE: Final = load("records/update")
+RECORD_DELETE: Final = load("records/delete")
+COUNT_ADD: Final = load("counts/add")
+AUDIT_INSERT: Final = load("audit/insert")
+INPUTS_READ: Final = load("inputs/read")
+INPUTS_SIZE: Final = load("inputs/size")
+INPUT_PUT: Final = load("inputs/put")
+INPUTS_DELETE: Final = load("inputs/delete")
+STEPS_DELETE: Final = load("steps/delete")
+BROKEN_DELETE: Final = load("broken/delete")
 
 _DELETES: Final = (
     (PART_INPUTS, INPUTS_DELETE),

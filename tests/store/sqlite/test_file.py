@@ -149,10 +149,10 @@ def test_the_fields_of_a_record_are_the_columns_of_its_table(
     with raw(path) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(records)")]
     assert tuple(columns) == COLUMNS
-    named = re.findall(r"(\w+) = \?(\d+)", load("record_update"))
+    named = re.findall(r"(\w+) = \?(\d+)", load("records/update"))
     fields = COLUMNS[COLUMNS.index("queue") :]
     assert named == [*((c, str(i + 2)) for i, c in enumerate(fields)), ("n", "1")]
-    inserted = load("record_insert").split("VALUES")[0].partition("(")[2]
+    inserted = load("records/insert").split("VALUES")[0].partition("(")[2]
     assert tuple(re.findall(r"\w+", inserted)) == COLUMNS
 
 
@@ -181,10 +181,17 @@ def test_what_a_record_always_has_no_row_may_lack(store: SqliteStore, path: Path
 
 
 LARGE_TABLES = {"records", "audit", "inputs", "broken", "steps", "parked", "stage_members", "locks"}
-WALKS = {"audit_read", "audit_sweep", "find", "parked_orphans"}  # in the table's order, to a limit
+WALKS = {
+    "audit/read",
+    "audit/sweep",
+    "records/find",
+    "parked/orphans",
+}  # in the table's order, to a limit
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in QUERIES.glob("*.sql")))
+@pytest.mark.parametrize(
+    "name", sorted(f"{p.parent.name}/{p.stem}" for p in QUERIES.glob("*/*.sql"))
+)
 def test_each_query_is_one_bounded_statement_that_uses_an_index(
     store: SqliteStore, path: Path, name: str
 ) -> None:
