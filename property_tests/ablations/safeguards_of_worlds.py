@@ -8,7 +8,7 @@ __all__ = ["OF_WORLDS", "SIMULATED", "Ablation"]
 
 SIMULATED = "simulation"
 _CORE = "property_tests.model.core:Core"
-_MOVES = "property_tests.model.moves:Moves"
+_TRANSITIONS = "property_tests.model.transitions:Transitions"
 _MODEL = "property_tests.model.model:Model"
 _CONSUMER = "reliable_tasks.worker.consumer:Consumer"
 _EXECUTOR = "reliable_tasks.attempts.executor:Executor"
@@ -56,13 +56,13 @@ _OF_MESSAGES = (
     ),
     _simulated(
         "once-lock freed in the ending",
-        f"{_MOVES}._end_one",
+        f"{_TRANSITIONS}._end_one",
         "self._let_go(r, r.once.key)",
         "pass",
     ),
     _simulated(
         "a once-key has one holder",
-        f"{_MOVES}._take",
+        f"{_TRANSITIONS}._take",
         "lock is None or lock.owner == r.m.id",
         "True",
     ),
@@ -71,30 +71,33 @@ _OF_MESSAGES = (
     ),
     _simulated(
         "the lock of a run freed with its attempt",
-        f"{_MOVES}._attempt_over",
+        f"{_TRANSITIONS}._attempt_over",
         'self._free(r.once.key + ":run", r.m.id)',
         "pass",
     ),
-    _simulated("who is parked goes on", f"{_MOVES}._free", "self._unpark(name)", "pass"),
+    _simulated("who is parked goes on", f"{_TRANSITIONS}._free", "self._unpark(name)", "pass"),
     _simulated(
         "a joined duplicate hears of the ending",
-        f"{_MOVES}._mirror",
+        f"{_TRANSITIONS}._mirror",
         "parent.edges.append(Edge(r.m.id, On.MIRROR))",
         "pass",
     ),
     _simulated(
-        "atomic countdown", f"{_MOVES}._follow", "child.waits -= 1", "child.waits -= self.rows % 2"
+        "atomic countdown",
+        f"{_TRANSITIONS}._follow",
+        "child.waits -= 1",
+        "child.waits -= self.rows % 2",
     ),
-    _simulated("all parents before the child", f"{_MOVES}._startable", "r.waits or "),
+    _simulated("all parents before the child", f"{_TRANSITIONS}._startable", "r.waits or "),
     _simulated(
         "a failure ends the dependants",
-        f"{_MOVES}._break",
+        f"{_TRANSITIONS}._break",
         "self._end_one(",
         "_ = lambda: self._end_one(",
     ),
     _simulated(
         "a stage starts when it is sealed",
-        f"{_MOVES}._startable",
+        f"{_TRANSITIONS}._startable",
         "self.stages[r.stage].sealed",
         "True",
     ),
@@ -104,13 +107,15 @@ _OF_MESSAGES = (
         "stage.deadline <= self.clock()",
         "False",
     ),
-    _simulated("nothing before it is due", f"{_MOVES}._queue_at", "due > self.clock()", "False"),
+    _simulated(
+        "nothing before it is due", f"{_TRANSITIONS}._queue_at", "due > self.clock()", "False"
+    ),
     _simulated("what is due is promoted", f"{_CORE}._promote", "in due[:limit]:", "in due[:0]:"),
     _simulated("nothing after it has expired", f"{_CORE}._claim", "r.expires <= now", "False"),
     _simulated("a step is recorded once", f"{_MODEL}.step", "if known is not None:", "if False:"),
     _simulated(
         "a dead letter keeps its steps",
-        f"{_MOVES}._end_one",
+        f"{_TRANSITIONS}._end_one",
         "if state != State.FAILED:",
         "r.steps.clear()\n    if state != State.FAILED:",
     ),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from property_tests.model.moves import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Moves
-from property_tests.model.tables import Ev, Rec, Stage, is_dead
+from property_tests.model.tables import Ev, Row, Stage, is_dead
+from property_tests.model.transitions import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Transitions
 from reliable_tasks import errors
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Message, State
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PROMOTED_PER_EXCHANGE = 100
 
 
-class Core(Moves):
+class Core(Transitions):
     """Enqueue, commit and claim."""
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
@@ -52,7 +52,7 @@ class Core(Moves):
                 return v.Receipt(
                     id=m.id, kind=v.ReceiptKind.DUPLICATE, holder=m.id, countdown_ms=self._left(old)
                 )
-        r = Rec(m, m.once, list(m.edges), m.waits, self.clock(), payload=m.payload, stage=stage)
+        r = Row(m, m.once, list(m.edges), m.waits, self.clock(), payload=m.payload, stage=stage)
         r.graft = graft
         r.expires = m.expires_ms
         refused = self._refuse(r)
@@ -72,7 +72,7 @@ class Core(Moves):
             self._ready(r)
         return v.Receipt(id=m.id)
 
-    def _refuse(self, r: Rec) -> v.Receipt | None:
+    def _refuse(self, r: Row) -> v.Receipt | None:
         """The answer to a message that is not stored because its once-key is held."""
         once = r.once
         lock = self._lock_of(once.key) if once and once.scope in HELD_UNTIL else None
@@ -96,7 +96,7 @@ class Core(Moves):
             id=r.m.id, kind=v.ReceiptKind.DUPLICATE, holder=lock.owner, countdown_ms=left
         )
 
-    def _overwrite(self, r: Rec, m: Message, kind: v.ReceiptKind) -> v.Receipt:
+    def _overwrite(self, r: Row, m: Message, kind: v.ReceiptKind) -> v.Receipt:
         r.payload = m.payload
         r.steps.clear()  # they were those of another call
         r.m = msgspec.structs.replace(r.m, headers=m.headers)
@@ -104,7 +104,7 @@ class Core(Moves):
         self._audit(Ev.REPLACED if kind == v.ReceiptKind.REPLACED else Ev.RERUN, r)
         return v.Receipt(id=m.id, kind=kind, holder=r.m.id)
 
-    def _receipt_again(self, r: Rec) -> v.Receipt:
+    def _receipt_again(self, r: Row) -> v.Receipt:
         if r.mirrors:
             return v.Receipt(id=r.m.id, kind=v.ReceiptKind.JOINED, holder=r.mirrors)
         if r.parked and r.once and r.once.on_conflict == "rerun":
@@ -143,11 +143,11 @@ class Core(Moves):
                     claims.append(self._as_claim(r))
         return v.Exchange(verdicts=verdicts, claims=tuple(claims), next_due_ms=self._next_due())
 
-    def _queued(self, queue: str) -> list[Rec]:
+    def _queued(self, queue: str) -> list[Row]:
         found = [r for r in self.recs.values() if r.state == State.QUEUED and r.m.queue == queue]
         return sorted(found, key=lambda r: (r.m.priority, r.seq))
 
-    def _claim(self, r: Rec, s: v.SessionInfo) -> bool:
+    def _claim(self, r: Row, s: v.SessionInfo) -> bool:
         now, once = self.clock(), r.once
         if r.expires is not None and r.expires <= now:
             self._end(r, State.REVOKED, "expired")
@@ -190,7 +190,7 @@ class Core(Moves):
             self._apply(r, o)
         return v.Verdict.COMMITTED
 
-    def _apply(self, r: Rec, o: oc.Outcome) -> None:  # noqa: C901, PLR0912 - a case per outcome
+    def _apply(self, r: Row, o: oc.Outcome) -> None:  # noqa: C901, PLR0912 - a case per outcome
         match o:
             case oc.Succeeded():
                 self._end(r, State.SUCCEEDED, "", o.result, keep=o.keep, detail=o.detail)
@@ -236,7 +236,7 @@ class Core(Moves):
             case oc.Replaced():
                 self._graft(r, o)
 
-    def _rekey(self, r: Rec, o: oc.KeyAssigned) -> None:
+    def _rekey(self, r: Row, o: oc.KeyAssigned) -> None:
         self._uncount(r)
         if r.once and r.once.key != o.once.key:
             self._free(r.once.key, r.m.id)
@@ -244,7 +244,7 @@ class Core(Moves):
         if self._admit(r):
             self._again(r, None, keep_place=True)
 
-    def _graft(self, r: Rec, o: oc.Replaced) -> None:
+    def _graft(self, r: Row, o: oc.Replaced) -> None:
         self._set(r, State.WAITING)
         r.expires = None  # it has been started
         r.mirrors = next(m.id for m in o.messages for e in m.edges if e.child == r.m.id)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from property_tests.model.core import Core
-from property_tests.model.moves import HELD_UNTIL
-from property_tests.model.tables import Ev, Rec, is_dead
+from property_tests.model.tables import Ev, Row, is_dead
+from property_tests.model.transitions import HELD_UNTIL
 from reliable_tasks.core.message import FINAL_STATES, On, State
 from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.store import values as v
@@ -61,7 +61,7 @@ class Model(Core):
     def held(self, session: str) -> tuple[v.Claim, ...]:
         return tuple(self._as_claim(r) for r in self._held_by(session))
 
-    def _held_by(self, session: str) -> list[Rec]:
+    def _held_by(self, session: str) -> list[Row]:
         held = (r for r in self.recs.values() if r.session == session)
         return sorted(held, key=lambda r: r.fence)
 
@@ -138,7 +138,7 @@ class Model(Core):
         self._revive(r)
         return v.Replayed(id=message_id, done="replayed")
 
-    def _revive(self, parent: Rec) -> None:
+    def _revive(self, parent: Row) -> None:
         """Its dependants wait again, unless another parent of theirs did not succeed either."""
         todo = [(parent.m.id, e) for e in parent.edges]
         while todo:
@@ -175,7 +175,7 @@ class Model(Core):
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[v.Record | None, ...]:
         return tuple(self._record(self.recs[i], full) if i in self.recs else None for i in ids)
 
-    def _record(self, r: Rec, full: bool) -> v.Record:
+    def _record(self, r: Row, full: bool) -> v.Record:
         return v.Record(
             id=r.m.id,
             task=r.m.task,
@@ -335,7 +335,7 @@ class Model(Core):
             next_due_ms=self._next_due(),
         )
 
-    def _take_back(self, r: Rec) -> bool:
+    def _take_back(self, r: Row) -> bool:
         """What a dead session held goes back to its place, until it has killed too many."""
         self._attempt_over(r)
         self._audit(Ev.REAPED, r)
@@ -372,7 +372,7 @@ class Model(Core):
         self.trail = [row for row in self.trail if row.at_ms > keep_from]
         return len(old)
 
-    def _delete(self, r: Rec) -> None:
+    def _delete(self, r: Row) -> None:
         del self.recs[r.m.id]
         if r.parked:
             self.parked[r.parked].remove(r.m.id)
@@ -380,7 +380,7 @@ class Model(Core):
             self._free(r.once.key, r.m.id)
 
 
-def _matches(r: Rec, query: v.MessageQuery) -> bool:
+def _matches(r: Row, query: v.MessageQuery) -> bool:
     return (
         query.state in {None, r.state}
         and query.queue in {None, r.m.queue}

@@ -16,7 +16,7 @@ Ev = v.AuditEvent
 
 
 @dataclass
-class Rec:
+class Row:
     """A record and what only the store itself needs to know of it."""
 
     m: Message
@@ -77,7 +77,7 @@ class Stage:
     sealed: bool = False
 
 
-def is_dead(r: Rec) -> bool:
+def is_dead(r: Row) -> bool:
     """A dead letter: it failed by itself, and can be replayed."""
     return r.state == State.FAILED and r.reason not in {"parent", "mirror"}
 
@@ -88,7 +88,7 @@ class Tables:
     def __init__(self, clock: Callable[[], int], options: v.StoreOptions | None = None) -> None:
         self.clock = clock
         self.options = options or v.StoreOptions()
-        self.recs: dict[str, Rec] = {}
+        self.recs: dict[str, Row] = {}
         self.lock_table: dict[str, Lock] = {}
         self.parked: dict[str, list[str]] = {}
         self.session_table: dict[str, v.SessionInfo] = {}
@@ -97,23 +97,23 @@ class Tables:
         self.entry_table: dict[str, v.Entry] = {}
         self.groups: dict[str, bytes] = {}
         self.fence = self.seq = self.rows = 0
-        self._endings: deque[tuple[Rec, Edge, bytes, bool]] = deque()
+        self._endings: deque[tuple[Row, Edge, bytes, bool]] = deque()
 
-    def _set(self, r: Rec, state: State) -> None:
+    def _set(self, r: Row, state: State) -> None:
         r.state = state
         self._changed(r)
 
-    def _changed(self, r: Rec) -> None:
+    def _changed(self, r: Row) -> None:
         r.version += 1
 
-    def _left(self, r: Rec | None) -> int:
+    def _left(self, r: Row | None) -> int:
         due = r.due if r and r.state == State.SCHEDULED else None
         return due - self.clock() if due is not None else 0
 
-    def _live(self) -> list[Rec]:
+    def _live(self) -> list[Row]:
         return [r for r in self.recs.values() if r.state not in FINAL_STATES]
 
-    def _as_claim(self, r: Rec) -> v.Claim:
+    def _as_claim(self, r: Row) -> v.Claim:
         size = sum(len(i.value) for i in r.inputs.values())
         fits = size <= self.options.max_input_bytes
         return v.Claim(
@@ -141,7 +141,7 @@ class Tables:
             limit_failure=r.doom,
         )
 
-    def _audit(self, event: v.AuditEvent, r: Rec, detail: bytes = b"") -> None:
+    def _audit(self, event: v.AuditEvent, r: Row, detail: bytes = b"") -> None:
         self._write(event, r.m.id, r.m.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
 
     def _audit_id(

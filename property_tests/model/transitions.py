@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from property_tests.model.tables import Ev, Lock, Rec, Tables
+from property_tests.model.tables import Ev, Lock, Row, Tables
 from reliable_tasks.core.message import FINAL_STATES, Edge, On, State
 from reliable_tasks.store import values as v
 
@@ -13,12 +13,12 @@ HELD_WHILE = {"while_executing", "until_and_while_executing"}
 FREED_BY_CLAIM = {"until_executing", "until_and_while_executing"}
 
 
-class Moves(Tables):
+class Transitions(Tables):
     """Everything that follows when a message becomes ready, or ends."""
 
     # Becoming ready ------------------------------------------------------------------------------
 
-    def _admit(self, r: Rec) -> bool:
+    def _admit(self, r: Row) -> bool:
         """Take the once-lock for a stored message; else park it, or make it a mirror."""
         once = r.once
         if once is None or once.scope not in HELD_UNTIL or self._take(once.key, r, once.timeout_ms):
@@ -35,7 +35,7 @@ class Moves(Tables):
         self._mirror(r, holder)
         return False
 
-    def _mirror(self, r: Rec, parent_id: str) -> None:
+    def _mirror(self, r: Row, parent_id: str) -> None:
         r.mirrors = parent_id
         self._audit(Ev.JOINED, r)
         parent = self.recs.get(parent_id)
@@ -49,11 +49,11 @@ class Moves(Tables):
         else:
             parent.edges.append(Edge(r.m.id, On.MIRROR))
 
-    def _startable(self, r: Rec) -> bool:
+    def _startable(self, r: Row) -> bool:
         sealed = r.stage is None or self.stages[r.stage].sealed
         return r.state == State.WAITING and not (r.waits or r.parked or r.mirrors) and sealed
 
-    def _ready(self, r: Rec) -> None:
+    def _ready(self, r: Row) -> None:
         """Everything it waited for has happened: queue it, or schedule it for its time."""
         now = self.clock()
         if not r.admitted and not self._admit(r):
@@ -65,7 +65,7 @@ class Moves(Tables):
         )
         self._queue_at(r, r.due)
 
-    def _queue_at(self, r: Rec, due: int | None, *, keep_place: bool = False) -> None:
+    def _queue_at(self, r: Row, due: int | None, *, keep_place: bool = False) -> None:
         r.due = due
         if due is not None and due > self.clock():
             self._set(r, State.SCHEDULED)
@@ -75,18 +75,18 @@ class Moves(Tables):
             r.seq = self.seq
         self._set(r, State.QUEUED)
 
-    def _again(self, r: Rec, due: int | None, *, keep_place: bool = False) -> None:
+    def _again(self, r: Row, due: int | None, *, keep_place: bool = False) -> None:
         """Back to the queue, taking the once-key again where the claim had freed it."""
         if r.once and r.once.scope in FREED_BY_CLAIM:
             self._take(r.once.key, r, r.once.timeout_ms)  # a conflict leaves this one without
         self._queue_at(r, due, keep_place=keep_place)
 
-    def _uncount(self, r: Rec) -> None:
+    def _uncount(self, r: Row) -> None:
         r.delivery -= 1
         if r.delivery == 0 and r.attempt == 1:
             r.first_started = None
 
-    def _attempt_over(self, r: Rec) -> None:
+    def _attempt_over(self, r: Row) -> None:
         r.session = None
         if r.once and r.once.scope in HELD_WHILE:
             self._free(r.once.key + ":run", r.m.id)
@@ -95,7 +95,7 @@ class Moves(Tables):
 
     def _end(
         self,
-        r: Rec,
+        r: Row,
         state: State,
         reason: str,
         result: bytes = b"",
@@ -115,7 +115,7 @@ class Moves(Tables):
 
     def _end_one(
         self,
-        r: Rec,
+        r: Row,
         state: State,
         reason: str,
         result: bytes,
@@ -148,7 +148,7 @@ class Moves(Tables):
             self._unpark(run)
         self._endings.extend((r, e, result, keep) for e in r.edges)
 
-    def _follow(self, parent: Rec, edge: Edge, value: bytes, keep: bool) -> None:
+    def _follow(self, parent: Row, edge: Edge, value: bytes, keep: bool) -> None:
         """One edge of a parent that has ended."""
         child = self.recs.get(edge.child)
         if child is None or (edge.on != On.MIRROR and child.waits <= 0):
@@ -175,7 +175,7 @@ class Moves(Tables):
             if self._startable(child):
                 self._ready(child)
 
-    def _break(self, child: Rec, parent: Rec, reason: str) -> None:
+    def _break(self, child: Row, parent: Row, reason: str) -> None:
         """A parent did not succeed: neither does the child."""
         if child.state == State.WAITING or child.reason in {"parent", "mirror"}:
             child.broken.add(parent.m.id)
@@ -184,7 +184,7 @@ class Moves(Tables):
                 child, State.FAILED, reason, b"", keep=False, failure=parent.failure, detail=b""
             )
 
-    def _errback(self, child: Rec, parent: Rec, edge: Edge, *, failed: bool) -> None:
+    def _errback(self, child: Row, parent: Row, edge: Edge, *, failed: bool) -> None:
         if child.state != State.WAITING:
             return
         child.waits = 0 if failed else child.waits - 1
@@ -205,7 +205,7 @@ class Moves(Tables):
         lock = self.lock_table.get(name)
         return None if lock is None or (lock.until and lock.until <= self.clock()) else lock
 
-    def _take(self, name: str, r: Rec, timeout_ms: int) -> bool:
+    def _take(self, name: str, r: Row, timeout_ms: int) -> bool:
         lock = self._lock_of(name)
         if lock is None:
             self.fence += 1
@@ -213,7 +213,7 @@ class Moves(Tables):
             self.lock_table[name] = Lock(r.m.id, self.fence, self.clock(), until)
         return lock is None or lock.owner == r.m.id
 
-    def _lend(self, owner: str, r: Rec) -> str:
+    def _lend(self, owner: str, r: Row) -> str:
         """Let `r` use the key of a message in whose place it stands, unless another there does.
 
         The lock stays with the replaced one, whose ending frees it. Gives whom `r` has to wait for:
@@ -230,21 +230,21 @@ class Moves(Tables):
             user = r
         return user.m.id
 
-    def _heir(self, r: Rec) -> Rec | None:
+    def _heir(self, r: Row) -> Row | None:
         """Who uses the key of a replaced message, and is still there."""
         heir = self.recs.get(r.lent) if r.lent else None
         return heir if heir and heir.graft and heir.state not in FINAL_STATES else None
 
-    def _stands_for(self, r: Rec) -> list[str]:
+    def _stands_for(self, r: Row) -> list[str]:
         """Those in whose place it stands, from the nearest on."""
         found = list[str]()
-        above: Rec | None = r
+        above: Row | None = r
         while above is not None and above.graft and above.graft not in found:
             found.append(above.graft)
             above = self.recs.get(above.graft)
         return found
 
-    def _let_go(self, r: Rec, name: str) -> None:
+    def _let_go(self, r: Row, name: str) -> None:
         """It has ended: its key is free, or goes on to who still uses it in its place."""
         heir, lock = self._heir(r), self.lock_table.get(name)
         if heir is not None and lock is not None and lock.owner == r.m.id:
@@ -252,7 +252,7 @@ class Moves(Tables):
         else:
             self._free(name, r.m.id)
 
-    def _park(self, r: Rec, name: str) -> None:
+    def _park(self, r: Row, name: str) -> None:
         r.parked = name
         self.parked.setdefault(name, []).append(r.m.id)
 
