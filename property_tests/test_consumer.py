@@ -98,11 +98,13 @@ class ConsumerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.consumer.waiting)
     @rule()
     def run_one(self) -> None:
+        careful = self._careful()
         claim = self.consumer.next_claim(self.now)
         if claim is None:
             full = len(self.running) == self.slots
-            assert full or self._doubtful(), "a slot is free and a claim waits"
+            assert full or careful or self._doubtful(), "a slot is free and a claim waits"
             return
+        assert not careful, "what may kill its process is begun before outcomes are committed"
         assert not self._doubtful(), "what may be another's by now is begun"
         assert claim.fence not in self.begun, "a claim is run once"
         self.begun.add(claim.fence)
@@ -133,7 +135,12 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     def _may_begin(self) -> bool:
         free = len(self.running) < self.slots and not self._doubtful()
-        return free and self.consumer.waiting > 0
+        return free and self.consumer.waiting > 0 and not self._careful()
+
+    def _careful(self) -> bool:
+        """Whether the next claim was delivered before, and there are outcomes to commit."""
+        waiting, uncommitted = self.consumer._waiting, self.consumer._done or self.consumer._sent
+        return bool(waiting and waiting[0].delivery > 1 and uncommitted)
 
     def _doubtful(self) -> bool:
         return self.now - self.confirmed_at > TRUSTED_S
