@@ -1,4 +1,4 @@
--- Where records may stand, and where one stands.
+-- Locate a record, and list the places where records may be.
 -- KEYS[1] '{ns}:'
 -- ARGV    id ('' = none)
 -- Returns {its place or '', its rank there, sessions ..., '', '<state>:<queue>' counted ...}.

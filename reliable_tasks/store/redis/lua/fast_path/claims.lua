@@ -1,5 +1,4 @@
--- Claims of plain messages, and what becomes of them. To be included where there are
--- `general` and `worker`.
+-- Claim and commit plain messages. Needs the functions `general` and `worker`.
 -- @include fast_path/plain.lua
 
 local MESSAGES_BY_ONE_CALL = 1000

@@ -1,6 +1,6 @@
--- The way of plain messages, whose strings are not taken apart; see layout.lua. What is not plain
--- goes the way of `general`, which is made only then, as do rows of the audit trail. Both ways may be
--- taken in one batch: nothing that happens to one message changes another one that is plain.
+-- The fast path of plain messages, whose strings are not decoded; see layout.lua. Other messages, and
+-- rows of the audit trail, take the path of `general`, which is made only then. One batch may take
+-- both: nothing that happens to one message changes another one that is plain.
 -- @include notify.lua
 -- @include layout.lua
 

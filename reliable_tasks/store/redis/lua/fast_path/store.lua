@@ -1,4 +1,4 @@
--- Storing plain messages. To be included where there is `general`.
+-- Store plain messages. Needs the function `general`.
 -- @include fast_path/plain.lua
 
 local function audit_stored(ids, strings)

@@ -1,4 +1,4 @@
--- What a call was given. KEYS[1] is '{ns}:'; ARGV[1] is now (ms; '' = server time), ARGV[2] the
+-- The arguments of every call. KEYS[1] is '{ns}:'; ARGV[1] is now (ms; '' = server time), ARGV[2] the
 -- audit mode.
 -- @include clock.lua
 

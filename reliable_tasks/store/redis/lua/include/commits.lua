@@ -1,4 +1,4 @@
--- The end of a claim: its outcome, applied if the claim is still the latest one.
+-- Commit the outcome of a claim, if that is still the latest one.
 -- A row of a commit is {id, fence, kind, detail, ...}, the rest as outcomes.lua names it.
 -- @include claims.lua
 -- @include outcomes.lua

@@ -1,16 +1,16 @@
--- What a record's string says.
+-- Decode records.
 -- @include layout.lua
 
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
 
--- Whether a string is one of those that layout.lua tells of.
+-- Whether a string is a record as layout.lua describes it.
 local function is_record(packed)
   local kind = string.byte(packed) or 0
   return kind == IS_ARRAY or kind >= IS_QUEUED and kind <= IS_SILENT
 end
 
--- Whether it is one of ours, be it damaged, or of a layout that came later.
+-- Whether it is one of ours, even if damaged or of a later layout.
 local function is_ours(packed)
   local kind = string.byte(packed) or 0
   return kind > 0 and kind < 32 or kind == IS_ARRAY
@@ -18,7 +18,7 @@ end
 
 -- @rare
 
--- Of a record's string c, and m and p as they lie there; nothing where it is no record's.
+-- Returns c, and m and p as they stand in the string; nil if it is no record.
 local function decode(packed)
   if not is_record(packed) then return nil end
   local kind, first = string.byte(packed), 2

@@ -1,4 +1,4 @@
--- Deleting records with all that belongs to them.
+-- Delete records with all that belongs to them.
 -- @include transitions.lua
 
 local function delete(r)

@@ -1,7 +1,7 @@
--- Counts, and telling those who wait: what follows from each write.
+-- Counters and notifications, which follow each write.
 -- @include call.lua
 
-local WAKE_MS = 5000 -- how long a marker lies on a list that nobody blocks on
+local WAKE_MS = 5000 -- how long a marker stays on a list that nobody blocks on
 local TOLD = 8192
 local BY_ONE_CALL = 2000 -- values in one command; Lua's stack holds some 8000
 
@@ -13,7 +13,7 @@ local function count_in(state, queue, by)
   end
 end
 
--- Wake as many of those who block for the queue as there is new work, if any do.
+-- Wake as many of the workers that block for the queue as there are new messages.
 local function wake(queue, new)
   local waiting = redis.call('ZCOUNT', prefix .. 'idle:' .. queue, '(' .. now, '+inf')
   if waiting == 0 then return end
@@ -27,14 +27,14 @@ local function wake(queue, new)
   redis.call('PEXPIRE', list, WAKE_MS)
 end
 
--- Whether anybody waits for any message to change; or to end, which some wait for alone.
+-- Whether anybody waits for a message to change; or for one to end, which is less.
 local function is_watched() return redis.call('EXISTS', prefix .. 'watched') == 1 end
 local function is_awaited()
   return redis.call('EXISTS', prefix .. 'watched', prefix .. 'awaited') > 0
 end
 
--- Tell those who wait for the message its state; and of one that has ended its string, if that is
--- not long: in a cluster all nodes get it.
+-- Publish a message's state; and if it has ended, its string as well, unless that is long: in a
+-- cluster all nodes get it.
 local function publish(id, state, ended)
   if ended and #ended <= TOLD then state = state .. ' ' .. ended end
   redis.call('PUBLISH', prefix .. 'changed:' .. id, state)

@@ -1,4 +1,4 @@
--- What each outcome but success does to the message that it ends.
+-- Apply the outcome of an attempt, if it is not a success.
 -- @include claims.lua
 -- @include storing.lua
 

@@ -1,4 +1,4 @@
--- Records as they lie there, for scripts that change nothing.
+-- Read records, for scripts that change nothing.
 -- @include decode.lua
 
 -- What changes, of a record's string; one that cannot be unfolded is as good as dead.

@@ -1,4 +1,4 @@
--- How a message is stored: by producers, by beats, and in the place of another.
+-- Store messages: of producers, of beats, and those that replace another one.
 -- @include stages.lua
 
 local refusal -- an error to reply instead of writing anything

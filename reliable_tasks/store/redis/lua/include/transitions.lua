@@ -1,12 +1,12 @@
--- How messages move: readiness, admission, endings and what follows from them.
+-- State transitions: readiness, admission, endings and what follows from them.
 -- @include write.lua
 
 local BECAUSE_EVENT = {
   expired = 'expired', ignored = 'ignored', purged = 'purged', rejected = 'rejected',
 }
 
--- What an ending does to those that wait for it is done in bounded steps: {ns}:endings is a list of
--- edges that are still to be followed, in parts; {ns}:ending:<number> has what a part's parent came to.
+-- The edges of an ended message are followed in bounded steps. {ns}:endings is a list of parts with
+-- edges still to be followed; {ns}:ending:<number> has the outcome of a part's parent.
 local FOLLOWED_AT_ONCE = 500
 -- {parent, edges, how many of them were followed, result, whether to keep that}, in order
 local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
@@ -62,7 +62,7 @@ local function drain()
   end
 end
 
--- Whether there are edges left for others to follow.
+-- Whether edges are left for resume.lua to follow.
 local function has_edges_left() return left_behind end
 
 before_flush = function() leave_all_edges() end
@@ -85,7 +85,7 @@ end
 
 -- @rare
 
--- What hangs on the extras of a message that ends.
+-- The rest of an ending, for a message with extras.
 local function end_extras(r, was, failure, result, keep)
   local x, once = r.x, r.x.once
   if failure or x.failure then set_extra(r, 'failure', failure or nil) end

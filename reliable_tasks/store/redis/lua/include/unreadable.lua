@@ -1,5 +1,5 @@
--- Records that cannot be read: damaged, or of a layout that came later. They become dead letters, whose
--- payload is the string as it was; else they would be claimed for ever, or be nowhere.
+-- Records that cannot be decoded: damaged, or of a later layout. They become dead letters with the
+-- string as their payload; otherwise they would be claimed for ever, or be found nowhere.
 -- @include record.lua
 
 -- @rare

@@ -1,5 +1,5 @@
--- Whether what was unpacked of a record is what it should be: a script that finds out in the midst of
--- its work fails, and with it every message next to the damaged one.
+-- Validate decoded records: a script that found out only halfway would fail, and with it every other
+-- message of its batch.
 -- @include decode.lua
 
 
@@ -72,7 +72,7 @@ local function control_is_valid(c)
   return true
 end
 
--- m, c, and what follows c; nil and c where one of them is not what it should be.
+-- Returns m, c, and what follows c; nil and c if one of them is not valid.
 local function decode_valid(packed)
   local c, rest = decode(packed)
   if not control_is_valid(c) then return nil, c end

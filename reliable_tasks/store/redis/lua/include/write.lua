@@ -1,4 +1,4 @@
--- The end of every script that changes something: write what `records` and `later` hold.
+-- Write what a script has decided: what `dirty` and `later` hold.
 -- @include once.lua
 -- @include unreadable.lua
 
