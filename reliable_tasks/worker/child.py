@@ -22,7 +22,7 @@ from .pools import pool_class
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.worker.scoreboard import Scoreboard
 
     from .options import WorkerOptions
@@ -38,7 +38,7 @@ _ORPHAN_CHECK_S = 1.0
 
 
 def run_child(
-    app: App, options: WorkerOptions, session: str, board: Scoreboard, parent: int
+    app: AppContext, options: WorkerOptions, session: str, board: Scoreboard, parent: int
 ) -> int:
     """Work for a session until told to stop; returns the exit code."""
     _die_with(parent)

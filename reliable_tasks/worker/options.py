@@ -16,7 +16,7 @@ from .pools import pool_class
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
 
 __all__ = ["WorkerOptions", "check_options", "expand_hostname"]
 
@@ -58,7 +58,7 @@ def expand_hostname(name: str | None) -> str:
     return name if "@" in name else f"{name}@{host}"
 
 
-def check_options(app: App, options: WorkerOptions) -> None:
+def check_options(app: AppContext, options: WorkerOptions) -> None:
     """Refuse what would silently not hold.
 
     Raises:

@@ -28,7 +28,7 @@ from .supervisor import Stopping, Supervisor, SupervisorOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.app import App
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.worker.scoreboard import Posted
 
 __all__ = ["RESTART", "WorkerOptions", "run_worker"]
@@ -45,7 +45,7 @@ _LEASES_OF_PATIENCE, _LEAST_PATIENCE_S = 3, 15.0
 class _Processes:
     """The real ProcessControl: forks, signals, kills and waits."""
 
-    def __init__(self, app: App, options: WorkerOptions) -> None:
+    def __init__(self, app: AppContext, options: WorkerOptions) -> None:
         self._app = app
         self.options = options
         self._slots = 1 if pool_class(options.pool).many_processes else options.concurrency
@@ -219,7 +219,7 @@ def _inbox() -> SignalInbox:
     return inbox
 
 
-def run_worker(app: App, options: WorkerOptions) -> int:
+def run_worker(app: AppContext, options: WorkerOptions) -> int:
     """Run a worker in this process until it is told to stop.
 
     TERM or Ctrl-C finishes what runs and gives the rest back; a second one, or QUIT, gives
@@ -237,7 +237,7 @@ def run_worker(app: App, options: WorkerOptions) -> int:
         return _run(app, options, inbox)
 
 
-def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
+def _run(app: AppContext, options: WorkerOptions, inbox: SignalInbox) -> int:
     app.import_modules()
     check_options(app, options)
     # Open the store now, so that a wrong URL or login is refused before anything runs. If the store
@@ -273,7 +273,7 @@ def _run(app: App, options: WorkerOptions, inbox: SignalInbox) -> int:
     return code
 
 
-def _supervisor_options(app: App, options: WorkerOptions, pid: int) -> SupervisorOptions:
+def _supervisor_options(app: AppContext, options: WorkerOptions, pid: int) -> SupervisorOptions:
     settings = app.settings
     return SupervisorOptions(
         info=SessionInfo(
