@@ -21,7 +21,6 @@ OF_TYPES = [
         *("canvas.sender", "canvas.signatures"),
         *("tasks.asking", "tasks.calls", "tasks.options", "tasks.task"),
     },
-    {"results.result", "results.then", "results.wait"},
 ]
 
 Graph = dict[str, set[str]]

@@ -22,7 +22,7 @@ from reliable_tasks.errors import ResultGone, StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from reliable_tasks.results.result import AsyncResult
+    from reliable_tasks.results.wait import Handle
     from reliable_tasks.store.protocol import ReadStore
 
     Tell = Callable[[Exception | None], object]
@@ -52,7 +52,7 @@ class _Watch:
 
     __slots__ = ("answered", "handle", "over", "patient", "tell")
 
-    def __init__(self, handle: AsyncResult[Any], tell: Tell, *, patient: bool) -> None:
+    def __init__(self, handle: Handle, tell: Tell, *, patient: bool) -> None:
         self.handle = handle
         self.tell = tell
         self.patient = patient
@@ -183,7 +183,7 @@ _thens = _Watcher("then", daemon=False)
 
 
 def then(
-    handle: AsyncResult[Any],
+    handle: Handle,
     callback: Callable[[Any], object],
     on_error: Callable[[Any], object] | None,
 ) -> None:
@@ -198,7 +198,7 @@ def then(
     _thens.add(_Watch(handle, tell, patient=True))
 
 
-def ended(handle: AsyncResult[Any]) -> asyncio.Future[None]:
+def ended(handle: Handle) -> asyncio.Future[None]:
     """A future of the running loop that is done once a message has ended.
 
     Raises:
@@ -231,9 +231,9 @@ def ended(handle: AsyncResult[Any]) -> asyncio.Future[None]:
     return future
 
 
-async def get_as_they_end(handles: Iterable[AsyncResult[Any]]) -> None:
+async def get_as_they_end(handles: Iterable[Handle]) -> None:
     """Wait until all have ended, or one of them in failure, which is raised."""
-    coming: asyncio.Queue[AsyncResult[Any]] = asyncio.Queue()
+    coming: asyncio.Queue[Handle] = asyncio.Queue()
     futures = {handle: ended(handle) for handle in handles}
     try:
         for handle, future in futures.items():
@@ -247,7 +247,5 @@ async def get_as_they_end(handles: Iterable[AsyncResult[Any]]) -> None:
             future.cancel()
 
 
-def _put(
-    coming: asyncio.Queue[AsyncResult[Any]], handle: AsyncResult[Any], _: asyncio.Future[None]
-) -> None:
+def _put(coming: asyncio.Queue[Handle], handle: Handle, _: asyncio.Future[None]) -> None:
     coming.put_nowait(handle)

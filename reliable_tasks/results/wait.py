@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reliable_tasks.core import checks, clock
 from reliable_tasks.core import context as _state
@@ -14,14 +14,34 @@ from reliable_tasks.errors import TimeoutError as ResultTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.results.result import AsyncResult
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.values import Record
 
-__all__ = ["LONGEST_WAIT_S", "allow_join_result", "not_ended", "wait_for_end", "wait_span"]
+__all__ = [
+    "LONGEST_WAIT_S",
+    "Handle",
+    "allow_join_result",
+    "not_ended",
+    "wait_for_end",
+    "wait_span",
+]
 
 LONGEST_WAIT_S = 1.0  # a notification that went missing costs no more than this
 _STORE_AWAY_S = 60.0  # how long a store may be away while somebody waits for a result
 _STORE_PAUSE_S = 0.1
+
+
+class Handle(Protocol):
+    """What waiting needs of an `AsyncResult`."""
+
+    id: str
+    version: int
+    app: AppContext
+
+    def found(self, record: Record | None) -> Record | None: ...  # noqa: D102 - see AsyncResult
+    def tell_if_gone(self) -> None: ...  # noqa: D102
+    def successful(self) -> bool: ...  # noqa: D102
+    def get(self, *, disable_sync_subtasks: bool = True) -> Any: ...  # noqa: D102
 
 
 class allow_join_result:  # noqa: N801 - Celery's name
@@ -45,7 +65,7 @@ def wait_span(timeout: Any) -> float | None:
     return checks.span("timeout", timeout)
 
 
-def not_ended(result: AsyncResult[Any], timeout: float | None, others: str = "") -> str:
+def not_ended(result: Handle, timeout: float | None, others: str = "") -> str:
     """The error text for a message that had not ended when it was last read."""
     said = f"message {result.id}{others} had not ended after {timeout:g} s"
     if result.version >= 0:
@@ -54,7 +74,7 @@ def not_ended(result: AsyncResult[Any], timeout: float | None, others: str = "")
 
 
 def wait_for_end(
-    result: AsyncResult[Any],
+    result: Handle,
     read: Callable[[], Record | None],
     read_ended: Callable[[float], Record | None],
     timeout: float | None,
@@ -102,7 +122,7 @@ def wait_for_end(
 
 
 def _listening(
-    result: AsyncResult[Any],
+    result: Handle,
     read: Callable[[], Record | None],
     tell: Callable[[Record], object],
 ) -> Callable[[float], Record | None]:
