@@ -271,7 +271,7 @@ class SharedFile:
 
 
 def set_up(connection: apsw.Connection, timeout_ms: int, synchronous: str) -> None:
-    """Let a connection wait for others so long; one to a file uses the write-ahead log."""
+    """Set the busy timeout; a file gets the write-ahead log and this `synchronous` as well."""
     connection.set_busy_handler(_Patience(timeout_ms))
     if connection.filename:
         _use_wal(connection, timeout_ms)

@@ -77,7 +77,7 @@ class StoreBase(Protocol):
 
 
 class ProducerStore(StoreBase, Protocol):
-    """What those who enqueue may do: messages, and groups of results saved under a name."""
+    """For producers: enqueue messages, and save groups of results under a name."""
 
     def enqueue(self, batch: Batch) -> Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token.
@@ -102,7 +102,7 @@ class ProducerStore(StoreBase, Protocol):
 
 
 class WorkerStore(StoreBase, Protocol):
-    """What a worker may do: open sessions, claim, commit, recover."""
+    """For workers: open sessions, claim, commit, recover."""
 
     def open_session(self, info: SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process; its lease starts now."""
@@ -171,7 +171,7 @@ class WorkerStore(StoreBase, Protocol):
 
 
 class ReadStore(StoreBase, Protocol):
-    """What changes nothing."""
+    """For readers: verbs that change nothing."""
 
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[Record | None, ...]:
         """The records of messages; payload, headers and edges only with `full`."""
@@ -224,7 +224,7 @@ class ReadStore(StoreBase, Protocol):
 
 
 class OperatorStore(ReadStore, Protocol):
-    """What people and results do to messages: look, then revoke, replay, drop, purge, free."""
+    """For operators: look at messages and locks, then revoke, replay, drop, purge or free."""
 
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
@@ -254,7 +254,7 @@ class OperatorStore(ReadStore, Protocol):
 
 
 class ScheduleStore(StoreBase, Protocol):
-    """What beat may do."""
+    """For beat: keep schedule entries and fire them."""
 
     def entries(self) -> tuple[Entry, ...]:
         """All schedule entries by name."""

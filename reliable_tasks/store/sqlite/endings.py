@@ -1,7 +1,7 @@
-"""What an ending does to those that wait for it, in bounded steps.
+"""Propagate an ending along the edges of a workflow, in bounded steps.
 
-A transaction follows so many edges. What is left it writes down, in parts, and the verb goes on
-with them in further transactions; should its process die, `reap` does.
+A transaction follows at most `FOLLOWED_AT_ONCE` edges and stores the rest in parts. The verb goes
+on with those in further transactions; if its process dies, `reap` does.
 """
 
 from collections import deque
@@ -35,12 +35,12 @@ _decode_edges = msgspec.json.Decoder(list[Edge]).decode
 
 
 class Ended(msgspec.Struct, gc=False):
-    """What a message came to, as those that wait for it have to know.
+    """How a message ended, as its children need to know.
 
     Attributes:
         n: number of its record.
         value: its result.
-        keep: whether who ends as it has ended keeps that.
+        keep: whether its mirrors store the result.
     """
 
     n: int
@@ -53,7 +53,7 @@ class Ended(msgspec.Struct, gc=False):
 
 
 def ended(r: Row, value: bytes, *, keep: bool) -> Ended:
-    """What a record that has just ended came to."""
+    """How a record that has just ended did so, for its children."""
     return Ended(r.n, r.id, r.state, r.reason, r.failure, value, keep)
 
 
@@ -71,7 +71,7 @@ class Endings(UnitOfWork):
         self.leaves_some = False
 
     def _follow(self, parent: Ended, edge: Edge) -> None:
-        """What an ending does along one edge."""
+        """Apply an ending to the child at the head of an edge."""
         raise NotImplementedError
 
     def _push(self, r: Row, value: bytes, *, keep: bool) -> None:
@@ -106,11 +106,11 @@ class Endings(UnitOfWork):
         self.leaves_some = True
 
     def take_back_ending(self, r: Row) -> None:
-        """It is to run again: what had not been ended with it is not going to be."""
+        """Drop the edges that are left: the message is to run again."""
         self.execute(ENDING_TAKE_BACK, (r.n,))
 
     def go_on(self) -> bool:
-        """Follow edges that were left; whether there are more."""
+        """Follow edges that were left; return whether there are more."""
         while self._followed < FOLLOWED_AT_ONCE:
             part = self.first(PART_FIRST)
             if part is None:

@@ -128,7 +128,7 @@ def _overwrite(work: Transitions, r: Row, m: Message, kind: v.ReceiptKind) -> v.
 
 
 def _give_way(work: Transitions, old: Row) -> None:
-    """A record that has ended makes room for a new message with its id."""
+    """Delete an ended record whose id a new message has."""
     if old.state == DEAD:
         work.audit(Ev.DROPPED, old, AGAIN)
     work.delete(old)
@@ -144,7 +144,7 @@ def _receipt_again(r: Row) -> v.Receipt:
 
 
 def open_stage(work: Transitions, stage: int, limit: int) -> int:
-    """Let up to `limit` messages of a sealed stage go; how many are still held."""
+    """Release up to `limit` messages of a sealed stage; return how many are still held."""
     moved = 0
     while moved < limit:
         members = work.all(STAGE_MEMBERS, (stage, limit - moved))

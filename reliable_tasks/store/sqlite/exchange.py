@@ -64,7 +64,7 @@ def exchange(
 
 
 def promote(work: Transitions, limit: int) -> int:
-    """Queue what is due; how many there were."""
+    """Queue what is due; return how many there were."""
     due = work.records(DUE, (work.now, limit))
     for r in due:
         if r.state != SCHEDULED:  # it could not be read

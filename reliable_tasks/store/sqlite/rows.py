@@ -58,7 +58,7 @@ STATES: Final = (
     State.FAILED,
 )
 
-# Which tables hold something of a record: a bit each in `Row.parts`.
+# Which tables have rows for a record: a bit each in `Row.parts`, so that most deletes are skipped.
 PART_INPUTS: Final = 1
 PART_STEPS: Final = 2
 PART_BROKEN: Final = 4
@@ -211,7 +211,7 @@ def as_inputs(rows: list[tuple[Any, ...]]) -> tuple[v.Input, ...]:
 
 
 def as_claim(r: Row, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.Claim:
-    """What a worker gets to know of a record that it claimed."""
+    """The claim that a worker gets for a record."""
     once = once_of(r)
     return v.Claim(
         id=r.id,
@@ -240,7 +240,7 @@ def as_claim(r: Row, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.C
 
 
 def as_record(r: Row, broken: tuple[str, ...], *, full: bool) -> v.Record:
-    """What a reader gets to know of a record."""
+    """The record as readers see it."""
     once = once_of(r)
     return v.Record(
         id=r.id,

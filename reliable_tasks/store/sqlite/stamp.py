@@ -1,4 +1,4 @@
-"""The stamp in a file's header, by which a file and a log that do not belong together are told.
+"""The stamp in a file's header: it shows that a file and a log do not belong together.
 
 SQLite keeps what was committed last in a log beside the file (`-wal`). It applies any log that lies
 there to any file: to an older copy that was put back, which corrupts it. And a copy of the file

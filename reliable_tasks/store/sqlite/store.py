@@ -106,7 +106,7 @@ class SqliteStore:
         return done
 
     def _each(self, ids: Sequence[str], act: Callable[[Transitions, str], T]) -> tuple[T, ...]:
-        """Do something to messages, as many in a transaction as a batch may have."""
+        """Do something to messages, at most `max_batch` in a transaction."""
 
         def some(work: Transitions, part: Sequence[str]) -> list[T]:
             return [act(work, i) for i in part]
@@ -117,7 +117,7 @@ class SqliteStore:
         return tuple(done)
 
     def _resume(self) -> None:
-        """What endings do to others is done in bounded steps; should one fail, `reap` goes on."""
+        """Propagate endings in bounded steps; if one fails, `reap` goes on."""
 
         def follow(connection: apsw.Connection) -> bool:
             work = Transitions(connection, self._clock(), self.options)
@@ -334,7 +334,7 @@ class SqliteStore:
         return self._read(lambda reader: reader.entries_version())
 
     def _on_change(self, look: Callable[[], bool]) -> Callable[[], bool]:
-        """The same question, asked only where something was committed since the last time."""
+        """`look`, but asked only when something was committed since the last time."""
         seen: tuple[int, int] | None = None
 
         def look_again() -> bool:

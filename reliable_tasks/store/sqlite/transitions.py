@@ -1,4 +1,4 @@
-"""How messages move: admission by once-lock, becoming ready, ending, and what follows from an end.
+"""The rules of state changes: admission by once-lock, becoming ready, ending, and what follows.
 
 These are the rules of the reference model, on the records of one transaction. They call one
 another in a circle (an ending frees a lock, which makes a message ready, which may end it), which
@@ -132,14 +132,14 @@ class Transitions(Endings):
         self.set_state(r, QUEUED)
 
     def again(self, r: Row, due: int | None, *, keep_place: bool = False) -> None:
-        """Back to the queue, taking the once-key again where the claim had freed it."""
+        """Requeue a message, taking its once-key again where the claim had freed it."""
         once = once_of(r)
         if once is not None and once.scope in FREED_BY_CLAIM:
             self.take(once.key, r, once.timeout_ms)  # a conflict leaves this one without
         self.queue_at(r, due, keep_place=keep_place)
 
     def attempt_over(self, r: Row) -> None:
-        """Its session holds it no more, nor does it hold what lasts for a run."""
+        """End the claim: detach the session and free the key that is held while running."""
         r.session = None
         once = once_of(r)
         if once is not None and once.scope in HELD_WHILE:
@@ -152,7 +152,7 @@ class Transitions(Endings):
             r.first_started = None
 
     def set_state(self, r: Row, state: int) -> None:
-        """Move a record, for those who wait to see."""
+        """Change the state; the new version wakes those who wait."""
         r.state = state
         r.version += 1
 
@@ -309,7 +309,7 @@ class Transitions(Endings):
         return user.id
 
     def _stands_for(self, r: Row) -> set[str]:
-        """Those in whose place it stands: the nearest, in whose place that stands, and so on."""
+        """The replaced messages above a record, the nearest first."""
         found = set[str]()
         above: Row | None = r
         while above is not None and above.graft and above.graft not in found:
@@ -318,12 +318,12 @@ class Transitions(Endings):
         return found
 
     def _heir(self, r: Row) -> Row | None:
-        """Who uses the key of a replaced message, and is still there."""
+        """The live message that uses the key of a replaced one."""
         heir = self.get(r.lent) if r.lent else None
         return heir if heir and heir.graft and heir.state < FIRST_FINAL else None
 
     def _let_go(self, r: Row, name: str) -> None:
-        """It has ended: its key is free, or goes on to who still uses it in its place."""
+        """Free the key of a message that ended, or pass it to the one that uses it in its place."""
         heir = self._heir(r)
         if heir is None or self.first(LOCK_PASS, (self.lock_name(name), r.id, heir.id)) is None:
             self.free(name, r.id)
@@ -334,13 +334,13 @@ class Transitions(Endings):
         self.execute(PARK, (self.lock_name(name), r.parked_place, r.id))
 
     def leave_parking(self, r: Row) -> None:
-        """Wait for a lock no more."""
+        """Stop waiting for a lock."""
         if r.parked is not None:
             self.execute(UNPARK, (self.lock_name(r.parked), r.parked_place))
             r.parked = None
 
     def unpark(self, name: str) -> bool:
-        """The lock is free: let the first that waits behind it go on; whether there was one."""
+        """Resume the first message that waits for a free lock; return whether there was one."""
         found = self.first(PARKED_FIRST, (self.lock_name(name),))
         while found is not None:
             r = self.get(found[0])
@@ -361,7 +361,7 @@ class Transitions(Endings):
     # The rest -------------------------------------------------------------------------------------
 
     def forget(self, r: Row) -> None:
-        """Delete a record; it keeps no lock, but for those that outlive their message."""
+        """Delete a record and free its lock, unless that outlives its message."""
         self.delete(r)
         if r.parked:
             self.leave_parking(r)

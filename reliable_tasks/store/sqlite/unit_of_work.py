@@ -140,7 +140,7 @@ class UnitOfWork:
         self._rows[r.id] = r
 
     def delete(self, r: Row) -> None:
-        """Remove a record and what hangs on it."""
+        """Delete a record and the rows that belong to it."""
         row = self._stored.pop(r.n, None)
         if row is not None:
             self._tally(row, -1)
@@ -149,7 +149,7 @@ class UnitOfWork:
         self._rows[r.id] = None
 
     def drop_parts(self, r: Row, parts: int) -> None:
-        """Remove what hangs on a record, of the named kinds."""
+        """Delete the rows of these kinds that belong to a record."""
         found = r.parts & parts
         if found:
             for part, statement in _DELETES:
@@ -158,7 +158,7 @@ class UnitOfWork:
             r.parts &= ~parts
 
     def inputs(self, r: Row) -> tuple[tuple[v.Input, ...], int]:
-        """What the record's parents left for it, by slot; or how large it is, where too large."""
+        """What the record's parents left for it, by slot; only the size of it where too large."""
         if not r.parts & PART_INPUTS:
             return (), 0
         (size,) = self.one(INPUTS_SIZE, (r.n,))
@@ -167,7 +167,7 @@ class UnitOfWork:
         return as_inputs(self.all(INPUTS_READ, (r.n,))), 0
 
     def put_input(self, r: Row, slot: int, parent: str, value: bytes, *, ok: bool) -> None:
-        """Leave something for a record."""
+        """Store the result or failure of a parent for a record."""
         self.execute(INPUT_PUT, (r.n, slot, parent, int(ok), value))
         r.parts |= PART_INPUTS
 
@@ -191,7 +191,7 @@ class UnitOfWork:
         raise NotImplementedError
 
     def _put_aside(self) -> None:
-        """Write those that could not be read anew, in all of their columns."""
+        """Rewrite the records that could not be read, in all of their columns."""
         unfit, self._unfit = self._unfit, []
         for r, row in unfit:
             self._tally(row, -1)
@@ -216,14 +216,14 @@ class UnitOfWork:
         return self.fence
 
     def audit(self, event: v.AuditEvent, r: Row, detail: bytes = b"") -> None:
-        """Tell the trail about a record."""
+        """Add an audit row about a record."""
         if event in v.AUDIT_DEFAULT or self.options.audit == "all":
             self._tell(event, r.id, r.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
 
     def audit_id(
         self, event: v.AuditEvent, message_id: str, task: str, fence: int = 0, worker: str = ""
     ) -> None:
-        """Tell the trail about a message of which there may be no record."""
+        """Add an audit row about a message that may have no record."""
         if event in v.AUDIT_DEFAULT or self.options.audit == "all":
             self._tell(event, message_id, task, 0, 0, fence, worker, b"")
 

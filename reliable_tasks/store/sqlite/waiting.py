@@ -1,4 +1,4 @@
-"""Waiting without a server: look often at something cheap, sleep on the caller's descriptor."""
+"""Wait by polling something cheap, asleep on the caller's descriptor in between."""
 
 import select
 from collections.abc import Callable
