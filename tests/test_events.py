@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from reliable_tasks import App, OnceTask, events
+from reliable_tasks import App, OnceTask, events, signals
+from reliable_tasks.errors import Ignore
+from reliable_tasks.testing import bound, run_until_idle
 
 PACKAGE = Path(events.__file__).parent
 
@@ -124,3 +126,40 @@ def test_who_listens_hears_of_each_message_that_is_stored() -> None:
     (_, stored), (_, duplicate) = heard
     assert (stored["id"], stored["delay"], stored["queue"]) == (first.id, 60.0, "celery")
     assert (duplicate["holder"], duplicate["once_key"]) == (first.id, stored["once_key"])
+
+
+def test_a_body_that_ends_without_a_result_is_told_of() -> None:
+    app = App("told", broker="sqlite://", set_as_current=False)
+    heard = Heard()
+
+    @app.task(name="add")
+    def add(x: int) -> int:
+        return x
+
+    @app.task(name="skips", bind=True)
+    def skips(self: Any) -> None:
+        self.update_state(state="SKIPPED")
+        raise Ignore
+
+    @app.task(name="replaces", bind=True)
+    def replaces(self: Any) -> None:
+        raise self.replace(add.s(1))
+
+    received: list[str] = []
+
+    @signals.task_received.connect
+    def note(request: Any, **_: Any) -> None:
+        received.append(request.id)
+
+    with bound(app):
+        unsubscribe = events.subscribe(heard, "attempt.ignored", "attempt.replaced")
+        results = [skips.delay(), replaces.delay()]
+        run_until_idle(app)
+        unsubscribe()
+    signals.task_received.disconnect(note)
+    assert [(event, fields["id"], fields.get("state")) for event, fields in heard] == [
+        ("attempt.ignored", results[0].id, "SKIPPED"),
+        ("attempt.replaced", results[1].id, None),
+    ]
+    assert received[:2] == [result.id for result in results]
+    assert len(received) == 3, "and what took the second one's place"
