@@ -38,7 +38,7 @@ LONG_FUNCTIONS: dict[str, int] = {}
 LONG_LUA_FUNCTIONS: dict[str, int] = {}
 
 # How large the house may be at most: `python -m tests.measure_house`. The numbers may only shrink.
-STRICT_CORE = 7_600  # code lines
+STRICT_CORE = 7_500  # code lines
 MODULES_AT_THE_TOP = 16
 
 
@@ -91,6 +91,8 @@ def test_every_safeguard_is_where_its_ablation_takes_it_out() -> None:
 def test_the_strict_core_stays_small() -> None:
     lines = sum(sizes.strict_core(sizes.sources(ROOT)).values())
     assert lines <= STRICT_CORE, f"the strict core has grown to {lines} lines; merge or move some"
+    design = (ROOT / "docs/explanation/design.md").read_text(encoding="utf-8")
+    assert f"under {STRICT_CORE:,} lines" in design
 
 
 def test_modules_live_in_rooms() -> None:
