@@ -81,7 +81,7 @@ class Adapter:
         raise NotImplementedError
 
     def round_trip(self) -> int:
-        """Enqueue one call of the body that tells the time, and wait for what it returns."""
+        """Enqueue one call of the body that returns the time, and wait for its result."""
         raise NotImplementedError
 
     def chord(self, count: int) -> None:

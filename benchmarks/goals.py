@@ -73,7 +73,7 @@ def _at_most(
 
 
 def verdicts(results: Results, systems: Sequence[System]) -> list[Verdict]:
-    """The goals that the results can tell of."""
+    """The goals that these results can show."""
     judge = _Judge(results, systems)
     return [*_drains(judge), *_enqueues(judge), *_latencies(judge), *_rest(judge)]
 

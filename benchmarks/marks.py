@@ -36,7 +36,7 @@ def _end(number: int, began: int) -> str:
 
 
 def nap(number: int, milliseconds: int) -> str:
-    """Sleep, and write down that one did; returns what tells this attempt from all others."""
+    """Sleep, and record it; returns a value that is unique to this attempt."""
     began = _begin(number)
     time.sleep(milliseconds / 1000)
     return _end(number, began)

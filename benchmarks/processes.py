@@ -1,4 +1,4 @@
-"""What a tree of processes uses, as /proc tells it."""
+"""What a tree of processes uses, from /proc."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _replaced(text: str, old: str, new: str, where: str) -> str:
 
 @contextlib.contextmanager
 def _changed_function(module: str, name: str, old: str, new: str) -> Iterator[None]:
-    """Compile the changed source, and let the function run that; all who know it notice."""
+    """Swap in the compiled changed source: every reference to the function runs it."""
     home: Any = importlib.import_module(module)
     function = reduce(getattr, name.split("."), home)
     source = textwrap.dedent(inspect.getsource(function))

@@ -381,7 +381,7 @@ class Agreement(Invariants):
 
     @rule(span=st.sampled_from((1_000, LEASE_MS, 60_000, 600_000)))
     def a_while_passes(self, span: int) -> None:
-        """Everything that is due by then comes; whoever has lapsed comes anew."""
+        """Let what is due by then become due, and open lapsed sessions anew."""
         self.now += span
         self.reap([], LEASE_MS)  # the call was made then, and had to wait
         self.reap([], None)

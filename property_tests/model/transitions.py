@@ -104,7 +104,7 @@ class Transitions(Tables):
         failure: bytes | None = None,
         detail: bytes = b"",
     ) -> None:
-        """Make it final, free its locks, and tell its children; the children's endings follow."""
+        """Make it final, free its locks and count down its children, which may end in turn."""
         self._end_one(r, state, reason, result, keep=keep, failure=failure, detail=detail)
         self._drain()
 
@@ -245,7 +245,7 @@ class Transitions(Tables):
         return found
 
     def _let_go(self, r: Row, name: str) -> None:
-        """It has ended: its key is free, or goes on to who still uses it in its place."""
+        """Free the key of an ended message, or pass it to the replacement that still uses it."""
         heir, lock = self._heir(r), self.lock_table.get(name)
         if heir is not None and lock is not None and lock.owner == r.m.id:
             lock.owner = heir.m.id

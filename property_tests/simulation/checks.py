@@ -275,7 +275,7 @@ def _limits(world: World, records: Records, rows: Rows) -> list[str]:
 
 
 def _kept(world: World, rows: Rows) -> list[str]:
-    """While nothing fails, nobody who lives loses a claim, however long the body runs.
+    """While nothing fails, no live process loses a claim, however long the body runs.
 
     And however long the store answers nobody.
     """
@@ -322,15 +322,15 @@ def _doomed(world: World, rows: Rows) -> list[str]:
 
 
 def _at_rest(world: World) -> list[str]:
-    """Nothing is held, and nobody is left but those who live."""
+    """No lock or claim is held any more, and only live processes have sessions."""
     _, _, locks, _, sessions = world.account
     found = [f"lock {lock.name} is held by {lock.owner}" for lock in locks]
     found += [f"session {s.id} still holds claims" for s in sessions if s.claims]
     living = {child.session for w in world.workers if w.alive for child in w.living()}
-    # Whoever is gone without a word is so until its lease has lapsed.
+    # The session of a process that vanished stays until its lease has lapsed.
     gone = [s for s in sessions if s.id not in living and s.lease_until_ms < world.now_ms - 2_000]
     found += [f"session {s.id} has lapsed and is still there" for s in gone]
-    # Of its own dead a worker tells at once, without waiting for the lease.
+    # A worker closes the sessions of its own dead children without waiting for the lease.
     lost_ms = {i: at_ms for w in world.workers if w.alive for i, at_ms in w.lost_ms.items()}
     open_still = [s.id for s in sessions if lost_ms.get(s.id, world.now_ms) < world.now_ms - 100]
     return found + [f"session {i} is of a dead process and still there" for i in open_still]

@@ -1,6 +1,6 @@
-"""What simulated processes and their bodies see of a world: its clock, dice, store and timeline.
+"""The part of a world that simulated processes see: clock, dice, store and timeline.
 
-It notes what bodies do to the world outside, which the checks compare with the store's account.
+It records the side effects of bodies, which the checks compare with the store's account.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Environment:
 
     @property
     def stalled(self) -> bool:
-        """Whether the store answers nobody: whoever asks it waits."""
+        """Whether the store stalls: every call waits."""
         return self.now_ms < self.stalled_until_ms
 
     def next_pid(self) -> int:

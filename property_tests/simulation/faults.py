@@ -165,7 +165,7 @@ class FaultyStore:
         return len(self._late)
 
     def arrive(self) -> None:
-        """One of the calls on their way reaches the store; nobody hears the answer."""
+        """Let one of the late calls reach the store; its reply is lost."""
         if self.away or not self._late:
             return
         what, apply = self._late.pop(self._rng.randrange(len(self._late)))

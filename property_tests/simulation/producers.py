@@ -36,7 +36,7 @@ _TIMINGS: tuple[dict[str, Any], ...] = ({}, {}, {"delay_ms": 700}, {"expires_in_
 
 
 class Producers:
-    """Send something new, or again what they were not told of.
+    """Send something new, or repeat a call whose reply was lost.
 
     Attributes:
         sent: every message that was tried to send.

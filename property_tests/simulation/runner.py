@@ -98,7 +98,7 @@ def run_seed(seed: int, store: str = "model") -> tuple[World, list[str]]:
 
 
 def shrink(seed: int, store: str = "model") -> Schedule:
-    """The shortest tale of a failing seed."""
+    """The shortest schedule that still fails, from that of a failing seed."""
     return shortest(schedule_of(seed), lambda schedule: bool(run(schedule, store)[1]))
 
 
@@ -120,7 +120,7 @@ def _search(first: int, count: int, store: str, jobs: int) -> int | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the seeds; tell the first that fails."""
+    """Run the seeds and report the first that fails."""
     parser = argparse.ArgumentParser(prog="python -m property_tests.simulation")
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)

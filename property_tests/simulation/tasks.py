@@ -41,7 +41,7 @@ _relay = _Relay()
 
 
 def app_of(store: Any, witness: Witness, *, old: bool = False) -> App:
-    """An app whose bodies tell `witness`; an old version does not know the task `novel`.
+    """An app whose bodies report to `witness`; an old version lacks the task `novel`.
 
     One world at a time: the next one gets the same app.
     """
@@ -98,7 +98,7 @@ def _tasks_that_end_well(app: App, witness: Witness, *, old: bool) -> None:
 
 
 class _Exits(Task[Any, Any]):
-    """Its hook leaves: that costs the message nothing, and nobody else."""
+    """Its hook raises SystemExit, which must cost neither its message nor another one anything."""
 
     abstract = True
 

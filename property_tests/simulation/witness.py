@@ -1,4 +1,4 @@
-"""Who is told what simulated bodies do, and the exception that stands for the end of a process."""
+"""The observer of what simulated bodies do, and the exception that ends their process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PoisonError(BaseException):
 
 
 class Witness(Protocol):
-    """Who is told of what bodies do to the world outside, and may interfere."""
+    """Observes the side effects of bodies, and may interfere."""
 
     def effect(self, task: Any) -> None:
         """A body had its effect."""
@@ -27,7 +27,7 @@ class Witness(Protocol):
         ...
 
     def unknown(self, message_id: str) -> None:
-        """A body was told that nobody knows of its step."""
+        """A body got StepOutcomeUnknown for its step."""
         ...
 
     def misbehaves(self, place: str, deed: str) -> None:

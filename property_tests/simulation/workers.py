@@ -325,7 +325,7 @@ class SimWorker:
             child.end()
 
     def stop(self, how: Stopping) -> None:
-        """A deploy: it is told to go down."""
+        """Stop it, as a deploy does."""
         self.world.tell(self.name, f"told to stop: {how.name}")
         self.supervisor.stop(how, self.world.monotonic())
 

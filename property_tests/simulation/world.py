@@ -117,7 +117,7 @@ class World(Environment):
         self._drain()
 
     def _visit_of_innocents(self) -> None:
-        """Some more come, and soon afterwards the store answers nobody, for longer than a lease."""
+        """Send innocent messages; soon afterwards the store stalls for longer than a lease."""
         self.actor = "producer"
         self.innocents = self.producers.send_innocents()
         self._drain(until_ms=self.now_ms + 300)

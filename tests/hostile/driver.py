@@ -158,7 +158,7 @@ class Driver:
         return [f"told to stop, it ended with {code}"] if code else []
 
     def _afterwards(self, worker: Worker) -> list[str]:
-        """What is left in the store, and whether the worker goes when it is told to."""
+        """What is left in the store, and whether the worker stops on SIGTERM."""
         store = self._place.store
         found = [f"lock {lock.name} is held by {self._name(lock.owner)}" for lock in store.locks()]
         found += [f"session {s.id} holds {s.claims} claims" for s in store.sessions() if s.claims]

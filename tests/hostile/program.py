@@ -1,4 +1,4 @@
-"""The app of hostile code: one task whose every place can be told to misbehave."""
+"""The app of hostile code: one task that misbehaves in the place that its call names."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How it went with one: who noticed, or None; how many tests were asked, of how many."""
+    """The result for one break: the test that failed, if any, and how many were run."""
 
     place: Place
     caught_by: str | None
@@ -177,14 +177,14 @@ class Judge:
 
 
 def difference(place: Place) -> str:
-    """What was changed, as `diff -u` tells it."""
+    """What was changed, as `diff -u` shows it."""
     before, after = place.source.splitlines(), place.how.applied(place.source).splitlines()
     rows = difflib.unified_diff(before, after, place.path, place.path, lineterm="", n=1)
     return "\n".join(f"    {row}" for row in list(rows)[2:])
 
 
 def run(places: list[Place], options: argparse.Namespace) -> list[Verdict]:
-    """Judge them all, telling of each as it is known."""
+    """Judge all of them, and print each verdict as it is known."""
     covering = Covering()
     covering.refresh(anew=options.anew, run=not options.as_known)
     free: queue.SimpleQueue[Judge] = queue.SimpleQueue()

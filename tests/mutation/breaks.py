@@ -137,7 +137,7 @@ def lines_of_functions(source: str) -> set[int]:
 
 
 def _code(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes whose change somebody could notice; a node's parent is its `parent`."""
+    """The nodes whose change a test could notice; each has its parent as `parent`."""
     for child in ast.iter_child_nodes(node):
         child.parent = node  # type: ignore[attr-defined]
         if not _is_silent(child, node):

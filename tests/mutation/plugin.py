@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Name the test to who notes lines."""
+    """Name the running test to coverage, as the context of the lines that it runs."""
     os.environ[CURRENT] = item.nodeid
     _switch(item.nodeid)
     begun = time.monotonic()

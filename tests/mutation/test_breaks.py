@@ -1,4 +1,4 @@
-"""How a line is broken: what is changed, and what is left alone because nobody could notice."""
+"""How a line is broken: what is changed, and what is left alone because no test could notice."""
 
 import ast
 import importlib.util

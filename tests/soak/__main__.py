@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_round(folder: Path, store: str, seed: int, seconds: float) -> bool:
-    """One soak, told in a line, or at length; returns whether all is well."""
+    """Run one soak and print a line, or a report where something broke; True if all is well."""
     outcome = Soak(folder, store, seed, seconds).run()
     account = outcome.account
     print(

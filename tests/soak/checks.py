@@ -113,7 +113,7 @@ def _conservation(known: Known) -> Iterator[Violation]:
 
 
 def _duplicates(known: Known) -> Iterator[Violation]:
-    """Who was told of a holder was told of one that is there, and was not stored."""
+    """A refused duplicate names a holder that exists, and was not stored itself."""
     for note in known.noted("duplicate").values():
         if note.text not in known.records:
             yield Violation("locks", note.id, f"its key's holder {note.text} is not there")

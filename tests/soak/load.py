@@ -1,4 +1,4 @@
-"""The producer of a soak, a process of its own: enqueues a mixed load until it is told to stop.
+"""The producer of a soak, a process of its own: enqueues a mixed load until SIGTERM.
 
 What it is about to do, and what came of it, it notes in a file: a message counts as acknowledged
 once the line says so. It may be killed at any moment and started again.

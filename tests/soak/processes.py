@@ -1,4 +1,4 @@
-"""The processes of a soak: kept alive as an init system would, hit, and deployed one by one."""
+"""The processes of a soak: kept alive as an init system would, killed, and deployed in turn."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ProcessManager:
         service.process = Worker(process, service.name, log)
 
     def tick(self) -> None:
-        """Replace who has ended, and go on with a deploy."""
+        """Restart services that have ended, and go on with a deploy."""
         for service in self.services:
             self._see_to(service)
         if self._deploying and all(m.told_at is None for m in self.workers):

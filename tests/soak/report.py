@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "report_of"]
 
 MOST = 10
-"""Messages that are told of."""
+"""How many broken messages a report shows."""
 AROUND_MS = 2000
 
 

@@ -38,7 +38,7 @@ class StoreHarness(Protocol):
 
     @property
     def own_url(self) -> str:
-        """The same for the one who watches."""
+        """The store as the soak itself reaches it."""
 
     def begin(self, fault: Fault) -> None:
         """Inject the fault."""
