@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 from locks import _clock, _ops
-from locks._backend import AsyncStore, open_async_backend
+from locks._opening import AsyncStore, open_async_backend
 from locks._ops import Busy, Holder, Kind, Taken
 from locks._primitive import Primitive
 from locks.errors import LeaseLost, LockStoreError

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 from locks import _clock, _ops
-from locks._backend import Store, open_backend
+from locks._opening import Store, open_backend
 from locks._ops import Busy, Holder, Kind
 from locks._primitive import Primitive
 from locks.errors import LeaseLost, LockStoreError

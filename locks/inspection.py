@@ -1,7 +1,7 @@
 """Who holds what, since when and until when; and freeing what a dead holder left."""
 
 from locks import _clock
-from locks._backend import Store, open_backend
+from locks._opening import Store, open_backend
 from locks._ops import Kind, LockInfo, Subject, check_subject, is_text
 from locks.errors import LockError
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -24,10 +25,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from locks._backend import Backend, Client, open_backend
+from locks._opening import Client, open_backend
 from locks._ops import Busy, Holder, Kind, Subject, Taken
 from locks.statements import load_sql
 from tests.redis_server import RedisServer, redis_server
+
+if TYPE_CHECKING:
+    from locks._backend import Backend
 
 __all__ = ["redis_server"]
 

@@ -286,7 +286,7 @@ def _supervisor_options(app: AppContext, options: WorkerOptions, pid: int) -> Su
         ),
         children=options.concurrency if pool_class(options.pool).many_processes else 1,
         lease_ms=round(settings.session_lease * 1000),
-        heartbeat_s=settings.heartbeat_interval or settings.session_lease / 4,
+        heartbeat_s=settings.heartbeat_seconds,
         grace_s=options.shutdown_timeout,
         patience_s=max(_LEAST_PATIENCE_S, _LEASES_OF_PATIENCE * settings.session_lease),
     )

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 
 from locks import _renewer
-from locks._backend import Client
+from locks._opening import Client
 from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["redis_server"]

@@ -18,7 +18,7 @@ from pathlib import Path
 import redis
 
 from locks import Lease, LeaseLost, Lock, _renewer
-from locks._backend import Client
+from locks._opening import Client
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from locks import (
     NotHeld,
     keys,
 )
-from locks._backend import Client, open_async_backend, open_backend
+from locks._opening import Client, open_async_backend, open_backend
 from locks._ops import Subject
 from tests.locks.conftest import AsyncStores
 from tests.locks.waiting import eventually, eventually_async

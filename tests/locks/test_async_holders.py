@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from locks import AlreadyHeld, AsyncLease, AsyncLock, AsyncSemaphore, LeaseLost, Lock, NotHeld
-from locks._backend import Client
+from locks._opening import Client
 from tests.locks.conftest import AsyncStores
 from tests.locks.waiting import eventually, eventually_async
 

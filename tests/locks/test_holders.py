@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from locks import AlreadyHeld, Lease, LeaseLost, Lock, LockTimeout, NotHeld, Semaphore, contexts
-from locks._backend import Client
+from locks._opening import Client
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 

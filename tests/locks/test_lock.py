@@ -16,7 +16,7 @@ from locks import (
     LockTimeout,
     NotHeld,
 )
-from locks._backend import Client
+from locks._opening import Client
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 

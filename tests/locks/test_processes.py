@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from locks import Lock
-from locks._backend import Client
+from locks._opening import Client
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]

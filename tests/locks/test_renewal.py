@@ -8,7 +8,7 @@ import pytest
 
 import locks
 from locks import Lease, LeaseLost, Lock, LockStoreError, _renewer
-from locks._backend import Client
+from locks._opening import Client
 from tests.locks.test_processes import program, read_line
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S

@@ -6,7 +6,7 @@ import redis
 
 import locks
 from locks import LeaseLost, LockError, LockTimeout, Semaphore, keys
-from locks._backend import Client, open_backend
+from locks._opening import Client, open_backend
 from locks._ops import Subject, Taken
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
