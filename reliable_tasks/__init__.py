@@ -1,4 +1,4 @@
-"""A task queue that loses nothing: Celery's API on a compact core.
+"""A task queue that loses nothing: Celery's API, on SQLite or Redis.
 
 An `App` makes tasks of functions, `delay` enqueues a call of one, and `AsyncResult` is the handle
 on it. Workers are started with the command `reliable-tasks -A module worker`.
