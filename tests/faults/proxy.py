@@ -67,7 +67,7 @@ class Fault:
 
     Attributes:
         happened: set when it has.
-        released: set to let a held request go on.
+        released: set to let a held or delayed request go on.
     """
 
     kind: Kind
@@ -345,7 +345,7 @@ class Link(threading.Thread):
                 fault.happened.set()
                 return True
             case Kind.DELAY:
-                self._proxy.closing.wait(fault.seconds)
+                fault.released.wait(fault.seconds)
                 self._server.sendall(request)
                 fault.happened.set()
                 return True

@@ -73,12 +73,13 @@ def test_a_held_request_comes_when_nobody_waits_for_it(client: redis.Redis, prox
 def test_a_delayed_request_is_overtaken_on_another_connection(
     client: redis.Redis, proxy: Proxy
 ) -> None:
-    proxy.delay_next_request("APPEND", 0.1)
+    delayed = proxy.delay_next_request("APPEND", PATIENCE_S)
     slow = threading.Thread(target=client.append, args=("n", "slow"))
     slow.start()
     while "APPEND" not in proxy.seen:
         time.sleep(0.001)
     client.set("n", "fast ")
+    delayed.released.set()
     slow.join()
     assert client.get("n") == b"fast slow"
 
