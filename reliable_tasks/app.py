@@ -5,21 +5,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
-from reliable_tasks import signals
+from reliable_tasks import events, signals
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.config.configured import Configured
 from reliable_tasks.core import context as _state
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
-from reliable_tasks.tasks import calls
+from reliable_tasks.tasks import calls, publish
 from reliable_tasks.tasks.builtins import register_builtins
 from reliable_tasks.tasks.options import duplicate_is_error
 from reliable_tasks.tasks.periodic import periodic_entry
-from reliable_tasks.tasks.publish import publish
 from reliable_tasks.tasks.registry import TaskRegistry, task_of_function
 from reliable_tasks.tasks.task import Task
 
-from .errors import AlreadyQueued, ConfigError
+from .errors import AlreadyQueued, ConfigError, StoreUnavailable
 from .store import open_store
 from .store.values import Batch, Enqueued, Receipt, ReceiptKind
 
@@ -262,8 +261,25 @@ class App(Configured):
         return result
 
     def enqueue(self, batch: Batch, options: Mapping[str, Any] | None = None) -> Enqueued:
-        """Store a batch, retrying as `retry_policy` says while the store is unavailable."""
-        return publish(self.store, batch, self.settings, options or {})
+        """Store a batch, retrying as `retry_policy` says while the store is unavailable.
+
+        Raises:
+            StoreUnavailable: the store is still away after all the tries.
+            StoreError: it refused.
+        """
+        if signals.before_task_publish.receivers:
+            publish.send_before(batch.messages)
+        try:
+            enqueued = self.store.enqueue(batch)
+        except StoreUnavailable as away:
+            enqueued = publish.enqueue_again(self.store, batch, self.settings, options or {}, away)
+        told_of_all = events.listening["message.enqueued"]
+        for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
+            if told_of_all or receipt.kind != ReceiptKind.CREATED:
+                publish.emit_stored(message, receipt)
+        if signals.after_task_publish.receivers:
+            publish.send_after(batch.messages, enqueued.receipts)
+        return enqueued
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:
         """Enqueue many calls in batches: much faster than one by one.

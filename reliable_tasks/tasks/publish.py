@@ -1,4 +1,4 @@
-"""Publish a batch: send signals, and retry while the store is unavailable."""
+"""Publishing: the signals and events of a batch, and patience while the store is unavailable."""
 
 from __future__ import annotations
 
@@ -19,38 +19,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.protocol import ProducerStore
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
-__all__ = ["publish", "send_after", "send_before"]
-
-
-def publish(
-    store: ProducerStore, batch: Batch, settings: Settings, options: Mapping[str, Any]
-) -> Enqueued:
-    """Store a batch, send its signals and emit its events.
-
-    Args:
-        store: where to.
-        batch: what to store.
-        settings: say whether and how to try again while the store is away.
-        options: of the call; its `retry` and `retry_policy` win over the settings.
-
-    Raises:
-        StoreUnavailable: the store is still away after all the tries.
-        StoreError: it refused.
-    """
-    if signals.before_task_publish.receivers:
-        send_before(batch.messages)
-    if options.get("retry", settings.task_publish_retry):
-        policy = options.get("retry_policy") or settings.task_publish_retry_policy
-        enqueued = _enqueue_patiently(store, batch, policy)
-    else:
-        enqueued = store.enqueue(batch)
-    told_of_all = events.listening["message.enqueued"]
-    for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
-        if told_of_all or receipt.kind != ReceiptKind.CREATED:
-            _emit_stored(message, receipt)
-    if signals.after_task_publish.receivers:
-        send_after(batch.messages, enqueued.receipts)
-    return enqueued
+__all__ = ["emit_stored", "enqueue_again", "send_after", "send_before"]
 
 
 def send_before(messages: Sequence[Message]) -> None:
@@ -67,7 +36,8 @@ def send_after(messages: Sequence[Message], receipts: Sequence[Receipt]) -> None
             signals.after_task_publish.send(message.task, message=message, receipt=receipt)
 
 
-def _emit_stored(message: Message, receipt: Receipt) -> None:
+def emit_stored(message: Message, receipt: Receipt) -> None:
+    """Emit that a message was stored, or that one like it was there already."""
     about = {
         "task": message.task,
         "id": receipt.id,
@@ -82,8 +52,14 @@ def _emit_stored(message: Message, receipt: Receipt) -> None:
         events.emit("message.duplicate", **about, kind=receipt.kind, holder=receipt.holder)
 
 
-def _enqueue_patiently(store: ProducerStore, batch: Batch, policy: Mapping[str, Any]) -> Enqueued:
-    """Enqueue, retrying while the store is unavailable: Celery's publish `retry_policy`.
+def enqueue_again(
+    store: ProducerStore,
+    batch: Batch,
+    settings: Settings,
+    options: Mapping[str, Any],
+    away: StoreUnavailable,
+) -> Enqueued:
+    """Retry an enqueue while the store is unavailable: Celery's publish `retry_policy`.
 
     It sleeps between the tries, unlike retries of messages, because its caller waits for the
     answer. An enqueue is idempotent by its message's id, so repeating it is safe.
@@ -91,22 +67,31 @@ def _enqueue_patiently(store: ProducerStore, batch: Batch, policy: Mapping[str, 
     Args:
         store: where to.
         batch: what to store.
-        policy: `max_retries` (None for ever), `interval_start`, `interval_step` and
-            `interval_max`, in seconds.
+        settings: say whether and how to try again.
+        options: of the call; its `retry` and `retry_policy` win over the settings. A policy has
+            `max_retries` (None for ever), `interval_start`, `interval_step` and `interval_max`,
+            in seconds.
+        away: what the first try raised.
+
+    Raises:
+        StoreUnavailable: it is not to be retried, or the store is away after all the tries.
     """
-    failures = 0
-    while True:
+    if not options.get("retry", settings.task_publish_retry):
+        raise away
+    policy = options.get("retry_policy") or settings.task_publish_retry_policy
+    most = policy.get("max_retries", DEFAULT_MAX_RETRIES)
+    backoff = Backoff(
+        first_s=policy.get("interval_start", 0),
+        longest_s=policy.get("interval_max", 1),
+        factor=1.0,
+        step_s=policy.get("interval_step", 0.2),
+    )
+    failures = 1
+    while most is None or failures <= most:
+        clock.sleep(backoff.pause_s(failures))
         try:
             return store.enqueue(batch)
-        except StoreUnavailable:
-            most = policy.get("max_retries", DEFAULT_MAX_RETRIES)
-            if most is not None and failures >= most:
-                raise
+        except StoreUnavailable as again:
+            away = again
         failures += 1
-        backoff = Backoff(
-            first_s=policy.get("interval_start", 0),
-            longest_s=policy.get("interval_max", 1),
-            factor=1.0,
-            step_s=policy.get("interval_step", 0.2),
-        )
-        clock.sleep(backoff.pause_s(failures))
+    raise away
