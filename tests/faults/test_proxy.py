@@ -74,13 +74,14 @@ def test_a_delayed_request_is_overtaken_on_another_connection(
     client: redis.Redis, proxy: Proxy
 ) -> None:
     delayed = proxy.delay_next_request("APPEND", PATIENCE_S)
-    slow = threading.Thread(target=client.append, args=("n", "slow"))
-    slow.start()
-    while "APPEND" not in proxy.seen:
-        time.sleep(0.001)
-    client.set("n", "fast ")
-    delayed.released.set()
-    slow.join()
+    with redis.Redis.from_url(proxy.url, socket_timeout=PATIENCE_S) as patient:
+        slow = threading.Thread(target=patient.append, args=("n", "slow"))
+        slow.start()
+        while "APPEND" not in proxy.seen:
+            time.sleep(0.001)
+        patient.set("n", "fast ")
+        delayed.released.set()
+        slow.join()
     assert client.get("n") == b"fast slow"
 
 
