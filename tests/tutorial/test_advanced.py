@@ -98,7 +98,7 @@ def add(x, y):
     return x + y
 """
 
-CALL = "from tasks import add; print(add.delay(2, 3).get(timeout=10, propagate=False))"
+CALL = "from tasks import add; print(add.delay(2, 3).get(timeout=100, propagate=False))"
 
 
 def test_a_task_class_of_your_own_hears_of_success(place: Place) -> None:
@@ -150,11 +150,11 @@ def test_a_task_on_its_own_queue_waits_for_a_worker_that_consumes_it(place: Plac
     mine = place.app.AsyncResult(
         place.python("-c", "from tasks import add; print(add.delay(2, 3))").strip()
     )
-    assert place.app.send_task("tasks.add", (1, 1)).get(timeout=10) == 2, "of queue celery"
+    assert place.app.send_task("tasks.add", (1, 1)).get(timeout=100) == 2, "of queue celery"
     assert place.record(mine).state == State.QUEUED
     assert place.record(mine).queue == "my_queue"
     place.start_worker("--queue=my_queue", "--loglevel=info", "-c", "1", module="tasks")
-    assert mine.get(timeout=10) == 5
+    assert mine.get(timeout=100) == 5
 
 
 def test_progress_arrives_at_on_message(place: Place) -> None:
@@ -195,7 +195,7 @@ from celery.result import AsyncResult
 from tasks import add
 xxx = add.delay(2, 3).id
 result = AsyncResult(task_id=xxx)
-print(result.get(timeout=10), result.state, result.id == xxx, AsyncResult('unknown').state)
+print(result.get(timeout=100), result.state, result.id == xxx, AsyncResult('unknown').state)
 """
     write_program(place, "main.py", program)
     place.start_worker("-c", "1", module="tasks", ready=False)

@@ -48,7 +48,7 @@ READY = """
 from task import multify
 
 res = multify.delay(4, 5)
-print(res.get(timeout=10))
+print(res.get(timeout=100))
 if res.ready():
     data = res.get()
     print('ready', data)

@@ -87,7 +87,7 @@ def test_a_lone_value_is_taken_as_the_arguments_and_the_key_is_free_afterwards(
 from tasks import example
 for _ in range(3):
     result = example.apply_async(args=(10))
-    print(result.get(timeout=10))
+    print(result.get(timeout=100))
 """
     assert place.python("-c", program).split() == ["11", "11", "11"]
     wait_until(lambda: place.store.locks() == (), "no key is left")
