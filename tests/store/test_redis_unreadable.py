@@ -219,3 +219,18 @@ def test_a_running_one_that_is_damaged_stops_no_commit_and_no_reaping(store: Red
     assert bad is not None
     assert good is not None
     assert (bad.state, bad.reason, good.state) == (State.FAILED, "unreadable", State.SUCCEEDED)
+
+
+def test_an_entry_that_has_lost_its_template_is_not_there(store: RedisStore) -> None:
+    """Somebody deletes keys one by one: a beat reads what is left, and stores its own again."""
+    entry = v.Entry(name="tick", spec=b"every", template=b"call", next_ms=5, runs=3)
+    assert store.put_entry(entry)
+    store._command("DEL", f"{store._key}templates")
+    assert store.entries() == ()
+    assert not store.put_entry(entry, 7)
+    assert store.put_entry(entry, -1), "as where there is none"
+    (again,) = store.entries()
+    assert (again.name, again.runs, again.template) == ("tick", 3, b"call")
+    store._command("DEL", f"{store._key}templates")
+    assert store.remove_entry("tick")
+    assert not store.remove_entry("tick")

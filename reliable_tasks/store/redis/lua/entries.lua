@@ -1,13 +1,17 @@
 -- All schedule entries.
 -- KEYS[1] '{ns}:'
 -- ARGV    none
--- Returns {version, name, slots, template, ...}.
+-- Returns {version, name, slots, template, ...}. One that has lost its template (keys were deleted
+--         by somebody else) is not there: whoever declares it stores it again.
 
 local reply = { redis.call('GET', KEYS[1] .. 'entriesversion') or '0' }
 local slots = redis.call('HGETALL', KEYS[1] .. 'entries')
 for index = 1, #slots, 2 do
-  reply[#reply + 1] = slots[index]
-  reply[#reply + 1] = slots[index + 1]
-  reply[#reply + 1] = redis.call('HGET', KEYS[1] .. 'templates', slots[index])
+  local template = redis.call('HGET', KEYS[1] .. 'templates', slots[index])
+  if template then
+    reply[#reply + 1] = slots[index]
+    reply[#reply + 1] = slots[index + 1]
+    reply[#reply + 1] = template
+  end
 end
 return reply

@@ -8,6 +8,7 @@
 
 local prefix, name = KEYS[1], ARGV[1]
 local old = redis.call('HGET', prefix .. 'entries', name)
+if not redis.call('HGET', prefix .. 'templates', name) then old = nil end -- see entries.lua
 local before, slots = old and cmsgpack.unpack(old) or { -1 }, cmsgpack.unpack(ARGV[3])
 local version = before[SLOT_VERSION]
 if ARGV[2] ~= '' then

@@ -2,6 +2,7 @@
 -- put_entry.lua
 local prefix, name = KEYS[1], ARGV[1]
 local old = redis.call('HGET', prefix .. 'entries', name)
+if not redis.call('HGET', prefix .. 'templates', name) then old = nil end
 local before, slots = old and cmsgpack.unpack(old) or { -1 }, cmsgpack.unpack(ARGV[3])
 local version = before[1]
 if ARGV[2] ~= '' then

@@ -1,4 +1,4 @@
--- Store new records; the values are the fields of `Rec`.
+-- Store new records; the values are the fields of `Row`.
 INSERT INTO records (
   id, task, priority, eta, delay, expires_in, max_deliveries, result_ttl, failure_ttl, root_id,
   parent_id, joins_duplicate, parents, token, enqueued, stage, n, queue, state, reason, version,
