@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,9 +87,10 @@ class _Root(click.Group):
             # Whoever reads our output has had enough (`| head`); do not complain at exit either.
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until exit
             code = FAILED
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what it is gets told
             if os.environ.get(DEBUG_VARIABLE) == "1" and not isinstance(error, click.Abort):
-                raise
+                # Not left to the interpreter: a worker's or a beat's stderr is its log by now.
+                say("".join(traceback.format_exception(error)).rstrip(), err=True)
             code = _tell(error, prog_name)
         sys.exit(code if isinstance(code, int) else OK)
 

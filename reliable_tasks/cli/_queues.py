@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reliable_tasks.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,9 +24,18 @@ def names_of(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def served(app: App, queues: Iterable[str], exclude: Iterable[str]) -> tuple[str, ...]:
-    """The queues that a worker consumes: those named, or else those of the settings."""
-    settings = app.settings
-    named = names_of(queues) or settings.task_queues
+    """The queues that a worker consumes: those named, or else those of the settings.
+
+    Raises:
+        ConfigError: the option was given, and names none.
+    """
+    settings, given = app.settings, tuple(queues)
+    named = names_of(given)
+    if given and not named:
+        raise ConfigError(
+            f"-Q {given[0]!r} names no queue (is a variable empty?): name one, or leave -Q out"
+        )
+    named = named or settings.task_queues
     if not named:
         routed = (route.get("queue") for route in settings.task_routes.values())
         named = tuple(

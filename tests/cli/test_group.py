@@ -99,7 +99,9 @@ def test_a_fault_of_our_own_is_one_line_too_unless_debugging(
     assert "RuntimeError: inside out" in mistake("status", code=1)
     monkeypatch.setenv("RELIABLE_TASKS_DEBUG", "1")
     result = CliRunner().invoke(cli, ["status"])
-    assert isinstance(result.exception, RuntimeError)
+    assert result.exit_code == 1
+    assert "Traceback (most recent call last)" in result.stderr
+    assert "RuntimeError: inside\nout\n" in result.stderr
 
 
 def test_a_reader_that_has_had_enough_is_no_fault() -> None:

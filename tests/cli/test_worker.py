@@ -103,6 +103,8 @@ def test_autoscale_means_its_maximum(run: Run, started: list[WorkerOptions], tas
         (["-c", "0"], "-c"),
         (["--autoscale", "many"], "is not MAX,MIN"),
         (["-Q", "a", "-X", "a"], "no queue is left"),
+        (["-Q", ""], "names no queue"),
+        (["-Q", " , "], "names no queue"),
         (["--concurency", "2"], "--concurrency"),
         (["-I", "not_there"], "not_there"),
     ],
