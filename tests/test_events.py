@@ -105,8 +105,10 @@ def test_every_event_that_the_package_emits_is_in_the_table_with_its_fields() ->
 
 
 def test_the_reference_page_is_the_table() -> None:
-    page = PACKAGE.parent / "docs" / "reference" / "events.md"
-    assert events.events_table() in page.read_text(encoding="utf-8")
+    page = (PACKAGE.parent / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
+    lacking = [row for row in events.events_table().splitlines() if row not in page]
+    assert not lacking, f"docs/reference/events.md lacks rows of events.events_table(): {lacking}"
+    assert events.events_table() in page, "rows of docs/reference/events.md are in another order"
 
 
 def test_who_listens_hears_of_each_message_that_is_stored() -> None:

@@ -12,7 +12,7 @@ from reliable_tasks.beat.entries import in_words
 from reliable_tasks.beat.service import beat_companion
 from reliable_tasks.beat.sync import run_hooks
 from reliable_tasks.beat.zones import from_ms
-from reliable_tasks.core import context as _state
+from reliable_tasks.core.context import current_attempt
 from reliable_tasks.core.request import AttemptContext, Request
 from reliable_tasks.errors import AlreadyQueued, BadSchedule, ConfigError, StoreError
 from reliable_tasks.schedules import schedule, solar
@@ -384,12 +384,12 @@ def test_an_entry_made_in_a_tasks_body_is_no_child_of_its_message(drive: Driver)
     running = AttemptContext(
         drive.app.tasks["add"], Request(task="add", id="parent", root_id="root"), None
     )
-    outer = _state.current_attempt.set(running)
+    outer = current_attempt.set(running)
     try:
         drive.app.schedules.add("mine", 60, "add", (1,))
-        assert _state.current_attempt.get() is running
+        assert current_attempt.get() is running
     finally:
-        _state.current_attempt.reset(outer)
+        current_attempt.reset(outer)
     drive.step(60 * SECOND)
     (message,) = drive.messages()
     assert (message.root_id, message.parent_id) == (message.id, None)
