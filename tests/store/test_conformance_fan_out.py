@@ -11,7 +11,7 @@ from property_tests.ablations.switching import changed
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
 from reliable_tasks.store.sqlite import endings as _endings
-from tests.store.driver import Driver, edge, message
+from tests.store.driver import SESSION, Driver, edge, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +110,16 @@ def test_whoever_reaps_goes_on_after_a_death(drive: Driver, name: str) -> None:
     assert _states(drive) == [state] * 7
     drive.claim(20)
     assert drive.events().count("started") == (state == State.QUEUED) * 7 + (name[0] not in "rp")
+
+
+def test_a_session_that_closes_ends_all_that_wait_for_what_was_revoked(drive: Driver) -> None:
+    _put(drive)
+    (claim,) = drive.claim(1)
+    drive.store.revoke([claim.id])
+    drive.store.close_session(SESSION)
+    names = ["parent", *CHILDREN, *(f"grand{name}" for name in CHILDREN)]
+    assert drive.state("parent") == State.REVOKED
+    assert set(_states(drive, names[1:])) == {State.FAILED}, "without a reap"
 
 
 def test_a_death_in_the_midst_of_going_on_does_nothing_twice(drive: Driver) -> None:

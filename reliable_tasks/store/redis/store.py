@@ -262,9 +262,7 @@ class RedisStore(Readers):
 
     def release_lock(self, name: str, owner: str) -> bool:
         """Free a once-lock by hand if `owner` holds it."""
-        freed = bool(self._do("release_lock", name, owner))
-        self._resume()
-        return freed
+        return bool(self._do("release_lock", name, owner))  # it ends nothing
 
     # Beat
 

@@ -81,7 +81,7 @@ class Stamped(apsw.Connection):
         self.pending = False
         self._version = version
         self._log = _log_of(path)
-        self._log_fd = -1
+        self._log_fd: int | None = None
         self._salts = self._stamped_salts = self._read_salts()
         self._pid = os.getpid()
 
@@ -126,9 +126,9 @@ class Stamped(apsw.Connection):
     def close(self, force: bool = False) -> None:
         """Close it; who closes last says in the stamp that nothing is missing."""
         path = self.filename
-        if self._log_fd >= 0:
+        if self._log_fd is not None:
             os.close(self._log_fd)
-            self._log_fd = -1
+            self._log_fd = None
         super().close(force)
         # SQLite has deleted the log if nobody else has the file open.
         if path and self._pid == os.getpid() and not Path(self._log).exists():
@@ -137,11 +137,11 @@ class Stamped(apsw.Connection):
     def _read_salts(self) -> bytes:
         """What is another in each new log."""
         try:
-            if self._log_fd < 0:
+            if self._log_fd is None:
                 self._log_fd = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
             return os.pread(self._log_fd, 8, 16)
         except OSError:
-            self._log_fd = -1
+            self._log_fd = None
             return b""
 
 
