@@ -28,7 +28,6 @@ from reliable_tasks.tasks.calls import HOST, build_message
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.values import Input
     from reliable_tasks.tasks.task import Task
@@ -46,7 +45,9 @@ def apply_eagerly(
     *,
     throw: bool | None = None,
     options: Mapping[str, Any],
-    failed: Input | None = None,
+    takes: str = "",
+    shape: list[Any] | None = None,
+    inputs: tuple[Input, ...] | None = None,
 ) -> EagerResult[Any]:
     """Run a call of `task` in this process; its retries follow each other without delay.
 
@@ -56,18 +57,22 @@ def apply_eagerly(
         kwargs: keyword arguments.
         throw: raise what the body raised; by default as `task_eager_propagates` says.
         options: those of the call.
-        failed: what a message that failed has left for this one, its errback.
+        takes: how its inputs become arguments; see `Headers`.
+        shape: how they are nested; see `Headers`.
+        inputs: what its parents have left for it; None for a call without parents.
 
     Raises:
         ConfigError, CodecError, MessageTooLarge: as enqueueing the call would.
         Exception: what the body raised, where `throw` (or `task_eager_propagates`) says so.
     """
-    message = build_message(task.app, task.name, args, kwargs, options, task)
-    if failed is not None:
-        headers = msgspec.structs.replace(decode_headers(message.headers), takes="errback")
+    # The once-key depends on all arguments, which a call with parents has when it is claimed.
+    keyed = inputs is None
+    message = build_message(task.app, task.name, args, kwargs, options, task, keyed=keyed)
+    if takes:
+        headers = decode_headers(message.headers)
+        headers = msgspec.structs.replace(headers, takes=takes, shape=shape)
         message = msgspec.structs.replace(message, headers=encode_headers(headers))
-    inputs = () if failed is None else (failed,)
-    result = _EagerMessage(task.app, message, inputs).run()
+    result = _EagerMessage(task, message, inputs or ()).run()
     propagates = task.app.settings.task_eager_propagates if throw is None else throw
     if propagates and result.state == "FAILURE":
         raise result.result
@@ -88,14 +93,15 @@ class _Remembering(Notifier):
 class _EagerMessage:
     """Runs one message in memory, attempt after attempt, with a clock that skips the delays."""
 
-    def __init__(self, app: AppContext, message: Message, inputs: tuple[Input, ...]) -> None:
-        self._app = app
+    def __init__(self, task: Task[Any, Any], message: Message, inputs: tuple[Input, ...]) -> None:
+        self._app = task.app
         self._notifier = _Remembering(HOST, _OUTLIVED)
         self._executor = Executor(
-            app, HOST, outlived=_OUTLIVED, eager=True, notifier=self._notifier
+            task.app, HOST, outlived=_OUTLIVED, eager=True, notifier=self._notifier
         )
         self._skipped_ms = 0
         now_ms = clock.now_ms()
+        size = sum(len(each.value) for each in inputs)
         self._claim = Claim(
             id=message.id,
             task=message.task,
@@ -115,6 +121,7 @@ class _EagerMessage:
             root_id=message.root_id,
             parent_id=message.parent_id,
             inputs=inputs,
+            oversize=size if size > task.app.settings.max_input_bytes else 0,
         )
 
     def run(self) -> EagerResult[Any]:
@@ -123,6 +130,8 @@ class _EagerMessage:
             value, done = self._attempt()
             if isinstance(done, outcome.Retry):
                 self._retry(done)
+            elif isinstance(done, outcome.KeyAssigned):  # nothing is stored, so the key is free
+                self._claim_again(once_key=done.once.key)
             elif isinstance(done, outcome.Rejected) and self._is_delivered_again(done):
                 self._claim_again(delivery=self._claim.delivery + 1)
             else:

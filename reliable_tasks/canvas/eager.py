@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
-from reliable_tasks.errors import ChordError
+from reliable_tasks.errors import ChordError, CodecError
 from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.store.values import Input
@@ -28,9 +28,10 @@ __all__ = ["apply_here", "apply_instead"]
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """The value that flows into the next call."""
+    """The results that flow into the next call: one, or with a `shape` a list nested like it."""
 
-    value: Any
+    results: tuple[EagerResult[Any], ...]
+    shape: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +124,31 @@ class _Evaluation:
 
     def _run(self, call: Call, inflow: _Passed | _Failing | None) -> EagerResult[Any]:
         task = self._app.tasks[call.task]
-        args = call.args
-        if isinstance(inflow, _Passed) and not call.immutable:
-            args = (inflow.value, *args)
         options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
         options["task_id"] = call.id
-        left = inflow.left if isinstance(inflow, _Failing) and not call.immutable else None
         done: EagerResult[Any] = self._app.apply_eagerly(
-            task, args, call.kwargs, throw=False, options=options, failed=left
+            task, call.args, call.kwargs, throw=False, options=options, **self._left(call, inflow)
         )
         return done
+
+    def _left(self, call: Call, inflow: _Passed | _Failing | None) -> dict[str, Any]:
+        """What its parents have left for a call, as `apply_eagerly` takes it."""
+        if inflow is None:
+            return {}
+        if call.immutable:
+            return {"inputs": ()}
+        if isinstance(inflow, _Failing):
+            return {"takes": "errback", "inputs": (inflow.left,)}
+        takes = "one" if inflow.shape is None else "list"
+        inputs = tuple(map(self._input, inflow.results))
+        return {"takes": takes, "shape": inflow.shape, "inputs": inputs}
+
+    def _input(self, parent: EagerResult[Any]) -> Input:
+        try:
+            value = dumps(parent.result, self._app.settings.result_serializer)
+        except CodecError:
+            value = b""  # its task ignores results, and a worker would pass on None
+        return Input(slot=0, parent=parent.id, ok=True, value=value)
 
     def _broken(self, call: Call, inflow: _Broken) -> EagerResult[Any]:
         return EagerResult(call.id, _error_of(inflow), inflow.state, name=call.task, app=self._app)
@@ -174,13 +190,18 @@ def _outflow(done: Any, inflow: _Inflow) -> _Inflow:
     """What flows out of a result; a group without calls stops nothing that has failed."""
     if isinstance(done, EagerResult):
         if done.successful():
-            return _Passed(done.result)
+            return _Passed((done,))
         return _Broken(_raised(done), False, (done.id,), done.state)
     leaves = list(done.leaves())
     if not leaves and isinstance(inflow, _Broken | _Failing):
         return inflow
     failed = [leaf for leaf in leaves if not leaf.successful()]
     if not failed:
-        return _Passed(done.get())
+        return _Passed(tuple(leaves), _shape_of(done))
     first = _raised(failed[0])
     return _Broken(first, len(leaves) > 1, tuple(leaf.id for leaf in failed))
+
+
+def _shape_of(group: GroupResult) -> list[Any]:
+    """How the results of a group are nested; see `Headers.shape`."""
+    return [_shape_of(each) if isinstance(each, GroupResult) else 1 for each in group]
