@@ -97,7 +97,12 @@ class _EagerMessage:
         self._app = task.app
         self._notifier = _Remembering(HOST, _OUTLIVED)
         self._executor = Executor(
-            task.app, HOST, outlived=_OUTLIVED, eager=True, notifier=self._notifier
+            task.app,
+            HOST,
+            outlived=_OUTLIVED,
+            eager=True,
+            notifier=self._notifier,
+            tasks={task.name: task},
         )
         self._skipped_ms = 0
         now_ms = clock.now_ms()

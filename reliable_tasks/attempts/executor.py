@@ -77,6 +77,7 @@ class Executor:
         outlived: what user code may raise without harm to others; anything else passes through.
         eager: the caller waits for the attempts here and now, and their requests say so.
         notifier: tells of the attempts; one of its own by default.
+        tasks: those it runs, by name; the app's by default.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Executor:
         outlived: tuple[type[BaseException], ...] = (BaseException,),
         eager: bool = False,
         notifier: Notifier | None = None,
+        tasks: Mapping[str, Task[Any, Any]] | None = None,
     ) -> None:
         self._app = app
         self._settings = app.settings
         self._accept = app.accept_content
-        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks
+        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks if tasks is None else tasks
         self._hostname = hostname
         self._limits = (soft_time_limit, time_limit)
         self._timer = timer

@@ -106,3 +106,10 @@ def test_the_users_own_arguments_are_held_to_the_limit_of_messages() -> None:
     t = dict(app.tasks)
     with pytest.raises(MessageTooLarge):
         chain(t["big"].s(), t["sizes"].s("x" * 2_000_000)).apply()
+
+
+def test_a_task_that_its_app_has_forgotten_runs_eagerly() -> None:
+    app = App("both", broker="sqlite://", set_as_current=False)
+    gone: Any = app.task(name="gone")(lambda: 5)
+    app.tasks.pop("gone")
+    assert (gone.apply().state, gone.apply().get()) == ("SUCCESS", 5)
