@@ -79,8 +79,11 @@ def apply_eagerly(
     return result
 
 
-class _Remembering(Notifier):
-    """A notifier that also keeps the original exception; the outcome has it encoded only."""
+class _EagerNotifier(Notifier):
+    """Calls hooks and sends signals; the log hears nothing of attempts that no store has.
+
+    It also keeps the original exception, which the outcome has encoded only.
+    """
 
     cause: BaseException | None = None
     progress: tuple[str, Any] | None = None
@@ -89,13 +92,17 @@ class _Remembering(Notifier):
         self.cause, self.progress = exc, started.running.progress
         super().ended(started, done, exc)
 
+    def emit(self, event: str, claim: Claim, said: Any = None, /, **more: Any) -> None:
+        if not event.startswith("attempt."):
+            super().emit(event, claim, said, **more)
+
 
 class _EagerMessage:
     """Runs one message in memory, attempt after attempt, with a clock that skips the delays."""
 
     def __init__(self, task: Task[Any, Any], message: Message, inputs: tuple[Input, ...]) -> None:
         self._app = task.app
-        self._notifier = _Remembering(HOST, _OUTLIVED)
+        self._notifier = _EagerNotifier(HOST, _OUTLIVED)
         self._executor = Executor(
             task.app,
             HOST,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reliable_tasks import App, OnceTask, chain, chord, group
+from reliable_tasks import App, OnceTask, chain, chord, events, group
 from reliable_tasks.errors import MessageTooLarge
 from reliable_tasks.testing import bound, run_until_idle
 from tests.attempts.bodies import raising
@@ -113,3 +113,17 @@ def test_a_task_that_its_app_has_forgotten_runs_eagerly() -> None:
     gone: Any = app.task(name="gone")(lambda: 5)
     app.tasks.pop("gone")
     assert (gone.apply().state, gone.apply().get()) == ("SUCCESS", 5)
+
+
+def test_the_log_hears_nothing_of_eager_attempts() -> None:
+    heard: list[str] = []
+    app = App("both", broker="sqlite://", set_as_current=False)
+    declare(app, [])
+    stop = events.subscribe(lambda event, _: heard.append(event))
+    try:
+        for name in ("size", "fails", "replaced"):
+            app.tasks[name].apply(("x",) if name == "size" else ())
+        chain(app.tasks["big"].s(), app.tasks["again"].s()).apply()
+    finally:
+        stop()
+    assert heard == []
