@@ -214,7 +214,7 @@ def test_ours_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=500,  # its own waits are bounded, and say what did not come
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(page.with_suffix(".json").read_text())["found"]
