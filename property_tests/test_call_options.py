@@ -25,7 +25,7 @@ from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.request import request_of_claim
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge
-from reliable_tasks.store.redis.codec import records as _wire
+from reliable_tasks.store.redis.codec import records
 from reliable_tasks.store.values import Claim, Commit, Record
 from reliable_tasks.testing import bound
 from tests.attempts.running import attempt
@@ -191,7 +191,7 @@ def test_a_retry_is_one_that_stores_can_take_or_fails_its_message_in_words(
         assert failure.type in {cls.__name__ for cls in OUR_ERRORS}, failure.message
         return
     assert isinstance(outcome, oc.Retry)
-    _wire.pack_commits([Commit(id="a", fence=1, outcome=outcome)])
+    records.pack_commits([Commit(id="a", fence=1, outcome=outcome)])
     for number in (outcome.delay_ms, outcome.at_ms, outcome.expires_ms):
         assert number is None or 0 <= number < 2**53
     headers = decode_headers(outcome.headers or b"")

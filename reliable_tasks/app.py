@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 from reliable_tasks import events, signals
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.config.configured import Configured
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.tasks import calls, publish
@@ -172,7 +172,7 @@ class App(Configured):
 
     def set_current(self) -> None:
         """Make this app the `current_app`."""
-        _state.set_current_app(self)
+        context.set_current_app(self)
 
     set_default = set_current
 
@@ -364,4 +364,4 @@ class App(Configured):
         return Control(self)
 
 
-_state.make_default_app(lambda: App("default"))
+context.make_default_app(lambda: App("default"))

@@ -9,7 +9,7 @@ from click import NoSuchOption
 from sybil.example import SybilFailure
 
 from reliable_tasks import events
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from tests.documents import ROOT, Page
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -24,7 +24,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(_state, "_current_app", None)
+    monkeypatch.setattr(context, "_current_app", None)
     # What an example subscribes to must not hear of the tests after it.
     monkeypatch.setattr(events, "_subscribers", dict(events._subscribers))
     with Page(page, tmp_path) as running:

@@ -15,7 +15,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from reliable_tasks.store.redis.codec import scripts as _scripts
+from reliable_tasks.store.redis.codec import scripts
 from reliable_tasks.store.sqlite.statements import load
 from tests.lua.build import LUA, build, source
 
@@ -100,12 +100,12 @@ def _changed_scripts(name: str, old: str, new: str) -> Iterator[None]:
     }
     if not changed:
         raise LookupError(f"no Lua script {name} has: {old}")
-    before = _scripts.text_of  # of what may be changed already
+    before = scripts.text_of  # of what may be changed already
 
     def text_of(each: str) -> str:
         return build(changed[each]) if each in changed else before(each)
 
-    with mock.patch.dict(_sources, changed), mock.patch.object(_scripts, "text_of", text_of):
+    with mock.patch.dict(_sources, changed), mock.patch.object(scripts, "text_of", text_of):
         _forget_scripts()
         try:
             yield
@@ -118,5 +118,5 @@ _sources: dict[str, str] = {}
 
 
 def _forget_scripts() -> None:
-    for remembered in (_scripts.script, _scripts._relieved):
+    for remembered in (scripts.script, scripts._relieved):
         remembered.cache_clear()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.core import tracebacks as _tracebacks
+from reliable_tasks.core import tracebacks
 from reliable_tasks.core.checks import printable, said
 from reliable_tasks.core.retry import Attempt
 from reliable_tasks.log.lines import as_json
@@ -158,7 +158,7 @@ def text_of(exc: BaseException) -> str:
 def traceback_of(exc: BaseException) -> str:
     """Format the traceback; never fails."""
     try:
-        return _tracebacks.written(exc)
+        return tracebacks.written(exc)
     except BaseException as broken:  # noqa: BLE001 - see above
         return f"{type(exc).__name__} (its traceback: {type(broken).__name__})\n"
 

@@ -15,8 +15,7 @@ from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.attempts.notifier import Notifier
 from reliable_tasks.canvas.eager import apply_instead
 from reliable_tasks.canvas.replacing import ReplaceMessage
-from reliable_tasks.core import clock, outcome
-from reliable_tasks.core import tracebacks as _tracebacks
+from reliable_tasks.core import clock, outcome, tracebacks
 from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import decode_headers, encode_headers
@@ -198,7 +197,7 @@ class _EagerMessage:
                 state, value = self._said_by_the_body()
             case outcome.Failed() | outcome.Rejected():
                 value = cause or self._app.exceptions.rebuild(decode_failure(done.failure))
-                text = _tracebacks.written(value)
+                text = tracebacks.written(value)
         return EagerResult(
             self._claim.id, value, state, traceback=text, name=self._claim.task, app=self._app
         )

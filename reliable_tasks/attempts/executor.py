@@ -32,8 +32,7 @@ from reliable_tasks.attempts.retries import (
 )
 from reliable_tasks.canvas import ReplaceMessage, arguments_of
 from reliable_tasks.canvas.replacing import extended
-from reliable_tasks.core import context as _state
-from reliable_tasks.core import outcome
+from reliable_tasks.core import context, outcome
 from reliable_tasks.core.checks import said
 from reliable_tasks.core.clock import monotonic
 from reliable_tasks.core.codec import dumps, loads_call
@@ -199,9 +198,9 @@ class Executor:
             )
 
         running = AttemptContext(prepared.task, request, store, headers)
-        _state.attempts[claim.id] = running
-        forbidden = not self._eager or _state.forbid_waiting.get()
-        tokens = (_state.current_attempt.set(running), _state.forbid_waiting.set(forbidden))
+        context.attempts[claim.id] = running
+        forbidden = not self._eager or context.forbid_waiting.get()
+        tokens = (context.current_attempt.set(running), context.forbid_waiting.set(forbidden))
         if signals.task_received.has_listeners and not self._eager:
             received = {"request": running.request}
             self._notifier.send(signals.task_received, claim, prepared.task, **received)
@@ -394,7 +393,7 @@ class Executor:
         """Clean up after an attempt: context variables, and references that form a cycle."""
         started.told = None  # the frames of its exception refer to it
         self._notifier.is_over(started)
-        if _state.attempts.get(started.claim.id) is started.running:
-            del _state.attempts[started.claim.id]
-        _state.current_attempt.reset(started.tokens[0])
-        _state.forbid_waiting.reset(started.tokens[1])
+        if context.attempts.get(started.claim.id) is started.running:
+            del context.attempts[started.claim.id]
+        context.current_attempt.reset(started.tokens[0])
+        context.forbid_waiting.reset(started.tokens[1])

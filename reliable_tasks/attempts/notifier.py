@@ -14,7 +14,7 @@ from reliable_tasks.attempts.attempt import einfo_of
 from reliable_tasks.core import outcome
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import Retry
-from reliable_tasks.log import output as _log_output
+from reliable_tasks.log import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,9 +117,9 @@ class Notifier:
 
     def is_over(self, started: StartedAttempt) -> None:
         """The attempt is over: flush the last unfinished line that it printed."""
-        if _log_output.unfinished:
+        if output.unfinished:
             running = started.running
-            self._try(started.claim, "the log of what it printed", _log_output.finish, running)
+            self._try(started.claim, "the log of what it printed", output.finish, running)
 
     # Each of those who are told ------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import msgspec
 
 from reliable_tasks.canvas import Signature, compile_plan, messages_of, plan_of, signature
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.core.checks import as_seconds, instant_ms, shown, span_ms, text
 from reliable_tasks.core.codec import dumps, loads
 from reliable_tasks.core.message import decode_headers
@@ -201,12 +201,12 @@ def _checked(sig: Signature) -> Signature:
 
 def _template(app: AppContext, sig: Signature) -> Template:
     # If a task's body schedules an entry, its messages are not children of that task's message.
-    outer = _state.current_attempt.set(None)
+    outer = context.current_attempt.set(None)
     try:
         graph = compile_plan(plan_of(sig))
         made = messages_of(graph, app) if graph.nodes else []
     finally:
-        _state.current_attempt.reset(outer)
+        context.current_attempt.reset(outer)
     if not made:
         raise ConfigError("there is nothing to run in it")
     if len(made) > app.settings.max_batch:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import msgspec
 
 from reliable_tasks.canvas.sender import BatchSender
-from reliable_tasks.core import context as _state
-from reliable_tasks.core import ids
+from reliable_tasks.core import context, ids
 from reliable_tasks.core.message import Message, decode_headers, encode_headers
 from reliable_tasks.errors import AlreadyQueued
 from reliable_tasks.results.groups import GroupResult
@@ -114,7 +113,7 @@ def messages_of(graph: Graph, app: AppContext, *, joins: bool | None = None) -> 
         MessageTooLarge: the arguments of a call are too large.
         TypeError: the arguments of a call do not fit its function.
     """
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     root_id = (running.request.root_id or "" if running else "") or graph.nodes[0].id
     if joins is None:
         joins = len(graph.nodes) > 1 or graph.result.members is not None

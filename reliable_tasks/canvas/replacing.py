@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError, ReliableTasksError
 from reliable_tasks.tasks.builtins import EXTEND
 
@@ -46,7 +46,7 @@ def replace_running(task: Task[Any, Any], sig: Signature) -> NoReturn:
         ReplaceMessage: always, where a message runs: the body goes no further.
         ConfigError: no message runs here, or the canvas is not possible here.
     """
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     if running is None or running.task is not task:
         raise ConfigError("replace() works from inside the body of a task that runs as a message")
     canvas = maybe_signature(sig, task.app)
@@ -83,7 +83,7 @@ def add_to_running_chord(task: Task[Any, Any], sig: Signature, *, lazy: bool = F
         ConfigError: no message runs here, or it is not a member of a chord's header.
     """
     del lazy  # Celery's: whether to start it now; it starts in the commit of this one
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     if running is None or running.task is not task or running.store is None:
         raise ConfigError("add_to_chord() works from inside a body that a worker runs")
     if running.request.chord is None:

@@ -6,7 +6,7 @@ import copy
 import reprlib
 from typing import TYPE_CHECKING, Any, Self
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.core.checks import shown
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.tasks import calls
@@ -154,7 +154,7 @@ class Signature(dict[str, Any]):
     @property
     def app(self) -> AppContext:
         """The app whose task it is."""
-        return self._app or _state.get_current_app()
+        return self._app or context.get_current_app()
 
     @property
     def type(self) -> Task[Any, Any]:

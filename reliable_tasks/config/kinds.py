@@ -16,13 +16,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from reliable_tasks.core import call_options as _call_options
-from reliable_tasks.core import checks
+from reliable_tasks.core import call_options, checks
 from reliable_tasks.errors import ConfigError, suggest
 
 __all__ = ["CODECS", "PUBLISH_RETRY", "UNSAFE_CODECS", "Kind", "parse_flag"]
 
-PUBLISH_RETRY = _call_options.PUBLISH_RETRY
+PUBLISH_RETRY = call_options.PUBLISH_RETRY
 
 
 _LONGEST_TEXT = 65_536
@@ -262,7 +261,7 @@ def _route(pattern: str, value: object) -> dict[str, Any]:
         raise ValueError(f"route {pattern!r}: there are no exchanges here, name a 'queue'")
     route = {key: copied(value[key]) for key in value if key in _ROUTE_OPTIONS}
     try:
-        return _call_options.checked(route)
+        return call_options.checked(route)
     except ConfigError as error:
         raise ValueError(f"route {pattern!r}: {error}") from None
 
@@ -388,11 +387,11 @@ queues = Kind("tuple of names", _queues, _split)
 mapping = _mapping_kind("dict", _frozen_mapping)
 routes = _mapping_kind("dict of name or glob to queue", _routes)
 schedule = _mapping_kind("dict of name to entry", _schedule)
-publish_retry = _mapping_kind("dict", _call_options.publish_retry)
+publish_retry = _mapping_kind("dict", call_options.publish_retry)
 exceptions = Kind("tuple of exception classes or dotted names", _exceptions, _split)
 codec = choice(*CODECS, other_names=_CODEC_NAMES)
 codecs = Kind("tuple of `'json'`, `'msgpack'`", _codecs, _split)
-durability = Kind("`'memory'`, `'fsync'` or `'replicas:N'`", _call_options.durability, str.strip)
+durability = Kind("`'memory'`, `'fsync'` or `'replicas:N'`", call_options.durability, str.strip)
 file_mode = Kind("permissions in octal digits", _file_mode, str.strip)
 zone = Kind("name of a time zone", _zone, str.strip)
 level = Kind("name of a log level", _level, str.strip)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks import events
-from reliable_tasks.core import clock
+from reliable_tasks.core import clock, tracebacks
 from reliable_tasks.core import context as _state
-from reliable_tasks.core import tracebacks as _tracebacks
 from reliable_tasks.core.checks import printable
 from reliable_tasks.log.structlog_bridge import console_renderer
 
@@ -123,8 +122,8 @@ def _line_of(record: logging.LogRecord) -> dict[str, Any]:
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
         line["exception"] = type(error).__name__
-        line["message"] = _tracebacks.bounded(_shown(error))
-        line["traceback"] = _tracebacks.written(error)
+        line["message"] = tracebacks.bounded(_shown(error))
+        line["traceback"] = tracebacks.written(error)
     if record.stack_info:
         line["stack"] = record.stack_info
     return line

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.core import clock, ids
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import clock, context, ids
 from reliable_tasks.core.checks import signal_name
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from reliable_tasks.results.eager import EagerResult
@@ -49,7 +48,7 @@ class GroupResult:
         self.id = id or ids.new_id()
         self.results: list[Any] = list(results or ())
         self.parent = parent
-        self.app = app or _state.get_current_app()
+        self.app = app or context.get_current_app()
 
     # Members -------------------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class GroupResult:
             Exception: what a body raised; `TaskRevokedError`, `ChordError`.
         """
         if disable_sync_subtasks:
-            _state.refuse_waiting()
+            context.refuse_waiting()
         for leaf in self._as_they_end(timeout, on_interval):
             value = leaf.get(
                 propagate=propagate, on_message=on_message, disable_sync_subtasks=False
@@ -226,7 +225,7 @@ class GroupResult:
             yield leaf.id, {"status": leaf.state, "result": value, "task_id": leaf.id}
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        _state.refuse_waiting()
+        context.refuse_waiting()
         open_ = [leaf for leaf in self.leaves() if not _has_ended(leaf)]
         yield from get_as_they_end(open_).__await__()
         return self._values(propagate=True)
@@ -315,7 +314,7 @@ class GroupResult:
         app: AppContext | None = None,
     ) -> GroupResult | None:
         """The group that was saved under this id; None if there is none."""
-        app = app or _state.get_current_app()
+        app = app or context.get_current_app()
         saved = app.store.load_group(id)
         return None if saved is None else _of_ids(msgspec.json.decode(saved), app)
 
@@ -374,7 +373,7 @@ def result_from_tuple(value: Any, app: AppContext | None = None) -> Any:
     Raises:
         ReliableTasksError: it describes none.
     """
-    app = app or _state.get_current_app()
+    app = app or context.get_current_app()
     try:
         (own_id, parent), members = value
     except (TypeError, ValueError):

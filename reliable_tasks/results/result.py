@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.core.additions import extension_of
 from reliable_tasks.core.checks import message_id, signal_name
 from reliable_tasks.core.codec import loads, loads_call
@@ -58,7 +58,7 @@ class AsyncResult(Generic[R]):
             raise ReliableTasksError("a result needs an id: AsyncResult('…')")
         # Any text is accepted as an id; an unknown one is PENDING.
         self.id: str = id if type(id) is str else message_id("id", task_id if id is None else id)
-        self.app = app or _state.get_current_app()
+        self.app = app or context.get_current_app()
         self.parent: Any = parent
         self.children: list[Any] | None = None
         self.receipt: Receipt | None = None
@@ -262,7 +262,7 @@ class AsyncResult(Generic[R]):
             Exception: what the body raised; `TaskRevokedError`, `ChordError`.
         """
         if disable_sync_subtasks:
-            _state.refuse_waiting()
+            context.refuse_waiting()
         tell = None
         if on_message is not None:
             tell = lambda record: on_message(self._as_dict(record, self._value_of(record)))  # noqa: E731
@@ -289,7 +289,7 @@ class AsyncResult(Generic[R]):
         }
 
     def __await__(self) -> Generator[Any, None, R]:
-        _state.refuse_waiting()
+        context.refuse_waiting()
         if self._final is None:
             yield from ended(self).__await__()
         return self.get(disable_sync_subtasks=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-from reliable_tasks.core import checks, clock
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import checks, clock, context
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.errors import TimeoutError as ResultTimeoutError
@@ -48,10 +47,10 @@ class allow_join_result:  # noqa: N801 - Celery's name
     """A `with` block inside a task's body in which `get()` is allowed."""
 
     def __enter__(self) -> None:
-        self._token = _state.forbid_waiting.set(False)
+        self._token = context.forbid_waiting.set(False)
 
     def __exit__(self, *_: object) -> None:
-        _state.forbid_waiting.reset(self._token)
+        context.forbid_waiting.reset(self._token)
 
 
 def wait_span(timeout: Any) -> float | None:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.core import call_options as _call_options
-from reliable_tasks.core import checks
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import call_options, checks, context
 from reliable_tasks.core.codec import dumps, dumps_call
 from reliable_tasks.core.message import encode_headers
 from reliable_tasks.core.retry import Decision, RetryPolicy
@@ -83,7 +81,7 @@ def ask_retry(
     """Build the retry that a body asks for and note it with the attempt; see `Task.retry`."""
     if exc is not None and not isinstance(exc, BaseException):
         raise ConfigError(f"exc must be an exception, not {checks.shown(exc)}")
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     if running is None or running.task is not task:
         raise exc or Retry("a task called directly is not retried: there is no message")
     limit = limit_of(task)
@@ -106,10 +104,10 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if value is not None and name in _REFUSED:
             raise ConfigError(f"retry({name}={checks.shown(value)}): {_REFUSED[name]}")
-        if name not in _call_options.CALL_OPTIONS | _call_options.MEANINGLESS:
-            near = suggest(str(name), _call_options.CALL_OPTIONS - _REFUSED.keys())
+        if name not in call_options.CALL_OPTIONS | call_options.MEANINGLESS:
+            near = suggest(str(name), call_options.CALL_OPTIONS - _REFUSED.keys())
             raise ConfigError(f"retry() knows no option {checks.shown(name)}{near}")
-    return _call_options.checked(options)
+    return call_options.checked(options)
 
 
 def _delay(task: Task[Any, Any], given: Mapping[str, Any]) -> float | None:
@@ -171,9 +169,9 @@ def _change(
 
 def publish_state(task: Task[Any, Any], task_id: str | None, state: str | None, meta: Any) -> None:
     """Publish the progress of the running attempt; see `Task.update_state`."""
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     if task_id is not None and (running is None or task_id != running.request.id):
-        running = _state.attempts.get(task_id)  # of a thread that the body has started
+        running = context.attempts.get(task_id)  # of a thread that the body has started
     if running is None:
         whose = "" if task_id is None else f", and {checks.shown(task_id)} does not run here"
         raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 
 if TYPE_CHECKING:
     from reliable_tasks.tasks.task import Task
@@ -13,9 +13,9 @@ __all__ = ["current_app", "current_task"]
 
 
 def _current_task() -> Task[Any, Any] | None:
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     return running.task if running else None
 
 
-current_app = _state.Proxy(_state.get_current_app)
-current_task = _state.Proxy(_current_task)
+current_app = context.Proxy(context.get_current_app)
+current_task = context.Proxy(_current_task)

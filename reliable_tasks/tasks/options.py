@@ -7,8 +7,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.core import call_options as _call_options
-from reliable_tasks.core import checks
+from reliable_tasks.core import call_options, checks
 from reliable_tasks.core.retry import DEFAULT_RETRY_DELAY_S, RetryPolicy
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store.values import ReceiptKind
@@ -131,4 +130,4 @@ def _kept(name: str, value: Any) -> Any:
         return checks.delay(name, value)
     if name == "expires" and not isinstance(value, dt.datetime | str):
         return checks.span(name, value, above_zero=True)
-    return _call_options.one(name, value)
+    return call_options.one(name, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.core.checks import shown, text
 from reliable_tasks.errors import ConfigError, NotRegistered, suggest
 from reliable_tasks.tasks import functions
@@ -124,15 +124,15 @@ def shared_task(fun: Any = None, /, **options: Any) -> Any:
         def register(app: AppContext) -> None:
             names[id(app)] = task_of_function(app, function, options).name
 
-        _state.on_each_app(register)
+        context.on_each_app(register)
 
         def task() -> Task[Any, Any]:
-            app = _state.get_current_app()
+            app = context.get_current_app()
             if id(app) not in names:
                 register(app)
             found: Task[Any, Any] = app.tasks[names[id(app)]]
             return found
 
-        return _state.Proxy(task)
+        return context.Proxy(task)
 
     return declare(fun) if fun is not None else declare

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
 from reliable_tasks.core.request import Request
 from reliable_tasks.core.retry import RetryPolicy, policy_from_options
 from reliable_tasks.errors import AlreadyQueued, MaxRetriesExceededError
-from reliable_tasks.tasks import asking as _asking
-from reliable_tasks.tasks import calls
+from reliable_tasks.tasks import asking, calls
 from reliable_tasks.tasks import options as _task_options
 from reliable_tasks.tasks.hooks import Hooks
 from reliable_tasks.tasks.steps import run_step
@@ -196,7 +195,7 @@ class Task(Hooks, Generic[P, R]):
     @property
     def request(self) -> Request:
         """The attempt that runs this task here; `called_directly` outside of one."""
-        running = _state.current_attempt.get()
+        running = context.current_attempt.get()
         if running is None or running.task is not self:
             return Request(task=self.name)
         return running.request
@@ -234,7 +233,7 @@ class Task(Hooks, Generic[P, R]):
             MessageTooLarge, CodecError: they are too large, or cannot be encoded.
         """
         timing = {"eta": eta, "countdown": countdown}
-        ret = _asking.ask_retry(self, (args, kwargs), exc, timing, max_retries, options)
+        ret = asking.ask_retry(self, (args, kwargs), exc, timing, max_retries, options)
         if throw:
             raise ret
         return ret
@@ -251,7 +250,7 @@ class Task(Hooks, Generic[P, R]):
             CodecError: `meta` cannot be encoded.
             MessageTooLarge: it is larger than a result may be.
         """
-        _asking.publish_state(self, task_id, state, meta)
+        asking.publish_state(self, task_id, state, meta)
 
     def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` once in the life of this message, and replay what it returned.
@@ -263,7 +262,7 @@ class Task(Hooks, Generic[P, R]):
             StepOutcomeUnknown: an earlier attempt began this step and died before it was recorded.
             StaleClaim: the claim was taken away from this worker.
         """
-        return run_step(_state.current_attempt.get(), name, function, args, kwargs)
+        return run_step(context.current_attempt.get(), name, function, args, kwargs)
 
     def replace(self, sig: Signature) -> Any:
         """Let a signature or a canvas take this message's place: same id, same successors."""
@@ -375,5 +374,5 @@ QueueOnce = OnceTask
 
 
 def _lookup(name: str) -> Task[Any, Any]:
-    found: Task[Any, Any] = _state.get_current_app().tasks[name]
+    found: Task[Any, Any] = context.get_current_app().tasks[name]
     return found

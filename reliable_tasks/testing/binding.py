@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store import store_options
 from reliable_tasks.store.sqlite import SqliteStore
@@ -42,14 +42,14 @@ def bound(
     options = msgspec.structs.replace(store_options(app.settings), audit="all")
     store = SqliteStore(None, options, time)
     # Reading `app.store` would open the real one.
-    before, time_before, current = app._store, _times.get(app), _state._current_app  # noqa: SLF001
+    before, time_before, current = app._store, _times.get(app), context._current_app  # noqa: SLF001
     app.store = store if through is None else through(store)
     _times[app] = time
     app.set_current()
     try:
         yield time
     finally:
-        app._store, _state._current_app = before, current  # noqa: SLF001
+        app._store, context._current_app = before, current  # noqa: SLF001
         if time_before is None:
             del _times[app]
         else:

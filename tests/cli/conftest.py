@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reliable_tasks.cli import cli
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from tests.cli.support import Shop, open_shop
 
 TASKS = """
@@ -43,7 +43,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(_state, "_current_app", _state._current_app)
+    monkeypatch.setattr(context, "_current_app", context._current_app)
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from reliable_tasks import App
-from reliable_tasks.core import tracebacks as _tracebacks
+from reliable_tasks.core import tracebacks
 from reliable_tasks.core.codec import dumps, failures
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
 from reliable_tasks.log.lines import JsonFormatter
@@ -78,7 +78,7 @@ def test_what_is_written_is_bounded_before(
 
     monkeypatch.setattr(traceback.TracebackException, "format", counted)
     exc = raised(make())
-    text = _tracebacks.written(exc)
+    text = tracebacks.written(exc)
     assert max(handed) < MAX_WRITTEN
     assert len(text) < 2 * MAX_WRITTEN
     assert type(exc).__name__ in text
@@ -89,18 +89,18 @@ def test_what_is_short_is_written_as_python_does() -> None:
     exc = raised(ExceptionGroup("several", [raised(ValueError("ü\n1")), SyntaxError("no")]))
     exc.__cause__ = raised(KeyError("k"))
     exc.add_note("a note\nof two lines")
-    assert _tracebacks.written(exc) == "".join(traceback.format_exception(exc))
+    assert tracebacks.written(exc) == "".join(traceback.format_exception(exc))
 
 
 def test_a_traceback_is_written_once_for_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     app = App("t", broker="sqlite://", set_as_current=False)
-    write, written = _tracebacks.written, list[str]()
+    write, written = tracebacks.written, list[str]()
 
     def counted(exc: BaseException) -> str:
         written.append(write(exc))
         return written[-1]
 
-    monkeypatch.setattr(_tracebacks, "written", counted)
+    monkeypatch.setattr(tracebacks, "written", counted)
     failing(app, ValueError(HUGE), autoretry_for=(ValueError,), max_retries=1)
     for number in (1, 2):
         done = attempt(app, claim_of("a", "fails", attempt=number))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.log import setup as log
 
 
@@ -29,6 +29,6 @@ def configure() -> Iterator[Callable[..., io.StringIO]]:
 def attempt() -> Iterator[None]:
     request = SimpleNamespace(task="shop.add", id="id-1", attempt=2, once_key="shop.add:k")
     running: Any = SimpleNamespace(request=request)
-    token = _state.current_attempt.set(running)
+    token = context.current_attempt.set(running)
     yield
-    _state.current_attempt.reset(token)
+    context.current_attempt.reset(token)

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 
 __all__ = ["mark"]
 
@@ -16,7 +16,7 @@ def mark(kind: str, **more: object) -> None:
 
     `more` are further fields of the line, of which the tests in this folder want none.
     """
-    running = _state.current_attempt.get()
+    running = context.current_attempt.get()
     request = running.request if running else None
     line = {
         "kind": kind,

@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from reliable_tasks import App, AsyncResult, GroupResult
-from reliable_tasks.core import context as _state
-from reliable_tasks.core import outcome
+from reliable_tasks.core import context, outcome
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.errors import ResultGone, StoreUnavailable
-from reliable_tasks.results import then as _then
+from reliable_tasks.results import then
 from reliable_tasks.store import values as v
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, redis_server
@@ -136,13 +135,13 @@ def test_what_is_gone_is_not_awaited_for_ever(driver: Driver) -> None:
 
 def test_awaiting_is_refused_inside_a_body(driver: Driver) -> None:
     (handle,) = driver.call()
-    token = _state.forbid_waiting.set(True)
+    token = context.forbid_waiting.set(True)
     try:
         for each in (handle, GroupResult(results=[handle], app=driver.app)):
             with pytest.raises(RuntimeError, match="Never call"):
                 asyncio.run(_awaiting(each))
     finally:
-        _state.forbid_waiting.reset(token)
+        context.forbid_waiting.reset(token)
 
 
 class Away:
@@ -203,7 +202,7 @@ def test_a_store_that_is_away_at_first_is_told_at_once(tmp_path: Path) -> None:
 def test_a_store_may_be_away_for_a_minute_later(
     tmp_path: Path, away_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_then, "_STORE_AWAY_S", away_s)
+    monkeypatch.setattr(then, "_STORE_AWAY_S", away_s)
     driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
     first, second = driver.call(2)
     store = driver.app.store = Away(driver.app.store)  # type: ignore[assignment]

@@ -15,8 +15,7 @@ import pytest
 
 from property_tests.ablations.switching import changed
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.redis import waiting as _waiting
+from reliable_tasks.store.redis import RedisStore, waiting
 from tests.locks.waiting import eventually
 from tests.patience import PATIENCE_S
 from tests.store.redis_factories import REDIS_FACTORIES
@@ -41,7 +40,7 @@ ABSENT_S = 2.0  # how long nothing must happen for us to say that nothing does
 
 @pytest.fixture(autouse=True)
 def nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_waiting, "WORK_SECONDS", LATE_S)
+    monkeypatch.setattr(waiting, "WORK_SECONDS", LATE_S)
 
 
 @contextlib.contextmanager

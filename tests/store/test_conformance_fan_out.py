@@ -10,7 +10,7 @@ import pytest
 from property_tests.ablations.switching import changed
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
-from reliable_tasks.store.sqlite import endings as _endings
+from reliable_tasks.store.sqlite import endings
 from tests.store.driver import SESSION, Driver, edge, message
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CHILDREN = [f"child {n}" for n in range(7)]
 @pytest.fixture
 def drive(open_driver: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
     """A store that follows two edges in one step."""
-    monkeypatch.setattr(_endings, "FOLLOWED_AT_ONCE", 2)
+    monkeypatch.setattr(endings, "FOLLOWED_AT_ONCE", 2)
     with changed("lua:*", "FOLLOWED_AT_ONCE = 500", "FOLLOWED_AT_ONCE = 2"):
         yield open_driver(audit="all")
 

@@ -13,8 +13,7 @@ from reliable_tasks import errors
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.redis import waiting as _waiting
+from reliable_tasks.store.redis import RedisStore, waiting
 from reliable_tasks.worker import exchanger as exchangers
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.exchanger import ThreadedExchanger
@@ -92,7 +91,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
 def test_an_interruption_that_overtakes_the_wait_on_its_way_still_ends_it(
     store: RedisStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_waiting, "WORK_SECONDS", LATE_S)
+    monkeypatch.setattr(waiting, "WORK_SECONDS", LATE_S)
     readable, writable = os.pipe()
     try:
         os.write(writable, b"x")
@@ -174,7 +173,7 @@ def test_an_end_is_told_by_a_server_that_forgets_its_scripts(store: RedisStore) 
 
 
 def test_an_end_is_told_at_once(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_waiting, "WAIT_SECONDS", LATE_S)
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", LATE_S)
     put(store, "a")
     (claim,) = store.exchange("s", (), v.ClaimRequest(queues=QUEUES, limit=1)).claims
     told: list[v.Record | None] = []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reliable_tasks import App, OnceTask, chain, chord
-from reliable_tasks.core import context as _state
+from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store.values import AuditQuery, ClaimRequest, SessionInfo
 from reliable_tasks.testing import NotIdle, VirtualTime, bound, run_until_idle
@@ -175,7 +175,7 @@ def test_a_real_store_is_never_touched() -> None:
 
 def test_the_app_gets_back_what_it_had(time: VirtualTime) -> None:
     app = App("outer", broker="sqlite://", set_as_current=False)
-    store, current = app.store, _state.get_current_app()
+    store, current = app.store, context.get_current_app()
     with bound(app, time) as outer:
         first = app.store
         with bound(app) as inner:
@@ -185,7 +185,7 @@ def test_the_app_gets_back_what_it_had(time: VirtualTime) -> None:
         assert app.store.now_ms() == time()
         run_until_idle(app)
     assert app.store is store
-    assert _state.get_current_app() is current
+    assert context.get_current_app() is current
     with pytest.raises(ConfigError):
         run_until_idle(app)
 

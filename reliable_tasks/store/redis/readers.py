@@ -8,9 +8,7 @@ from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis import keys
 from reliable_tasks.store.redis.calls import Calls
-from reliable_tasks.store.redis.codec import fast_path as _fast_path
-from reliable_tasks.store.redis.codec import records as _wire
-from reliable_tasks.store.redis.codec import schedules as _wire_beat
+from reliable_tasks.store.redis.codec import fast_path, records, schedules
 from reliable_tasks.store.redis.errors import translated
 
 __all__ = ["Readers"]
@@ -27,8 +25,8 @@ class Readers(Calls):
             return ()
         reply = self._read("read", "1" if full else "", *ids)
         return tuple(
-            _wire.parse_record(i, packed, apart, full=full)
-            for i, (packed, apart) in zip(ids, _wire.by(reply, 2), strict=True)
+            records.parse_record(i, packed, apart, full=full)
+            for i, (packed, apart) in zip(ids, records.by(reply, 2), strict=True)
         )
 
     def wait(
@@ -46,22 +44,22 @@ class Readers(Calls):
         packed = self._repeat(True, self._waiting.for_end, message_id, timeout, self._command_of)
         if packed is True:
             return self.read([message_id])[0]
-        return _wire.parse_record(message_id, packed, None, full=False)
+        return records.parse_record(message_id, packed, None, full=False)
 
     def counts(self) -> v.Counts:
         """How many messages stand where."""
-        return _wire.parse_counts(self._read("counts"))
+        return records.parse_counts(self._read("counts"))
 
     def sessions(self) -> tuple[v.SessionInfo, ...]:
         """The sessions that are known, lapsed ones not yet reaped included."""
         reply = self._read("sessions", self.options.max_rows)
-        found = (_wire.parse_info(*row) for row in _wire.by(reply, 4))
+        found = (records.parse_info(*row) for row in records.by(reply, 4))
         return tuple(sorted(found, key=lambda s: s.id))
 
     def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
         """The once-locks that are held, and who is parked behind them; any lock by its name."""
         names = () if name is None else (name,)
-        held = _wire.parse_locks(self._read("locks", self._now(), self.options.max_rows, *names))
+        held = records.parse_locks(self._read("locks", self._now(), self.options.max_rows, *names))
         return (*held, *self._user_locks({lock.name for lock in held})) if users else held
 
     def _user_locks(self, listed: set[str]) -> Iterator[v.LockInfo]:
@@ -82,7 +80,7 @@ class Readers(Calls):
         """All schedule entries by name."""
         version, *rows = self._read("entries")
         self._entries_version = int(version or 0)
-        found = (_wire_beat.parse_entry(*row) for row in _wire.by(rows, 3))
+        found = (schedules.parse_entry(*row) for row in records.by(rows, 3))
         return tuple(sorted(found, key=lambda e: e.name))
 
     _entries_version: int | None = None
@@ -106,11 +104,11 @@ class Readers(Calls):
         """Read the audit trail, page by page, keeping what is asked for."""
         limit = min(query.limit, self.options.max_rows)
         rows: list[v.AuditRow] = []
-        first = "-" if query.after is None else f"({_wire_beat.stream_id(query.after)}"
+        first = "-" if query.after is None else f"({schedules.stream_id(query.after)}"
         while len(rows) < limit:
             page = self._read("audit", first, PAGE)
-            for stream_id, pairs in _wire.by(page, 2):
-                row = _wire_beat.parse_audit_row(stream_id, pairs)
+            for stream_id, pairs in records.by(page, 2):
+                row = schedules.parse_audit_row(stream_id, pairs)
                 if _row_wanted(row, query) and len(rows) < limit:
                     rows.append(row)
             if len(page) < 2 * PAGE:
@@ -138,7 +136,7 @@ class Readers(Calls):
             offset = rank + 1 if place == places[start] else 0
             while True:
                 page = self._read("find", place, offset, PAGE)
-                yield from _wire.by(page, 2)
+                yield from records.by(page, 2)
                 offset += PAGE
                 if len(page) < 2 * PAGE:
                     break
@@ -178,8 +176,8 @@ def _row_wanted(row: v.AuditRow, query: v.AuditQuery) -> bool:
 
 def _wanted(packed: bytes, query: v.MessageQuery) -> bool:
     try:
-        record = _fast_path.open_record(packed)
-    except _wire.NOT_DECODED:
+        record = fast_path.open_record(packed)
+    except records.NOT_DECODED:
         return query.queue is None and query.task is None and query.root_id is None
     c, m = record.c, record.m
     return (

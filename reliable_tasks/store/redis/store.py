@@ -10,11 +10,8 @@ from reliable_tasks import events
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
-from reliable_tasks.store.redis import opening as _opening
-from reliable_tasks.store.redis.codec import fast_path as _fast_path
-from reliable_tasks.store.redis.codec import layout as _layout
-from reliable_tasks.store.redis.codec import records as _wire
-from reliable_tasks.store.redis.codec import schedules as _wire_beat
+from reliable_tasks.store.redis import opening
+from reliable_tasks.store.redis.codec import fast_path, layout, records, schedules
 from reliable_tasks.store.redis.errors import translated
 from reliable_tasks.store.redis.readers import Readers
 
@@ -45,8 +42,8 @@ class RedisStore(Readers):
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token."""
         v.check_batch(batch, self.options)
-        plain = None if batch.stage or batch.after else _fast_path.pack_plain(batch.messages)
-        rows = b"" if plain else _wire.pack_messages(batch.messages)
+        plain = None if batch.stage or batch.after else fast_path.pack_plain(batch.messages)
+        rows = b"" if plain else records.pack_messages(batch.messages)
         args = (rows, *self._stage_args(batch), batch.after or "", plain or b"")
         reply = self._do("enqueue", *args, durable=batch.durable)
         if reply == STAGE_GONE:
@@ -57,7 +54,7 @@ class RedisStore(Readers):
         if reply[0] < 0:
             reply[0] = -2 - reply[0]
             self._resume()
-        return _wire.parse_enqueued(reply, batch.messages)
+        return records.parse_enqueued(reply, batch.messages)
 
     def _stage_args(self, batch: v.Batch) -> tuple[Any, ...]:
         return (
@@ -84,7 +81,7 @@ class RedisStore(Readers):
 
     def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process; its lease starts now."""
-        packed = _layout.pack(info)
+        packed = layout.pack(info)
         self._do("open_session", info.id, lease_ms, info.worker, packed)
 
     def close_session(self, session: str) -> int:
@@ -103,7 +100,7 @@ class RedisStore(Readers):
             lost=tuple(s.decode() for s in lost),
             commands=tuple(
                 v.Command(session=s.decode(), id=i.decode(), fence=fence, signal=signal.decode())
-                for s, i, fence, signal in _wire.by(commands, 4)
+                for s, i, fence, signal in records.by(commands, 4)
             ),
             now_ms=now,
         )
@@ -112,14 +109,14 @@ class RedisStore(Readers):
         self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work, in one round trip; never repeated by itself."""
-        packed = _wire.pack_commits(commits) if commits else b""
+        packed = records.pack_commits(commits) if commits else b""
         waited = "" if want is None else self._waiting.back()
         args = self._exchange_args(session, packed, want, waited)
         return self._exchanged(session, self._do("exchange", *args, again=False))
 
     def _exchanged(self, session: str, reply: Sequence[Any]) -> v.Exchange:
-        unread: _wire.Unread = []
-        exchange = _wire.parse_exchange(self._with_inputs(reply, 3), unread)
+        unread: records.Unread = []
+        exchange = records.parse_exchange(self._with_inputs(reply, 3), unread)
         self._set_aside(session, unread)
         if reply[1] > 1:
             self._resume()
@@ -130,7 +127,7 @@ class RedisStore(Readers):
         if not any(type(inputs) is int for inputs in reply[first + 3 :: 4]):
             return reply
         full = list(reply[:first])
-        for message_id, packed, apart, inputs in _wire.by(reply, 4, first):
+        for message_id, packed, apart, inputs in records.by(reply, 4, first):
             fetched = inputs
             if type(inputs) is int and inputs <= self.options.max_input_bytes:
                 fetched = self._command("HGETALL", f"{self._key}in:{message_id.decode()}")
@@ -140,7 +137,7 @@ class RedisStore(Readers):
 
     def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """Slices of at most as many ids as one script may handle."""
-        return _wire.by(ids, self.options.max_batch)
+        return records.by(ids, self.options.max_batch)
 
     def _resume(self) -> None:
         """Follow the edges of ended messages in bounded steps; if one fails, `reap` goes on."""
@@ -148,7 +145,7 @@ class RedisStore(Readers):
             while self._do("resume"):
                 pass
 
-    def _set_aside(self, session: str, unread: _wire.Unread) -> None:
+    def _set_aside(self, session: str, unread: records.Unread) -> None:
         """Dead-letter records that cannot be decoded, which would be claimed for ever."""
         if unread:
             self._do("set_aside", session, *(part for row in unread for part in row))
@@ -190,8 +187,8 @@ class RedisStore(Readers):
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds, for a worker whose reply was lost."""
         reply = self._do("held", session, self.options.max_rows)
-        unread: _wire.Unread = []
-        claims = _wire.parse_claims(self._with_inputs(reply, 0), unread)
+        unread: records.Unread = []
+        claims = records.parse_claims(self._with_inputs(reply, 0), unread)
         self._set_aside(session, unread)
         return claims
 
@@ -220,7 +217,7 @@ class RedisStore(Readers):
             requeued=requeued,
             dead_lettered=tuple(
                 v.DeadLettered(id=i.decode(), task=task.decode())
-                for i, task in _wire.by(dead_lettered, 2)
+                for i, task in records.by(dead_lettered, 2)
             ),
             promoted=promoted,
             expired=expired,
@@ -245,7 +242,7 @@ class RedisStore(Readers):
         self._resume()
         return tuple(
             v.Replayed(id=i, done=done.decode(), holder=holder.decode() or None)
-            for i, (done, holder) in zip(ids, _wire.by(reply, 2), strict=True)
+            for i, (done, holder) in zip(ids, records.by(reply, 2), strict=True)
         )
 
     def drop(self, ids: Sequence[str]) -> int:
@@ -269,7 +266,7 @@ class RedisStore(Readers):
     def put_entry(self, entry: v.Entry, expected_version: int | None = None) -> bool:
         """Create or change an entry, if nobody has changed or fired it (expected -1: absent)."""
         expected = "" if expected_version is None else expected_version
-        return bool(self._read("put_entry", entry.name, expected, *_wire_beat.pack_entry(entry)))
+        return bool(self._read("put_entry", entry.name, expected, *schedules.pack_entry(entry)))
 
     def remove_entry(self, name: str) -> bool:
         """Delete an entry."""
@@ -277,9 +274,9 @@ class RedisStore(Readers):
 
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
-        slots = _wire_beat.pack_slots(entry, expected_ms)
+        slots = schedules.pack_slots(entry, expected_ms)
         v.check_batch(batch, self.options)
-        rows = _wire.pack_messages(batch.messages)
+        rows = records.pack_messages(batch.messages)
         args = (rows, *self._stage_args(batch), entry.name, *slots)
         # Whether a lost reply said yes is not known: beat reads the entry again.
         reply = self._do("fire", *args, again=False, durable=batch.durable)
@@ -306,15 +303,15 @@ class RedisStore(Readers):
     def health(self) -> v.Health:
         """Promises that hold on this server as it is configured, and those that do not."""
         with translated(self.location):
-            holds = _opening.guarantees(self._server, self._key, self.options.durable)
-            return v.Health(holds=holds, warnings=_opening.warnings(self._server, self._key))
+            holds = opening.guarantees(self._server, self._key, self.options.durable)
+            return v.Health(holds=holds, warnings=opening.warnings(self._server, self._key))
 
     def acl_rules(self) -> str:
         """The least that a user of this server needs, as `ACL SETUSER <name>` takes it."""
         with translated(self.location):
-            version = _opening.version_of(self._server, self._key)
+            version = opening.version_of(self._server, self._key)
         namespace, is_cluster = self.options.namespace, self._server.is_cluster
-        return _opening.acl_rules(namespace, version, is_cluster=is_cluster)
+        return opening.acl_rules(namespace, version, is_cluster=is_cluster)
 
     def now_ms(self) -> int:
         """The store's clock."""

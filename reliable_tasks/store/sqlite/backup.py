@@ -11,7 +11,7 @@ from reliable_tasks.core import clock
 from reliable_tasks.core.ids import new_id
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store import values as v
-from reliable_tasks.store.sqlite import schema as _schema
+from reliable_tasks.store.sqlite import schema
 from reliable_tasks.store.sqlite.connection import MEMORY
 from reliable_tasks.store.sqlite.errors import translated
 from reliable_tasks.store.sqlite.reads import Reader
@@ -90,7 +90,7 @@ def _copy(source: str, target: str, options: v.StoreOptions) -> v.Counts:
         with new.backup("main", old, "main") as copying:
             copying.step(-1)
         new.pragma("journal_mode", "delete")  # so that there is this one file
-        new.pragma("user_version", fresh_stamp(_schema.VERSION))
+        new.pragma("user_version", fresh_stamp(schema.VERSION))
         (said,) = new.execute("PRAGMA quick_check(1)").fetchall()[0]
         if said != "ok":
             raise StoreError(f"{source} is damaged ({said}): the copy was not kept")

@@ -9,7 +9,7 @@ from locks.files import FILE_MODE, make_file
 from locks.sqlite_file import MEMORY, Act, FileGone, ForkedInUse, SharedFile, set_up
 from reliable_tasks.core import interrupts
 from reliable_tasks.errors import StoreError, StoreUnavailable
-from reliable_tasks.store.sqlite import schema as _schema
+from reliable_tasks.store.sqlite import schema
 from reliable_tasks.store.sqlite.errors import store_error
 from reliable_tasks.store.sqlite.stamp import Stamped, check_log, file_warnings, lacks_its_log
 
@@ -100,7 +100,7 @@ class Database(SharedFile):
             make_file(self.path, self._file_mode)
             check_log(self.path)
             self._lacked_log = self._lacked_log or lacks_its_log(self.path)
-            connection = Stamped(self.path, _schema.VERSION, statementcachesize=CACHED_STATEMENTS)
+            connection = Stamped(self.path, schema.VERSION, statementcachesize=CACHED_STATEMENTS)
         try:
             self._set_up(connection)
         except BaseException:
@@ -113,7 +113,7 @@ class Database(SharedFile):
         connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("temp_store", "MEMORY")
-        if _schema.prepare(connection, self.path, self._namespace) and self.path != MEMORY:
+        if schema.prepare(connection, self.path, self._namespace) and self.path != MEMORY:
             # A copy of the file alone, made before the first checkpoint, would be an empty file.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

@@ -11,8 +11,7 @@ from locks import Lock, LockTimeout
 from reliable_tasks import App
 from reliable_tasks.config.conf import Settings, store_url
 from reliable_tasks.errors import ConfigError, StoreError, StoreVersionError
-from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.sqlite import schema as _schema
+from reliable_tasks.store.sqlite import SqliteStore, schema
 from reliable_tasks.store.sqlite.rows import COLUMNS, PART_STEPS, Row
 from reliable_tasks.store.sqlite.stamp import version_of
 from reliable_tasks.store.sqlite.statements import load
@@ -215,7 +214,7 @@ def test_a_newer_schema_is_refused_with_the_remedy(store: SqliteStore, path: Pat
     put(store, "a")
     store.close()
     with raw(path) as connection:
-        connection.pragma("user_version", _schema.VERSION + 1)
+        connection.pragma("user_version", schema.VERSION + 1)
     with pytest.raises(StoreVersionError, match="install the newer release"):
         store.counts()
 
@@ -225,12 +224,12 @@ def test_an_older_schema_is_migrated_and_keeps_its_messages(
 ) -> None:
     put(store, "a")
     store.close()
-    monkeypatch.setattr(_schema, "VERSION", _schema.VERSION + 1)
-    monkeypatch.setitem(_schema.MIGRATIONS, _schema.VERSION - 1, "to_two")
-    monkeypatch.setattr(_schema, "load_schema", {"to_two": "CREATE TABLE added (x)"}.get)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setitem(schema.MIGRATIONS, schema.VERSION - 1, "to_two")
+    monkeypatch.setattr(schema, "load_schema", {"to_two": "CREATE TABLE added (x)"}.get)
     assert count(store) == 1
     with raw(path) as connection:
-        assert version_of(connection.pragma("user_version")) == _schema.VERSION
+        assert version_of(connection.pragma("user_version")) == schema.VERSION
         assert connection.execute("SELECT count(*) FROM added").get == 0
 
 
@@ -256,9 +255,9 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     put(store, "a")
     store.close()
     with monkeypatch.context() as patch:
-        patch.setattr(_schema, "VERSION", _schema.VERSION + 1)
-        patch.setitem(_schema.MIGRATIONS, _schema.VERSION - 1, "to_two")
-        patch.setattr(_schema, "load_schema", {"to_two": "DROP TABLE counts; nonsense"}.get)
+        patch.setattr(schema, "VERSION", schema.VERSION + 1)
+        patch.setitem(schema.MIGRATIONS, schema.VERSION - 1, "to_two")
+        patch.setattr(schema, "load_schema", {"to_two": "DROP TABLE counts; nonsense"}.get)
         with pytest.raises(StoreError, match="nonsense"):
             store.counts()
     assert count(store) == 1

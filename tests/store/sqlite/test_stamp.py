@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reliable_tasks.errors import StoreError, StoreVersionError
-from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.sqlite import schema as _schema
+from reliable_tasks.store.sqlite import SqliteStore, schema
 from reliable_tasks.store.sqlite import stamp as stamps
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, put, raw
 
@@ -190,7 +189,7 @@ def test_a_process_whose_file_was_migrated_says_so(path: Path) -> None:
     store = opened(path)
     put(store, "a")
     with raw(path) as newer:
-        stamp = stamps.with_version(newer.pragma("user_version"), _schema.VERSION + 1)
+        stamp = stamps.with_version(newer.pragma("user_version"), schema.VERSION + 1)
         newer.execute("ALTER TABLE records ADD COLUMN more")
         newer.pragma("user_version", stamp)
     for use in (store.counts, lambda: put(store, "b"), lambda: store.read(["a"])):
