@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reliable_tasks.core import tracebacks
-from reliable_tasks.core.checks import printable, said
 from reliable_tasks.core.retry import Attempt
+from reliable_tasks.core.texts import printable, said
 from reliable_tasks.log.lines import as_json
 from reliable_tasks.tasks.task import Task
 

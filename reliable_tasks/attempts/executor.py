@@ -33,13 +33,13 @@ from reliable_tasks.attempts.retries import (
 from reliable_tasks.canvas import ReplaceMessage, arguments_of
 from reliable_tasks.canvas.replacing import extended
 from reliable_tasks.core import context, outcome
-from reliable_tasks.core.checks import said
 from reliable_tasks.core.clock import monotonic
 from reliable_tasks.core.codec import dumps, loads_call
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.core.request import AttemptContext, request_of_claim
+from reliable_tasks.core.texts import said
 from reliable_tasks.errors import (
     Ignore,
     MessageTooLarge,

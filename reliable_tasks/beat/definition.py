@@ -11,9 +11,10 @@ import msgspec
 
 from reliable_tasks.canvas import Signature, compile_plan, messages_of, plan_of, signature
 from reliable_tasks.core import context
-from reliable_tasks.core.checks import as_seconds, instant_ms, shown, span_ms, text
+from reliable_tasks.core.checks import instant_ms, span_ms, text
 from reliable_tasks.core.codec import dumps, loads
 from reliable_tasks.core.message import decode_headers
+from reliable_tasks.core.texts import as_seconds, shown
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
 from reliable_tasks.store.values import Entry
 from reliable_tasks.tasks.calls import call_args

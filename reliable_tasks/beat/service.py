@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from reliable_tasks import events, signals
 from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
-from reliable_tasks.core.checks import printable
+from reliable_tasks.core.texts import printable
 from reliable_tasks.core.waker import SignalInbox
 from reliable_tasks.errors import StoreError
 

@@ -7,7 +7,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any, Self
 
 from reliable_tasks.core import context
-from reliable_tasks.core.checks import shown
+from reliable_tasks.core.texts import shown
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.tasks import calls
 

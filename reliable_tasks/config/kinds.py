@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from reliable_tasks.core import call_options, checks
+from reliable_tasks.core import call_options, checks, texts
 from reliable_tasks.errors import ConfigError, suggest
 
 __all__ = ["CODECS", "PUBLISH_RETRY", "UNSAFE_CODECS", "Kind", "parse_flag"]
@@ -143,7 +143,7 @@ def seconds(*, zero: bool = False) -> Kind:
     def check(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | dt.timedelta):
             raise ValueError("give seconds as a number, or a timedelta")
-        found = checks.as_seconds(value)
+        found = texts.as_seconds(value)
         if found is None or found < 0 or (found == 0 and not zero):
             least = "from 0" if zero else "above 0"
             raise ValueError(f"give a finite duration {least}, of a hundred years at most")
@@ -210,7 +210,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
         raise ValueError("give a dict")
     for key in value:
         if not isinstance(key, str):
-            raise ValueError(f"keys must be strings, got {checks.shown(key)}")
+            raise ValueError(f"keys must be strings, got {texts.shown(key)}")
     return value
 
 
@@ -280,13 +280,13 @@ def _routes(value: object) -> dict[str, dict[str, Any]]:
             elif isinstance(part, tuple | list) and len(part) == 2:  # noqa: PLR2004 - a pair
                 items.append((part[0], part[1]))
             else:
-                raise ValueError(f"route {checks.shown(part)}: give {{'task name or glob': queue}}")
+                raise ValueError(f"route {texts.shown(part)}: give {{'task name or glob': queue}}")
     elif value is not None:
         raise ValueError("give {'task name or glob': queue}")
     routes: dict[str, dict[str, Any]] = {}
     for pattern, route in items:
         if not isinstance(pattern, str):
-            raise ValueError(f"route {checks.shown(pattern)}: name tasks by a string (or glob)")
+            raise ValueError(f"route {texts.shown(pattern)}: name tasks by a string (or glob)")
         routes.setdefault(pattern, _route(pattern, route))
     return routes
 
@@ -311,7 +311,7 @@ def _exceptions(value: object) -> tuple[type[BaseException] | str, ...]:
     for item in value:
         dotted = isinstance(item, str) and "." in item.replace(":", ".")
         if not dotted and not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ValueError(f"{checks.shown(item)} is no exception class nor a dotted name of one")
+            raise ValueError(f"{texts.shown(item)} is no exception class nor a dotted name of one")
         kept.append(item)
     return tuple(kept)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from reliable_tasks.core.checks import said
+from reliable_tasks.core.texts import said
 
 __all__ = ["mask_url", "masked", "shown"]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.core import checks
+from reliable_tasks.core import checks, texts
 from reliable_tasks.core.codec import canonical_serializer
 from reliable_tasks.core.once import check_once_of_call
 from reliable_tasks.errors import ConfigError, suggest
@@ -66,7 +66,7 @@ def publish_retry(value: Any) -> dict[str, Any]:
         if number is None and key == "max_retries":
             continue
         if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
-            raise ValueError(f"{key!r} is a number from 0, not {checks.shown(number)}")
+            raise ValueError(f"{key!r} is a number from 0, not {texts.shown(number)}")
     return PUBLISH_RETRY | dict(value)
 
 
@@ -82,7 +82,7 @@ def _named(check: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
         try:
             return check(value)
         except ValueError as exc:
-            raise ConfigError(f"{name}={checks.shown(value)}: {exc}") from None
+            raise ConfigError(f"{name}={texts.shown(value)}: {exc}") from None
 
     return of_option
 
@@ -150,7 +150,7 @@ def one(name: str, value: Any) -> Any:
         return check(name, value)
     if name in MEANINGLESS:
         return value
-    raise ConfigError(f"unknown option {checks.shown(name)}{suggest(str(name), CALL_OPTIONS)}")
+    raise ConfigError(f"unknown option {texts.shown(name)}{suggest(str(name), CALL_OPTIONS)}")
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:

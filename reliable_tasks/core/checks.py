@@ -15,13 +15,11 @@ from enum import Enum
 from typing import Any
 
 from reliable_tasks.core.codec.tags import tagged
-from reliable_tasks.core.texts import MAX_SPAN_S, as_seconds, no_span, printable, said, shown
+from reliable_tasks.core.texts import as_seconds, no_span, shown
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
 
 __all__ = [
     "MAX_NAME_BYTES",
-    "MAX_SPAN_S",
-    "as_seconds",
     "check_size",
     "delay",
     "exception_classes",
@@ -31,12 +29,9 @@ __all__ = [
     "limit",
     "limits_fit",
     "message_id",
-    "printable",
     "priority",
     "queue",
     "retries",
-    "said",
-    "shown",
     "signal_name",
     "span",
     "span_ms",

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from reliable_tasks.core.checks import as_seconds, shown
 from reliable_tasks.core.codec.tags import TAG, is_plain, tagged
+from reliable_tasks.core.texts import as_seconds, shown
 from reliable_tasks.errors import CodecError, ConfigError, suggest
 
 __all__ = [

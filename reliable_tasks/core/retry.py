@@ -19,7 +19,8 @@ from tenacity.wait import wait_base, wait_chain, wait_combine
 
 from reliable_tasks import errors
 from reliable_tasks.core import ids
-from reliable_tasks.core.checks import MAX_SPAN_S, delay, exception_classes, retries, shown
+from reliable_tasks.core.checks import delay, exception_classes, retries
+from reliable_tasks.core.texts import MAX_SPAN_S, shown
 from reliable_tasks.errors import ConfigError, suggest
 
 __all__ = [

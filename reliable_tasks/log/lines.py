@@ -12,7 +12,7 @@ import msgspec
 from reliable_tasks import events
 from reliable_tasks.core import clock, tracebacks
 from reliable_tasks.core import context as _state
-from reliable_tasks.core.checks import printable
+from reliable_tasks.core.texts import printable
 from reliable_tasks.log.structlog_bridge import console_renderer
 
 if TYPE_CHECKING:

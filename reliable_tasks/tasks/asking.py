@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks.core import call_options, checks, context
+from reliable_tasks.core import call_options, checks, context, texts
 from reliable_tasks.core.codec import dumps, dumps_call
 from reliable_tasks.core.message import encode_headers
 from reliable_tasks.core.retry import Decision, RetryPolicy
@@ -80,7 +80,7 @@ def ask_retry(
 ) -> Retry:
     """Build the retry that a body asks for and note it with the attempt; see `Task.retry`."""
     if exc is not None and not isinstance(exc, BaseException):
-        raise ConfigError(f"exc must be an exception, not {checks.shown(exc)}")
+        raise ConfigError(f"exc must be an exception, not {texts.shown(exc)}")
     running = context.current_attempt.get()
     if running is None or running.task is not task:
         raise exc or Retry("a task called directly is not retried: there is no message")
@@ -103,10 +103,10 @@ def ask_retry(
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if value is not None and name in _REFUSED:
-            raise ConfigError(f"retry({name}={checks.shown(value)}): {_REFUSED[name]}")
+            raise ConfigError(f"retry({name}={texts.shown(value)}): {_REFUSED[name]}")
         if name not in call_options.CALL_OPTIONS | call_options.MEANINGLESS:
             near = suggest(str(name), call_options.CALL_OPTIONS - _REFUSED.keys())
-            raise ConfigError(f"retry() knows no option {checks.shown(name)}{near}")
+            raise ConfigError(f"retry() knows no option {texts.shown(name)}{near}")
     return call_options.checked(options)
 
 
@@ -173,7 +173,7 @@ def publish_state(task: Task[Any, Any], task_id: str | None, state: str | None, 
     if task_id is not None and (running is None or task_id != running.request.id):
         running = context.attempts.get(task_id)  # of a thread that the body has started
     if running is None:
-        whose = "" if task_id is None else f", and {checks.shown(task_id)} does not run here"
+        whose = "" if task_id is None else f", and {texts.shown(task_id)} does not run here"
         raise ConfigError(
             "update_state() works from inside the body of the message itself, and by task_id in "
             f"threads that the body has started{whose}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from reliable_tasks.core import checks, ids
+from reliable_tasks.core import checks, ids, texts
 from reliable_tasks.core.call_options import CALL_OPTIONS, checked
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.context import current_attempt
@@ -52,7 +52,7 @@ def call_args(args: Any) -> tuple[Any, ...]:
         return tuple(args)
     if isinstance(args, str | bytes | numbers.Number):
         return (args,)
-    said = checks.shown(args)
+    said = texts.shown(args)
     raise ConfigError(f"args must be a list or a tuple, not {said}; write args=({said},)")
 
 
@@ -65,10 +65,10 @@ def call_kwargs(kwargs: Any) -> dict[str, Any]:
     if not kwargs:
         return {}
     if not isinstance(kwargs, Mapping):
-        raise ConfigError(f"kwargs must be a dict, not {checks.shown(kwargs)}")
+        raise ConfigError(f"kwargs must be a dict, not {texts.shown(kwargs)}")
     for name in kwargs:
         if not isinstance(name, str):
-            raise ConfigError(f"the keys of kwargs must be strings, not {checks.shown(name)}")
+            raise ConfigError(f"the keys of kwargs must be strings, not {texts.shown(name)}")
     return dict(kwargs)
 
 
@@ -103,7 +103,7 @@ def complete_call(
     return (args, {**kwargs, COMPLETE: True}) if headers.takes else (args, kwargs)
 
 
-HOST = checks.printable(socket.gethostname())
+HOST = texts.printable(socket.gethostname())
 
 
 def check_accepted(app: AppContext, serializer: str) -> None:

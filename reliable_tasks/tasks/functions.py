@@ -13,7 +13,7 @@ import inspect
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.core.checks import shown
+from reliable_tasks.core.texts import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.core import call_options, checks
+from reliable_tasks.core import call_options, checks, texts
 from reliable_tasks.core.retry import DEFAULT_RETRY_DELAY_S, RetryPolicy
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store.values import ReceiptKind
@@ -111,14 +111,12 @@ def check_task_options(task: Task[Any, Any], where: str) -> None:
         raise ConfigError(f"{where}: {exc}") from None
     if task.rate_limit is not None:
         raise ConfigError(
-            f"{where}: rate_limit={checks.shown(task.rate_limit)} is not supported; give the task "
+            f"{where}: rate_limit={texts.shown(task.rate_limit)} is not supported; give the task "
             "a queue of its own and a worker with as much concurrency as you allow it"
         )
     policy: Any = task.retry_policy
     if policy is not None and not isinstance(policy, RetryPolicy):
-        raise ConfigError(
-            f"{where}: retry_policy must be a RetryPolicy, not {checks.shown(policy)}"
-        )
+        raise ConfigError(f"{where}: retry_policy must be a RetryPolicy, not {texts.shown(policy)}")
 
 
 def _kept(name: str, value: Any) -> Any:

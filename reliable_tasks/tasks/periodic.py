@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import events
-from reliable_tasks.core.checks import MAX_NAME_BYTES, shown, text
+from reliable_tasks.core.checks import MAX_NAME_BYTES, text
+from reliable_tasks.core.texts import shown
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:

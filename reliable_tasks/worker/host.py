@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from reliable_tasks.core.checks import printable
+from reliable_tasks.core.texts import printable
 
 __all__ = ["host_identity", "process_gone", "process_started"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reliable_tasks.core import checks
+from reliable_tasks.core import checks, texts
 from reliable_tasks.errors import ConfigError
 
 from .pools import pool_class
@@ -50,7 +50,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def expand_hostname(name: str | None) -> str:
     """A worker's full name: `%h` is the host, `%n` its first part, `%d` the rest, `%p` the pid."""
-    host = checks.printable(socket.gethostname())
+    host = texts.printable(socket.gethostname())
     first, _, rest = host.partition(".")
     name = name or "worker@%h"
     for mark, value in (("%h", host), ("%n", first), ("%d", rest), ("%p", str(os.getpid()))):

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from reliable_tasks import errors
-from reliable_tasks.core.checks import printable
 from reliable_tasks.core.codec import (
     dumps,
     loads,
 )
+from reliable_tasks.core.texts import printable
 from reliable_tasks.errors import CodecError, ConfigError
 
 __all__ = ["Failure", "Opaque", "SafeExceptions", "decode_failure", "encode_failure"]

@@ -13,10 +13,10 @@ from reliable_tasks import events, signals
 from reliable_tasks.attempts.attempt import encode_detail, traceback_of
 from reliable_tasks.attempts.executor import StartedAttempt
 from reliable_tasks.core import clock, outcome
-from reliable_tasks.core.checks import said
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.core.request import AttemptStore
+from reliable_tasks.core.texts import said
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.store.values import Verdict
 from reliable_tasks.worker.children import PLANNED_RELEASES
