@@ -16,7 +16,8 @@ from reliable_tasks.store import values as v
 from reliable_tasks.tasks.steps import run_step
 from reliable_tasks.worker.pools.base import FencedStore
 from tests.interrupting import MOST, amid
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import redis_server
+from tests.store.empty import empty_store
 
 __all__ = ["redis_server"]
 
@@ -25,11 +26,7 @@ WANT = v.ClaimRequest(queues=("celery",), limit=1)
 
 @pytest.fixture(params=["sqlite", "redis"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
-    url = f"sqlite:///{tmp_path}/tasks.db?synchronous=normal"
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        server.client().flushall()
-        url = server.url
+    url = empty_store(request, tmp_path)
     with App("limits", broker=url, set_as_current=False) as app:
         app.store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
         yield app

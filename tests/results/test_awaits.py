@@ -21,7 +21,8 @@ from reliable_tasks.errors import ResultGone, StoreUnavailable
 from reliable_tasks.results import then
 from reliable_tasks.store import values as v
 from tests.patience import PATIENCE_S
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import redis_server
+from tests.store.empty import empty_store
 
 __all__ = ["redis_server"]
 
@@ -54,12 +55,7 @@ class Driver:
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
-    urls = {"memory": "sqlite://", "sqlite": f"sqlite:///{tmp_path}/t.db?synchronous=normal"}
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        server.client().flushall()
-        urls["redis"] = server.url
-    driver = Driver(urls[request.param])
+    driver = Driver(empty_store(request, tmp_path))
     yield driver
     driver.app.close()
 

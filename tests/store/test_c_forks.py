@@ -16,7 +16,8 @@ from locks import Lock
 from reliable_tasks import App
 from reliable_tasks.core import ids
 from reliable_tasks.errors import StoreError
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import redis_server
+from tests.store.empty import empty_store
 
 __all__ = ["redis_server"]
 
@@ -45,12 +46,7 @@ def ended_well(child: int) -> bool:
 
 @pytest.fixture(params=["sqlite", "redis"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
-    url = f"sqlite:///{tmp_path}/tasks.db?synchronous=normal"
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        server.client().flushall()
-        url = server.url
-    app = App("forked", broker=url, set_as_current=False)
+    app = App("forked", broker=empty_store(request, tmp_path), set_as_current=False)
     app.task(name="order")(str)
     yield app
     app.close()

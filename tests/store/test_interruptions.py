@@ -20,7 +20,8 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Store
 from tests.interrupting import interruptions
 from tests.patience import PATIENCE_S
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import redis_server
+from tests.store.empty import empty_store
 
 __all__ = ["redis_server"]
 
@@ -59,11 +60,7 @@ class Bench:
 
 @pytest.fixture(params=["sqlite", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/tasks.db?synchronous=normal"
-    server: RedisServer = request.getfixturevalue("redis_server")
-    server.client().flushall()
-    return server.url
+    return empty_store(request, tmp_path)
 
 
 @pytest.fixture

@@ -14,18 +14,14 @@ from reliable_tasks import App
 from tests.interrupting import MOST, amid
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, redis_server
+from tests.store.empty import empty_store
 
 __all__ = ["redis_server"]
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
-    url = {"memory": "sqlite://", "sqlite": f"sqlite:///{tmp_path}/tasks.db?synchronous=normal"}
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        server.client().flushall()
-        url["redis"] = server.url
-    app = App("again", broker=url[request.param], set_as_current=False)
+    app = App("again", broker=empty_store(request, tmp_path), set_as_current=False)
     app.task(name="t")(lambda x: x)
     yield app
     app.close()

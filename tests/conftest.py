@@ -1,4 +1,4 @@
-"""Fixtures of the tests of settings."""
+"""Fixtures that tests of several rooms ask for."""
 
 import sys
 from collections.abc import Iterator
