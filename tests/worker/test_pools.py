@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reliable_tasks import App, Task, events
+from reliable_tasks import App, Task, events, signals
 from reliable_tasks.attempts.executor import Executor
 from reliable_tasks.core.message import State
 from reliable_tasks.errors import ConfigError, SoftTimeLimitExceeded, StaleClaim
@@ -294,6 +294,11 @@ def test_a_revoked_body_is_interrupted_as_its_signal_says_and_tidies_up(
             raised.append(type(exc))
             raise
 
+    def is_over(state: str, **_: Any) -> None:
+        over.append(state)
+
+    over: list[str] = []
+    signals.task_postrun.connect(is_over, sender=slow)
     app.task(name="add")(lambda: 1)
     running = Running(app, "prefork")
     before = signal.signal(number, lambda *_: running.pool.hear_of_revocation(number))
@@ -314,9 +319,11 @@ def test_a_revoked_body_is_interrupted_as_its_signal_says_and_tidies_up(
         running.pool.run()
     finally:
         signal.signal(number, before)
+        signals.task_postrun.disconnect(is_over, sender=slow)
         end()
     supervisor.join()
     running.pool.exchanger.join()
+    assert over == ["REVOKED"], "as it was told to start"
     of_signal = {signal.SIGINT: KeyboardInterrupt, signal.SIGUSR1: SoftTimeLimitExceeded}
     assert raised == [of_signal.get(number, SystemExit)]
     assert (result.state, told) == ("REVOKED", [result.id])
