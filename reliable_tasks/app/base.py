@@ -9,8 +9,11 @@ from reliable_tasks import events, signals
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.config.configured import Configured
 from reliable_tasks.core import context
+from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.store import open_store
+from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
 from reliable_tasks.tasks import calls, publish
 from reliable_tasks.tasks.builtins import register_builtins
 from reliable_tasks.tasks.options import duplicate_is_error
@@ -18,19 +21,14 @@ from reliable_tasks.tasks.periodic import periodic_entry
 from reliable_tasks.tasks.registry import TaskRegistry, task_of_function
 from reliable_tasks.tasks.task import Task
 
-from .errors import AlreadyQueued, ConfigError, StoreUnavailable
-from .store import open_store
-from .store.values import Batch, Enqueued, Receipt, ReceiptKind
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from reliable_tasks.canvas import Signature
     from reliable_tasks.core.message import Message
     from reliable_tasks.results.eager import EagerResult
     from reliable_tasks.store.protocol import Store
-
-    from .canvas import Signature
 
 __all__ = ["App"]
 
@@ -297,14 +295,14 @@ class App(Configured):
         self, task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any
     ) -> EagerResult[Any]:
         """Run a call of a task here and now; see `Task.apply`."""
-        from .attempts.eager import apply_eagerly  # noqa: PLC0415 - few programs do
+        from reliable_tasks.attempts.eager import apply_eagerly  # noqa: PLC0415 - few programs do
 
         return apply_eagerly(task, args, kwargs, **how)
 
     @property
     def canvas(self) -> Any:
         """The module of workflows, for tasks and signatures, which must not import it."""
-        from . import canvas  # noqa: PLC0415 - programs that only run tasks need none
+        from reliable_tasks import canvas  # noqa: PLC0415 - programs that only run tasks need none
 
         return canvas
 
@@ -352,14 +350,14 @@ class App(Configured):
     @property
     def schedules(self) -> Any:
         """The schedule's entries at run time: add, pause, resume, remove, run_now, list."""
-        from .beat.entries import Schedules  # noqa: PLC0415 - few programs change them
+        from reliable_tasks.beat.entries import Schedules  # noqa: PLC0415 - few programs change them
 
         return Schedules(self)
 
     @property
     def control(self) -> Any:
         """Revoke, purge, ping and inspect, under Celery's names."""
-        from .control import Control  # noqa: PLC0415 - only those who ask for it pay for it
+        from reliable_tasks.control import Control  # noqa: PLC0415 - only those who ask for it pay for it
 
         return Control(self)
 
