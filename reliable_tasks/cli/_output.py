@@ -13,7 +13,10 @@ import msgspec
 from reliable_tasks.core import clock
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.reasons import Reason
+from reliable_tasks.core.texts import printable, said
 from reliable_tasks.errors import CodecError
+
+from ._say import NEEDS_ESCAPE, encoding_of, say, showable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,17 +36,19 @@ __all__ = [
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, None: 1}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LINE_ENDS = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
 def _width(text: str) -> int:
+    """How many columns of a terminal it takes."""
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide
+    return len(text) + wide - sum(unicodedata.category(char) in {"Mn", "Me"} for char in text)
 
 
 def _cell(value: object) -> str:
     text = "-" if value is None or value == "" else str(value)
-    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
+    return showable(text.translate(_LINE_ENDS))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -52,12 +57,37 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(_width(line[i]) for line in lines) for i in range(len(head))]
     for line in lines:
         padded = (text + " " * (w - _width(text)) for text, w in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        say("  ".join(padded).rstrip())
 
 
 def echo_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on a line of its own; what has no form in JSON is shown as text."""
-    click.echo(msgspec.json.encode(value, enc_hook=str).decode())
+    try:
+        text = msgspec.json.encode(value, enc_hook=str).decode()
+    except (TypeError, ValueError, RecursionError):
+        text = msgspec.json.encode(
+            {name: _jsonable(field) for name, field in value.items()}
+        ).decode()
+    text = NEEDS_ESCAPE.sub(_json_escape, text)
+    try:
+        text.encode(encoding_of())
+    except UnicodeEncodeError:
+        text = _BEYOND_ASCII.sub(_json_escape, text)
+    say(text)
+
+
+def _jsonable(field: object) -> object:
+    """The field as JSON has it; its text, if it is no such thing."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(field, enc_hook=str))
+    except (TypeError, ValueError, RecursionError):
+        return printable(said(field, str))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    """A character as JSON writes it in ASCII; one beyond the first plane takes two escapes."""
+    units = found.group().encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def instant(ms: int | None) -> str | None:

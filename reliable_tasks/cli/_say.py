@@ -1,15 +1,56 @@
-"""What a command itself has to say, also where prints have become lines of the log."""
+"""How commands write: what a terminal cannot show, or would obey, is shown as an escape."""
 
 from __future__ import annotations
 
+import re
 import sys
+from typing import Final, TextIO
 
 import click
 
-__all__ = ["say"]
+__all__ = ["NEEDS_ESCAPE", "ask", "encoding_of", "harmless", "say", "showable"]
+
+# Control characters, and what reorders the text around it: names and errors are other people's.
+NEEDS_ESCAPE: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print to the standard stream itself, not to what stands in for it in the log."""
+def _stream(*, err: bool = False) -> TextIO | None:
+    """The standard stream itself, not what stands in for it in the log; None if it is closed."""
     stream = sys.stderr if err else sys.stdout
-    click.echo(text, file=getattr(stream, "stands_for", stream))
+    found: TextIO | None = getattr(stream, "stands_for", stream)
+    return found
+
+
+def encoding_of(*, err: bool = False) -> str:
+    """How the standard stream writes characters."""
+    return getattr(_stream(err=err), "encoding", None) or "utf-8"
+
+
+def harmless(text: str) -> str:
+    """The text with escapes for whatever a terminal would obey, but line ends and tabs."""
+    return NEEDS_ESCAPE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def showable(text: str, *, err: bool = False) -> str:
+    """The text as the standard stream can show it, in its encoding."""
+    encoding = encoding_of(err=err)
+    return harmless(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a line to standard output, or to standard error."""
+    stream = _stream(err=err)
+    if stream is not None:
+        stream.write(f"{showable(text, err=err)}\n")
+        stream.flush()
+
+
+def ask(question: str) -> None:
+    """Ask yes or no on standard error.
+
+    Raises:
+        click.Abort: the answer is no.
+    """
+    click.confirm(showable(question, err=True), abort=True, err=True)

@@ -13,6 +13,7 @@ from reliable_tasks.store.values import AuditEvent, AuditQuery
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, since_ms, table
+from ._say import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
     lines = message_history(record, rows)
     began = lines[0].at_ms
     task = record.task if record else rows[0].task
-    click.echo(f"{task}[{message_id}] in {store.location}")
+    say(f"{task}[{message_id}] in {store.location}")
     table(
         ("time", "after", "event", "what happened"),
         (

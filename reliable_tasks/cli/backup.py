@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ._context import Chosen, app_options
+from ._say import say
 
 __all__ = ["command"]
 
@@ -33,4 +34,4 @@ def command(chosen: Chosen, file: Path, force: bool) -> None:
         )
     counts = store.backup(str(file), force=force)
     states = ", ".join(f"{n} {state}" for state, n in counts.states.items()) or "none"
-    click.echo(f"copied {store.location} to {file}\nmessages  {states}")
+    say(f"copied {store.location} to {file}\nmessages  {states}")

@@ -24,7 +24,7 @@ __all__ = ["command"]
 def _not_needed(reason: str) -> object:
     def callback(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None and not ctx.ensure_object(Chosen).quiet:
-            click.echo(f"{parameter.opts[0]} {value}: not needed, {reason}", err=True)
+            say(f"{parameter.opts[0]} {value}: not needed, {reason}", err=True)
 
     return callback
 

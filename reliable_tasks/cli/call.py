@@ -11,6 +11,7 @@ from reliable_tasks.errors import AlreadyQueued
 
 from ._context import Chosen, app_options
 from ._output import echo_json, seconds_of
+from ._say import say
 from .result import shown_value
 
 __all__ = ["command"]
@@ -87,15 +88,15 @@ def command(
         if as_json:
             echo_json({"id": result.id, "duplicate": result.duplicate})
         else:
-            click.echo(result.id)
+            say(result.id)
         return
     result.get(timeout=timeout, propagate=False)
     state, value = result.state, shown_value(result)
     if as_json:
         echo_json({"id": result.id, "state": state, "result": value})
     elif state == "SUCCESS":
-        click.echo(value if isinstance(value, str) else repr(value))
+        say(value if isinstance(value, str) else repr(value))
     else:
-        click.echo(f"{state}  {value}", err=True)
+        say(f"{state}  {value}", err=True)
     if state != "SUCCESS":
         raise click.exceptions.Exit(1)

@@ -13,6 +13,7 @@ from reliable_tasks.store.values import MessageQuery
 
 from ._context import Chosen, app_options
 from ._output import call_of, echo_json, instant, table
+from ._say import ask, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,14 +102,14 @@ def list_(chosen: Chosen, task: str | None, queue: str | None, limit: int, as_js
             echo_json(_as_dict(record))
         return
     if not found:
-        click.echo("No dead letters.")
+        say("No dead letters.")
         return
     head = ("id", "task", "queue", "ended", "reason", "attempt", "error")
     rows = [(r.id, r.task, r.queue, instant(r.ended_ms), r.reason, r.attempt) for r in found]
     table(head, [(*row, _why(r)[:100]) for row, r in zip(rows, found, strict=True)])
     if len(found) == limit:
         total = app.store.counts().dead
-        click.echo(f"\n{limit} of {total} dead letters; see --limit", err=True)
+        say(f"\n{limit} of {total} dead letters; see --limit", err=True)
 
 
 @command.command("show")
@@ -130,14 +131,14 @@ def show(chosen: Chosen, message_id: str, as_json: bool) -> None:
     if as_json:
         echo_json({**_as_dict(record), "call": call, "traceback": trace})
         return
-    click.echo(f"id       {record.id}")
-    click.echo(f"call     {call}")
-    click.echo(f"queue    {record.queue}")
-    click.echo(f"ended    {instant(record.ended_ms)} on {record.worker or 'no worker'}")
-    click.echo(f"reason   {record.reason} (attempt {record.attempt}, delivery {record.delivery})")
-    click.echo(f"error    {_why(record)}")
+    say(f"id       {record.id}")
+    say(f"call     {call}")
+    say(f"queue    {record.queue}")
+    say(f"ended    {instant(record.ended_ms)} on {record.worker or 'no worker'}")
+    say(f"reason   {record.reason} (attempt {record.attempt}, delivery {record.delivery})")
+    say(f"error    {_why(record)}")
     if trace:
-        click.echo(f"\n{trace.rstrip()}")
+        say(f"\n{trace.rstrip()}")
 
 
 @command.command("replay")
@@ -155,9 +156,9 @@ def replay(
         for reply in store.replay(wanted[start : start + _PAGE]):
             held = f" by {reply.holder}'s once-lock" if reply.holder else ""
             if reply.done != "replayed" or ids:
-                click.echo(f"{reply.id}: {reply.done}{held}")
+                say(f"{reply.id}: {reply.done}{held}")
             failed += reply.done != "replayed"
-    click.echo(f"{len(wanted) - failed} of {len(wanted)} replayed")
+    say(f"{len(wanted) - failed} of {len(wanted)} replayed")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -188,6 +189,6 @@ def drop(
             what = "unknown" if record is None else record.state
             raise UnknownResult(f"{message_id} is no dead letter: it is {what}; nothing dropped")
     if wanted and not force:
-        click.confirm(f"Delete {len(wanted)} dead letters for good?", abort=True, err=True)
+        ask(f"Delete {len(wanted)} dead letters for good?")
     done = sum(store.drop(wanted[start : start + _PAGE]) for start in range(0, len(wanted), _PAGE))
-    click.echo(f"{done} dropped")
+    say(f"{done} dropped")

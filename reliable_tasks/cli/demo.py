@@ -17,6 +17,7 @@ from reliable_tasks.core import clock, ids
 
 from ._context import Chosen, app_options
 from ._output import table
+from ._say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,22 +86,22 @@ def _demonstrate(app: App, broker: str, folder: Path, limit: int, work: Path) ->
 
     plan = demo.make_plan(folder, limit)
     total = len(plan.stumbles)
-    click.echo(f"folder  {folder} ({total} files)\nstore   {app.store.location}")
+    say(f"folder  {folder} ({total} files)\nstore   {app.store.location}")
     began = clock.monotonic()
     asked = demo.enqueue(app, plan)
     took = clock.monotonic() - began
-    click.echo(f"queued  {asked.calls} calls in {took:.1f} s ({asked.duplicates} duplicates)\n")
+    say(f"queued  {asked.calls} calls in {took:.1f} s ({asked.duplicates} duplicates)\n")
     with demo.Worker(broker, app.settings.store_namespace, work) as worker:
         ran = demo.run(worker, app.store, total, _progress(total))
         accounts = demo.Accounts.read(app.store, list(asked.ids.values()))
         problems = demo.check(app, plan, asked, ran, accounts)
         _report(app, asked, ran, accounts)
         for problem in problems[:20]:
-            click.echo(f"does not hold: {problem}", err=True)
+            say(f"does not hold: {problem}", err=True)
         if problems:
-            click.echo(f"the worker's log ends so:\n{worker.log_tail()}", err=True)
+            say(f"the worker's log ends so:\n{worker.log_tail()}", err=True)
     if not problems:
-        click.echo(f"\nAll holds: {total} files, each committed once, each checksum right.")
+        say(f"\nAll holds: {total} files, each committed once, each checksum right.")
     return not problems
 
 
@@ -120,7 +121,7 @@ def _progress(total: int) -> Callable[[int, int], None]:
             bar = "#" * (done * _BAR // total)
             click.echo(f"\r[{bar:<{_BAR}}] {text:<50}", nl=done >= total)
         else:
-            click.echo(text)
+            say(text)
 
     return show
 
@@ -132,7 +133,7 @@ def _report(app: App, asked: Asked, ran: Ran, accounts: Accounts) -> None:
 
     committed = accounts.total(AuditEvent.SUCCEEDED)
     rate = f"{committed / accounts.seconds:.0f} a second" if accounts.seconds else None
-    click.echo()
+    say()
     table(
         ("what", "how many"),
         (
@@ -146,10 +147,10 @@ def _report(app: App, asked: Asked, ran: Ran, accounts: Accounts) -> None:
         ),
     )
     retried = next(m for m in asked.ids.values() if m in accounts.rows[AuditEvent.RETRY])
-    click.echo("\nThe story of a message that was retried:")
+    say("\nThe story of a message that was retried:")
     print_story(app.store, retried)
     if ran.murdered:
-        click.echo("\nThe story of the message whose process was killed:")
+        say("\nThe story of the message whose process was killed:")
         print_story(app.store, ran.murdered)
 
 
@@ -160,7 +161,7 @@ def _work_folder(*, keep: bool) -> Iterator[Path]:
         yield folder
     finally:
         if keep:
-            click.echo(f"\nkept in {folder}")
+            say(f"\nkept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

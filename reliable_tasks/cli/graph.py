@@ -10,6 +10,7 @@ from reliable_tasks.errors import UnknownResult
 from reliable_tasks.store.values import MessageQuery
 
 from ._context import Chosen, app_options
+from ._say import say
 
 if TYPE_CHECKING:
     from reliable_tasks.store.protocol import ReadStore
@@ -62,6 +63,6 @@ def command(chosen: Chosen, message_id: str, form: str | None, limit: int) -> No
 
     render = {"mermaid": render_mermaid, "dot": render_dot}.get(form or "", render_tree)
     records = workflow_of(chosen.open_app().store, message_id, limit)
-    click.echo(render(records))
+    say(render(records))
     if len(records) == limit:
-        click.echo(f"Only {limit} messages are shown; --limit shows more.", err=True)
+        say(f"Only {limit} messages are shown; --limit shows more.", err=True)

@@ -11,6 +11,7 @@ from reliable_tasks.errors import UnknownResult, suggest
 
 from ._context import Chosen, app_options
 from ._output import call_of, echo_json, instant, span, table
+from ._say import ask, say
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
@@ -50,7 +51,7 @@ def list_(chosen: Chosen, as_json: bool) -> None:
             echo_json(_as_dict(lock))
         return
     if not locks:
-        click.echo("No lock is held.")
+        say("No lock is held.")
         return
     rows = [
         (
@@ -88,7 +89,7 @@ def explain(chosen: Chosen, name: str, as_json: bool) -> None:
     lock = _found(store, name)
     if lock is None:
         near = suggest(name, [held.name for held in store.locks()])
-        click.echo(f"{name} is free: nobody holds it{near}")
+        say(f"{name} is free: nobody holds it{near}")
         return
     record = store.read([lock.owner], full=True)[0]
     if as_json:
@@ -96,7 +97,7 @@ def explain(chosen: Chosen, name: str, as_json: bool) -> None:
         echo_json({**_as_dict(lock), "state": state, "task": record.task if record else None})
         return
     for line in _explanation(app, lock, record, store.now_ms()):
-        click.echo(line)
+        say(line)
 
 
 def _explanation(app: App, lock: LockInfo, record: Record | None, now_ms: int) -> list[str]:
@@ -148,8 +149,8 @@ def release(chosen: Chosen, name: str, owner: str | None, force: bool) -> None:
         raise click.ClickException(f"{lock.name} is held by {lock.owner}, not by {owner}")
     if not force:
         question = f"Free {lock.name}, held by message {lock.owner}, while that lives?"
-        click.confirm(question, abort=True, err=True)
+        ask(question)
     # The owner is compared again where it is freed: it may have changed since it was shown.
     if not store.release_lock(lock.name, lock.owner):
         raise click.ClickException(f"{lock.name} is no longer held by {lock.owner}")
-    click.echo(f"{lock.name} is free")
+    say(f"{lock.name} is free")

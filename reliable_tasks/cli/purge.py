@@ -11,6 +11,7 @@ from reliable_tasks.errors import suggest
 
 from ._context import Chosen, app_options
 from ._queues import QUEUES, names_of
+from ._say import ask, say
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
@@ -56,13 +57,13 @@ def purge_queues(
     chosen = [n for n in queues or sorted(waiting) if waiting[n] and n not in exclude]
     total = sum(waiting[name] for name in chosen)
     if not total:
-        click.echo("Nothing waits.")
+        say("Nothing waits.")
         return 0
     listed = ", ".join(f"{waiting[name]} on {name!r}" for name in chosen)
     if not force:
-        click.confirm(f"Revoke {total} waiting messages ({listed})?", abort=True, err=True)
+        ask(f"Revoke {total} waiting messages ({listed})?")
     done = sum(_purge(app, name, waiting[name]) for name in chosen)
-    click.echo(f"Purged {done} of {total}.")
+    say(f"Purged {done} of {total}.")
     return done
 
 

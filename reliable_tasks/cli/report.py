@@ -16,6 +16,7 @@ from reliable_tasks.config.masks import masked as covered
 from reliable_tasks.errors import StoreError
 
 from ._context import Chosen, app_options
+from ._say import say
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
@@ -34,24 +35,22 @@ def command(chosen: Chosen, acl: bool) -> None:
     """Show versions, the store and settings, with secrets covered."""
     app = chosen.find_app() if chosen.names_app else chosen.open_app()
     if acl:
-        click.echo(_acl(app))
+        say(_acl(app))
         return
     app.import_modules()
-    click.echo(f"reliable-tasks {__version__}")
-    click.echo(f"python         {platform.python_version()} ({sys.executable})")
-    click.echo(f"platform       {platform.platform()}, {os.cpu_count()} processors")
-    click.echo(f"libraries      {', '.join(_versions())}")
-    click.echo(
-        f"app            {app.main}: {sum(not name.startswith(_OWN) for name in app.tasks)} tasks"
-    )
-    click.echo(f"broker         {mask_url(app.settings.broker_url)}")
+    say(f"reliable-tasks {__version__}")
+    say(f"python         {platform.python_version()} ({sys.executable})")
+    say(f"platform       {platform.platform()}, {os.cpu_count()} processors")
+    say(f"libraries      {', '.join(_versions())}")
+    say(f"app            {app.main}: {sum(not name.startswith(_OWN) for name in app.tasks)} tasks")
+    say(f"broker         {mask_url(app.settings.broker_url)}")
     for line in _store_lines(app):
-        click.echo(line)
-    click.echo("\nsettings that differ from the defaults:")
+        say(line)
+    say("\nsettings that differ from the defaults:")
     for name, value in _changed(app.settings):
-        click.echo(f"  {name} = {value!r}")
+        say(f"  {name} = {value!r}")
     for note in app.conf.notes:
-        click.echo(f"  note: {note}")
+        say(f"  note: {note}")
 
 
 def _versions() -> list[str]:
@@ -104,8 +103,6 @@ def _acl(app: App) -> str:
         if isinstance(store, RedisStore):
             return store.acl_rules()
     except StoreError as error:
-        click.echo(
-            f"rules for any server from 6.2 on, since this one was not asked: {error}", err=True
-        )
+        say(f"rules for any server from 6.2 on, since this one was not asked: {error}", err=True)
     cluster = store_url(app.settings).scheme == "cluster"
     return acl_rules(app.settings.store_namespace, is_cluster=cluster)

@@ -11,6 +11,7 @@ from reliable_tasks.errors import CodecError, UnknownResult
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant
+from ._say import say
 
 if TYPE_CHECKING:
     from reliable_tasks.results.result import AsyncResult
@@ -55,10 +56,10 @@ def command(chosen: Chosen, message_id: str, traceback: bool, as_json: bool) -> 
         fields |= {"enqueued": instant(record.enqueued_ms), "ended": instant(record.ended_ms)}
         echo_json(fields | ({"traceback": result.traceback} if traceback else {}))
     else:
-        click.echo(f"{state}  {record.task}[{message_id}]")
+        say(f"{state}  {record.task}[{message_id}]")
         if traceback and result.traceback:
-            click.echo(result.traceback.rstrip())
+            say(result.traceback.rstrip())
         elif value is not None:
-            click.echo(value if isinstance(value, str) else repr(value))
+            say(value if isinstance(value, str) else repr(value))
     if state == "FAILURE":
         raise click.exceptions.Exit(1)

@@ -9,6 +9,7 @@ import click
 from reliable_tasks.errors import suggest
 
 from ._context import Chosen, app_options
+from ._say import say
 
 __all__ = ["command"]
 
@@ -47,6 +48,6 @@ def command(chosen: Chosen, ids: tuple[str, ...], terminate: bool, signal: str) 
         words = _WORDS[reply.found]
         if reply.found == "running" and terminate:
             words = f"running: its worker sends it {signal}"
-        click.echo(f"{reply.id}: {words}")
+        say(f"{reply.id}: {words}")
     if any(reply.found == "unknown" for reply in replies):
         raise click.exceptions.Exit(1)

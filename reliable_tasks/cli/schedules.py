@@ -11,6 +11,7 @@ from reliable_tasks.errors import AlreadyQueued
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, table
+from ._say import say
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,7 +83,7 @@ def list_(chosen: Chosen, as_json: bool) -> None:
             echo_json(_as_dict(entry))
         return
     if not entries:
-        click.echo("There is no entry; those of the code come when a beat starts.")
+        say("There is no entry; those of the code come when a beat starts.")
         return
     rows = [
         (
@@ -125,10 +126,10 @@ def show(chosen: Chosen, name: str, as_json: bool) -> None:
         "from": _local(entry.start_at, entry.tz),
         "until": _local(entry.end_at, entry.tz),
     }
-    click.echo(entry.name)
+    say(entry.name)
     for label, text in lines.items():
         if text:
-            click.echo(f"  {label:<9} {text}")
+            say(f"  {label:<9} {text}")
 
 
 @command.command("next")
@@ -141,7 +142,7 @@ def next_(chosen: Chosen, name: str, count: int) -> None:
     schedules = _open(chosen).schedules
     zone = schedules.get(name).tz
     for slot in schedules.upcoming(name, count):
-        click.echo(_local(slot, zone))
+        say(str(_local(slot, zone)))
 
 
 @command.command("run")
@@ -154,7 +155,7 @@ def run(chosen: Chosen, name: str) -> None:
         result = _open(chosen).schedules.run_now(name)
     except AlreadyQueued as error:
         raise click.ClickException(str(error)) from error
-    click.echo(result.id)
+    say(result.id)
 
 
 @command.command("pause")
@@ -166,7 +167,7 @@ def pause(chosen: Chosen, names: tuple[str, ...]) -> None:
     schedules = _open(chosen).schedules
     for name in names:
         schedules.pause(name)
-        click.echo(f"{name}: paused")
+        say(f"{name}: paused")
 
 
 @command.command("resume")
@@ -178,7 +179,7 @@ def resume(chosen: Chosen, names: tuple[str, ...]) -> None:
     schedules = _open(chosen).schedules
     for name in names:
         entry = schedules.resume(name)
-        click.echo(f"{name}: next {_local(entry.next_run, entry.tz) or 'never'}")
+        say(f"{name}: next {_local(entry.next_run, entry.tz) or 'never'}")
 
 
 @command.command("remove")
@@ -188,4 +189,4 @@ def resume(chosen: Chosen, names: tuple[str, ...]) -> None:
 def remove(chosen: Chosen, name: str) -> None:
     """Delete the entry NAME, if it was added at run time."""
     _open(chosen).schedules.remove(name)
-    click.echo(f"{name}: removed")
+    say(f"{name}: removed")

@@ -10,6 +10,7 @@ from reliable_tasks.core.message import State
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, span, table
+from ._say import say
 
 if TYPE_CHECKING:
     from reliable_tasks.store.values import Counts, SessionInfo
@@ -30,26 +31,26 @@ def command(chosen: Chosen, as_json: bool) -> None:
     store = app.store
     counts, sessions, now_ms = store.counts(), store.sessions(), store.now_ms()
     for text in store.health().warnings:
-        click.echo(f"WARNING: {text}", err=True)
+        say(f"WARNING: {text}", err=True)
     if as_json:
         _print_json(counts, sessions, now_ms)
         return
-    click.echo(f"store: {store.location}\n")
+    say(f"store: {store.location}\n")
     rows = [(name, *(at.get(s, 0) for s in _LIVE)) for name, at in sorted(counts.queues.items())]
     if rows:
         table(("queue", *_LIVE), rows)
     else:
-        click.echo("Nothing waits or runs.")
+        say("Nothing waits or runs.")
     final = ", ".join(
         f"{counts.states.get(state, 0)} {state}"
         for state in (State.SUCCEEDED, State.FAILED, State.REVOKED)
     )
-    click.echo(f"\nended and kept: {final}; dead letters: {counts.dead}\n")
+    say(f"\nended and kept: {final}; dead letters: {counts.dead}\n")
     if sessions:
         head = ("worker", "session", "pid", "holds", "queues", "up", "lease")
         table(head, [_session_row(session, now_ms) for session in sessions])
     else:
-        click.echo("No worker is running.")
+        say("No worker is running.")
 
 
 def _session_row(session: SessionInfo, now_ms: int) -> tuple[object, ...]:

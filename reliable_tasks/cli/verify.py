@@ -13,6 +13,7 @@ from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, since_ms
+from ._say import say
 from .audit import print_story
 
 if TYPE_CHECKING:
@@ -193,29 +194,29 @@ class _Reading:
 
 def _print(reading: _Reading, found: list[Violation], stories: int, quiet: bool) -> None:
     for violation in found:
-        click.echo(f"BROKEN {violation}")
+        say(f"BROKEN {violation}")
     for message_id in list(dict.fromkeys(v.id for v in found if v.id))[:stories]:
-        click.echo()
+        say()
         print_story(reading.store, message_id)
     if quiet:
         return
     if found:
-        click.echo()
+        say()
         for name in dict.fromkeys(v.invariant for v in found):
-            click.echo(f"{name} means: {INVARIANTS[name]}")
+            say(f"{name} means: {INVARIANTS[name]}")
     since = f" since {instant(reading.horizon_ms)}" if reading.horizon_ms else ""
     some = "1 violation" if len(found) == 1 else f"{len(found)} violations"
-    click.echo(
+    say(
         f"{some} in {reading.messages:,} messages and {reading.rows:,} rows of the trail{since}, "
         f"in {reading.store.location}"
     )
     if not reading.full:
-        click.echo(
+        say(
             f"not checked: {', '.join(sorted(NEED_FULL_TRAIL))}: the trail is not whole here; set "
             'audit="all" to keep every transition'
         )
     if reading.moving:
-        click.echo("not checked: counters: the store was at work meanwhile")
+        say("not checked: counters: the store was at work meanwhile")
 
 
 def _as_dict(violation: Violation) -> dict[str, object]:

@@ -1,9 +1,20 @@
-"""Tables, spans and instants."""
+"""Tables, spans and instants, and what a terminal cannot show."""
+
+import io
+import json
+import re
+from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from reliable_tasks.cli import _output
+from reliable_tasks.cli import _output, cli
+from reliable_tasks.cli._say import say
+from reliable_tasks.core.codec import dumps
+from reliable_tasks.core.codec.failures import encode_failure
+from reliable_tasks.core.outcome import Failed, Succeeded
+from tests.cli.support import Shop
 
 
 def test_columns_are_aligned_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,3 +57,94 @@ def test_since_is_a_span_before_now_or_an_instant() -> None:
     assert _output.since_ms(None, 1_000_000) is None
     assert _output.instant(5000) == "1970-01-01T00:00:05.000Z"
     assert _output.instant(None) is None
+
+
+class _Stream(io.TextIOWrapper):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+
+    def shown(self) -> str:
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+ODD = "grün \U0001f600 \udc80 \x1b[2J \x9b1m \u202e evil\r漢"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_whatever_is_in_a_name_it_is_shown_and_nothing_of_it_is_obeyed(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = _Stream(encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    _output.table(("name",), [(ODD,)])
+    _output.echo_json({"name": ODD, "big": 2**70, "odd": {(1, 2): 3}, "plain": "grün \x7f\x9b"})
+    say(ODD)
+    head, row, line, said = stream.shown().splitlines()
+    assert head == "NAME"
+    for text in (row, said):
+        assert "\\udc80 \\x1b[2J \\x9b1m \\u202e evil\\r" in text
+    assert ("grün" in row) == (encoding != "ascii")
+    assert ("\\U0001f600" in row, "\\u6f22" in row) == (encoding != "utf-8",) * 2
+    found = json.loads(line)
+    assert found["name"] == ODD.replace("\udc80", "\\udc80")
+    assert (found["big"], found["plain"]) == (2**70, "grün \x7f\x9b")
+    assert found["odd"] == {"(1, 2)": 3}
+    assert "\x7f" not in line
+    assert "\x9b" not in line
+
+
+def test_a_stream_that_is_closed_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    say("nobody hears it")
+    _output.table(("name",), [("x",)])
+
+
+def test_every_command_writes_through_one_door() -> None:
+    other_doors = re.compile(r"click\.(echo|secho|confirm)\(|\bprint\(")
+    for path in Path(_output.__file__).parent.glob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found = [line for line in lines if other_doors.search(line)]
+        # Its own bar of "#", which moves back to the start of its line.
+        allowed = {"demo.py": 1, "_say.py": 1}.get(path.name, 0)
+        assert len(found) <= allowed, (path.name, found)
+
+
+@pytest.mark.parametrize("charset", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("status",),
+        ("audit",),
+        ("audit", "--json"),
+        ("audit", "dead"),
+        ("dead", "list"),
+        ("dead", "show", "dead"),
+        ("dead", "show", "dead", "--json"),
+        ("graph", "dead"),
+        ("locks", "list"),
+        ("locks", "explain", "held"),
+        ("locks", "release", "held"),
+        ("purge",),
+        ("result", "dead"),
+        ("result", "good", "--json"),
+        ("result", "\udc80"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_ends_at_a_character(shop: Shop, args: tuple[str, ...], charset: str) -> None:
+    name = "grün \U0001f600 \x1b[2J"
+    error = ValueError(f"{name} \udc80")
+    failure = encode_failure(error, f"Traceback: {name}\n")
+    shop.enqueue("dead", name, task=name, queue="celery", once=f"key {name}")
+    shop.end(shop.claim(), Failed(failure=failure))
+    shop.enqueue("good", task=name)
+    shop.end(shop.claim(), Succeeded(result=dumps({name: name})))
+    shop.enqueue("held", name, task=name, queue=name, once=f"other {name}")
+    runner = CliRunner(charset=charset)
+    ran = runner.invoke(cli, ("-b", shop.url, *args), input="y\n")
+    output = ran.stdout_bytes + ran.stderr_bytes
+    assert b"\x1b" not in output
+    assert b"Traceback (most recent" not in output
+    assert ran.exit_code == (1 if args[0] == "result" and args[1] != "good" else 0), ran.output
