@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks.bodies.calling import called_by_attempts
 from reliable_tasks.core import tracebacks
 from reliable_tasks.core.retry import Attempt
 from reliable_tasks.core.texts import printable, said
@@ -58,8 +58,7 @@ class PreparedTask:
 
     def __init__(self, task: Task[Any, Any], limits: tuple[float | None, float | None]) -> None:
         self.task = task
-        self.run = task.run
-        self.is_async = inspect.iscoroutinefunction(task.run)
+        self.run, self.is_async = called_by_attempts(task, Task.__call__)
         self.serializer = task.app.settings.result_serializer
         self.policy = task.policy
         # Hooks that no subclass overrides are never called.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks.bodies.requests import attempt_of
 from reliable_tasks.core import call_options, checks, context, texts
 from reliable_tasks.core.codec import dumps, dumps_call
 from reliable_tasks.core.message import encode_headers
@@ -81,8 +82,8 @@ def ask_retry(
     """Build the retry that a body asks for and note it with the attempt; see `Task.retry`."""
     if exc is not None and not isinstance(exc, BaseException):
         raise ConfigError(f"exc must be an exception, not {texts.shown(exc)}")
-    running = context.current_attempt.get()
-    if running is None or running.task is not task:
+    running = attempt_of(task)
+    if running is None:
         raise exc or Retry("a task called directly is not retried: there is no message")
     limit = limit_of(task)
     if max_retries is not None:

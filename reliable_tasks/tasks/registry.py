@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from reliable_tasks.bodies import functions
 from reliable_tasks.core import context
 from reliable_tasks.core.checks import text
 from reliable_tasks.core.texts import shown
 from reliable_tasks.errors import ConfigError, NotRegistered, suggest
-from reliable_tasks.tasks import functions
 from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
+from reliable_tasks.bodies import calling, requests
 from reliable_tasks.core import context
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
 from reliable_tasks.core.request import Request
@@ -86,8 +87,11 @@ class Task(Hooks, Generic[P, R]):
     # Calling it ----------------------------------------------------------------------------------
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the body here and now, as the plain function that it is."""
-        return self.run(*args, **kwargs)  # type: ignore[no-any-return]
+        """Run the body here and now, as the plain function that it is.
+
+        A subclass may override it: then attempts call it as well, around the body.
+        """
+        return requests.call_directly(self, self.run, args, kwargs)  # type: ignore[no-any-return]
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Enqueue a call with these arguments.
@@ -195,10 +199,20 @@ class Task(Hooks, Generic[P, R]):
     @property
     def request(self) -> Request:
         """The attempt that runs this task here; `called_directly` outside of one."""
-        running = context.current_attempt.get()
-        if running is None or running.task is not self:
-            return Request(task=self.name)
-        return running.request
+        return requests.request_of(self)
+
+    @property
+    def request_stack(self) -> requests.RequestStack:
+        """The requests that were pushed here, with `top`, `push` and `pop`."""
+        return requests.RequestStack(self)
+
+    def push_request(self, **fields: Any) -> None:
+        """Let `self.request` have these fields, until `pop_request`: for tests of a body."""
+        self.request_stack.push(Request(**{**vars(self.request), **fields}))
+
+    def pop_request(self) -> Request:
+        """Take away what was pushed last."""
+        return self.request_stack.pop()
 
     def retry(
         self,
@@ -326,6 +340,7 @@ class Task(Hooks, Generic[P, R]):
         self.app = app
         where = f"task {self.name}"
         _task_options.check_task_options(self, where)
+        calling.prepare_run(self, Task.__call__)
         self.signature_of_call = _task_options.signature_of(self.run)
         self.positional = _task_options.positional_range(self.signature_of_call)
         self.policy = self.retry_policy or policy_from_options(

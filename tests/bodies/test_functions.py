@@ -123,7 +123,7 @@ def test_functions_that_hold_each_other_are_compared_all_the_same(app: App) -> N
 # The same source again ---------------------------------------------------------------------------
 
 SOURCE = """
-from tests.tasks.test_functions import logged
+from tests.bodies.test_functions import logged
 def declare(app):
     app.task(name="add")(add)
     app.task(name="shop.wrapped")(logged(wrapped))
