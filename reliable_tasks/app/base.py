@@ -6,8 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from reliable_tasks import events, signals
+from reliable_tasks.app.names import CeleryNames
 from reliable_tasks.config.conf import store_url
-from reliable_tasks.config.configured import Configured
 from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.groups import GroupResult
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class App(Configured):
+class App(CeleryNames):
     """A set of tasks, the settings they run under and the store they live in.
 
     Args:

@@ -19,7 +19,7 @@ import numbers
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, NoReturn, Self
 
 from cronsim import CronSim
@@ -35,7 +35,7 @@ from reliable_tasks.beat.zones import (
 )
 from reliable_tasks.errors import BadSchedule, suggest
 
-__all__ = ["CronField", "crontab"]
+__all__ = ["CronField", "crontab", "crontab_parser"]
 
 CronField = int | str | Iterable[int]
 """What a field may be: a number, a pattern, or some numbers."""
@@ -170,7 +170,32 @@ _MONTH_OF_YEAR: Final = _Field(
 _CRON_ORDER: Final = (_MINUTE, _HOUR, _DAY_OF_MONTH, _MONTH_OF_YEAR, _DAY_OF_WEEK)
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+class crontab_parser:  # noqa: N801 - Celery's name
+    """Reads one field of a crontab: `crontab_parser(60).parse("*/15")` is `{0, 15, 30, 45}`.
+
+    Args:
+        max_: how many values the field has.
+        min_: the first of them. 7 from 0 are days of the week and 12 from 1 months, with names.
+    """
+
+    ParseException = BadSchedule
+
+    def __init__(self, max_: int = 60, min_: int = 0) -> None:
+        self.max_ = max_
+        self.min_ = min_
+
+    def parse(self, spec: str) -> set[int]:
+        """Return the values that a pattern stands for.
+
+        Raises:
+            BadSchedule: it is none of what `crontab` accepts.
+        """
+        low, high = self.min_, self.min_ + self.max_ - 1
+        named = (f.names for f in _CRON_ORDER if (f.low, f.high) == (low, high))
+        return set(_Field("field", low, high, next(named, ())).expand(spec)[0])
+
+
+@dataclass(unsafe_hash=True, init=False, repr=False)
 class crontab(BaseSchedule):  # noqa: N801 - Celery's name
     """Slots at the minutes that match all five fields; both day fields must match, unlike in cron.
 
@@ -188,6 +213,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         month_of_year: 1-12.
         tz: the schedule's own time zone; None: that of the entry or the app.
         nowfun: see `BaseSchedule`.
+        app: see `BaseSchedule`.
 
     Raises:
         BadSchedule: a field is not valid, or no date ever matches, as 30 February.
@@ -213,6 +239,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         *,
         tz: str | tzinfo | None = None,
         nowfun: Callable[[], datetime] | None = None,
+        app: Any = None,
     ) -> None:
         values = (minute, hour, day_of_month, month_of_year, day_of_week)
         texts: list[str] = []
@@ -223,7 +250,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
             texts.append(text)
             expression.append("*" if found == spec.every else ",".join(map(str, sorted(found))))
         object.__setattr__(self, "tz", as_zone(tz))
-        object.__setattr__(self, "nowfun", nowfun)
+        BaseSchedule.__init__(self, nowfun, app)
         object.__setattr__(self, "_texts", tuple(texts))
         object.__setattr__(self, "_expression", " ".join(expression))
         # Any date that exists falls on each day of the week in some year, so this is all to check.
@@ -240,6 +267,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         *,
         tz: str | tzinfo | None = None,
         nowfun: Callable[[], datetime] | None = None,
+        app: Any = None,
     ) -> Self:
         """Return the schedule of a line of cron's: minute, hour, day of month, month, day of week.
 
@@ -253,7 +281,8 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
                 "minute, hour, day of month, month, day of week"
             )
         minute, hour, day_of_month, month_of_year, day_of_week = fields
-        return cls(minute, hour, day_of_week, day_of_month, month_of_year, tz=tz, nowfun=nowfun)
+        fields = [minute, hour, day_of_week, day_of_month, month_of_year]
+        return cls(*fields, tz=tz, nowfun=nowfun, app=app)
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
@@ -267,6 +296,16 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
     def __repr__(self) -> str:
         zone = "" if self.tz is None else f" in {zone_name(self.tz)}"
         return f"<crontab: {' '.join(self._texts)} (m/h/dM/MY/d){zone}>"
+
+    def remaining_delta(
+        self, last_run_at: datetime, tz: str | tzinfo | None = None
+    ) -> tuple[datetime, timedelta, datetime]:
+        """Return `last_run_at`, the time from it to the next slot, and the present instant.
+
+        The arguments are those of `remaining_estimate`.
+        """
+        last, now = self.maybe_make_aware(last_run_at), self.now()
+        return last, self._remaining(last, last, tz), now.astimezone(last.tzinfo)
 
     def _next(self, after: datetime, zone: tzinfo, anchor: datetime | None) -> datetime | None:  # noqa: ARG002 - cron's grid is the calendar
         if self.hour == _HOUR.every:

@@ -6,13 +6,14 @@ that late runs do not make them drift, and every beat computes the same ones. On
 `remaining_estimate`, which are here for Celery compatibility, ask for the time, through `nowfun`.
 """
 
+from __future__ import annotations
+
 import abc
 import math
 import numbers
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reliable_tasks.beat.zones import (
     EPOCH,
@@ -23,8 +24,11 @@ from reliable_tasks.beat.zones import (
     wall_time,
     zone_name,
 )
-from reliable_tasks.core import clock
+from reliable_tasks.core import clock, context
 from reliable_tasks.errors import BadSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "BaseSchedule",
@@ -46,17 +50,40 @@ class schedstate(NamedTuple):  # noqa: N801 - Celery's name
 
 
 class BaseSchedule(abc.ABC):
-    """A set of slots.
+    """A set of slots: a value, of which only `nowfun` and `app` can be set later.
 
     Attributes:
         tz: the schedule's own time zone; None: that of the entry or the app.
         nowfun: gives the present instant to `is_due` and `remaining_estimate`; None: the clock.
+        app: whose time zone naive datetimes are in; the current app unless it was given.
     """
-
-    __slots__ = ()
 
     tz: tzinfo | None
     nowfun: Callable[[], datetime] | None
+    _app: Any
+
+    def __init__(self, nowfun: Callable[[], datetime] | None = None, app: Any = None) -> None:
+        self.nowfun = nowfun
+        self.app = app
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "nowfun" and name in getattr(self, "__dataclass_fields__", ()):
+            kind = type(self).__name__
+            raise AttributeError(f"{kind}.{name} cannot be changed: make another {kind}")
+        object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> Any:
+        # Without its app: a schedule from another process belongs to the current one of this.
+        return _restored, (type(self), {**vars(self), "_app": None})
+
+    @property
+    def app(self) -> Any:
+        """The app it was made for, else the current one."""
+        return self._app or context.get_current_app()
+
+    @app.setter
+    def app(self, app: Any) -> None:
+        self._app = app
 
     def next_slot(
         self, after: datetime, tz: tzinfo = UTC, anchor: datetime | None = None
@@ -91,6 +118,22 @@ class BaseSchedule(abc.ABC):
         """The present instant, in UTC."""
         return _aware((self.nowfun or clock.utcnow)())
 
+    @property
+    def utc_enabled(self) -> bool:
+        """Always true: instants are in UTC, and only what people read is in a time zone."""
+        return True
+
+    def maybe_make_aware(self, dt: datetime, naive_as_utc: bool = True) -> datetime:
+        """Return `dt` with a time zone: a naive one is in UTC, or else in the schedule's zone."""
+        if dt.utcoffset() is not None:
+            return dt
+        zone: tzinfo = self.tz or self.app.timezone
+        return dt.replace(tzinfo=UTC).astimezone(zone) if naive_as_utc else dt.replace(tzinfo=zone)
+
+    def to_local(self, dt: datetime) -> datetime:
+        """Return `dt` as it is: no other clock than the time zone's is followed."""
+        return dt
+
     def remaining_estimate(
         self, last_run_at: datetime, *, tz: str | tzinfo | None = None
     ) -> timedelta:
@@ -98,7 +141,8 @@ class BaseSchedule(abc.ABC):
 
         Args:
             last_run_at: naive datetimes are taken to be in UTC, as in Celery.
-            tz: the zone to count in, unless the schedule has its own; None: that of `last_run_at`.
+            tz: the zone to count in, unless the schedule has its own; None: that of `last_run_at`,
+                or the app's if that is naive.
 
         Returns:
             `timedelta.max` if no slot follows.
@@ -115,18 +159,24 @@ class BaseSchedule(abc.ABC):
         remaining = self._remaining(last_run_at, now, tz)
         due = remaining <= timedelta(0)
         if due:
-            remaining = self._remaining(now, now, tz or last_run_at.tzinfo)
+            remaining = self._remaining(now, now, tz or self.maybe_make_aware(last_run_at).tzinfo)
         endless = remaining == timedelta.max
         return schedstate(due, math.inf if endless else remaining.total_seconds())
 
     def _remaining(self, last: datetime, now: datetime, tz: str | tzinfo | None) -> timedelta:
         zone = as_zone(tz) if isinstance(tz, str) else tz
-        last = _aware(last)
+        last = self.maybe_make_aware(last)
         slot = self.next_slot(last, zone or last.tzinfo or UTC, last)
         return timedelta.max if slot is None else slot - now
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+def _restored(cls: type[BaseSchedule], values: dict[str, Any]) -> BaseSchedule:
+    made = object.__new__(cls)
+    vars(made).update(values)
+    return made
+
+
+@dataclass(unsafe_hash=True, init=False, repr=False)
 class schedule(BaseSchedule):  # noqa: N801 - Celery's name
     """Slots at a fixed distance: `anchor`, `anchor + run_every`, and so on.
 
@@ -136,6 +186,7 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
             so that an hourly schedule fires on the hour and a daily one at midnight. Whole days are
             then counted by the local clock; shorter periods in time that really passes.
         nowfun: see `BaseSchedule`.
+        app: see `BaseSchedule`.
         anchor: where the grid starts; None: as `next_slot` is told, else 1970-01-01T00:00Z.
         tz: the zone of the midnight of `relative`; None: as `next_slot` is told.
 
@@ -155,6 +206,7 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
         run_every: timedelta | float,
         relative: bool = False,
         nowfun: Callable[[], datetime] | None = None,
+        app: Any = None,
         *,
         anchor: datetime | None = None,
         tz: str | tzinfo | None = None,
@@ -166,12 +218,21 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
         object.__setattr__(self, "relative", bool(relative))
         object.__setattr__(self, "anchor", whole)
         object.__setattr__(self, "tz", as_zone(tz))
-        object.__setattr__(self, "nowfun", nowfun)
+        BaseSchedule.__init__(self, nowfun, app)
 
     @property
     def seconds(self) -> float:
         """The period in seconds."""
         return self.run_every.total_seconds()
+
+    @property
+    def human_seconds(self) -> str:
+        """The period in its largest unit, such as `1.50 hours`."""
+        units = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+        for unit, length in units:
+            if (count := round(self.seconds, 2) / length) >= 1:
+                return f"{count:.2f} {unit}{'' if count == 1 else 's'}"
+        return "now"
 
     def __repr__(self) -> str:
         relative = ", relative" if self.relative else ""
@@ -200,13 +261,19 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
         }
 
 
-def maybe_schedule(value: BaseSchedule | timedelta | float, relative: bool = False) -> BaseSchedule:
+def maybe_schedule(
+    value: BaseSchedule | timedelta | float, relative: bool = False, app: Any = None
+) -> BaseSchedule:
     """Return `value` as a schedule: a timedelta or a number of seconds becomes an interval.
 
     Raises:
         BadSchedule: `value` is none of these.
     """
-    return value if isinstance(value, BaseSchedule) else schedule(value, relative)
+    if not isinstance(value, BaseSchedule):
+        return schedule(value, relative, app=app)
+    if app is not None:
+        value.app = app
+    return value
 
 
 def schedule_to_spec(value: BaseSchedule) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _ROUNDS = 3  # then within seconds of an ephemeris; where a season ends, within 
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(unsafe_hash=True, init=False, repr=False)
 class solar(BaseSchedule):  # noqa: N801 - Celery's name
     """Slots at each day's event of the sun, to the second; days without the event have no slot.
 
@@ -47,6 +47,7 @@ class solar(BaseSchedule):  # noqa: N801 - Celery's name
         lat: latitude in degrees, north is positive.
         lon: longitude in degrees, east is positive.
         nowfun: see `BaseSchedule`.
+        app: see `BaseSchedule`.
 
     Raises:
         BadSchedule: an argument is not valid, or astral is not installed.
@@ -59,7 +60,12 @@ class solar(BaseSchedule):  # noqa: N801 - Celery's name
     nowfun: Callable[[], datetime] | None = field(compare=False)
 
     def __init__(
-        self, event: str, lat: float, lon: float, *, nowfun: Callable[[], datetime] | None = None
+        self,
+        event: str,
+        lat: float,
+        lon: float,
+        nowfun: Callable[[], datetime] | None = None,
+        app: Any = None,
     ) -> None:
         if event not in _EVENTS:
             raise BadSchedule(
@@ -77,7 +83,7 @@ class solar(BaseSchedule):  # noqa: N801 - Celery's name
         object.__setattr__(self, "lat", float(lat))
         object.__setattr__(self, "lon", float(lon))
         object.__setattr__(self, "tz", None)
-        object.__setattr__(self, "nowfun", nowfun)
+        BaseSchedule.__init__(self, nowfun, app)
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:

@@ -76,6 +76,14 @@ class Configured:
         """The time zone of naive datetimes and of schedules."""
         return ZoneInfo(self.settings.timezone)
 
+    @timezone.setter
+    def timezone(self, zone: str | dt.tzinfo) -> None:
+        self.conf.timezone = zone if isinstance(zone, str) else getattr(zone, "key", str(zone))
+
+    def uses_utc_timezone(self) -> bool:
+        """Whether the time zone is UTC."""
+        return self.settings.timezone == "UTC"
+
     @property
     def result_ttl_ms(self) -> int:
         """How long results stay; 0 for ever."""
