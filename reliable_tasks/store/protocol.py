@@ -133,9 +133,10 @@ class WorkerStore(StoreBase, Protocol):
     def wait_then_claim(
         self, session: str, want: ClaimRequest, timeout: float, wake_fd: int = -1
     ) -> Exchange:
-        """`wait_for_work`, and then `exchange` without commits, however the waiting ended.
+        """Block until work may be there, and then `exchange` without commits.
 
-        Never repeated by itself, as `exchange` is not.
+        Waits for at most `timeout` seconds, and no longer when `wake_fd` is readable; it claims
+        what there is however the waiting ended. Never repeated by itself, as `exchange` is not.
         """
         ...
 
@@ -289,13 +290,6 @@ class ScheduleStore(StoreBase, Protocol):
 @runtime_checkable
 class Store(ProducerStore, WorkerStore, OperatorStore, ScheduleStore, Protocol):
     """Where messages, results, once-locks, schedules and audit live together: all roles."""
-
-    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
-        """Block until work may be there, for at most `timeout` seconds.
-
-        Returns at once when `wake_fd` is readable. False when the time passed.
-        """
-        ...
 
     def health(self) -> Health:
         """Which promises hold on what this store stands on, and which do not."""

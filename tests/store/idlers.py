@@ -74,7 +74,7 @@ class Idler(threading.Thread):
 
     def run(self) -> None:
         want = v.ClaimRequest(queues=self.queues, limit=1)
-        while not self.claimed and self.store.wait_for_work(self.queues, LATE_S, self.ends):
+        while not self.claimed and self.store._wait_for_work(self.queues, LATE_S, self.ends):
             if os.get_blocking(self.ends) is False:
                 return
             self.claimed = [c.id for c in self.store.exchange(self.session, (), want).claims]

@@ -82,7 +82,7 @@ class Waiter(threading.Thread):
 
     def run(self) -> None:
         while not self.over:
-            if self.store.wait_for_work(QUEUES, LATE_S, self.ends):
+            if self.store._wait_for_work(QUEUES, LATE_S, self.ends):
                 self.wakes += 1
                 claims = self.store.exchange(self.session, (), WANT).claims
                 self.claimed += [c.id for c in claims]
@@ -148,9 +148,9 @@ def test_an_interrupted_wait_loses_no_marker(store: RedisStore) -> None:
     try:
         os.write(writable, b"x")
         for n in range(5):
-            assert store.wait_for_work(QUEUES, 5.0, readable)
+            assert store._wait_for_work(QUEUES, 5.0, readable)
             put(store, f"m{n}")
-            assert store.wait_for_work(QUEUES, 5.0)  # it is there, whoever got the marker
+            assert store._wait_for_work(QUEUES, 5.0)  # it is there, whoever got the marker
             assert store.exchange("s", (), WANT).claims
     finally:
         os.close(readable)
@@ -217,11 +217,11 @@ def test_waits_leave_no_connections_behind(store: RedisStore, server: RedisServe
     with redis.Redis.from_url(server.unix_url) as client:
         for n in range(3):
             store.wait({f"m{n}": -1}, 0.01)
-            store.wait_for_work(QUEUES, 0.01)
+            store._wait_for_work(QUEUES, 0.01)
         before = len(client.client_list())
         for n in range(8):
             store.wait({f"m{n}": -1}, 0.01)
-            store.wait_for_work(QUEUES, 0.01)
+            store._wait_for_work(QUEUES, 0.01)
         assert len(client.client_list()) == before
 
 
@@ -296,9 +296,9 @@ def test_a_cluster_runs_a_message_to_its_end(form: str) -> None:
         assert isinstance(store, RedisStore)
         assert store.location == f"redis+cluster://127.0.0.1:{server.port}"
         store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
-        assert not store.wait_for_work(QUEUES, 0.05)
+        assert not store._wait_for_work(QUEUES, 0.05)
         put(store, "a")
-        assert store.wait_for_work(QUEUES, 5.0)
+        assert store._wait_for_work(QUEUES, 5.0)
         (claim,) = store.exchange("s", (), WANT).claims
         done = v.Commit(id="a", fence=claim.fence, outcome=oc.Succeeded(result=b"r"))
         assert store.exchange("s", (done,), None).verdicts == (v.Verdict.COMMITTED,)

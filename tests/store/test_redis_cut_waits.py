@@ -61,7 +61,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
 
     def waits() -> bool:
         if wait == "work":
-            return store.wait_for_work(("other",), 5.0)
+            return store._wait_for_work(("other",), 5.0)
         return store.wait({"seen": 1}, 5.0)
 
     def waiter() -> None:
@@ -83,7 +83,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
     assert not thread.is_alive()
     assert isinstance(told[0], errors.StoreUnavailable) or told == [True]
     put(store, "more work", queue="other")
-    assert store.wait_for_work(("other",), 5.0), "also where the marker was lost with the reply"
+    assert store._wait_for_work(("other",), 5.0), "also where the marker was lost with the reply"
     store.revoke(["seen"])
     assert store.wait({"seen": 1}, 1.0)
 
@@ -95,10 +95,10 @@ def test_an_interruption_that_overtakes_the_wait_on_its_way_still_ends_it(
     readable, writable = os.pipe()
     try:
         os.write(writable, b"x")
-        store.wait_for_work(QUEUES, 0.01)
+        store._wait_for_work(QUEUES, 0.01)
         proxy.delay_next_request("BLPOP", 0.2)
         begun = time.monotonic()
-        assert store.wait_for_work(QUEUES, LATE_S, readable)
+        assert store._wait_for_work(QUEUES, LATE_S, readable)
         assert time.monotonic() - begun < LATE_S
     finally:
         os.close(readable)

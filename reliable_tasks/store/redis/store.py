@@ -179,7 +179,7 @@ class RedisStore(Readers):
             with translated(self.location):
                 reply = self._waiting.for_work_then(want.queues, timeout, wake_fd, claim)
         else:
-            self.wait_for_work(want.queues, timeout, wake_fd)
+            self._wait_for_work(want.queues, timeout, wake_fd)
         return (
             self.exchange(session, (), want) if reply is None else self._exchanged(session, reply)
         )
@@ -227,7 +227,7 @@ class RedisStore(Readers):
             next_due_ms=due or None,
         )
 
-    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
+    def _wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
         """Block until work may be there, for at most `timeout` seconds (and five at a time)."""
         with translated(self.location):
             return self._waiting.for_work(queues, timeout, wake_fd)

@@ -273,7 +273,7 @@ class SqliteStore:
 
     # Waiting --------------------------------------------------------------------------------------
 
-    def wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
+    def _wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
         """Block until one of the queues has something or something is due."""
         wanted = list(queues)
         seen: tuple[int, int] | None = None
@@ -295,7 +295,7 @@ class SqliteStore:
         self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
     ) -> v.Exchange:
         """Block until work may be there, and claim it."""
-        self.wait_for_work(want.queues, timeout, wake_fd)
+        self._wait_for_work(want.queues, timeout, wake_fd)
         return self.exchange(session, (), want)
 
     def wait(

@@ -180,7 +180,7 @@ def test_a_worker_is_woken_by_another_connection(store: SqliteStore, path: Path)
     other = SqliteStore(str(path), OPTIONS)
     put(store, "elsewhere")
     with ThreadPoolExecutor(2) as pool:
-        work = pool.submit(store.wait_for_work, ["q"], 20.0)
+        work = pool.submit(store._wait_for_work, ["q"], 20.0)
         entry = pool.submit(store.wait_for_entries, 20.0)
         other.enqueue(Batch(messages=(message("a", queue="q"),)))
         assert work.result(5)

@@ -1,7 +1,7 @@
 -- Commit outcomes, then claim more work: the worker's one hot verb.
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, session, commits ('' = none), limit ('' = no work wanted), who waited
---         (from wait_for_work; '' = nobody), queues ...
+--         (from wait_then_claim; '' = nobody), queues ...
 --         Commits are msgpack {ids, fences, results, discard_result, others}. Of those that succeeded:
 --         fences of 8 bytes, results, and by their place in these lists for which of them the result
 --         is not kept, see `commit_succeeded` in fast_path/claims.lua. Of the rest: false, and by
