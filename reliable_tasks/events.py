@@ -67,7 +67,9 @@ EVENTS: Mapping[str, Event] = {
     ),
     "worker.stopped": Event(INFO, "A worker has stopped.", ("worker", "pid", "code")),
     "worker.reaped": Event(
-        WARNING, "A worker took back what dead sessions held.", ("worker", "requeued", "buried")
+        WARNING,
+        "A worker took back what dead sessions held.",
+        ("worker", "requeued", "dead_lettered"),
     ),
     "child.started": Event(DEBUG, "A worker's child process runs.", _CHILD),
     "child.died": Event(
@@ -138,7 +140,7 @@ EVENTS: Mapping[str, Event] = {
     "message.duplicate": Event(
         INFO, "A message was not stored: its once-key is held.", (*_MESSAGE, "kind", "holder")
     ),
-    "message.buried": Event(
+    "message.dead_lettered": Event(
         ERROR,
         "The store dead-lettered a message whose hooks nobody ran.",
         ("task", "id", "reason"),

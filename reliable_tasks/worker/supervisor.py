@@ -17,6 +17,7 @@ from reliable_tasks import events
 from reliable_tasks.core import ids
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.outcome import Revoked
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store.values import Commit, SessionInfo
 
@@ -321,9 +322,10 @@ class Supervisor:
         for _ in range(_REAP_ROUNDS):
             done: Reaped = yield from self._ask(_reaping(dead, self._lapsed_by_ms))
             for letter in done.dead_lettered:
-                events.emit("message.buried", id=letter.id, task=letter.task)
+                fields = {"id": letter.id, "task": letter.task, "reason": Reason.DELIVERY_LIMIT}
+                events.emit("message.dead_lettered", **fields)
             if done.requeued or done.dead_lettered:
-                taken = {"requeued": done.requeued, "buried": len(done.dead_lettered)}
+                taken = {"requeued": done.requeued, "dead_lettered": len(done.dead_lettered)}
                 events.emit("worker.reaped", worker=self._options.info.worker, **taken)
             if not done.more:
                 return

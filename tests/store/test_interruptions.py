@@ -28,7 +28,7 @@ __all__ = ["redis_server"]
 WANT = v.ClaimRequest(queues=("celery",), limit=1)
 
 
-class Bench:
+class Harness:
     """An app, a second connection to its store, and a thread beside the one that is interrupted."""
 
     def __init__(self, url: str) -> None:
@@ -64,29 +64,29 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def bench(url: str) -> Iterator[Bench]:
-    bench = Bench(url)
-    yield bench
-    bench.close()
+def harness(url: str) -> Iterator[Harness]:
+    harness = Harness(url)
+    yield harness
+    harness.close()
 
 
-def test_an_enqueue_may_be_interrupted_anywhere(bench: Bench) -> None:
-    bench.task.delay(0)
-    given = next(bench.ids)
+def test_an_enqueue_may_be_interrupted_anywhere(harness: Harness) -> None:
+    harness.task.delay(0)
+    given = next(harness.ids)
 
     def send() -> Callable[[], object]:
         nonlocal given
-        given = next(bench.ids)
-        return lambda: bench.task.apply_async((1,), task_id=given)
+        given = next(harness.ids)
+        return lambda: harness.task.apply_async((1,), task_id=given)
 
     stored = 0
     for number, interrupted in enumerate(interruptions(send)):
-        bench.check()
+        harness.check()
         del interrupted
-        (record,) = bench.other.read([given])
+        (record,) = harness.other.read([given])
         stored += record is not None
-        assert sum(bench.other.counts().states.values()) == 1 + stored, number
-    assert bench.other.read([given])[0] is not None
+        assert sum(harness.other.counts().states.values()) == 1 + stored, number
+    assert harness.other.read([given])[0] is not None
     assert 0 < stored < number
 
 
@@ -96,54 +96,54 @@ unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionW
 
 @unclosed
 def test_the_first_call_may_be_interrupted_anywhere(url: str) -> None:
-    bench = Bench(url)
-    bench.task.delay(0)
+    harness = Harness(url)
+    harness.task.delay(0)
 
     def first() -> Callable[[], object]:
-        bench.app.close()
-        return lambda: bench.task.delay(1)
+        harness.app.close()
+        return lambda: harness.task.delay(1)
 
     for interrupted in interruptions(first):
-        bench.check()
+        harness.check()
         del interrupted
-    bench.close()
+    harness.close()
     gc.collect()
 
 
 @pytest.mark.parametrize("name", ["get", "revoke", "exchange", "step", "report"])
-def test_other_verbs_may_be_interrupted_anywhere(bench: Bench, name: str) -> None:
-    bench.task.apply_async((1,), task_id="ended")
-    (claim,) = bench.store.exchange("s", (), WANT).claims
+def test_other_verbs_may_be_interrupted_anywhere(harness: Harness, name: str) -> None:
+    harness.task.apply_async((1,), task_id="ended")
+    (claim,) = harness.store.exchange("s", (), WANT).claims
     done = v.Commit(id=claim.id, fence=claim.fence, outcome=outcome.Succeeded(result=dumps(1)))
-    bench.store.exchange("s", (done,), None)
-    bench.task.apply_async((1,), task_id="runs")
-    (runs,) = bench.store.exchange("s", (), WANT).claims
+    harness.store.exchange("s", (done,), None)
+    harness.task.apply_async((1,), task_id="runs")
+    (runs,) = harness.store.exchange("s", (), WANT).claims
     names = map("step {}".format, itertools.count())
     calls: dict[str, Callable[[], object]] = {
-        "get": lambda: bench.app.AsyncResult("ended").get(timeout=PATIENCE_S),
-        "revoke": lambda: bench.app.AsyncResult("nobody").revoke(),
-        "exchange": lambda: bench.store.exchange("s", (done,), None),
-        "step": lambda: bench.store.step("runs", runs.fence, next(names), None),
-        "report": lambda: bench.store.report("runs", runs.fence, "HALFWAY", b"1"),
+        "get": lambda: harness.app.AsyncResult("ended").get(timeout=PATIENCE_S),
+        "revoke": lambda: harness.app.AsyncResult("nobody").revoke(),
+        "exchange": lambda: harness.store.exchange("s", (done,), None),
+        "step": lambda: harness.store.step("runs", runs.fence, next(names), None),
+        "report": lambda: harness.store.report("runs", runs.fence, "HALFWAY", b"1"),
     }
     calls[name]()
     for _ in interruptions(lambda: calls[name]):
-        bench.check()
+        harness.check()
 
 
 def test_waiting_for_a_busy_file_may_be_interrupted(tmp_path: Path) -> None:
-    bench = Bench(f"sqlite:///{tmp_path}/tasks.db?synchronous=normal")
-    others: Any = bench.other
+    harness = Harness(f"sqlite:///{tmp_path}/tasks.db?synchronous=normal")
+    others: Any = harness.other
 
-    bench.task.delay(1)
+    harness.task.delay(1)
 
     def while_held(_: object) -> int:
-        every_seventh = interruptions(lambda: lambda: bench.task.delay(1), stride=7)
+        every_seventh = interruptions(lambda: lambda: harness.task.delay(1), stride=7)
         return len(list(itertools.islice(every_seventh, 60)))
 
     assert others._database.write(while_held) == 60
-    bench.check()
-    bench.close()
+    harness.check()
+    harness.close()
 
 
 @unclosed

@@ -13,7 +13,7 @@ from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.errors import TimeLimitExceeded
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.supervisor import Stopping
-from tests.worker.harness import LEASE_MS, World
+from tests.worker.harness import LEASE_MS, World, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,6 +183,22 @@ def test_pain_37_what_dead_supervisors_of_this_machine_held_is_taken_back_at_onc
     world.step(1.1)
     assert world.record("theirs").state == State.QUEUED
     assert world.record("theirs").delivery == 1
+
+
+def test_what_the_store_dead_letters_is_told_with_its_reason(world: World) -> None:
+    world.put("deadly")
+    with listening() as told:
+        for session in map("s{}".format, itertools.count()):
+            world.store.open_session(v.SessionInfo(id=session, worker="other"), LEASE_MS)
+            want = v.ClaimRequest(queues=("celery",), limit=1)
+            if not world.store.exchange(session, (), want).claims:
+                break
+            world.processes.gone = [session]
+            world.step(1.1)
+    assert world.record("deadly").state == State.FAILED
+    (letter,) = told["message.dead_lettered"]
+    assert letter == {"id": "deadly", "task": "add", "reason": "delivery limit"}
+    assert told["worker.reaped"][-1]["dead_lettered"] == 1
 
 
 def test_pain_36_a_session_that_is_alive_is_left_alone(world: World) -> None:

@@ -150,7 +150,9 @@ class RedisStore(Readers):
         if unread:
             self._do("set_aside", session, *(part for row in unread for part in row))
             for message_id, _ in unread:
-                events.emit("message.buried", id=message_id.decode(), task="", reason="unreadable")
+                events.emit(
+                    "message.dead_lettered", id=message_id.decode(), task="", reason="unreadable"
+                )
 
     @staticmethod
     def _exchange_args(

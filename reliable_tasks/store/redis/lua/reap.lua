@@ -3,13 +3,13 @@
 -- ARGV    now, audit mode, limit, audit_ttl_ms, by when a session must have lapsed (ms; '' = now),
 --         dead sessions ...
 -- Returns {requeued, promoted, expired, deleted, unparked, more (0 or 1), next due (0 = nothing
---         is), id and task of each that was buried ...}.
+--         is), id and task of each that was dead_lettered ...}.
 -- @include sessions.lua
 -- @include delete.lua
 -- @include stages.lua
 
 local limit, more = tonumber(ARGV[3]), 0
-local buried = {}
+local dead_lettered = {}
 
 local function up_to(instant, key, most)
   local ids = redis.call('ZRANGEBYSCORE', prefix .. key, '-inf', instant, 'LIMIT', 0, most)
@@ -28,8 +28,8 @@ local function take_back(r)
     finish(r, 'revoked', 'revoked')
   elseif r.c[DELIVERY] >= static(r)[MAX_DELIVERIES] + HOOK_DELIVERIES then
     finish(r, 'failed', 'delivery limit', '', false, r.x.doom or false)
-    buried[#buried + 1] = r.id
-    buried[#buried + 1] = static(r)[TASK]
+    dead_lettered[#dead_lettered + 1] = r.id
+    dead_lettered[#dead_lettered + 1] = static(r)[TASK]
   else
     queue_again(r, false, true)
   end
@@ -166,5 +166,5 @@ local deleted = sweep_stages() + sweep_old()
 trim_audit()
 if rest > 0 or has_edges_left() then more = 1 end
 local reply = { requeued, promoted, expired, deleted, unparked, more, next_due() or 0 }
-for _, value in ipairs(buried) do reply[#reply + 1] = value end
+for _, value in ipairs(dead_lettered) do reply[#reply + 1] = value end
 return reply

@@ -1010,7 +1010,7 @@ return F[missed]
 end })
 -- reap.lua
 local limit, more = tonumber(ARGV[3]), 0
-local buried = {}
+local dead_lettered = {}
 function F.up_to(instant, key, most)
   local ids = redis.call('ZRANGEBYSCORE', prefix .. key, '-inf', instant, 'LIMIT', 0, most)
   if #ids >= most then more = 1 end
@@ -1024,8 +1024,8 @@ function F.take_back(r)
     F.finish(r, 'revoked', 'revoked')
   elseif r.c[5] >= F.static(r)[6] + 2 then
     F.finish(r, 'failed', 'delivery limit', '', false, r.x.doom or false)
-    buried[#buried + 1] = r.id
-    buried[#buried + 1] = F.static(r)[1]
+    dead_lettered[#dead_lettered + 1] = r.id
+    dead_lettered[#dead_lettered + 1] = F.static(r)[1]
   else
     F.queue_again(r, false, true)
   end
@@ -1154,5 +1154,5 @@ local deleted = F.sweep_stages() + F.sweep_old()
 F.trim_audit()
 if rest > 0 or F.has_edges_left() then more = 1 end
 local reply = { requeued, promoted, expired, deleted, unparked, more, F.next_due() or 0 }
-for _, value in ipairs(buried) do reply[#reply + 1] = value end
+for _, value in ipairs(dead_lettered) do reply[#reply + 1] = value end
 return reply
