@@ -177,7 +177,16 @@ class Reject(ReliableTasksError):
 
 
 class MaxRetriesExceededError(ReliableTasksError):
-    """The message was retried as often as it may be."""
+    """The message was retried as often as it may be.
+
+    Attributes:
+        task_args, task_kwargs: the arguments of its last attempt.
+    """
+
+    def __init__(self, *args: object, task_args: Any = (), task_kwargs: Any = None) -> None:
+        super().__init__(*args)
+        self.task_args = task_args
+        self.task_kwargs = {} if task_kwargs is None else task_kwargs
 
 
 class SoftTimeLimitExceeded(ReliableTasksError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,7 +52,10 @@ def asked_of_policy(
     **ended: Any,
 ) -> Decision:
     """Ask the task's policy about an attempt that `ended` in an exception or a result."""
-    policy = policy or started.prepared.policy
+    if policy is None:
+        policy, said = started.prepared.policy, started.running.max_retries
+        if said is not None:  # by the body, for this attempt
+            policy = replace(policy, max_retries=said)
     try:
         return policy.decide(started.for_policy(now, **ended))
     except outlived as exc:
@@ -104,6 +108,8 @@ def retry_decided(
     limit = started.prepared.policy.max_retries
     if asked is not None and asked.max_retries is not None:
         limit = asked.max_retries
+    elif asked is None and started.running.max_retries is not None:
+        limit = started.running.max_retries
     said = {
         "policy": decision.policy,
         "reason": decision.reason[:MAX_TEXT],

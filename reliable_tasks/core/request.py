@@ -96,9 +96,19 @@ class AttemptContext:
         progress: state and meta of the last `update_state`.
         headers: of its message; None for eager runs.
         exhausted: what `self.retry()` raised when no retry was left, and of how many.
+        max_retries: what `self.retry(max_retries=…)` said, for all of this attempt.
     """
 
-    __slots__ = ("_request", "exhausted", "headers", "progress", "retry", "store", "task")
+    __slots__ = (
+        "_request",
+        "exhausted",
+        "headers",
+        "max_retries",
+        "progress",
+        "retry",
+        "store",
+        "task",
+    )
 
     def __init__(
         self,
@@ -114,6 +124,7 @@ class AttemptContext:
         self.retry: Retry | None = None
         self.progress: tuple[str, Any] | None = None
         self.exhausted: tuple[BaseException, int] | None = None
+        self.max_retries: int | None = None
 
     @property
     def request(self) -> Request:

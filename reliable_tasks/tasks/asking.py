@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks.bodies.merging import merged_call
 from reliable_tasks.bodies.requests import attempt_of
 from reliable_tasks.core import call_options, checks, context, texts
 from reliable_tasks.core.codec import dumps, dumps_call
@@ -74,12 +75,14 @@ def decide_asked(
 def ask_retry(
     task: Task[Any, Any],
     call: tuple[Any, Mapping[str, Any] | None],
-    exc: BaseException | None,
+    exc: BaseException | type[BaseException] | None,
     timing: Mapping[str, Any],
     max_retries: int | None,
     options: Mapping[str, Any],
 ) -> Retry:
     """Build the retry that a body asks for and note it with the attempt; see `Task.retry`."""
+    if isinstance(exc, type) and issubclass(exc, BaseException):
+        exc = exc()
     if exc is not None and not isinstance(exc, BaseException):
         raise ConfigError(f"exc must be an exception, not {texts.shown(exc)}")
     running = attempt_of(task)
@@ -87,7 +90,7 @@ def ask_retry(
         raise exc or Retry("a task called directly is not retried: there is no message")
     limit = limit_of(task)
     if max_retries is not None:
-        limit = checks.retries("max_retries", max_retries)
+        limit = running.max_retries = checks.retries("max_retries", max_retries)
     given = _checked({**options, **timing})
     ret = Retry(exc=exc, when=_delay(task, given))
     ret.max_retries = limit
@@ -127,7 +130,9 @@ def _check_limit(task: Task[Any, Any], running: AttemptContext, ret: Retry) -> N
     gave_up = ret.exc
     if gave_up is None:
         gave_up = MaxRetriesExceededError(
-            f"Can't retry {task.name}[{request.id}] args: {request.args} kwargs: {request.kwargs}"
+            f"Can't retry {task.name}[{request.id}] args: {request.args} kwargs: {request.kwargs}",
+            task_args=request.args,
+            task_kwargs=request.kwargs,
         )
     running.exhausted = gave_up, ret.max_retries
     raise gave_up
@@ -147,9 +152,11 @@ def _change(
         changes["user"] = checks.user_headers("headers", changes.pop("headers"))
     other = args is not None or kwargs is not None
     if other:
-        ret.call = (
-            request.args if args is None else calls.call_args(args),
-            request.kwargs if kwargs is None else calls.call_kwargs(kwargs),
+        ret.call = merged_call(
+            task.signature_of_call,
+            (request.args, request.kwargs),
+            None if args is None else calls.call_args(args),
+            None if kwargs is None else calls.call_kwargs(kwargs),
         )
         if task.typing:
             task.check_arguments(*ret.call)

@@ -218,7 +218,7 @@ class Task(Hooks, Generic[P, R]):
         self,
         args: Any = None,
         kwargs: Mapping[str, Any] | None = None,
-        exc: BaseException | None = None,
+        exc: BaseException | type[BaseException] | None = None,
         throw: bool = True,
         eta: dt.datetime | None = None,
         countdown: float | None = None,
@@ -229,13 +229,15 @@ class Task(Hooks, Generic[P, R]):
 
         Args:
             args: other positional arguments for it; the same by default.
-            kwargs: other keyword arguments for it.
-            exc: what made you ask: raised when no retry is left.
+            kwargs: other keyword arguments for it; they also replace positional ones of the same
+                names.
+            exc: what made you ask, an exception or its class: raised when no retry is left.
             throw: raise the `Retry` (the default) instead of returning it.
             eta: when; or
             countdown: after how many seconds; by default as the task's `retry_policy` says, or
                 `default_retry_delay`.
-            max_retries: instead of the task's, for this call.
+            max_retries: instead of the task's, for this attempt, what `autoretry_for` makes of it
+                included; None for the task's.
             **options: what changes of the message from now on: `queue`, `priority`, `expires`,
                 `time_limit`, `soft_time_limit`, `ignore_result`, `headers`, `shadow`, `serializer`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,31 @@ def gave_up(self: Any) -> None:
     raise self.retry(exc=KeyError("k"), max_retries=1, countdown=0)
 
 
+def gives_up_at_once(self: Any, exc: Any) -> None:
+    raise self.retry(exc=exc, max_retries=0, countdown=0)
+
+
+def gives_up_with_another(self: Any) -> None:
+    try:
+        self.retry(exc=KeyError("k"), max_retries=0)
+    except KeyError as exc:
+        raise ValueError("instead") from exc
+
+
+def goes_on_for_longer(self: Any) -> int:
+    if self.request.retries < 3:
+        with contextlib.suppress(Retry):
+            self.retry(max_retries=3, countdown=0)
+        raise KeyError
+    return int(self.request.retries)
+
+
+def retry_by_name(self: Any, x: int, y: int = 1) -> Any:
+    if self.request.retries == 0:
+        raise self.retry(kwargs={"x": 5}, countdown=0)
+    return x, y, list(self.request.args), self.request.kwargs
+
+
 def swallowing(self: Any) -> str:
     try:
         self.retry(countdown=0, max_retries=1)
@@ -191,6 +217,16 @@ body("self.retry of an exception")(
 )
 body("self.retry with a policy")(bound_body(retrying, retry_policy=of_keys(max_retries=2)))
 body("self.retry, returned")(bound_body(retry_returned))
+EVER = {"autoretry_for": (Exception,), "retry_kwargs": {"max_retries": 5, "countdown": 0}}
+body("gives up under autoretry")(
+    bound_body(lambda self: gives_up_at_once(self, KeyError("k")), **EVER)
+)
+body("gives up by a class")(bound_body(lambda self: gives_up_at_once(self, KeyError), **EVER))
+body("gives up, raises another")(bound_body(gives_up_with_another, **EVER))
+body("more retries")(
+    bound_body(goes_on_for_longer, autoretry_for=(KeyError,), max_retries=1, default_retry_delay=0)
+)
+body("self.retry by name", 1, 2)(bound_body(retry_by_name))
 body("self.retry with other arguments", 1)(bound_body(retry_with_other_arguments))
 body("self.retry of what cannot be encoded")(bound_body(retry_refused))
 body("self.retry of what is too large")(bound_body(retry_too_large))

@@ -245,3 +245,43 @@ def test_each_retry_emits_one_record_with_all_that_one_asks_about_it(app: App) -
     wanted |= {"next_at", "policy", "exception", "message", "once_key", "queue", "worker", "reason"}
     assert wanted <= set(record)
     assert record["delay"] == 2.0
+
+
+@pytest.mark.parametrize("exc", [KeyError("k"), KeyError])
+def test_a_body_that_allows_no_retry_ends_its_message_whatever_autoretry_says(
+    app: App, exc: Any
+) -> None:
+    @app.task(name="asks", bind=True, autoretry_for=(Exception,), max_retries=10)
+    def asks(self: Task[Any, Any]) -> None:
+        raise self.retry(exc=exc, max_retries=0)
+
+    outcome = attempt(app, claim_of("a", "asks"))
+    assert isinstance(outcome, oc.Failed)
+    assert isinstance(raised_by(outcome), KeyError)
+
+
+@pytest.mark.parametrize(("most", "kind"), [(0, oc.Failed), (2, oc.Retry)])
+def test_what_a_body_says_of_retries_holds_for_all_of_its_attempt(
+    app: App, most: int, kind: type
+) -> None:
+    @app.task(name="asks", bind=True, autoretry_for=(ValueError,), max_retries=1)
+    def asks(self: Task[Any, Any]) -> None:
+        try:
+            self.retry(exc=KeyError("k"), max_retries=most)
+        except (KeyError, Retry) as exc:
+            raise ValueError from exc
+
+    outcome = attempt(app, claim_of("a", "asks", attempt=2))
+    assert isinstance(outcome, kind)
+    if isinstance(outcome, oc.Retry):
+        assert detail_of(outcome)["max_retries"] == 2
+
+
+def test_the_error_of_no_retry_left_has_the_calls_arguments(app: App) -> None:
+    @app.task(name="asks", bind=True, max_retries=0)
+    def asks(self: Task[Any, Any], *_: Any, **__: Any) -> None:
+        self.retry()
+
+    with pytest.raises(MaxRetriesExceededError) as caught:
+        asks.apply((1,), {"b": 2}, throw=True)
+    assert (caught.value.task_args, caught.value.task_kwargs) == ((1,), {"b": 2})
