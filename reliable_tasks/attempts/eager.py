@@ -187,7 +187,9 @@ class _EagerMessage:
     def _result(self, value: Any, done: outcome.Outcome) -> EagerResult[Any]:
         cause = self._notifier.cause
         if isinstance(cause, ReplaceMessage) and cause.canvas is not None:
-            return apply_instead(cause.canvas, self._claim.id, self._claim.task)
+            claim = self._claim
+            root_id = claim.root_id or claim.id
+            return apply_instead(cause.canvas, claim.id, claim.task, root_id)
         state, text = "FAILURE", None
         match done:
             case outcome.Succeeded():

@@ -199,7 +199,7 @@ def _enqueued(record: Record) -> str:
     if record.priority:
         parts.append(f"priority {record.priority}")
     if record.parent_id:
-        parts.append(f"by message {record.parent_id}")
+        parts.append(f"parent {record.parent_id}")
     if record.once_key:
         parts.append(f"once-key {record.once_key}")
     return ", ".join(parts)

@@ -33,11 +33,14 @@ class Node:
 
     Attributes:
         edges, waits, any_parent: see `Message`.
+        parent_id: what starts it: the call before it, and of a group before it the last member.
+            None for those that nothing in the canvas starts, and for an errback of several calls,
+            which learns from its failure which of them it was.
         takes, shape: see `Headers`.
         part_of: `group_id`, `chord` and `chain` as `self.request` shows them.
     """
 
-    __slots__ = ("any_parent", "call", "edges", "part_of", "shape", "takes", "waits")
+    __slots__ = ("any_parent", "call", "edges", "parent_id", "part_of", "shape", "takes", "waits")
 
     def __init__(self, call: Call, part_of: dict[str, str]) -> None:
         self.call = call
@@ -47,6 +50,7 @@ class Node:
         self.takes = ""
         self.shape: list[Any] | None = None
         self.any_parent = False
+        self.parent_id: str | None = None
 
     @property
     def id(self) -> str:
@@ -211,6 +215,7 @@ class _Compiler:
         for slot, parent in enumerate(flow.parents):
             parent.edges.append(Edge(node.id, On.SUCCESS, slot if by_slot else -1))
         node.waits += len(flow.parents)
+        node.parent_id = _starter(flow.parents[-1]) if flow.parents else None
         if node.call.immutable:
             return
         if isinstance(flow.shape, int):
@@ -237,6 +242,7 @@ class _Compiler:
         entries = self._errbacks.get(id(errback)) or self._errback(errback)
         for entry in entries:
             slot = -1 if entry.call.immutable else 0
+            entry.parent_id = None if entry.waits else node.id
             node.edges.append(Edge(entry.id, On.FAILURE, slot))
             entry.waits += 1
 
@@ -262,6 +268,11 @@ def _entries(plan: Plan) -> int:
         if count > 1:
             return 2
     return count
+
+
+def _starter(node: Node) -> str | None:
+    """What a node counts as started by: users do not see the nodes that collect results."""
+    return node.parent_id if node.call.task == COLLECT else node.id
 
 
 def _mark_chord(leaves: list[Node], body_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.core import context
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.errors import ChordError, CodecError
@@ -28,10 +29,14 @@ __all__ = ["apply_here", "apply_instead"]
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """The results that flow into the next call: one, or with a `shape` a list nested like it."""
+    """The results that flow into the next call: one, or with a `shape` a list nested like it.
+
+    `starter` is the id of what counts as having started that call, as in `Node.parent_id`.
+    """
 
     results: tuple[EagerResult[Any], ...]
     shape: list[Any] | None = None
+    starter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,10 @@ def apply_here(
     return _Evaluation(sig.app, throw).run(plan, None)
 
 
-def apply_instead(sig: Signature, task_id: str, name: str) -> EagerResult[Any]:
+def apply_instead(sig: Signature, task_id: str, name: str, root_id: str) -> EagerResult[Any]:
     """Run a canvas in place of a call; the call ends as the canvas ends."""
-    done = _Evaluation(sig.app, throw=False).run(plan_of(sig), None)
+    evaluation = _Evaluation(sig.app, throw=False, root_id=root_id, parent_id=task_id)
+    done = evaluation.run(plan_of(sig), None)
     if isinstance(done, EagerResult):
         state, value, text = done.state, done.result, done.traceback
     else:
@@ -82,8 +88,13 @@ def apply_instead(sig: Signature, task_id: str, name: str) -> EagerResult[Any]:
 
 
 class _Evaluation:
-    def __init__(self, app: AppContext, throw: bool | None) -> None:
+    def __init__(
+        self, app: AppContext, throw: bool | None, root_id: str = "", parent_id: str | None = None
+    ) -> None:
+        running = context.current_attempt.get()
         self._app = app
+        self._root_id = root_id or (running.request.root_id or "" if running else "")
+        self._parent_id = parent_id  # of the calls that come first; by default what runs here
         self._throws = app.settings.task_eager_propagates if throw is None else throw
         self._fired = set[bytes]()
 
@@ -125,7 +136,11 @@ class _Evaluation:
     def _run(self, call: Call, inflow: _Passed | _Failing | None) -> EagerResult[Any]:
         task = self._app.tasks[call.task]
         options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
-        options["task_id"] = call.id
+        self._root_id = self._root_id or call.id
+        options = {"root_id": self._root_id, **options, "task_id": call.id}
+        parent_id = self._parent_id if inflow is None else _starter(inflow)
+        if parent_id is not None:
+            options["parent_id"] = parent_id
         done: EagerResult[Any] = self._app.apply_eagerly(
             task, call.args, call.kwargs, throw=False, options=options, **self._left(call, inflow)
         )
@@ -169,6 +184,11 @@ class _Evaluation:
             self.run(plan_of(errback), _Failing(left))
 
 
+def _starter(inflow: _Passed | _Failing) -> str | None:
+    """The id of what counts as having started a call."""
+    return inflow.left.parent if isinstance(inflow, _Failing) else inflow.starter
+
+
 def _error_of(broken: _Broken) -> BaseException:
     """What those end in that cannot start any more."""
     if not broken.joins:
@@ -190,14 +210,16 @@ def _outflow(done: Any, inflow: _Inflow) -> _Inflow:
     """What flows out of a result; a group without calls stops nothing that has failed."""
     if isinstance(done, EagerResult):
         if done.successful():
-            return _Passed((done,))
+            return _Passed((done,), starter=done.id)
         return _Broken(_raised(done), False, (done.id,), done.state)
     leaves = list(done.leaves())
     if not leaves and isinstance(inflow, _Broken | _Failing):
         return inflow
     failed = [leaf for leaf in leaves if not leaf.successful()]
     if not failed:
-        return _Passed(tuple(leaves), _shape_of(done))
+        before = inflow.starter if isinstance(inflow, _Passed) else None
+        starter = leaves[-1].id if leaves else before
+        return _Passed(tuple(leaves), _shape_of(done), starter)
     first = _raised(failed[0])
     return _Broken(first, len(leaves) > 1, tuple(leaf.id for leaf in failed))
 

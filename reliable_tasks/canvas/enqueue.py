@@ -130,7 +130,9 @@ def _message(node: Node, app: AppContext, root_id: str, joins: bool) -> Message:
     task = app.tasks.get(call.task)
     if task is not None and task.typing and node.takes != "errback":
         task.check_arguments((_ANYTHING, *args) if node.takes else args, call.kwargs)
-    options = {**node.part_of, **_options_of(call), "root_id": root_id}
+    options = {"root_id": root_id, **node.part_of, **_options_of(call)}
+    if node.parent_id:
+        options["parent_id"] = node.parent_id
     # A node that waits gets its once-key when its arguments are there: a key held by a message
     # that cannot start yet could make its own parent wait for it.
     keyed = not node.waits

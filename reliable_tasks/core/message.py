@@ -108,7 +108,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
         result_ttl_ms: how long the record stays after success or revocation; 0 for ever.
         failure_ttl_ms: how long it stays after failure (a dead letter); 0 for ever.
         root_id: the first message of its workflow; its own id when it stands alone.
-        parent_id: the message whose body enqueued it, if any.
+        parent_id: the message that led to it: the one before it in its workflow, or the one whose
+            body enqueued it.
         edges: where its ending goes.
         waits: how many edges point at it.
         any_parent: start at the first edge that fires (errbacks), not when all have.

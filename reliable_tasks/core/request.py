@@ -149,6 +149,11 @@ def _iso(ms: int | None) -> str | None:
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
 
 
+def _failed(claim: Claim, headers: Headers) -> str | None:
+    """The call whose failure started an errback, which may watch several."""
+    return claim.inputs[0].parent if headers.takes == "errback" and claim.inputs else None
+
+
 def request_of_claim(
     claim: Claim,
     headers: Headers,
@@ -173,7 +178,7 @@ def request_of_claim(
         idempotency_key=claim.id,
         once_key=claim.once_key,
         root_id=claim.root_id or claim.id,
-        parent_id=claim.parent_id,
+        parent_id=_failed(claim, headers) or claim.parent_id,
         group=headers.group,
         chord=headers.chord,
         chain=headers.chain,
