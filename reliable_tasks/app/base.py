@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
 from reliable_tasks import events, signals
 from reliable_tasks.app.names import CeleryNames
@@ -22,18 +22,17 @@ from reliable_tasks.tasks.registry import TaskRegistry, task_of_function
 from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from reliable_tasks.canvas import Signature
     from reliable_tasks.core.message import Message
+    from reliable_tasks.core.typevars import P, R
     from reliable_tasks.results.eager import EagerResult
     from reliable_tasks.store.protocol import Store
+    from reliable_tasks.tasks.typed import AsyncTask, MakesTask
 
 __all__ = ["App"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class App(CeleryNames):
@@ -96,8 +95,28 @@ class App(CeleryNames):
 
     @overload
     def task(
+        self,
+        fun: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
+        *,
+        bind: Literal[True],
+        **options: Any,
+    ) -> AsyncTask[P, R]: ...
+
+    @overload
+    def task(
         self, fun: Callable[Concatenate[Any, P], R], /, *, bind: Literal[True], **options: Any
     ) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self,
+        fun: Callable[P, Coroutine[Any, Any, R]],
+        /,
+        *,
+        bind: Literal[False] = ...,
+        **options: Any,
+    ) -> AsyncTask[P, R]: ...
 
     @overload
     def task(
@@ -105,12 +124,10 @@ class App(CeleryNames):
     ) -> Task[P, R]: ...
 
     @overload
-    def task(
-        self, /, *, bind: Literal[True], **options: Any
-    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+    def task(self, /, *, bind: Literal[True], **options: Any) -> MakesTask[Literal[True]]: ...
 
     @overload
-    def task(self, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(self, /, **options: Any) -> MakesTask[Literal[False]]: ...
 
     def task(self, fun: Any = None, /, **options: Any) -> Any:
         """Make a task of a function: `@app.task` or `@app.task(bind=True, queue="mail")`.

@@ -10,8 +10,9 @@ from .eager import apply_here
 from .enqueue import apply_canvas, enqueue_many, handles_of, messages_of
 from .fields import linked
 from .freeze import freeze
+from .mapped import chunks, xmap, xstarmap
 from .plan import MAX_DEPTH, MAX_NODES, plan_of
-from .primitives import chain, chord, chunks, group, xmap, xstarmap
+from .primitives import chain, chord, group
 from .render import render_dot, render_mermaid, render_tree
 from .replacing import ReplaceMessage, add_to_running_chord, extended, replace_running
 from .signatures import Signature, maybe_signature, signature, subtask

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, overload
 
+from reliable_tasks.core.typevars import R, T
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.tasks import calls
 
@@ -14,12 +15,16 @@ from .signatures import SHOWN, Signature, maybe_signature
 
 if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
+    from reliable_tasks.results.groups import GroupResult
+    from reliable_tasks.results.result import AsyncResult
     from reliable_tasks.tasks.task import Task
 
-__all__ = ["chain", "chord", "chunks", "group", "xmap", "xstarmap"]
+    from .typed import ChainToGroup
+
+__all__ = ["Canvas", "app_of", "chain", "chord", "group"]
 
 
-class _Canvas(Signature):
+class Canvas(Signature[R]):
     """What canvases have in common."""
 
     kind: ClassVar[str] = ""
@@ -42,11 +47,11 @@ class _Canvas(Signature):
         """A canvas is no task."""
         raise ConfigError(f"a {self.kind} is not a call of one task; its parts are")
 
-    def __call__(self, *partial_args: Any, **options: Any) -> Any:
+    def __call__(self, *partial_args: Any, **options: Any) -> AsyncResult[R]:
         """Enqueue it, as `apply_async` does."""
         return self.apply_async(partial_args, **options)
 
-    def delay(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
+    def delay(self, *partial_args: Any, **partial_kwargs: Any) -> AsyncResult[R]:
         """Enqueue it with these arguments for its first parts."""
         return self.apply_async(partial_args, partial_kwargs)
 
@@ -78,17 +83,12 @@ def _shown(tasks: list[Signature], between: str) -> str:
     return between.join(repr(each) for each in tasks[:SHOWN]) + more
 
 
-def _app_of(members: list[Signature]) -> AppContext | None:
+def app_of(members: list[Signature]) -> AppContext | None:
+    """The app of the first of these that knows its own."""
     return next((m._app for m in members if m._app is not None), None)  # noqa: SLF001 - one package
 
 
-@Signature.register_type("chain")
-class chain(_Canvas):  # noqa: N801 - Celery's name
-    """Calls one after another: each gets the result of the one before as its first argument.
-
-    Its result is that of the last one, and `.parent` leads back from it.
-    """
-
+class _Chain(Canvas[R]):
     kind = "chain"
     tasks = Field[list[Signature]]("kwargs", "tasks")
 
@@ -97,7 +97,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
             members: list[Signature] = [tasks[0]]
         else:
             members = _signatures(tasks, app)
-        self._set_up({"tasks": members}, options, app or _app_of(members))
+        self._set_up({"tasks": members}, options, app or app_of(members))
 
     def _adopt(self) -> None:
         self.tasks = [maybe_signature(each, self._app) for each in self.tasks]
@@ -105,7 +105,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
     @classmethod
     def joined(cls, first: Signature, then: Signature) -> Signature:
         """The chain of two; chains without options of their own dissolve in it."""
-        joined = cls(app=_app_of([first, then]))
+        joined = cls(app=app_of([first, then]))
         joined.tasks = SharedParts(_parts(first) + _parts(then))
         return joined
 
@@ -119,7 +119,7 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
         kwargs: Mapping[str, Any] | None = None,
         route_name: str | None = None,
         **options: Any,
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """Enqueue it. Arguments, `countdown` and `eta` are for its first part.
 
         `task_id` and `link` are for the last part, all other options for every part. Returns what
@@ -137,6 +137,32 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
         return _shown(self.tasks, " | ") or "chain()"
 
 
+@Signature.register_type("chain")
+class chain(_Chain[R]):  # noqa: N801 - Celery's name
+    """Calls one after another: each gets the result of the one before as its first argument.
+
+    Its result is that of the last one, and `.parent` leads back from it.
+    """
+
+    if TYPE_CHECKING:  # what the last part is says what the result is
+
+        @overload
+        def __new__(
+            cls, *tasks: *tuple[*tuple[Any, ...], group[T]], app: Any = ..., **options: Any
+        ) -> ChainToGroup[T]: ...
+
+        @overload
+        def __new__(
+            cls, *tasks: *tuple[*tuple[Any, ...], Signature[T]], app: Any = ..., **options: Any
+        ) -> chain[T]: ...
+
+        @overload
+        def __new__(cls, *tasks: Any, app: Any = ..., **options: Any) -> chain[Any]: ...
+
+        def __new__(cls, *tasks: Any, **options: Any) -> Any:  # type: ignore[misc]
+            """Make a chain of its parts."""
+
+
 def _parts(sig: Signature) -> list[Signature]:
     if not isinstance(sig, chain) or sig.options or sig.args:
         return [sig.clone()]
@@ -146,20 +172,33 @@ def _parts(sig: Signature) -> list[Signature]:
 
 
 @Signature.register_type("group")
-class group(_Canvas):  # noqa: N801 - Celery's name
+class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
     """Calls side by side: the result is the list of their results, in their order."""
 
     kind = "group"
     tasks = Field[list[Signature]]("kwargs", "tasks")
 
-    def __init__(self, *tasks: Any, app: AppContext | None = None, **options: Any) -> None:
+    @overload
+    def __init__(
+        self: group[T], tasks: Iterable[Signature[T]], /, *, app: Any = ..., **options: Any
+    ) -> None: ...
+
+    @overload
+    def __init__(self: group[T], *tasks: Signature[T], app: Any = ..., **options: Any) -> None: ...
+
+    @overload
+    def __init__(self: group[Any], *tasks: Any, app: Any = ..., **options: Any) -> None: ...
+
+    def __init__(  # type: ignore[misc]
+        self, *tasks: Any, app: AppContext | None = None, **options: Any
+    ) -> None:
         members = _signatures(tasks, app)
-        self._set_up({"tasks": members}, options, app or _app_of(members))
+        self._set_up({"tasks": members}, options, app or app_of(members))
 
     def _adopt(self) -> None:
         self.tasks = [maybe_signature(each, self._app) for each in self.tasks]
 
-    def apply_async(
+    def apply_async(  # type: ignore[override] # a group's handle is no kind of a message's
         self,
         args: Any = None,
         kwargs: Mapping[str, Any] | None = None,
@@ -167,7 +206,7 @@ class group(_Canvas):  # noqa: N801 - Celery's name
         add_to_parent: bool = True,  # noqa: ARG002 - Celery's
         link: Any = None,
         **options: Any,
-    ) -> Any:
+    ) -> GroupResult[R]:
         """Enqueue it: arguments and options are for every member, `task_id` for the group.
 
         Raises:
@@ -175,7 +214,25 @@ class group(_Canvas):  # noqa: N801 - Celery's name
         """
         if link is not None:
             raise TypeError("Cannot add link to group: use a chord")
-        return super().apply_async(args, kwargs, route_name, **options)
+        handle: Any = super().apply_async(args, kwargs, route_name, **options)
+        return handle  # type: ignore[no-any-return]
+
+    if TYPE_CHECKING:
+
+        def __call__(  # type: ignore[override]
+            self, *partial_args: Any, **options: Any
+        ) -> GroupResult[R]:
+            """Enqueue it, as `apply_async` does."""
+
+        def delay(  # type: ignore[override]
+            self, *partial_args: Any, **partial_kwargs: Any
+        ) -> GroupResult[R]:
+            """Enqueue it with these arguments for its members."""
+
+        def apply(  # type: ignore[override]
+            self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        ) -> GroupResult[R]:
+            """Run it here and now."""
 
     def link(self, callback: Any) -> Any:
         """Run `callback`, without arguments, once all members have succeeded."""
@@ -200,15 +257,25 @@ class group(_Canvas):  # noqa: N801 - Celery's name
 
 
 @Signature.register_type("chord")
-class chord(_Canvas):  # noqa: N801 - Celery's name
+class chord(Canvas[R]):  # noqa: N801 - Celery's name
     """A group and a body that starts when all of it has succeeded, with the list of its results.
 
     The result is the body's; its `.parent` is the `GroupResult` of the header.
     """
 
     kind = "chord"
-    header = Field[group]("kwargs", "header")
+    header = Field[group[Any]]("kwargs", "header")
     body = Field[Signature | None]("kwargs", "body")
+
+    @overload
+    def __init__(
+        self: chord[T], header: Any, body: Signature[T], task: str = "", **options: Any
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: chord[Any], header: Any, body: Any = None, task: str = "", **options: Any
+    ) -> None: ...
 
     def __init__(
         self,
@@ -224,7 +291,7 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
             raise ConfigError("a chord takes keyword arguments in apply_async only")
         members = header if isinstance(header, group) else group(header, app=app)
         end = maybe_signature(body, app)
-        known = app or _app_of([members, *([end] if end else ())])
+        known = app or app_of([members, *([end] if end else ())])
         self._set_up({"header": members, "body": end}, options, known)
         self.args = calls.call_args(args)
 
@@ -238,6 +305,14 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
     def tasks(self) -> list[Signature]:
         """The members of the header."""
         return self.header.tasks
+
+    @overload
+    def __call__(
+        self, body: Signature[T], *partial_args: Any, **options: Any
+    ) -> AsyncResult[T]: ...
+
+    @overload
+    def __call__(self, body: Any = None, *partial_args: Any, **options: Any) -> AsyncResult[R]: ...
 
     def __call__(self, body: Any = None, *partial_args: Any, **options: Any) -> Any:
         """Enqueue it; `chord(header)(body)` gives it its body."""
@@ -257,7 +332,7 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
         route_name: str | None = None,
         body: Any = None,
         **options: Any,
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """Enqueue it. Arguments, `countdown` and `eta` are for the header.
 
         `task_id`, `link` and `link_error` are for the body, all other options for every part.
@@ -279,70 +354,3 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
 
     def __repr__(self) -> str:
         return f"chord({self.header!r}, {self.body!r})"
-
-
-class _Mapped(_Canvas):
-    """A task and many arguments for it."""
-
-    _separator: ClassVar[str] = ""
-
-    def __init__(self, task: Any, it: Any, app: AppContext | None = None, **options: Any) -> None:
-        sig = task if isinstance(task, dict) else Signature(task)
-        sig = maybe_signature(sig, app)
-        self._set_up({"task": sig, "it": list(it)}, options, app or _app_of([sig]))
-        self.immutable = True
-
-    def _adopt(self) -> None:
-        self.kwargs["task"] = maybe_signature(self.kwargs["task"], self._app)
-
-    def __repr__(self) -> str:
-        return f"[{self.kwargs['task'].task}({self._separator}x) for x in {self._items()}]"
-
-    def _items(self) -> str:
-        shown, more = self.kwargs["it"][:SHOWN], len(self.kwargs["it"]) > SHOWN
-        return repr(shown) if not more else repr(shown)[:-1] + ", …]"
-
-
-@Signature.register_type("xmap")
-class xmap(_Mapped):  # noqa: N801 - Celery's name
-    """One message that calls a task with each value, and gives the list of what it returned."""
-
-    kind = "xmap"
-
-
-@Signature.register_type("xstarmap")
-class xstarmap(_Mapped):  # noqa: N801 - Celery's name
-    """One message that calls a task with each tuple of arguments."""
-
-    kind = "xstarmap"
-    _separator = "*"
-
-
-@Signature.register_type("chunks")
-class chunks(_Canvas):  # noqa: N801 - Celery's name
-    """A group of messages, each of which calls a task with `n` of the tuples of arguments."""
-
-    kind = "chunks"
-
-    def __init__(
-        self, task: Any, it: Any, n: int, app: AppContext | None = None, **options: Any
-    ) -> None:
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"chunks of {n!r} calls: n must be a whole number from 1")
-        sig = maybe_signature(task if isinstance(task, dict) else Signature(task), app)
-        parts = {"task": sig, "it": list(it), "n": n}
-        self._set_up(parts, options, app or _app_of([sig]))
-
-    def _adopt(self) -> None:
-        self.kwargs["task"] = maybe_signature(self.kwargs["task"], self._app)
-
-    def group(self) -> group:
-        """The group that it stands for."""
-        task, it, n = self.kwargs["task"], self.kwargs["it"], self.kwargs["n"]
-        starts = range(0, len(it), n)
-        parts = [xstarmap(task.clone(), it[at : at + n], app=self._app) for at in starts]
-        return group(parts, app=self._app, **self.options)
-
-    def __repr__(self) -> str:
-        task, count = self.kwargs["task"].task, len(self.kwargs["it"])
-        return f"{task}.chunks({count} calls, {self.kwargs['n']})"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from reliable_tasks.core import context
 from reliable_tasks.core.texts import shown
+from reliable_tasks.core.typevars import R, T
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.tasks import calls
 
 from .fields import Field, linked, over
+from .running import Runnable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.tasks.task import Task
 
+    from .primitives import chain, group
+    from .typed import ChainToGroup
+
 __all__ = ["SHOWN", "Signature", "maybe_signature", "signature", "subtask"]
+
+C = TypeVar("C", bound="type[Signature]")
 
 _KINDS: dict[str, type[Signature]] = {}
 _SHORT = reprlib.Repr()
@@ -28,7 +35,7 @@ _SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = 10
 SHOWN = 10
 
 
-class Signature(dict[str, Any]):
+class Signature(Runnable[R]):
     """A call of a task as a value: a dictionary that survives JSON.
 
     Arguments given later come before those it holds; keyword arguments given later win. An
@@ -140,10 +147,10 @@ class Signature(dict[str, Any]):
         """Make signatures of the dictionaries inside; canvases have some."""
 
     @classmethod
-    def register_type(cls, kind: str) -> Callable[[type[Signature]], type[Signature]]:
+    def register_type(cls, kind: str) -> Callable[[C], C]:
         """A decorator: this class is the one for `subtask_type=kind`."""
 
-        def register(subclass: type[Signature]) -> type[Signature]:
+        def register(subclass: C) -> C:
             _KINDS[kind] = subclass
             return subclass
 
@@ -182,47 +189,6 @@ class Signature(dict[str, Any]):
         fresh = self.clone()
         memo[id(self)] = fresh
         return fresh
-
-    # Running it ----------------------------------------------------------------------------------
-
-    def __call__(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
-        """Run the task here and now, as a plain function."""
-        args, kwargs, _ = self._merge(partial_args, partial_kwargs, None)
-        return self.type(*args, **kwargs)
-
-    def __invert__(self) -> Any:
-        """`~sig`: enqueue it and wait for its result."""
-        return self.apply_async().get()
-
-    def delay(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
-        """Enqueue it with these arguments before its own."""
-        return self.apply_async(partial_args, partial_kwargs)
-
-    def apply_async(
-        self,
-        args: Any = None,
-        kwargs: Mapping[str, Any] | None = None,
-        route_name: str | None = None,  # noqa: ARG002 - Celery's position
-        **options: Any,
-    ) -> Any:
-        """Enqueue it, with these arguments before its own and these options over its own.
-
-        Returns:
-            An `AsyncResult`; a `GroupResult` for a group, and for a chain that ends in one.
-
-        Raises:
-            ConfigError: an option is not possible, or the canvas is not.
-            TypeError: the arguments do not fit the function.
-            AlreadyQueued: a lone once-task's message with the same key is there already.
-            StoreError: the store refused, or could not be reached.
-        """
-        return self.app.canvas.apply_canvas(self, args, kwargs, options)
-
-    def apply(
-        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
-        """Run it here and now, with hooks, retries and callbacks; give the results' handles."""
-        return self.app.canvas.apply_here(self, args, kwargs, options)
 
     # Changing it ---------------------------------------------------------------------------------
 
@@ -323,6 +289,12 @@ class Signature(dict[str, Any]):
 
     # Combining -----------------------------------------------------------------------------------
 
+    @overload  # type: ignore[override] # a dictionary's merges
+    def __or__(self, other: group[T]) -> ChainToGroup[T]: ...
+
+    @overload
+    def __or__(self, other: Signature[T]) -> chain[T]: ...
+
     def __or__(self, other: Any) -> Any:
         """`a | b`: a chain, whose parts start when the ones before have succeeded."""
         if not isinstance(other, dict):
@@ -339,7 +311,7 @@ class Signature(dict[str, Any]):
         """The chain of two; its own class knows how."""
         raise NotImplementedError
 
-    def __ior__(self, other: Any) -> Any:
+    def __ior__(self, other: Any) -> Any:  # type: ignore[misc]
         return self | other
 
 

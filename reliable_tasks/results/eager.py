@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.core.typevars import R
 from reliable_tasks.results.result import PROPAGATED, AsyncResult
 from reliable_tasks.results.wait import wait_span
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["EagerResult"]
-
-R = TypeVar("R")
 
 
 class EagerResult(AsyncResult[R]):

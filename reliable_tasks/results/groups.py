@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import msgspec
 
 from reliable_tasks.core import clock, context, ids
 from reliable_tasks.core.checks import signal_name
+from reliable_tasks.core.typevars import R
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.lineage import lineage
@@ -27,7 +28,7 @@ _WINDOW = 100  # handles that are watched at a time, the first that have not end
 _READ_AT_ONCE = 1000
 
 
-class GroupResult:
+class GroupResult(Generic[R]):
     """A handle on several messages; its value is the list of their values, in order.
 
     Its members are `AsyncResult`s, and `GroupResult`s where groups were nested.
@@ -141,7 +142,7 @@ class GroupResult:
         on_message: Callable[[dict[str, Any]], Any] | None = None,
         disable_sync_subtasks: bool = True,
         on_interval: Callable[[], Any] | None = None,
-    ) -> list[Any]:
+    ) -> list[R]:
         """Wait until all have ended and give what they returned, nested as the group is.
 
         Args:
@@ -224,13 +225,13 @@ class GroupResult:
             value = leaf.get(propagate=False, disable_sync_subtasks=False)
             yield leaf.id, {"status": leaf.state, "result": value, "task_id": leaf.id}
 
-    def __await__(self) -> Generator[Any, None, list[Any]]:
+    def __await__(self) -> Generator[Any, None, list[R]]:
         context.refuse_waiting()
         open_ = [leaf for leaf in self.leaves() if not _has_ended(leaf)]
         yield from get_as_they_end(open_).__await__()
         return self._values(propagate=True)
 
-    def then(self, callback: Callable[[Any], Any], on_error: Any = None) -> GroupResult:
+    def then(self, callback: Callable[[Any], Any], on_error: Any = None) -> Self:
         """Call `callback` with the handle of each message once it has ended."""
         for leaf in self.leaves():
             leaf.then(callback, on_error)
@@ -297,7 +298,7 @@ class GroupResult:
         parent = self.parent.as_tuple() if self.parent is not None else None
         return (self.id, parent), [each.as_tuple() for each in self.results]
 
-    def save(self, backend: object = None) -> GroupResult:  # noqa: ARG002 - Celery's position
+    def save(self, backend: object = None) -> Self:  # noqa: ARG002 - Celery's position
         """Store the ids of its members for `restore`, for as long as results are kept."""
         self.app.store.save_group(self.id, msgspec.json.encode(_ids(self)), self.app.result_ttl_ms)
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from reliable_tasks.core import context
 from reliable_tasks.core.additions import extension_of
@@ -11,6 +11,7 @@ from reliable_tasks.core.checks import message_id, signal_name
 from reliable_tasks.core.codec import loads, loads_call
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State, decode_headers
+from reliable_tasks.core.typevars import R
 from reliable_tasks.errors import ReliableTasksError, ResultGone
 from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.states import PROPAGATED, exception_of, state_of
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Receipt, Record
 
 __all__ = ["PROPAGATED", "AsyncResult", "state_of"]
-
-R = TypeVar("R")
 
 
 class AsyncResult(Generic[R]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from reliable_tasks.bodies import functions
 from reliable_tasks.core import context
@@ -12,15 +12,14 @@ from reliable_tasks.errors import ConfigError, NotRegistered, suggest
 from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from reliable_tasks.core.context import AppContext
+    from reliable_tasks.core.typevars import P, R
+    from reliable_tasks.tasks.typed import AsyncTask, MakesTask
 
 
 __all__ = ["TaskRegistry", "shared_task", "task_of_function"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class TaskRegistry(dict[str, Task[Any, Any]]):
@@ -105,11 +104,39 @@ def _register(
 
 
 @overload
-def shared_task(fun: Callable[P, R], /, **options: Any) -> Task[P, R]: ...
+def shared_task(
+    fun: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+    /,
+    *,
+    bind: Literal[True],
+    **options: Any,
+) -> AsyncTask[P, R]: ...
 
 
 @overload
-def shared_task(**options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def shared_task(
+    fun: Callable[Concatenate[Any, P], R], /, *, bind: Literal[True], **options: Any
+) -> Task[P, R]: ...
+
+
+@overload
+def shared_task(
+    fun: Callable[P, Coroutine[Any, Any, R]], /, *, bind: Literal[False] = ..., **options: Any
+) -> AsyncTask[P, R]: ...
+
+
+@overload
+def shared_task(
+    fun: Callable[P, R], /, *, bind: Literal[False] = ..., **options: Any
+) -> Task[P, R]: ...
+
+
+@overload
+def shared_task(*, bind: Literal[True], **options: Any) -> MakesTask[Literal[True]]: ...
+
+
+@overload
+def shared_task(**options: Any) -> MakesTask[Literal[False]]: ...
 
 
 def shared_task(fun: Any = None, /, **options: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from reliable_tasks.bodies import calling, requests
 from reliable_tasks.core import context
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
 from reliable_tasks.core.request import Request
 from reliable_tasks.core.retry import RetryPolicy, policy_from_options
+from reliable_tasks.core.typevars import P, R
 from reliable_tasks.errors import AlreadyQueued, MaxRetriesExceededError
 from reliable_tasks.tasks import asking, calls
 from reliable_tasks.tasks import options as _task_options
@@ -21,16 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
-    from reliable_tasks.canvas import Signature
+    from reliable_tasks.canvas import Signature, chunks
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.errors import Retry
     from reliable_tasks.results.eager import EagerResult
     from reliable_tasks.results.result import AsyncResult
 
 __all__ = ["OnceTask", "QueueOnce", "Task"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Task(Hooks, Generic[P, R]):
@@ -290,34 +288,35 @@ class Task(Hooks, Generic[P, R]):
 
     # As a value ----------------------------------------------------------------------------------
 
-    def signature(self, args: Any = None, *rest: Any, **options: Any) -> Signature:
+    def signature(self, args: Any = None, *rest: Any, **options: Any) -> Signature[R]:
         """A call of this task as a value: `add.signature((2, 2), countdown=10)`."""
-        made: Signature = self.app.canvas.Signature.of_task(self, args, *rest, **options)
+        made: Signature[R] = self.app.canvas.Signature.of_task(self, args, *rest, **options)
         return made
 
     subtask = signature
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """A call of this task as a value: `add.s(2, 2)`."""
         return self.signature(args, kwargs)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """The same, taking no argument from its parents."""
         return self.signature(args, kwargs, immutable=True)
 
-    def map(self, it: Any) -> Signature:
+    def map(self, it: Any) -> Signature[list[R]]:
         """One message that calls this task with each value."""
-        made: Signature = self.app.canvas.xmap(self.s(), it, app=self.app)
+        made: Signature[list[R]] = self.app.canvas.xmap(self.s(), it, app=self.app)
         return made
 
-    def starmap(self, it: Any) -> Signature:
+    def starmap(self, it: Any) -> Signature[list[R]]:
         """One message that calls this task with each tuple of arguments."""
-        made: Signature = self.app.canvas.xstarmap(self.s(), it, app=self.app)
+        made: Signature[list[R]] = self.app.canvas.xstarmap(self.s(), it, app=self.app)
         return made
 
-    def chunks(self, it: Any, n: int) -> Any:
+    def chunks(self, it: Any, n: int) -> chunks[R]:
         """A group of starmaps, `n` calls each."""
-        return self.app.canvas.chunks(self.s(), it, n, app=self.app)
+        made: chunks[R] = self.app.canvas.chunks(self.s(), it, n, app=self.app)
+        return made
 
     def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult[R]:  # noqa: N802 - Celery's
         """A handle on the message with this id."""
