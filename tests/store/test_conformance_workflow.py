@@ -270,6 +270,17 @@ def test_a_stage_that_is_not_sealed_in_time_is_dropped(drive: Driver) -> None:
         assert row.detail == b'{"reason":"abandoned"}'
 
 
+def test_a_parked_message_of_a_stage_that_is_dropped_leaves_the_line(drive: Driver) -> None:
+    drive.put_one("holder", once=once(), delay_ms=10**9)
+    staged = message("a", once=once(on_conflict="reschedule"))
+    drive.store.enqueue(Batch(messages=(staged,), stage="s"))
+    assert drive.store.locks()[0].parked == ("a",)
+    drive.clock.advance(drive.store.options.stage_ttl_ms)
+    assert drive.store.reap().deleted == 1
+    (lock,) = drive.store.locks()
+    assert (lock.owner, lock.parked) == ("holder", ())
+
+
 def test_a_stage_that_is_dropped_leaves_a_later_message_of_the_same_id(drive: Driver) -> None:
     drive.store.enqueue(Batch(messages=(message("a", token="1"),), stage="s"))
     drive.store.revoke(["a"])
