@@ -69,6 +69,10 @@ class BadSchedule(ConfigError):
 class NotRegistered(ReliableTasksError, KeyError):
     """No task of this name is registered."""
 
+    def __str__(self) -> str:
+        text = BaseException.__str__(self)  # a KeyError's is in quotes
+        return text or (type(self).__doc__ or "").splitlines()[0]
+
 
 class CodecError(ReliableTasksError, ValueError):
     """A value cannot be encoded, or bytes cannot be decoded."""

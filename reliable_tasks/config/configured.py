@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from reliable_tasks.config.conf import Conf, Settings, check_backend, exception_classes
-from reliable_tasks.core.codec.failures import SafeExceptions
+from reliable_tasks.core.codec.exceptions import SafeExceptions
 
 if TYPE_CHECKING:
     import datetime as dt

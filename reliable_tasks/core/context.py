@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from reliable_tasks.config.conf import Conf, Settings
-    from reliable_tasks.core.codec.failures import SafeExceptions
+    from reliable_tasks.core.codec.exceptions import SafeExceptions
     from reliable_tasks.core.message import Message
     from reliable_tasks.core.request import AttemptContext
     from reliable_tasks.store.protocol import Store

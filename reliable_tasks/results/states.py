@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks.core.codec.failures import Failure, decode_failure
 from reliable_tasks.core.message import State
 from reliable_tasks.core.reasons import BY_ANOTHER, Reason
+from reliable_tasks.core.texts import said
 from reliable_tasks.errors import ChordError, CodecError, TaskRevokedError, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliable_tasks.core.codec.failures import SafeExceptions
+    from reliable_tasks.core.codec.exceptions import SafeExceptions
     from reliable_tasks.store.values import Record
 
 __all__ = ["PROPAGATED", "exception_of", "said_exception", "state_of"]
@@ -49,9 +50,9 @@ def exception_of(
     record: Record, exceptions: SafeExceptions, decode: Callable[[bytes], Any]
 ) -> BaseException:
     """The exception that `get` raises for a message that did not succeed."""
-    said = record.progress_meta if record.progress_state in PROPAGATED else None
-    if said is not None and (record.state is State.RUNNING or record.reason == Reason.IGNORED):
-        return said_exception(record.progress_state or "", decode(said), exceptions)
+    meta = record.progress_meta if record.progress_state in PROPAGATED else None
+    if meta is not None and (record.state is State.RUNNING or record.reason == Reason.IGNORED):
+        return said_exception(record.progress_state or "", decode(meta), exceptions)
     cause = None
     if record.failure:
         cause = exceptions.rebuild(decode_failure(record.failure))
@@ -59,7 +60,9 @@ def exception_of(
         more = len(record.broken) - _NAMED
         failed = ", ".join(record.broken[:_NAMED]) + (f" and {more} more" if more > 0 else "")
         chord_error = ChordError(
-            f"Dependency {failed} raised {cause!r}" if cause else f"Dependency {failed} ended"
+            f"Dependency {failed} ended"
+            if cause is None
+            else f"Dependency {failed} raised {said(cause)}"
         )
         chord_error.__cause__ = cause
         return chord_error

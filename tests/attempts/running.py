@@ -8,7 +8,8 @@ import msgspec
 
 from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.core import outcome as oc
-from reliable_tasks.core.codec.failures import SafeExceptions, decode_failure
+from reliable_tasks.core.codec.exceptions import SafeExceptions
+from reliable_tasks.core.codec.failures import decode_failure
 from tests.worker.fakes import FakeAttemptStore
 
 if TYPE_CHECKING:

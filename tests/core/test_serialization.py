@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import math
 import pickle
+import sys
 import uuid
 import zoneinfo
 from collections import namedtuple
@@ -17,10 +18,10 @@ import pytest
 
 from reliable_tasks import errors
 from reliable_tasks.core.codec import canonical_serializer, dumps, dumps_call, loads, loads_call
+from reliable_tasks.core.codec.exceptions import SafeExceptions
 from reliable_tasks.core.codec.failures import (
     Failure,
     Opaque,
-    SafeExceptions,
     decode_failure,
     encode_failure,
 )
@@ -248,6 +249,8 @@ def test_pickle_is_decoded_only_where_accepted() -> None:
 
 
 class TooPoorError(Exception):
+    __module__ = "elsewhere"
+
     def __init__(self, need: int, have: int) -> None:
         super().__init__(need, have)
         self.need = need
@@ -309,18 +312,25 @@ def test_a_registered_class_is_rebuilt() -> None:
     assert back.need == 5
 
 
-def test_a_registered_class_that_refuses_its_args_gets_a_stand_in() -> None:
+def test_a_registered_class_that_refuses_its_args_is_made_without_being_called() -> None:
     safe = SafeExceptions()
     safe.register(ForgetfulError)
     back = through(ForgetfulError(7), safe)
-    assert isinstance(back, RemoteError)
-    assert str(back) == "code 7"
+    assert type(back) is ForgetfulError
+    assert (str(back), back.code, back.args) == ("code 7", 7, ())
 
 
 def test_nothing_is_imported_because_a_failure_names_it() -> None:
-    back = SafeExceptions().rebuild(Failure(type="error", module="zlib", message="boo"))
+    assert "zipapp" not in sys.modules
+    back = SafeExceptions().rebuild(Failure(type="ZipAppError", module="zipapp", message="boo"))
     assert isinstance(back, RemoteError)
     assert str(back) == "boo"
+    (note,) = back.__notes__
+    assert note == (
+        "(This is a stand-in for zipapp.ZipAppError, so `except` does not catch it as that: zipapp "
+        "is not imported here; import it where the result is asked for.)"
+    )
+    assert "zipapp" not in sys.modules
 
 
 def test_only_exception_classes_can_be_registered() -> None:

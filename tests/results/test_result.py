@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 
 class Strange(Exception):
-    """A class that nobody has registered."""
+    """A class of a module that is not imported here."""
+
+    __module__ = "elsewhere"
 
 
 def success(value: Any) -> oc.Succeeded:

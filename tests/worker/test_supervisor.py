@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reliable_tasks.core.codec.failures import SafeExceptions, decode_failure
+from reliable_tasks.core.codec.exceptions import SafeExceptions
+from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import State
 from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.errors import TimeLimitExceeded

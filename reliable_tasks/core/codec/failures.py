@@ -1,26 +1,23 @@
-"""How exceptions become bytes and come back as what they were, or as stand-ins.
+"""How exceptions become bytes, and bytes failures: see `exceptions` for the way back.
 
-Nothing is imported because
-a failure names it, and a failure has bounds, whatever the exception holds.
+A failure has bounds, whatever the exception holds, and no exception is refused.
 """
 
-import builtins
-import contextlib
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
 from reliable_tasks import errors
-from reliable_tasks.core.codec import (
-    dumps,
-    loads,
-)
+from reliable_tasks.core.codec import dumps, loads
+from reliable_tasks.core.codec.classes import attributes_of, name_of_main, slots_of
 from reliable_tasks.core.texts import printable
-from reliable_tasks.errors import CodecError, ConfigError
+from reliable_tasks.errors import CodecError
 
-__all__ = ["Failure", "Opaque", "SafeExceptions", "decode_failure", "encode_failure"]
+__all__ = ["REMOTE_NAMES", "AddedNote", "Failure", "Opaque", "decode_failure", "encode_failure"]
+
+REMOTE_NAMES = frozenset({"remote_text", "remote_traceback"})
+"""The attributes that `SafeExceptions` adds to exceptions."""
 
 _MAX_TEXT = 65_536  # characters of one text
 _MAX_TEXTS = 700_000  # characters of all texts of one failure
@@ -29,6 +26,18 @@ _MAX_CAUSES = 5
 _MAX_NESTED = 10  # groups in groups
 _MAX_EXCEPTIONS = 100  # in all, causes included
 _MAX_NOTES = 20
+_MAX_ATTRIBUTES = 50
+_MAX_STATE = 65_536  # characters of all attributes of one failure
+_MAX_SHOWN = 1000  # of an attribute that is shown by its repr
+
+
+_MAIN = ("__main__", "__mp_main__")
+
+
+class AddedNote(str):
+    """A note that `SafeExceptions` adds; it does not travel on with the exception."""
+
+    __slots__ = ()
 
 
 class Opaque(msgspec.Struct, frozen=True):
@@ -50,6 +59,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         cause: its `__cause__`, at most five deep.
         notes: its `__notes__`.
         exceptions: those of an exception group, a hundred at most with all that is in them.
+        state: its attributes, as far as there is room; an `Opaque` as in `args`.
     """
 
     type: str
@@ -60,6 +70,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     cause: "Failure | None" = None
     notes: tuple[str, ...] = ()
     exceptions: "tuple[Failure, ...]" = ()
+    state: dict[str, Any] = {}
 
 
 class _Encoding:
@@ -68,6 +79,7 @@ class _Encoding:
     def __init__(self) -> None:
         self.characters = _MAX_TEXTS
         self.exceptions = _MAX_EXCEPTIONS
+        self.state_room = _MAX_STATE
 
     def fields(self, exc: BaseException, traceback: str, causes: int, nested: int) -> Any:
         self.exceptions -= 1
@@ -83,14 +95,17 @@ class _Encoding:
             fields["notes"] = [self.text(str, note) for note in notes]
         if is_group:
             fields["exceptions"] = self.parts(exc, causes, nested)
+        if state := self.state(exc):
+            fields["state"] = state
         return fields
 
     def bare(self, exc: BaseException, traceback: str) -> dict[str, Any]:
         """The parts that every exception has."""
         kind = type(exc)
+        module = str(kind.__module__)
         return {
             "type": self.cut(kind.__qualname__),
-            "module": self.cut(str(kind.__module__)),
+            "module": self.cut(name_of_main() or module if module in _MAIN else module),
             "message": self.text(str, exc),
             "traceback": self.cut(traceback),
             "args": [],
@@ -110,8 +125,8 @@ class _Encoding:
             kept.append(self.fields(more, "", 0, 0))
         return kept
 
-    def arg(self, value: Any) -> list[Any]:
-        room = min(_MAX_TEXT, self.characters)
+    def arg(self, value: Any, most: int = _MAX_TEXT) -> list[Any]:
+        room = min(most, self.characters)
         if type(value) in {str, bytes} and len(value) > room:  # megabytes, perhaps
             return [False, self.cut(repr(value[:room]), len(value) - room)]
         try:
@@ -122,6 +137,19 @@ class _Encoding:
             return [False, self.text(repr, value)]
         self.characters -= size
         return [True, value]
+
+    def state(self, exc: BaseException) -> dict[str, list[Any]]:
+        """The attributes that its class, or whoever raised it, gave it."""
+        kept = dict[str, list[Any]]()
+        for name, value in _attributes(exc):
+            if len(kept) == _MAX_ATTRIBUTES or self.state_room <= 0:
+                break
+            before = self.characters
+            plain, shown = self.arg(value, self.state_room)
+            size = before - self.characters if plain else min(len(shown), _MAX_SHOWN)
+            self.state_room -= size + len(name)
+            kept[self.cut(name)] = [plain, shown if plain else shown[:_MAX_SHOWN]]
+        return kept
 
     def text(self, render: Callable[[Any], str], value: object) -> str:
         try:
@@ -143,7 +171,8 @@ class _Encoding:
 def _args_of(exc: BaseException) -> tuple[Any, ...]:
     """Its arguments; an OSError keeps its file names out of `args`, its __reduce__ has them."""
     try:
-        reduced = exc.__reduce__()[1] if isinstance(exc, OSError) else exc.args
+        # Through the class: a subclass's own __reduce__ may say what its constructor takes.
+        reduced = OSError.__reduce__(exc)[1] if isinstance(exc, OSError) else exc.args
         args = reduced if isinstance(reduced, tuple) else exc.args
         return args if isinstance(args, tuple) else ()
     except BaseException:  # noqa: BLE001 - a class of the user's may have made anything of them
@@ -153,9 +182,16 @@ def _args_of(exc: BaseException) -> tuple[Any, ...]:
 def _notes_of(exc: BaseException) -> list[Any]:
     try:
         notes = exc.__notes__
-        return list(notes[:_MAX_NOTES]) if isinstance(notes, list | tuple) else []
+        kept = notes[:_MAX_NOTES] if isinstance(notes, list | tuple) else []
+        return [note for note in kept if type(note) is not AddedNote]
     except BaseException:  # noqa: BLE001 - most have none; for the rest, as above
         return []
+
+
+def _attributes(exc: BaseException) -> Iterator[tuple[str, Any]]:
+    for name, value in (*attributes_of(exc).items(), *slots_of(exc)):
+        if type(name) is str and not name.startswith("__") and name not in REMOTE_NAMES:
+            yield name, value
 
 
 def encode_failure(exc: BaseException, traceback_text: str = "") -> bytes:
@@ -182,134 +218,19 @@ def decode_failure(data: bytes) -> Failure:
 
 
 def _failure(fields: dict[str, Any]) -> Failure:
-    cause = fields.pop("cause")
+    cause, state = fields["cause"], fields.get("state", {})
     return Failure(
-        args=tuple(value if plain else Opaque(value) for plain, value in fields.pop("args")),
+        type=fields["type"],
+        module=fields["module"],
+        message=fields["message"],
+        args=tuple(_decoded(*arg) for arg in fields["args"]),
+        traceback=fields["traceback"],
         cause=None if cause is None else _failure(cause),
-        notes=tuple(fields.pop("notes", ())),
-        exceptions=tuple(map(_failure, fields.pop("exceptions", ()))),
-        **fields,
+        notes=tuple(fields.get("notes", ())),
+        exceptions=tuple(map(_failure, fields.get("exceptions", ()))),
+        state={name: _decoded(*value) for name, value in state.items()},
     )
 
 
-# Rebuilding them ---------------------------------------------------------------------------------
-
-_E = TypeVar("_E", bound=type[BaseException])
-
-
-class _StandIn(errors.RemoteError):
-    """Prints and pickles as the exception that it stands for."""
-
-    def __str__(self) -> str:
-        return self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        kind = type(self)
-        return _stand_in, (kind.__module__, kind.__qualname__, self.args, self.message)
-
-
-class _StandInGroup(_StandIn, ExceptionGroup):
-    """The same for an exception group, which `except*` takes apart."""
-
-    def __str__(self) -> str:
-        return ExceptionGroup.__str__(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        kind, (message, parts) = type(self), self.args
-        return _stand_in_group, (kind.__module__, kind.__qualname__, message, parts)
-
-
-@lru_cache(maxsize=1024)
-def _stand_in_class(module: str, qualname: str, kind: type[_StandIn] = _StandIn) -> type[Any]:
-    remote_type = f"{module}.{qualname}"
-    return type(
-        qualname.rpartition(".")[2],
-        (kind,),
-        {
-            "__doc__": f"Stands in for {remote_type}, which is not registered here.",
-            "__module__": module,
-            "__qualname__": qualname,
-            "remote_type": remote_type,
-        },
-    )
-
-
-def _stand_in(module: str, qualname: str, args: tuple[Any, ...], message: str) -> _StandIn:
-    exc: _StandIn = _stand_in_class(module, qualname)(*args)
-    exc.message = message
-    return exc
-
-
-def _stand_in_group(module: str, qualname: str, message: str, parts: list[Any]) -> Any:
-    exc = _stand_in_class(module, qualname, _StandInGroup)(message, parts)
-    exc.message = message
-    return exc
-
-
-class SafeExceptions:
-    """The exception classes that may be rebuilt from a `Failure`.
-
-    At first the built-in ones and those of `reliable_tasks.errors`. A class is only ever looked up
-    here, by module and qualified name; nothing is imported because a failure names it.
-    """
-
-    def __init__(self) -> None:
-        self._classes: dict[tuple[str, str], type[BaseException]] = {}
-        for module in (builtins, errors):
-            for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, Exception):
-                    self.register(value)
-
-    def register(self, cls: _E) -> _E:
-        """Let `cls` be rebuilt: called with the original's `args`. Usable as a decorator.
-
-        Raises:
-            ConfigError: it is not an exception class.
-        """
-        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
-            raise ConfigError(f"{cls!r} is not an exception class, so it cannot be registered")
-        self._classes[cls.__module__, cls.__qualname__] = cls
-        return cls
-
-    def rebuild(self, failure: Failure) -> BaseException:
-        """The exception: of its own class if that is registered and takes its args back.
-
-        Otherwise a stand-in, a `RemoteError` that has the original's names, args and text. Either
-        has `__cause__`, its notes and `remote_traceback` (text). An exception group is one again,
-        of parts that are rebuilt in the same way; its stand-in is an `ExceptionGroup` as well.
-        """
-        args = tuple(arg.text if isinstance(arg, Opaque) else arg for arg in failure.args)
-        if failure.exceptions:
-            exc = self._group(failure, args)
-        else:
-            exc = self._own(failure, args) or _stand_in(
-                failure.module, failure.type, args, failure.message
-            )
-        cause = None if failure.cause is None else self.rebuild(failure.cause)
-        # Past the class's own __setattr__: frozen dataclasses are exceptions too.
-        object.__setattr__(exc, "__cause__", cause)
-        if failure.notes:
-            object.__setattr__(exc, "__notes__", list(failure.notes))
-        object.__setattr__(exc, "remote_traceback", failure.traceback)
-        return exc
-
-    def _group(self, failure: Failure, args: tuple[Any, ...]) -> BaseException:
-        parts = list(map(self.rebuild, failure.exceptions))
-        message = args[0] if args and isinstance(args[0], str) else failure.message
-        if failure.module != "builtins":
-            own = self._own(failure, (message, parts))
-            if isinstance(own, BaseExceptionGroup) and own.exceptions == tuple(parts):
-                return own
-            if all(isinstance(part, Exception) for part in parts):
-                exc: BaseException = _stand_in_group(failure.module, failure.type, message, parts)
-                return exc
-        return BaseExceptionGroup(message, parts)  # an ExceptionGroup where there is no exit in it
-
-    def _own(self, failure: Failure, args: tuple[Any, ...]) -> BaseException | None:
-        cls = self._classes.get((failure.module, failure.type))
-        if cls is None:
-            return None
-        with contextlib.suppress(Exception):  # a constructor may refuse the args in any way
-            exc = cls(*args)
-            return exc if type(exc) is cls else None
-        return None
+def _decoded(plain: bool, value: Any) -> Any:
+    return value if plain else Opaque(value)
