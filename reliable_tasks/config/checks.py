@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reliable_tasks.config.kinds import UNSAFE_CODECS
 from reliable_tasks.config.masks import shown
 from reliable_tasks.config.names import BUILT_IN_SCHEDULERS, NOTED, REFUSED
 from reliable_tasks.config.settings import described
+from reliable_tasks.core.codec import UNSAFE
 from reliable_tasks.errors import ConfigError
 
 __all__ = ["checked", "copied", "invalid", "is_lent", "note", "parsed"]
@@ -66,7 +66,7 @@ def note(name: str, value: Any) -> str | None:
             "keeps its messages, however long they run"
         )
     if name in {"accept_content", "result_accept_content"} and value is not None:
-        unsafe = sorted(UNSAFE_CODECS.intersection(value))
+        unsafe = sorted(UNSAFE.intersection(value))
         if unsafe:
             return (
                 f"{name}: {', '.join(unsafe)} would let who writes to the store run code; left out"

@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 
 from reliable_tasks.core import call_options, checks, texts
+from reliable_tasks.core.codec import NO_UNSAFE, UNSAFE
 from reliable_tasks.errors import ConfigError, suggest
 
-__all__ = ["CODECS", "PUBLISH_RETRY", "UNSAFE_CODECS", "Kind", "parse_flag"]
+__all__ = ["CODECS", "PUBLISH_RETRY", "Kind", "parse_flag"]
 
 PUBLISH_RETRY = call_options.PUBLISH_RETRY
 
@@ -320,21 +321,18 @@ def _exceptions(value: object) -> tuple[type[BaseException] | str, ...]:
 
 CODECS = ("json", "msgpack")
 _CODEC_NAMES = {"application/json": "json", "application/x-msgpack": "msgpack"}
-UNSAFE_CODECS = frozenset(
-    {
-        "pickle",
-        "yaml",
-        "application/x-python-serialize",
-        "application/x-yaml",
-        "application/yaml",
-    }
-)
+
+
+def _codec(value: object) -> Any:
+    if isinstance(value, str) and value in UNSAFE:
+        raise ValueError(NO_UNSAFE)
+    return _one_codec.check(value)
 
 
 def _codecs(value: object) -> tuple[str, ...]:
     """Names of codecs, without the unsafe ones that old configurations list beside safe ones."""
     named = sorted(_names(value)) if isinstance(value, set | frozenset) else _names(value)
-    kept = tuple(dict.fromkeys(codec.check(name) for name in named if name not in UNSAFE_CODECS))
+    kept = tuple(dict.fromkeys(codec.check(name) for name in named if name not in UNSAFE))
     if not kept:
         raise ValueError(f"give at least one of {', '.join(map(repr, CODECS))}")
     return kept
@@ -389,7 +387,8 @@ routes = _mapping_kind("dict of name or glob to queue", _routes)
 schedule = _mapping_kind("dict of name to entry", _schedule)
 publish_retry = _mapping_kind("dict", call_options.publish_retry)
 exceptions = Kind("tuple of exception classes or dotted names", _exceptions, _split)
-codec = choice(*CODECS, other_names=_CODEC_NAMES)
+_one_codec = choice(*CODECS, other_names=_CODEC_NAMES)
+codec = Kind(_one_codec.words, _codec, str.strip)
 codecs = Kind("tuple of `'json'`, `'msgpack'`", _codecs, _split)
 durability = Kind("`'memory'`, `'fsync'` or `'replicas:N'`", call_options.durability, str.strip)
 file_mode = Kind("permissions in octal digits", _file_mode, str.strip)

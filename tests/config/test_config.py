@@ -199,6 +199,7 @@ def test_values_are_kept_in_one_form(name: str, given: object, kept: object) -> 
         ("worker_pool", "gevent", "'asyncio'"),
         ("worker_pool", "thread", "did you mean 'threads'"),
         ("task_serializer", "pickle", "'msgpack'"),
+        ("task_serializer", "text", "give one of"),
         ("accept_content", ["pickle"], "at least one of"),
         ("imports", 3, "list or tuple of names"),
         ("imports", ["a", 3], "a non-empty string"),

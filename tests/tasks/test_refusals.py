@@ -173,14 +173,35 @@ def test_eager_mode_refuses_what_the_queue_refuses_and_runs_with_what_a_worker_g
     assert kind.apply_async(((1, 2),), serializer="msgpack").get() == "tuple"
 
 
-@pytest.mark.parametrize("serializer", ["msgpack", "pickle"])
-def test_a_serializer_that_no_worker_of_the_app_accepts_is_refused(
-    app: App, serializer: str
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda app, bad: app.task(name="other", serializer=bad)(print),
+        lambda app, bad: app.tasks["add"].apply_async(serializer=bad),
+        lambda app, bad: app.send_task("add", serializer=bad),
+        lambda app, bad: app.tasks["add"].s(1, 2).set(serializer=bad),
+        lambda app, bad: app.tasks["add"].signature((1, 2), serializer=bad),
+        lambda app, bad: app.tasks["add"].apply((1, 2), serializer=bad),
+        lambda app, bad: app.conf.update(task_serializer=bad),
+        lambda app, bad: app.conf.update(result_serializer=bad),
+        lambda app, bad: app.conf.update(accept_content=[bad]),
+        lambda app, bad: app.conf.update(task_routes={"add": {"queue": "a", "serializer": bad}}),
+        lambda app, bad: App(task_serializer=bad, set_as_current=False),
+    ],
+)
+@pytest.mark.parametrize("bad", ["pickle", "yaml"])
+def test_a_serializer_that_is_not_here_is_refused_where_it_is_given(
+    app: App, give: Any, bad: str
 ) -> None:
+    with pytest.raises(ConfigError, match="json"):
+        give(app, bad)
+
+
+def test_a_serializer_that_no_worker_of_the_app_accepts_is_refused(app: App) -> None:
     with pytest.raises(
         ConfigError, match=r"not accepted by this app's workers \(accept_content: j"
     ):
-        app.tasks["add"].apply_async(serializer=serializer)
+        app.tasks["add"].apply_async(serializer="msgpack")
     app.conf.task_serializer = "msgpack"
     app.conf.accept_content = ["json", "msgpack"]
     assert app.tasks["add"].apply_async(serializer="msgpack").state == "PENDING"

@@ -61,7 +61,7 @@ def retrying(app: App, *args: Any, **given: Any) -> oc.Outcome:
         ({"task_id": "b"}, ConfigError, "task_id='b'.: a retry is the same message, which keeps"),
         ({"link": [1]}, ConfigError, "keeps its callbacks"),
         ({"once": {}}, ConfigError, "keeps its once-key"),
-        ({"serializer": "pickle"}, ConfigError, "not accepted by this app's workers"),
+        ({"serializer": "pickle"}, ConfigError, "run code"),
         ({"durable": "fsync"}, ConfigError, "it is about enqueueing"),
         ({"args": (1, 2)}, TypeError, "too many positional arguments"),
         ({"args": (object(),)}, CodecError, r"args\[0\] is a builtins.object"),

@@ -2,10 +2,9 @@
 
 JSON (the default) and MessagePack keep Python's own types along the way, see
 `reliable_tasks.core.codec.tags`.
-Pickle runs whatever its bytes say, so it is decoded only where `accept` names it.
+There is no pickle, which runs whatever its bytes say.
 """
 
-import pickle
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
@@ -25,7 +24,9 @@ from reliable_tasks.errors import CodecError, ConfigError, suggest
 
 __all__ = [
     "DEFAULT_ACCEPT",
+    "NO_UNSAFE",
     "SERIALIZERS",
+    "UNSAFE",
     "canonical_serializer",
     "dumps",
     "dumps_call",
@@ -33,14 +34,27 @@ __all__ = [
     "loads_call",
 ]
 
-SERIALIZERS = ("json", "msgpack", "pickle")
+SERIALIZERS = ("json", "msgpack")
 DEFAULT_ACCEPT = frozenset({"json", "msgpack"})
 
 _ALIASES = {
     "application/json": "json",
     "application/x-msgpack": "msgpack",
-    "application/x-python-serialize": "pickle",
 }
+UNSAFE = frozenset(
+    {
+        "pickle",
+        "yaml",
+        "application/x-python-serialize",
+        "application/x-yaml",
+        "application/yaml",
+    }
+)
+"""Celery's serializers that run code of whoever has written the bytes: they are not here."""
+NO_UNSAFE = (
+    "it would let whoever can write to the store run code, so it is not here; 'json' and 'msgpack' "
+    "keep Python's types (tuples, sets, dates, decimals, …), and a class may have a __json__ method"
+)
 _TAG_BYTES = TAG.encode()
 
 
@@ -119,31 +133,11 @@ class _TaggedCodec:
             raise CodecError(f"these {len(data)} bytes are not {self.name}: {error}") from error
 
 
-class _PickleCodec:
-    name = "pickle"
-
-    def dumps(self, value: Any) -> bytes:
-        try:
-            return pickle.dumps(value, protocol=5)
-        except Exception as error:  # a class's own __reduce__ may raise anything
-            raise CodecError(f"value cannot be pickled: {error}") from error
-
-    def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return self.dumps((args, kwargs))
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            return pickle.loads(data)  # noqa: S301 - only reached where `accept` names pickle
-        except Exception as error:  # unpickling runs the classes' own code
-            raise CodecError(f"these {len(data)} bytes cannot be unpickled: {error}") from error
-
-
 _CODECS: dict[str, _Codec] = {
     "json": _TaggedCodec("json", msgspec.json.Encoder().encode, msgspec.json.decode, raw=False),
     "msgpack": _TaggedCodec(
         "msgpack", msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, raw=True
     ),
-    "pickle": _PickleCodec(),
 }
 
 
@@ -154,6 +148,8 @@ def canonical_serializer(name: str) -> str:
         ConfigError: there is no such serializer.
     """
     known = _ALIASES.get(name, name) if isinstance(name, str) else ""
+    if isinstance(name, str) and name in UNSAFE:
+        raise ConfigError(f"serializer={name!r}: {NO_UNSAFE}")
     if known not in _CODECS:
         raise ConfigError(
             f"there is no serializer {name!r}; known are {', '.join(SERIALIZERS)}"
@@ -172,7 +168,6 @@ def _accepted(serializer: str, accept: Collection[str]) -> _Codec:
         raise CodecError(
             f"this was written with {codec.name}, which is not accepted here (accepted: "
             f"{', '.join(sorted(accept)) or 'nothing'}); add it to accept_content"
-            + (" if everyone who can write to the store is trusted" * (codec.name == "pickle"))
         )
     return codec
 

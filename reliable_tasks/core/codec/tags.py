@@ -99,8 +99,8 @@ def _remedy(value: object) -> str:
             "__json__ method that returns plain values"
         )
     return (
-        "which cannot be encoded: pass plain values (such as its id), give the class a __json__ "
-        "method that returns them, or use serializer='pickle' where the workers accept it"
+        "which cannot be encoded: pass plain values (such as its id), or give the class a __json__ "
+        "method that returns them"
     )
 
 
