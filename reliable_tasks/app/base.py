@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
 from reliable_tasks import events, signals
-from reliable_tasks.app.names import CeleryNames
+from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
@@ -17,7 +17,6 @@ from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
 from reliable_tasks.tasks import calls, publish
 from reliable_tasks.tasks.builtins import register_builtins
 from reliable_tasks.tasks.options import duplicate_is_error
-from reliable_tasks.tasks.periodic import periodic_entry
 from reliable_tasks.tasks.registry import TaskRegistry, task_of_function
 from reliable_tasks.tasks.task import Task
 
@@ -46,10 +45,14 @@ class App(CeleryNames):
         include: modules to import when a worker starts.
         config_source: where to load settings from, see `config_from_object`.
         namespace: prefix of the settings' names in `config_source`.
-        task_cls: the class of tasks without a `base`.
+        task_cls: the class of tasks without a `base`, or its dotted name.
         set_as_current: make it `current_app`.
+        changes: settings, as a dict.
+        config_source_silent: go on with the defaults if `config_source` cannot be imported.
         strict_typing: check the arguments of calls against the function.
         autofinalize: accepted for Celery compatibility; ignored.
+        loader, amqp, events, log, control, tasks, fixups: Celery's parts of an app, which are not
+            exchanged here; a note says so.
         **settings: any setting by its name.
 
     Raises:
@@ -59,34 +62,44 @@ class App(CeleryNames):
     def __init__(
         self,
         main: str | None = None,
-        *,
-        broker: str | None = None,
+        loader: Any = None,
         backend: str | None = None,
-        include: Sequence[str] = (),
-        config_source: Any = None,
-        namespace: str | None = None,
-        task_cls: type[Task[Any, Any]] | None = None,
+        amqp: Any = None,
+        events: Any = None,
+        log: Any = None,
+        control: Any = None,
         set_as_current: bool = True,
+        tasks: Any = None,
+        broker: str | None = None,
+        include: Sequence[str] = (),
+        changes: Mapping[str, Any] | None = None,
+        config_source: Any = None,
+        fixups: Any = None,
+        task_cls: type[Task[Any, Any]] | str | None = None,
+        autofinalize: bool = True,
+        namespace: str | None = None,
         strict_typing: bool = True,
-        autofinalize: bool = True,  # noqa: ARG002 - Celery's; nothing is lazy here
+        config_source_silent: bool = False,
         **settings: Any,
     ) -> None:
-        super().__init__()
+        parts = {"amqp": amqp, "control": control, "events": events, "fixups": fixups}
+        super().__init__({**parts, "loader": loader, "log": log, "tasks": tasks})
         self.main = main
-        self.Task: type[Task[Any, Any]] = task_cls or Task
+        self.autofinalize = autofinalize
+        self.Task: type[Task[Any, Any]] = class_of(task_cls or self.task_cls, Task)
         self.strict_typing = strict_typing
         self.tasks = TaskRegistry()
         self.commons: dict[str, calls.Common] = {}
         self._store: Store | None = None
-        self.on_after_configure = signals.Signal("on_after_configure")
-        self.on_after_finalize = signals.Signal("on_after_finalize")
         if config_source is not None:
-            self.conf.load(config_source, namespace=namespace)
+            self.conf.load(config_source, namespace=namespace, silent=config_source_silent)
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
-        self.conf.update({**{k: x for k, x in given.items() if x is not None}, **settings})
+        given = {name: value for name, value in given.items() if value is not None}
+        self.conf.update({**(changes or {}), **given, **settings})
         register_builtins(self)
         if set_as_current:
             self.set_current()
+        self.on_init()
 
     def __repr__(self) -> str:
         return f"<App {self.main or 'without a name'} at {id(self):#x}>"
@@ -230,22 +243,40 @@ class App(CeleryNames):
         name: str,
         args: Any = None,
         kwargs: Mapping[str, Any] | None = None,
+        countdown: Any = None,
+        eta: Any = None,
+        task_id: Any = None,
+        producer: Any = None,  # noqa: ARG002 - Celery's: there are no connections to hand over
+        connection: Any = None,  # noqa: ARG002 - as above
+        router: Any = None,
+        result_cls: type[AsyncResult[Any]] | None = None,
+        expires: Any = None,
+        publisher: Any = None,  # noqa: ARG002 - as above
+        link: Any = None,
+        link_error: Any = None,
         **options: Any,
     ) -> AsyncResult[Any]:
         """Enqueue a call of a task by its name, which need not be registered here.
 
         Options are those of `Task.apply_async`. A once-task that is not known here gets its key
-        from the first worker that claims it.
+        from the first worker that claims it. With `result_cls` the handle is of that class.
+
+        Raises:
+            ConfigError: an option is unknown or not possible.
         """
+        if router is not None:
+            raise ConfigError("send_task(router=…) is not supported: set task_routes")
+        own = {"countdown": countdown, "eta": eta, "task_id": task_id, "expires": expires}
+        options.update((key, value) for key, value in own.items() if value is not None)
         task = self.tasks.get(name)
         call, named = calls.call_args(args), calls.call_kwargs(kwargs)
-        links = {key: options.pop(key) for key in ("link", "link_error") if key in options}
-        if any(links.values()):
+        if link or link_error:
             sig = self.signature(name, call, named)
-            linked: AsyncResult[Any] = sig.apply_async(**options, **links)
-            return linked
-        message = calls.build_message(self, name, call, named, options, task)
-        return self.send_message(message, options)
+            result: AsyncResult[Any] = sig.apply_async(**options, link=link, link_error=link_error)
+        else:
+            message = calls.build_message(self, name, call, named, options, task)
+            result = self.send_message(message, options)
+        return result if result_cls is None else result_cls(result.id, task_name=name, app=self)
 
     def send_message(self, message: Message, options: Mapping[str, Any]) -> AsyncResult[Any]:
         """Enqueue one message and return its handle.
@@ -346,37 +377,6 @@ class App(CeleryNames):
     ) -> GroupResult:
         """A handle on several messages."""
         return GroupResult(id, results, app=self, **kwargs)
-
-    # Schedules -----------------------------------------------------------------------------------
-
-    def add_periodic_task(
-        self,
-        schedule: Any,
-        sig: Signature,
-        args: Any = (),
-        kwargs: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **options: Any,
-    ) -> str:
-        """Add an entry to `beat_schedule`; returns its name."""
-        there = self.conf.beat_schedule
-        made = periodic_entry(there, schedule, sig, args, kwargs, name, options)
-        self.conf.beat_schedule = {**there, **made}
-        return next(iter(made))
-
-    @property
-    def schedules(self) -> Any:
-        """The schedule's entries at run time: add, pause, resume, remove, run_now, list."""
-        from reliable_tasks.beat.entries import Schedules  # noqa: PLC0415 - few programs change them
-
-        return Schedules(self)
-
-    @property
-    def control(self) -> Any:
-        """Revoke, purge, ping and inspect, under Celery's names."""
-        from reliable_tasks.control import Control  # noqa: PLC0415 - only those who ask for it pay for it
-
-        return Control(self)
 
 
 context.make_default_app(lambda: App("default"))

@@ -37,6 +37,7 @@ class Chosen:
         colour: False without colours, None to decide by the terminal.
         beat: `-B` stood before the command.
         started_in: where the process was before it went to `workdir`.
+        given: the app that a program starts a command on.
     """
 
     app: str | None = None
@@ -46,11 +47,12 @@ class Chosen:
     colour: bool | None = None
     beat: bool = False
     started_in: str | None = None
+    given: App | None = None
 
     @property
     def names_app(self) -> bool:
         """Whether an app was named, by `-A` or the environment."""
-        return bool(self.app or os.environ.get(APP_VARIABLE))
+        return bool(self.app or self.given or os.environ.get(APP_VARIABLE))
 
     def find_app(self) -> App:
         """The app of `-A`, with its broker replaced by that of `-b`.
@@ -61,14 +63,18 @@ class Chosen:
         from ._find_app import find_app  # noqa: PLC0415 - imports the app's machinery
 
         self._enter_workdir()
-        text = self.app or os.environ.get(APP_VARIABLE)
+        text = self.app or ("" if self.given else os.environ.get(APP_VARIABLE))
+        if not text and self.given:
+            return self._on_broker(self.given)
         if not text:
             raise click.UsageError(
                 f"name your app: -A module, -A module:attribute, or {APP_VARIABLE} in the "
                 "environment",
                 click.get_current_context(silent=True),
             )
-        app = find_app(text)
+        return self._on_broker(find_app(text))
+
+    def _on_broker(self, app: App) -> App:
         if self.broker:
             app.conf.broker_url = self.broker
         app.set_current()

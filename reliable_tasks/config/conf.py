@@ -178,6 +178,12 @@ class Conf(Mapping[str, Any]):
         for name in spelled:
             self._environment.pop(name, None)
 
+    def add_defaults(self, values: Mapping[str, Any]) -> None:
+        """Set several settings, but for those that have been set, here or by the environment."""
+        self._load_pending()
+        spelled = one_spelling(values.items())
+        self._keep({name: x for name, x in spelled.items() if name not in self._values})
+
     def load(
         self,
         source: object,

@@ -23,6 +23,7 @@ class Configured:
     Attributes:
         conf: the settings, as they are set and changed.
         exceptions: the exception classes that stored failures may come back as.
+        remarks: what the app itself has to say, for its notes.
         notes: what there is to know about the settings in force, beside `conf.notes`.
     """
 
@@ -31,6 +32,7 @@ class Configured:
         self.conf.load_env(os.environ)
         self.exceptions = SafeExceptions()
         self.notes: list[str] = []
+        self.remarks: list[str] = []
         self._checked: Settings | None = None
 
     @property
@@ -47,7 +49,7 @@ class Configured:
         settings = conf.settings()
         if settings is not self._checked:
             note = check_backend(settings.broker_url, settings.result_backend)
-            self.notes = [note] if note else []
+            self.notes = [*self.remarks, *([note] if note else [])]
             for cls in exception_classes(settings):
                 self.exceptions.register(cls)
             self._checked = settings

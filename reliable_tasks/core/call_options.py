@@ -134,6 +134,8 @@ MEANINGLESS = frozenset(
         "replaced_task_nesting",
         "reply_to",
         "retries",
+        "route_name",
+        "task_type",
     }
 )
 """Celery's options that are accepted and ignored."""

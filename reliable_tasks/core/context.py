@@ -50,6 +50,7 @@ class AppContext(Protocol):
     Task: type[Any]
     on_after_configure: Any
     on_after_finalize: Any
+    on_after_fork: Any
 
     @property
     def settings(self) -> Settings: ...  # noqa: D102 - see App, as all the others are

@@ -81,6 +81,7 @@ def run_child(
     }
     handle({number: partial(_heard, pool, number, otherwise[number]) for number in otherwise})
     signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_SIGNALS)
+    app.on_after_fork.send(app)
     signals.worker_process_init.send(None)
     pool.exchanger.start()
     pool.run()
