@@ -244,8 +244,8 @@ def test_an_enqueue_gives_up_where_the_policy_says(
 def test_signals_tell_of_each_message_that_is_enqueued(app: App) -> None:
     heard: list[tuple[str, str]] = []
 
-    def before(sender: Any, message: Any, **_: Any) -> None:
-        heard.append(("before", message.id))
+    def before(sender: Any, headers: Any, **_: Any) -> None:
+        heard.append(("before", headers["id"]))
 
     def after(sender: Any, receipt: Any, **_: Any) -> None:
         heard.append(("after", receipt.id))

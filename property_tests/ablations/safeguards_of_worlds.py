@@ -250,7 +250,10 @@ _OF_CLAIMS = (
         "the killed are dead-lettered", f"{_EXECUTOR}._begin", "claim.limit_failure is not None or "
     ),
     _simulated(
-        "an unknown task goes back", f"{_EXECUTOR}._unknown", "claim.bounces >= limit", "True"
+        "an unknown task goes back",
+        f"{_EXECUTOR}._unknown",
+        "claim.bounces >= self._settings.unknown_task_limit",
+        "True",
     ),
     _simulated(
         "an exit of a hook ends nothing",

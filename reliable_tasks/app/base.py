@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
+import msgspec
+
 from reliable_tasks import events, signals
 from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.config.conf import store_url
@@ -12,6 +14,7 @@ from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.signals import publishing
 from reliable_tasks.store import open_store
 from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
 from reliable_tasks.tasks import calls, publish
@@ -284,8 +287,10 @@ class App(CeleryNames):
         Raises:
             AlreadyQueued: its once-key is held.
         """
+        if signals.before_task_publish.receivers:
+            (message,) = publishing.announce(self, (message,), options)
         batch = Batch(messages=(message,), durable=options.get("durable"))
-        receipt = self.enqueue(batch, options).receipts[0]
+        receipt = self.enqueue(batch, options, announced=True).receipts[0]
         if receipt.kind == ReceiptKind.DUPLICATE:
             self.check_receipt(receipt, message, options)
         return self.handle_of(receipt, message.task)
@@ -306,15 +311,28 @@ class App(CeleryNames):
         result.receipt = receipt
         return result
 
-    def enqueue(self, batch: Batch, options: Mapping[str, Any] | None = None) -> Enqueued:
+    def enqueue(
+        self,
+        batch: Batch,
+        options: Mapping[str, Any] | None = None,
+        *,
+        announced: bool = False,
+    ) -> Enqueued:
         """Store a batch, retrying as `retry_policy` says while the store is unavailable.
+
+        Args:
+            batch: what to store.
+            options: of the call.
+            announced: `before_task_publish` was sent for its messages already.
 
         Raises:
             StoreUnavailable: the store is still away after all the tries.
             StoreError: it refused.
+            ConfigError: a receiver of `before_task_publish` left a message that cannot be sent.
         """
-        if signals.before_task_publish.receivers:
-            publish.send_before(batch.messages)
+        if signals.before_task_publish.receivers and not announced:
+            messages = publishing.announce(self, batch.messages, options)
+            batch = msgspec.structs.replace(batch, messages=messages)
         try:
             enqueued = self.store.enqueue(batch)
         except StoreUnavailable as away:
@@ -324,7 +342,7 @@ class App(CeleryNames):
             if told_of_all or receipt.kind != ReceiptKind.CREATED:
                 publish.emit_stored(message, receipt)
         if signals.after_task_publish.receivers:
-            publish.send_after(batch.messages, enqueued.receipts)
+            publishing.announced(batch.messages, enqueued.receipts)
         return enqueued
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:

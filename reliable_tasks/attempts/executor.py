@@ -340,13 +340,12 @@ class Executor:
 
     def _unknown(self, claim: Claim) -> outcome.Outcome:
         """Give back a task unknown here: during a rolling deploy another worker may know it."""
-        about = {"name": claim.task, "id": claim.id}
+        exc = NotRegistered(
+            f"no worker knew the task {claim.task!r}: given back {claim.bounces} times"
+        )
+        about = {"name": claim.task, "id": claim.id, "message": None, "exc": exc}
         self._notifier.send(signals.task_unknown, claim, None, **about)
-        limit = self._settings.unknown_task_limit
-        if claim.bounces >= limit:
-            exc = NotRegistered(
-                f"no worker knew the task {claim.task!r}: given back {claim.bounces} times"
-            )
+        if claim.bounces >= self._settings.unknown_task_limit:
             return self._failed_unrun(claim, exc)
         delay_ms = round(self._settings.unknown_task_delay * 1000)
         detail = encode_detail({"reason": f"no task {claim.task!r} here", "delay": delay_ms / 1000})

@@ -69,7 +69,8 @@ class Notifier:
         elif isinstance(done, outcome.Failed):
             self._failed(started, done, exc)
         elif isinstance(done, outcome.Rejected):
-            self.send(signals.task_rejected, claim, task, request=started.request)
+            said = {"message": None, "exc": exc, "request": started.request}
+            self.send(signals.task_rejected, claim, task, **said)
             self._postrun(started, exc, "REJECTED")
             self.tell("attempt.rejected", claim, done.detail)
         else:
@@ -100,7 +101,8 @@ class Notifier:
         self.hook(started, "on_failure", exc, claim.id, started.args, started.kwargs, einfo)
         self._after(started, "FAILURE", exc, einfo)
         if signals.task_failure.has_listeners:
-            said = {"task_id": claim.id, "exception": exc, "args": started.args, "einfo": einfo}
+            call = {"task_id": claim.id, "args": started.args, "kwargs": started.kwargs}
+            said = {**call, "exception": exc, "traceback": exc.__traceback__, "einfo": einfo}
             self.send(signals.task_failure, claim, task, **said)
         self._postrun(started, exc, "FAILURE")
         expected = self._try(claim, "throws", isinstance, exc, task.throws)

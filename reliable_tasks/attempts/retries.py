@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks import signals
 from reliable_tasks.attempts.attempt import MAX_TEXT, encode_detail, text_of
 from reliable_tasks.core import checks, outcome
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.retry import Decision, RetryPolicy
 from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
+from reliable_tasks.signals.publishing import hand_over_retry
 from reliable_tasks.tasks.asking import decide_asked, limit_of, none_left
 
 if TYPE_CHECKING:
@@ -149,6 +151,9 @@ def _record(
         detail=encode_detail(detail),
         **({} if asked is None else _changes(started, asked, now_ms)),
     )
+    if signals.before_task_publish.receivers and started.running.store is not None:
+        due_ms = now_ms + retry.delay_ms if at_ms is None else at_ms
+        retry = hand_over_retry(started.prepared.task.app, started.claim, retry, due_ms)
     return checked(retry)
 
 

@@ -16,8 +16,8 @@ import msgspec
 from reliable_tasks import events
 from reliable_tasks.core.clock import iso
 from reliable_tasks.errors import StoreFull, StoreReadOnly, StoreUnavailable
+from reliable_tasks.signals.publishing import announce, announced
 from reliable_tasks.store.values import Batch, Entry, Receipt, ReceiptKind
-from reliable_tasks.tasks.publish import send_after, send_before
 
 from .definition import UNRULY
 from .encoding import Timetable, decode_spec, decode_template, messages_of_slot, slot_id
@@ -25,6 +25,7 @@ from .encoding import Timetable, decode_spec, decode_template, messages_of_slot,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import ScheduleStore
 
@@ -57,6 +58,7 @@ class Scheduler:
         store: where the entries are.
         name: of the beat, for the log.
         stopping: whether the beat is to stop; asked before each firing.
+        app: whose receivers hear of the messages before they are stored; None for nobody's.
 
     Attributes:
         of_code: the names of the entries of the code that were there when they were last read.
@@ -68,9 +70,11 @@ class Scheduler:
         *,
         name: str = "beat",
         stopping: Callable[[], bool] = lambda: False,
+        app: AppContext | None = None,
     ) -> None:
         self.name = name
         self._store = store
+        self._app = app
         self.of_code: frozenset[str] = frozenset()
         self._stopping = stopping
         self._fired = 0
@@ -206,14 +210,16 @@ class Scheduler:
         return self._entries[entry.name].next_ms
 
     def _fire(self, advanced: Entry, batch: Batch, now_ms: int) -> bool:
-        send_before(batch.messages)
+        if self._app is not None:
+            messages = announce(self._app, batch.messages)
+            batch = msgspec.structs.replace(batch, messages=messages)
         expected_ms = self._entries[advanced.name].next_ms
         done = self._store.fire(advanced, expected_ms, batch)
         if done is None:
             return False
         self._entries[advanced.name] = advanced
         self._fired += 1
-        send_after(batch.messages, done.receipts)
+        announced(batch.messages, done.receipts)
         for message, receipt in zip(batch.messages, done.receipts, strict=True):
             _emit_fired(advanced, message, receipt, now_ms)
         return True

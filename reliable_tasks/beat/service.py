@@ -51,7 +51,9 @@ class _Beat:
         self._code = code
         self._parent = parent
         self._inbox = inbox
-        self._scheduler = Scheduler(app.store, name=name, stopping=lambda: bool(inbox.came))
+        self._scheduler = Scheduler(
+            app.store, name=name, stopping=lambda: bool(inbox.came), app=app
+        )
         self._synced = False
         self._restore_at = 0.0
         self._lacking: frozenset[str] = frozenset()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks.core.additions import extension_of
 from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure
+from reliable_tasks.core.message import COMPLETE
 from reliable_tasks.core.request import Request
 from reliable_tasks.errors import TaskRevokedError
-from reliable_tasks.tasks.calls import COMPLETE
 
 if TYPE_CHECKING:
     import inspect

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError, ReliableTasksError
+from reliable_tasks.signals.publishing import hand_over
 from reliable_tasks.tasks.builtins import EXTEND
 
 from .compile import compile_plan
@@ -71,7 +72,7 @@ def _graft(task: Task[Any, Any], running: AttemptContext, canvas: Signature) -> 
                 f"{message.task} cannot replace {own_id}: it has the same id, so each would wait "
                 "for the other; use sig.clone() without a task_id"
             )
-    return messages
+    return hand_over(task.app, messages)
 
 
 def add_to_running_chord(task: Task[Any, Any], sig: Signature, *, lazy: bool = False) -> None:
@@ -101,4 +102,4 @@ def extended(running: AttemptContext, value: Any) -> tuple[Message, ...]:
     end = Signature(EXTEND, (value,), app=app)
     chord = running.request.chord
     graph = compile_plan(plan_of(chain(additions, end)), running.request.id, chord)
-    return tuple(messages_of(graph, app, joins=True))
+    return hand_over(app, tuple(messages_of(graph, app, joins=True)))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from reliable_tasks import signals
+from reliable_tasks.signals.publishing import announce
 from reliable_tasks.store.values import Batch
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class BatchSender:
         self._receive()
         if self._held:
             held, batch, publish = self._take()
-            self._place(held, self._app.enqueue(batch, publish))
+            self._place(held, self._app.enqueue(batch, publish, announced=True))
 
     def _send(self) -> None:
         """Send a batch in a thread, or in the caller's if signals have receivers to call there."""
@@ -80,6 +81,9 @@ class BatchSender:
         held, publish = self._held, self._publish
         self._held, self._publish = [], {}
         messages = tuple([message for _, _, message in held])
+        if signals.before_task_publish.receivers:
+            messages = announce(self._app, messages, publish)
+            held = [(at, call, sent) for (at, call, _), sent in zip(held, messages, strict=True)]
         return held, Batch(messages=messages, durable=publish.get("durable")), publish
 
     def _receive(self) -> None:

@@ -90,7 +90,11 @@ class AppContext(Protocol):
     ) -> None: ...
     def handle_of(self, receipt: Receipt, task_name: str | None = None) -> Any: ...  # noqa: D102
     def enqueue(  # noqa: D102
-        self, batch: Batch, options: Mapping[str, Any] | None = None
+        self,
+        batch: Batch,
+        options: Mapping[str, Any] | None = None,
+        *,
+        announced: bool = False,
     ) -> Enqueued: ...
     def enqueue_many(self, signatures: Iterable[Any]) -> list[Any]: ...  # noqa: D102
     def apply_eagerly(  # noqa: D102

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "COMPLETE",
     "FINAL_STATES",
     "LIVE_STATES",
     "Edge",
@@ -22,6 +23,10 @@ __all__ = [
     "decode_headers",
     "encode_headers",
 ]
+
+
+COMPLETE = "__rt_complete__"
+"""Says, among the keyword arguments of a stored call, that nothing goes before its arguments."""
 
 
 class State(StrEnum):

@@ -32,6 +32,9 @@ class AttemptStore:
         raise NotImplementedError
 
 
+_OTHER_NAMES = {"name": "task", "task_id": "id", "task_name": "task"}
+
+
 class Request:
     """The attempt that runs; outside of one, a request that says `called_directly`.
 
@@ -81,6 +84,15 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request: {self.__dict__!r}>"
+
+    def __getattr__(self, name: str) -> Any:
+        """A header of the call by its name; and what else Celery's workers call these fields."""
+        headers = self.__dict__.get("headers") or {}
+        if name in headers:
+            return headers[name]
+        if name in _OTHER_NAMES:
+            return getattr(self, _OTHER_NAMES[name])
+        raise AttributeError(f"the request has no field and no header {name!r}")
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field by name, as Celery's context gives it."""

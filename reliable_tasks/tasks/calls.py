@@ -15,7 +15,7 @@ from reliable_tasks.core import checks, ids, texts
 from reliable_tasks.core.call_options import CALL_OPTIONS, checked
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.context import current_attempt
-from reliable_tasks.core.message import Headers, Message, OnceLock, encode_headers
+from reliable_tasks.core.message import COMPLETE, Headers, Message, OnceLock, encode_headers
 from reliable_tasks.core.once import once_key, once_label
 from reliable_tasks.errors import ConfigError
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_OPTIONS",
-    "COMPLETE",
     "HOST",
     "build_message",
     "call_args",
@@ -87,10 +86,6 @@ def once_lock(
         on_conflict=options.on_conflict,
         timeout_ms=0 if options.timeout_s is None else max(1, round(options.timeout_s * 1000)),
     )
-
-
-COMPLETE = "__rt_complete__"
-"""Says, among the keyword arguments of a stored call, that nothing goes before its arguments."""
 
 
 def complete_call(

@@ -1,10 +1,10 @@
-"""Publishing: the signals and events of a batch, and patience while the store is unavailable."""
+"""Publishing: the events of a batch, and patience while the store is unavailable."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import events, signals
+from reliable_tasks import events
 from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.retry import DEFAULT_MAX_RETRIES
@@ -12,28 +12,14 @@ from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store.values import ReceiptKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import ProducerStore
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
-__all__ = ["emit_stored", "enqueue_again", "send_after", "send_before"]
-
-
-def send_before(messages: Sequence[Message]) -> None:
-    """Send `before_task_publish` for each message of a batch."""
-    if signals.before_task_publish.receivers:
-        for message in messages:
-            signals.before_task_publish.send(message.task, message=message)
-
-
-def send_after(messages: Sequence[Message], receipts: Sequence[Receipt]) -> None:
-    """Send `after_task_publish` for each message that was stored."""
-    if signals.after_task_publish.receivers:
-        for message, receipt in zip(messages, receipts, strict=True):
-            signals.after_task_publish.send(message.task, message=message, receipt=receipt)
+__all__ = ["emit_stored", "enqueue_again"]
 
 
 def emit_stored(message: Message, receipt: Receipt) -> None:

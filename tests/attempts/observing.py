@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import OnceTask, Task, signals
@@ -35,8 +36,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, BaseException):
         name = type(value).__name__
         return name, "" if name == "Ugly" else str(value)
-    if isinstance(value, Task):
-        return f"task {value.name}"
+    if isinstance(value, Task | TracebackType):
+        return f"task {value.name}" if isinstance(value, Task) else "traceback"
     if hasattr(value, "traceback") and hasattr(value, "exception"):
         return "einfo", plain(value.exception)
     if hasattr(value, "called_directly"):

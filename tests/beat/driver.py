@@ -50,7 +50,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.app.store = SqliteStore(None, StoreOptions(audit="all"), self.clock)
-        self.scheduler = Scheduler(self.app.store)
+        self.scheduler = Scheduler(self.app.store, app=self.app)
 
     @property
     def store(self) -> Store:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
-from reliable_tasks import chain, crontab, signals
+from reliable_tasks import chain, crontab
 from reliable_tasks.beat import scheduler as scheduler_module
 from reliable_tasks.beat.encoding import slot_id
 from reliable_tasks.beat.scheduler import RETRY_MS, Scheduler
@@ -261,26 +261,6 @@ def test_a_workflow_is_stored_whole_for_each_slot(drive: Driver) -> None:
         assert messages[child].root_id == root.id
         assert decode_headers(root.headers).chain == decode_headers(messages[child].headers).chain
     assert drive.entry("flow").last_id in {root.id for root in roots}
-
-
-def test_the_signals_of_publishing_are_sent(drive: Driver) -> None:
-    heard: list[tuple[str, Any]] = []
-
-    def before(sender: str, **_: Any) -> None:
-        heard.append(("before", sender))
-
-    def after(sender: str, **fields: Any) -> None:
-        heard.append(("after", fields["receipt"].kind))
-
-    signals.before_task_publish.connect(before)
-    signals.after_task_publish.connect(after)
-    try:
-        drive.add("e", 60)
-        drive.step(60 * SECOND)
-    finally:
-        signals.before_task_publish.disconnect(before)
-        signals.after_task_publish.disconnect(after)
-    assert heard == [("before", "add"), ("after", "created")]
 
 
 # Trouble ------------------------------------------------------------------------------------------
