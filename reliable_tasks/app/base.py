@@ -293,7 +293,7 @@ class App(CeleryNames):
         receipt = self.enqueue(batch, options, announced=True).receipts[0]
         if receipt.kind == ReceiptKind.DUPLICATE:
             self.check_receipt(receipt, message, options)
-        return self.handle_of(receipt, message.task)
+        return context.noted_child(self.handle_of(receipt, message.task), options)
 
     def check_receipt(self, receipt: Receipt, message: Message, options: Mapping[str, Any]) -> None:
         """Raise `AlreadyQueued` if the once-key of a message is held, and that is an error."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.additions import extension_of
-from reliable_tasks.core.codec import loads
+from reliable_tasks.core.codec import loads, loads_call
 from reliable_tasks.core.codec.failures import decode_failure
-from reliable_tasks.core.message import COMPLETE
+from reliable_tasks.core.message import COMPLETE, decode_headers
 from reliable_tasks.core.request import Request
 from reliable_tasks.errors import TaskRevokedError
 
@@ -55,8 +56,60 @@ def _of_errback(
     if failed.value:
         failure = decode_failure(failed.value)
         exc, text = app.exceptions.rebuild(failure), failure.traceback
-    request = Request(id=failed.parent, root_id=claim.root_id or None, called_directly=False)
+    request = FailedRequest(app, failed.parent, claim.root_id or None)
     return errback_arguments(app.tasks[claim.task], request, exc, text, args, kwargs)
+
+
+class FailedRequest(Request):
+    """What an errback is told of the call that failed.
+
+    Its id is known. The rest is read from the store when something asks for it: many errbacks never
+    do, and the message may be large. Arguments that its own parents had left are not among `args`.
+    """
+
+    def __init__(self, app: AppContext, failed_id: str, root_id: str | None) -> None:
+        super().__init__(id=failed_id, root_id=root_id, called_directly=False)
+        self._app = app
+        for name in _STORED:
+            del self.__dict__[name]
+        here = failed_here.get()
+        if here is not None and here[0] == failed_id:
+            self.update({**_STORED, **here[1]})
+
+    def __getattr__(self, name: str) -> Any:
+        """Read what only the store knows."""
+        if name not in _STORED or "_app" not in self.__dict__:
+            return super().__getattr__(name)
+        self.__dict__.update({**_STORED, **self._stored()})
+        return self.__dict__[name]
+
+    def __repr__(self) -> str:
+        return f"<FailedRequest of {self.id}>"
+
+    def _stored(self) -> dict[str, Any]:
+        (record,) = self._app.store.read([self.id or ""], full=True)
+        if record is None:
+            return {}
+        found: dict[str, Any] = {"task": record.task, "retries": record.attempt - 1}
+        if record.payload is not None:
+            headers = decode_headers(record.headers)
+            args, kwargs = loads_call(record.payload, headers.serializer, self._app.accept_content)
+            kwargs.pop(COMPLETE, None)
+            found |= {"args": args, "kwargs": kwargs}
+        return {**found, "hostname": record.worker, "parent_id": record.parent_id}
+
+
+_STORED: dict[str, Any] = {
+    "task": None,
+    "args": (),
+    "kwargs": {},
+    "retries": 0,
+    "hostname": None,
+    "parent_id": None,
+}
+
+failed_here: ContextVar[tuple[str, dict[str, Any]] | None] = ContextVar("failed_here", default=None)
+"""The call that has just failed eagerly, which no store knows: its id and its fields."""
 
 
 def _value(app: AppContext, given: Input) -> Any:

@@ -14,6 +14,7 @@ from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.store.values import Input
 from reliable_tasks.tasks import calls
 
+from .arguments import failed_here
 from .enqueue import _PUBLISH
 from .plan import Call, Par, Plan, Seq, plan_of
 
@@ -128,7 +129,7 @@ class _Evaluation:
         self._follow(call.links, flow)
         if isinstance(flow, _Broken):
             for errback in call.errbacks:
-                self._errback(errback, done)
+                self._errback(errback, done, call)
         if self._throws and done.state == "FAILURE":
             raise done.result
         return done
@@ -174,14 +175,19 @@ class _Evaluation:
             for link in links:
                 self.run(plan_of(link), flow)
 
-    def _errback(self, errback: Signature, failed: EagerResult[Any]) -> None:
+    def _errback(self, errback: Signature, failed: EagerResult[Any], call: Call) -> None:
         """Equal errbacks of a canvas run once, for the first that fails."""
         key = dumps(errback)
         if key not in self._fired:
             self._fired.add(key)
             failure = encode_failure(_raised(failed), failed.traceback or "")
             left = Input(slot=-1, parent=failed.id, ok=False, value=failure)
-            self.run(plan_of(errback), _Failing(left))
+            known = {"task": call.task, "args": call.args, "kwargs": call.kwargs}
+            token = failed_here.set((failed.id, known))
+            try:
+                self.run(plan_of(errback), _Failing(left))
+            finally:
+                failed_here.reset(token)
 
 
 def _starter(inflow: _Passed | _Failing) -> str | None:

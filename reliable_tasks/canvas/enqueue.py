@@ -54,7 +54,7 @@ def apply_canvas(
         return _handle_of_one(graph, app, result)
     receipts = _store(app, messages, publish)
     _check_duplicates(graph, receipts)
-    return handles_of(graph, app, receipts)
+    return context.noted_child(handles_of(graph, app, receipts), options)
 
 
 def _planned(
@@ -140,8 +140,10 @@ def _message(node: Node, app: AppContext, root_id: str, joins: bool) -> Message:
         app, call.task, args, call.kwargs, options, task, keyed=keyed, made_id=call.id
     )
     headers = message.headers
-    if node.takes:
-        told = msgspec.structs.replace(decode_headers(headers), takes=node.takes, shape=node.shape)
+    if node.takes or (node.waits and message.delay_ms):
+        told = decode_headers(headers)
+        # Its countdown begins when its parents have ended, and nobody knows yet when that is.
+        told = msgspec.structs.replace(told, takes=node.takes, shape=node.shape, countdown_ms=0)
         headers = encode_headers(told)
     return msgspec.structs.replace(
         message,

@@ -203,7 +203,7 @@ class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
         args: Any = None,
         kwargs: Mapping[str, Any] | None = None,
         route_name: str | None = None,
-        add_to_parent: bool = True,  # noqa: ARG002 - Celery's
+        add_to_parent: bool = True,
         link: Any = None,
         **options: Any,
     ) -> GroupResult[R]:
@@ -214,6 +214,8 @@ class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
         """
         if link is not None:
             raise TypeError("Cannot add link to group: use a chord")
+        if not add_to_parent:
+            options["add_to_parent"] = False
         handle: Any = super().apply_async(args, kwargs, route_name, **options)
         return handle  # type: ignore[no-any-return]
 

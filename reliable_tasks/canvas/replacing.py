@@ -58,7 +58,8 @@ def replace_running(task: Task[Any, Any], sig: Signature) -> NoReturn:
 
 def _graft(task: Task[Any, Any], running: AttemptContext, canvas: Signature) -> tuple[Message, ...]:
     own_id = running.request.id or ""
-    graph = compile_plan(plan_of(canvas), own_id, running.request.chord)
+    nesting = {"replaced_task_nesting": running.request.replaced_task_nesting + 1}
+    graph = compile_plan(plan_of(canvas, options=nesting), own_id, running.request.chord)
     limit = task.app.settings.max_batch
     if len(graph.nodes) > limit:
         raise ConfigError(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CALL_OPTIONS",
     "MEANINGLESS",
+    "PROPERTIES",
     "PUBLISH_RETRY",
     "checked",
     "durability",
@@ -87,7 +88,18 @@ def _named(check: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
     return of_option
 
 
+def _nesting(name: str, value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ConfigError(f"{name} must be a whole number from 0, not {texts.shown(value)}")
+    return value
+
+
+PROPERTIES = ("app_id", "cluster_id", "message_id", "reply_to", "type", "user_id")
+"""Options that mean nothing here but travel, for `request.properties`."""
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(PROPERTIES, checks.text),
+    "add_to_parent": checks.flag,
     "chain": checks.message_id,
     "chord": checks.message_id,
     "countdown": _span,
@@ -101,6 +113,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "parent_id": checks.message_id,
     "priority": checks.priority,
     "queue": checks.queue,
+    "replaced_task_nesting": _nesting,
     "retry": checks.flag,
     "retry_policy": _named(publish_retry),
     "root_id": checks.message_id,
@@ -117,7 +130,6 @@ CALL_OPTIONS = frozenset(_CHECKS)
 
 MEANINGLESS = frozenset(
     {
-        "add_to_parent",
         "argsrepr",
         "compression",
         "connection",
@@ -131,8 +143,6 @@ MEANINGLESS = frozenset(
         "mandatory",
         "producer",
         "publisher",
-        "replaced_task_nesting",
-        "reply_to",
         "retries",
         "route_name",
         "task_type",

@@ -26,6 +26,7 @@ __all__ = [
     "forbid_waiting",
     "get_current_app",
     "make_default_app",
+    "noted_child",
     "on_each_app",
     "refuse_waiting",
     "set_current_app",
@@ -118,6 +119,15 @@ attempts: dict[str, AttemptContext] = {}
 
 forbid_waiting: ContextVar[bool] = ContextVar("forbid_waiting", default=False)
 """True inside a body that a worker runs, where waiting for another result may never end."""
+
+
+def noted_child(result: T, options: Mapping[str, Any]) -> T:
+    """Tell the body that runs here, if any, what it has just enqueued: `request.children`."""
+    running = current_attempt.get()
+    if running is not None and running.task.trail and options.get("add_to_parent") is not False:
+        running.request.add_child(result)
+    return result
+
 
 _current_app: AppContext | None = None
 _default_app: Callable[[], AppContext] | None = None

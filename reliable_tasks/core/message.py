@@ -158,6 +158,9 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         ignore_result: overriding the task's.
         shadow: a name to show in logs instead of the task's.
         user: the `headers=` of the call.
+        properties: what Celery puts beside the headers, such as `reply_to`.
+        nesting: how many times `self.replace` was called on the way to this message.
+        countdown_ms: the `countdown` of a call that waits for no other.
         group, chord, chain: the workflow's parts it belongs to, as `self.request` shows them.
         origin: process that enqueued it.
         once_label: the once-key as a person reads it.
@@ -171,6 +174,9 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ignore_result: bool | None = None
     shadow: str | None = None
     user: dict[str, Any] | None = None
+    properties: dict[str, str] | None = None
+    nesting: int = 0
+    countdown_ms: int = 0
     group: str | None = None
     chord: str | None = None
     chain: str | None = None

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["AttemptContext", "AttemptStore", "Request", "request_of_claim"]
 
 
+MAX_CHILDREN = 10_000
+"""How many children a request keeps: a body may enqueue without end, and memory is not."""
+
+
 class AttemptStore:
     """The calls that a running body may make to the store; a worker gives one to each attempt.
 
@@ -80,7 +84,76 @@ class Request:
         self.correlation_id: str | None = None
         self.lang = "py"
         self.utc = True
-        self.__dict__.update(fields)
+        self.reply_to: str | None = None
+        self.replaced_task_nesting = 0
+        self.properties: dict[str, Any] = {}
+        self.logfile: str | None = None
+        self.loglevel: int | None = None
+        self.children: list[Any] = []
+        self.update(fields)
+
+    @property
+    def time_limit(self) -> float | None:
+        """The hard limit that is in force, in seconds."""
+        return self.timelimit[0] if self.timelimit else None
+
+    @time_limit.setter
+    def time_limit(self, seconds: float | None) -> None:
+        self.timelimit = (seconds, self.soft_time_limit)
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        """The soft limit that is in force, in seconds."""
+        return self.timelimit[1] if self.timelimit else None
+
+    @soft_time_limit.setter
+    def soft_time_limit(self, seconds: float | None) -> None:
+        self.timelimit = (self.time_limit, seconds)
+
+    @property
+    def taskset(self) -> str | None:
+        """The group, under an old name."""
+        return self.group
+
+    def update(self, *fields: Any, **more: Any) -> None:
+        """Set fields, from what a dict can be made of."""
+        for name, value in dict(*fields, **more).items():
+            setattr(self, name, value)
+
+    def clear(self) -> None:
+        """Make it a request outside of any attempt."""
+        self.__dict__.clear()
+        Request.__init__(self)
+
+    def add_child(self, result: Any) -> None:
+        """Note a message, or a workflow, that the body has enqueued."""
+        if len(self.children) < MAX_CHILDREN:
+            self.children.append(result)
+
+    def as_execution_options(self) -> dict[str, Any]:
+        """The options of this call, for an `apply_async` of one like it.
+
+        `task_id` is among them: a message with the same id cannot be stored while this one is.
+        """
+        return {
+            "task_id": self.id,
+            "root_id": self.root_id,
+            "parent_id": self.parent_id,
+            "group_id": self.group,
+            "group_index": self.group_index,
+            "shadow": self.shadow,
+            "chord": self.chord,
+            "chain": self.chain,
+            "link": self.callbacks,
+            "link_error": self.errbacks,
+            "expires": self.expires,
+            "soft_time_limit": self.soft_time_limit,
+            "time_limit": self.time_limit,
+            "headers": self.headers,
+            "retries": self.retries,
+            "reply_to": self.reply_to,
+            "replaced_task_nesting": self.replaced_task_nesting,
+        }
 
     def __repr__(self) -> str:
         return f"<Request: {self.__dict__!r}>"
@@ -161,6 +234,13 @@ def _iso(ms: int | None) -> str | None:
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
 
 
+def _eta_ms(claim: Claim, headers: Headers) -> int | None:
+    """When it was to start at the earliest, by an `eta` or a `countdown`."""
+    if headers.countdown_ms:
+        return claim.enqueued_ms + headers.countdown_ms
+    return claim.eta_ms
+
+
 def _failed(claim: Claim, headers: Headers) -> str | None:
     """The call whose failure started an errback, which may watch several."""
     return claim.inputs[0].parent if headers.takes == "errback" and claim.inputs else None
@@ -194,7 +274,7 @@ def request_of_claim(
         group=headers.group,
         chord=headers.chord,
         chain=headers.chain,
-        eta=_iso(claim.eta_ms),
+        eta=_iso(_eta_ms(claim, headers)),
         expires=_iso(claim.expires_ms),
         delivery_info={
             "exchange": "",
@@ -212,4 +292,13 @@ def request_of_claim(
         ignore_result=ignore_result,
         shadow=headers.shadow,
         correlation_id=claim.id,
+        reply_to=(headers.properties or {}).get("reply_to"),
+        replaced_task_nesting=headers.nesting,
+        properties={
+            "correlation_id": claim.id,
+            "reply_to": "",
+            "delivery_mode": 2,
+            "priority": claim.priority,
+            **(headers.properties or {}),
+        },
     )

@@ -185,7 +185,7 @@ def _own_headers(message: Message, told: Headers, retries: int) -> dict[str, Any
         "parent_id": message.parent_id,
         "origin": told.origin,
         "ignore_result": bool(told.ignore_result),
-        "replaced_task_nesting": 0,
+        "replaced_task_nesting": told.nesting,
         "stamped_headers": None,
         "stamps": {},
     }
@@ -200,7 +200,12 @@ def _iso(ms: int | None) -> str | None:
 
 def _announced(app: AppContext, message: Message, policy: Any, retries: int) -> Message:
     shown = _Shown.of(message, retries)
-    properties = {"correlation_id": message.id, "reply_to": "", "priority": message.priority}
+    properties = {
+        "correlation_id": message.id,
+        "reply_to": "",
+        "priority": message.priority,
+        **(shown.told.properties or {}),
+    }
     signals.before_task_publish.send(
         message.task,
         body=shown.body,

@@ -35,6 +35,7 @@ _REFUSED = {
     **dict.fromkeys(("link", "link_error"), _OWN_CALL.format("callbacks")),
     **dict.fromkeys(("durable", "retry", "retry_policy"), _SENDING),
     "once": _OWN_CALL.format("once-key"),
+    "replaced_task_nesting": _OWN_CALL.format("count"),
 }
 """Call options that a retry cannot change, and why."""
 

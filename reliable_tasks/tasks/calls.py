@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from reliable_tasks.core import checks, ids, texts
-from reliable_tasks.core.call_options import CALL_OPTIONS, checked
+from reliable_tasks.core.call_options import CALL_OPTIONS, PROPERTIES, checked
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.context import current_attempt
 from reliable_tasks.core.message import COMPLETE, Headers, Message, OnceLock, encode_headers
@@ -155,6 +155,7 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
     serializer = options.get("serializer") or settings.task_serializer
     check_accepted(app, serializer)
     given = options.get("headers")
+    timing = _timing(app, options)
     headers = Headers(
         serializer=serializer,
         time_limit=options.get("time_limit"),
@@ -166,6 +167,9 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
         chord=options.get("chord"),
         chain=options.get("chain"),
         origin=f"{os.getpid()}@{HOST}",
+        properties={n: options[n] for n in PROPERTIES if n in options} or None,
+        nesting=options.get("replaced_task_nesting", 0),
+        countdown_ms=timing.get("delay_ms", 0),
     )
     fields = {
         "task": name,
@@ -174,7 +178,7 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
         "max_deliveries": settings.max_deliveries,
         "result_ttl_ms": app.result_ttl_ms,
         "failure_ttl_ms": app.failure_ttl_ms,
-        **_timing(app, options),
+        **timing,
     }
     packed = encode_headers(headers)
     common = Common(settings, os.getpid(), options, serializer, headers, packed, fields)

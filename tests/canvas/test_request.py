@@ -1,0 +1,132 @@
+"""What a body, and an errback, can read from the request."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from reliable_tasks import App, chain, group
+from reliable_tasks.core.request import MAX_CHILDREN, Request
+from reliable_tasks.errors import ConfigError
+from tests.canvas.helpers import Bench
+
+
+@pytest.fixture
+def told() -> list[Any]:
+    return []
+
+
+def test_limits_properties_and_times(bench: Bench, told: list[Any]) -> None:
+    @bench.app.task(bind=True, name="look", time_limit=60, soft_time_limit=45)
+    def look(self: Any) -> None:
+        r = self.request
+        told.append((r.time_limit, r.soft_time_limit, r.reply_to, r.properties, r.eta))
+
+    look.apply_async(time_limit=30, reply_to="me", app_id="shop", priority=3, countdown=5)
+    look.delay()
+    chain(look.si(), look.si().set(countdown=5)).apply_async()
+    sent = bench.clock.now
+    bench.drain()
+    plain, delayed, *_, after = sorted(told, key=lambda each: (each[4] or "", each[0]))
+    hard, soft, reply_to, properties, eta = delayed if delayed[4] else after
+    assert (hard, soft, reply_to, properties["app_id"]) == (30, 45, "me", "shop")
+    assert properties["priority"] == 3
+    assert dt.datetime.fromisoformat(eta).timestamp() * 1000 == sent + 5000
+    assert plain[:3] == (60, 45, None)
+    assert [each[4] for each in told].count(None) == 3
+
+
+def test_children_are_what_the_body_enqueues(bench: Bench, told: list[Any]) -> None:
+    @bench.app.task(name="leaf")
+    def leaf() -> None: ...
+
+    @bench.app.task(bind=True, name="parent")
+    def parent(self: Any) -> None:
+        made: list[Any] = [leaf.delay(), group(leaf.s(), leaf.s())(), (leaf.si() | leaf.si())()]
+        leaf.apply_async(add_to_parent=False)
+        group(leaf.s(), leaf.s()).apply_async(add_to_parent=False)
+        told.append([child.id for child in self.request.children] == [each.id for each in made])
+
+    @bench.app.task(bind=True, name="quiet", trail=False)
+    def quiet(self: Any) -> None:
+        leaf.delay()
+        told.append(self.request.children == [])
+
+    parent.delay()
+    quiet.delay()
+    bench.drain()
+    assert told == [True, True]
+
+
+def test_children_are_bounded() -> None:
+    request = Request()
+    for each in range(MAX_CHILDREN + 5):
+        request.add_child(each)
+    assert len(request.children) == MAX_CHILDREN
+
+
+def test_replacements_are_counted(bench: Bench, told: list[int]) -> None:
+    @bench.app.task(bind=True, name="again")
+    def again(self: Any, left: int) -> None:
+        told.append(self.request.replaced_task_nesting)
+        if left:
+            self.replace(again.s(left - 1))
+
+    again.delay(2)
+    bench.drain()
+    assert told == [0, 1, 2]
+
+
+def failing_call(app: App, told: list[Any]) -> Any:
+    @app.task(name="fails")
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise ValueError(args, kwargs)
+
+    @app.task(name="errback")
+    def errback(request: Any, exc: BaseException, traceback: str) -> None:
+        told.append((request.task, request.args, request.kwargs, request.id, type(exc)))
+        told.append(request.root_id)
+
+    return fails.si(1, b=2).on_error(errback.s())
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_an_errback_sees_the_call_that_failed(bench: Bench, told: list[Any], eager: bool) -> None:
+    canvas = failing_call(bench.app, told)
+    result = canvas.apply(throw=False) if eager else canvas.apply_async()
+    bench.drain()
+    (name, args, kwargs, failed, kind), root_id = told
+    assert (name, tuple(args), kwargs) == ("fails", (1,), {"b": 2})
+    assert (failed, root_id, kind) == (result.id, result.id, ValueError)
+
+
+def test_what_the_store_has_lost_is_empty(bench: Bench) -> None:
+    from reliable_tasks.canvas.arguments import FailedRequest  # noqa: PLC0415
+
+    request = FailedRequest(bench.app, "gone", None)
+    assert (request.task, request.args, request.kwargs, request.retries) == (None, (), {}, 0)
+    assert "gone" in repr(request)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = request.nonsense
+
+
+def test_a_request_can_be_changed_and_emptied() -> None:
+    request = Request(id="a", timelimit=(3, 2), group="g", retries=2)
+    assert (request.time_limit, request.soft_time_limit, request.taskset) == (3, 2, "g")
+    request.update({"id": "b"}, time_limit=5)
+    assert (request.id, request.timelimit) == ("b", (5, 2))
+    options = request.as_execution_options()
+    assert (options["task_id"], options["time_limit"], options["retries"]) == ("b", 5, 2)
+    request.clear()
+    assert (request.id, request.called_directly, request.children) == (None, True, [])
+
+
+def test_wrong_properties_are_refused(bench: Bench) -> None:
+    @bench.app.task(name="plain")
+    def plain() -> None: ...
+
+    wrong: list[dict[str, Any]]
+    wrong = [{"reply_to": 3}, {"replaced_task_nesting": -1}, {"add_to_parent": 3}]
+    for options in wrong:
+        with pytest.raises(ConfigError, match=next(iter(options))):
+            plain.apply_async(**options)
