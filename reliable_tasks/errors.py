@@ -42,6 +42,7 @@ __all__ = [
     "TaskRevokedError",
     "TimeLimitExceeded",
     "TimeoutError",
+    "UnknownEntry",
     "UnknownResult",
     "WorkerLostError",
     "suggest",
@@ -64,6 +65,10 @@ class ConfigError(ReliableTasksError, ValueError):
 
 class BadSchedule(ConfigError):
     """A schedule is not valid."""
+
+
+class UnknownEntry(ConfigError, LookupError):
+    """No schedule entry has this name."""
 
 
 class NotRegistered(ReliableTasksError, KeyError):

@@ -12,7 +12,7 @@ import msgspec
 from reliable_tasks import events
 from reliable_tasks.core import ids
 from reliable_tasks.core.codec import loads
-from reliable_tasks.errors import ConfigError, ReliableTasksError, StoreError, suggest
+from reliable_tasks.errors import ConfigError, ReliableTasksError, StoreError, UnknownEntry, suggest
 from reliable_tasks.store.values import Batch, Entry
 
 from .crontab import crontab
@@ -200,7 +200,7 @@ class Schedules:
         """Stop an entry from firing until it is resumed.
 
         Raises:
-            ConfigError: there is no such entry.
+            UnknownEntry: there is no such entry.
         """
         return self._change(name, "paused", lambda old: msgspec.structs.replace(old, paused=True))
 
@@ -208,7 +208,7 @@ class Schedules:
         """Let a paused entry fire again, from the first slot after now; none was missed meanwhile.
 
         Raises:
-            ConfigError: there is no such entry.
+            UnknownEntry: there is no such entry.
         """
         now_ms = self._app.store.now_ms()
 
@@ -225,7 +225,8 @@ class Schedules:
         """Delete an entry.
 
         Raises:
-            ConfigError: there is no such entry, or it is one of the code and would come back.
+            UnknownEntry: there is no such entry.
+            ConfigError: it is one of the code and would come back.
         """
         if self._entry(name).origin == "code":
             raise ConfigError(
@@ -242,7 +243,7 @@ class Schedules:
             the handle on its message; for a workflow, on its first message.
 
         Raises:
-            ConfigError: there is no such entry.
+            UnknownEntry: there is no such entry.
             AlreadyQueued: a once-task's message with the same key is there already.
         """
         template = decode_template(self._entry(name).template)
@@ -266,7 +267,7 @@ class Schedules:
         """One entry.
 
         Raises:
-            ConfigError: there is no such entry.
+            UnknownEntry: there is no such entry.
         """
         return self._shown(self._entry(name))
 
@@ -281,7 +282,8 @@ class Schedules:
         """The next slots of an entry, in UTC, at most `count`; paused or not.
 
         Raises:
-            ConfigError: there is no such entry, or its schedule cannot be made here.
+            UnknownEntry: there is no such entry.
+            ConfigError: its schedule cannot be made here.
         """
         table = Timetable.of(decode_spec(self._entry(name).spec))
         slots = table.upcoming(self._app.store.now_ms())
@@ -292,7 +294,7 @@ class Schedules:
     def _entry(self, name: str) -> Entry:
         entries = {entry.name: entry for entry in self._app.store.entries()}
         if name not in entries:
-            raise ConfigError(f"there is no schedule entry {name!r}{suggest(name, entries)}")
+            raise UnknownEntry(f"there is no schedule entry {name!r}{suggest(name, entries)}")
         return entries[name]
 
     def _change(self, name: str, kind: str, change: Callable[[Entry], Entry]) -> ScheduleEntry:

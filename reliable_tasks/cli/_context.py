@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
 
-__all__ = ["APP_VARIABLE", "Chosen", "F", "app_options"]
+__all__ = ["APP_VARIABLE", "DEBUG_VARIABLE", "Chosen", "F", "app_options", "keep"]
 
 APP_VARIABLE = "RELIABLE_TASKS_APP"
 """Stands in for `-A`."""
+
+DEBUG_VARIABLE = "RELIABLE_TASKS_DEBUG"
+"""Set to 1 it shows tracebacks."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -33,6 +36,8 @@ class Chosen:
         app: the text of `-A`.
         broker: the URL of `-b`.
         workdir: the directory to work in.
+        config: the module of `--config`.
+        result_backend: the URL of `--result-backend`.
         quiet: print results and errors only.
         colour: False without colours, None to decide by the terminal.
         beat: `-B` stood before the command.
@@ -43,6 +48,8 @@ class Chosen:
     app: str | None = None
     broker: str | None = None
     workdir: str | None = None
+    config: str | None = None
+    result_backend: str | None = None
     quiet: bool = False
     colour: bool | None = None
     beat: bool = False
@@ -65,18 +72,18 @@ class Chosen:
         self._enter_workdir()
         text = self.app or ("" if self.given else os.environ.get(APP_VARIABLE))
         if not text and self.given:
-            return self._on_broker(self.given)
+            return self._as_current(self.given)
         if not text:
+            there = " (CELERY_APP is not read)" if os.environ.get("CELERY_APP") else ""
             raise click.UsageError(
                 f"name your app: -A module, -A module:attribute, or {APP_VARIABLE} in the "
-                "environment",
+                f"environment{there}",
                 click.get_current_context(silent=True),
             )
-        return self._on_broker(find_app(text))
+        return self._as_current(find_app(text))
 
-    def _on_broker(self, app: App) -> App:
-        if self.broker:
-            app.conf.broker_url = self.broker
+    def _as_current(self, app: App) -> App:
+        self._configure(app)
         app.set_current()
         return _closed_at_the_end(app)
 
@@ -93,7 +100,8 @@ class Chosen:
         from reliable_tasks.config.conf import store_url  # noqa: PLC0415
 
         self._enter_workdir()
-        app = App("reliable-tasks", broker=self.broker)
+        app = App("reliable-tasks")
+        self._configure(app)
         url = store_url(app.settings)
         if url.in_memory:
             raise click.UsageError(
@@ -114,6 +122,15 @@ class Chosen:
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
+
+    def _configure(self, app: App) -> None:
+        """What the line says goes before what the app says."""
+        if self.config:
+            app.config_from_object(self.config)
+        if self.broker:
+            app.conf.broker_url = self.broker
+        if self.result_backend:
+            app.conf.result_backend = self.result_backend
 
     def _enter_workdir(self) -> None:
         if self.workdir:
@@ -137,7 +154,9 @@ def _closed_at_the_end(app: App) -> App:
     return app
 
 
-def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+def keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A click callback that notes the value as this attribute of `Chosen`."""
+
     def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
         chosen = ctx.ensure_object(Chosen)
         if value is not None:
@@ -154,7 +173,7 @@ def app_options(command: F) -> F:
         (("-A", "--app"), "app", "MODULE[:ATTRIBUTE]", "Where your app is."),
     ):
         option = click.option(
-            *names, metavar=metavar, help=text, expose_value=False, callback=_keep(attribute)
+            *names, metavar=metavar, help=text, expose_value=False, callback=keep(attribute)
         )
         command = option(command)
     return command

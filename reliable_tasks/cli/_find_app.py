@@ -14,6 +14,8 @@ import click
 from reliable_tasks.app import App
 from reliable_tasks.errors import suggest
 
+from ._context import DEBUG_VARIABLE
+
 __all__ = ["find_app"]
 
 _USUAL_NAMES = ("app", "celery")
@@ -30,7 +32,10 @@ def find_app(text: str) -> App:
     """
     name, _, attribute = text.partition(":")
     if not name or name.startswith(".") or "/" in name:
-        raise _mistake(text, "write a module as Python imports it: -A package.module")
+        dotted = ".".join(part for part in name.removesuffix(".py").split("/") if part.strip("."))
+        raise _mistake(
+            text, f"write a module as Python imports it: -A {dotted or 'package.module'}"
+        )
     if name.endswith(".py"):
         raise _mistake(text, f"leave out the .py: -A {name.removesuffix('.py')}")
     module = _import(name)
@@ -69,7 +74,8 @@ def _failed(name: str, error: BaseException) -> click.UsageError:
         if "importlib" not in frame.filename and frame.filename != __file__
     ]
     place = f" ({os.path.relpath(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return _mistake(name, f"its import raised {type(error).__name__}: {error}{place}")
+    said = f"its import raised {type(error).__name__}: {error}{place}"
+    return _mistake(name, f"{said}; with {DEBUG_VARIABLE}=1 in the environment: the traceback")
 
 
 def _named(module: ModuleType, path: str, text: str) -> App:

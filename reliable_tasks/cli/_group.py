@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reliable_tasks import __version__
-from reliable_tasks.errors import ReliableTasksError, StoreError, suggest
+from reliable_tasks.errors import (
+    ReliableTasksError,
+    StoreError,
+    TimeoutError,  # noqa: A004 - Celery's name
+    UnknownEntry,
+    UnknownResult,
+    suggest,
+)
 
-from ._context import Chosen, app_options
+from ._accepted import not_needed
+from ._context import DEBUG_VARIABLE, Chosen, app_options, keep
+from ._elsewhere import ELSEWHERE
 from ._say import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "DEBUG_VARIABLE", "cli"]
-
-DEBUG_VARIABLE = "RELIABLE_TASKS_DEBUG"
-"""Set to 1 it shows tracebacks."""
 
 COMMANDS = {
     "audit": "Tell the story of a message, or what happened lately.",
@@ -38,6 +44,7 @@ COMMANDS = {
     "result": "Show what became of a message.",
     "revoke": "Stop messages from running.",
     "schedules": "Look at schedule entries; run, pause or resume them.",
+    "shell": "Start a Python shell with the app and its tasks.",
     "status": "Show queues, messages and workers.",
     "verify": "Check on the audit trail that every promise was kept.",
     "version": "Show the version.",
@@ -65,9 +72,9 @@ class _Root(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(
-                f"there is no command {args[0]!r}{suggest(args[0], COMMANDS)}", ctx
-            )
+            instead = ELSEWHERE.get(args[0])
+            hint = f": {instead}" if instead else suggest(args[0], COMMANDS)
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -108,7 +115,7 @@ def _tell(error: BaseException, prog_name: str) -> int:
             text, code = error.format_message(), error.exit_code
         case click.Abort() | KeyboardInterrupt():
             text, code = "stopped", INTERRUPTED
-        case StoreError():
+        case StoreError() | UnknownResult() | UnknownEntry() | TimeoutError():
             text, code = str(error), FAILED
         case ReliableTasksError():
             # A KeyError's own text is the repr of its argument.
@@ -128,16 +135,42 @@ def _line(text: str) -> str:
 @click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
 @app_options
 @click.option("-B", "--beat", is_flag=True, hidden=True, help="With worker: run a beat as well.")
-@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-@click.option("--no-color", "--no-colour", "no_colour", is_flag=True, help="Print without colours.")
+@click.option(
+    *("-q", "--quiet"),
+    is_flag=True,
+    is_eager=True,  # what other options tell depends on it
+    expose_value=False,
+    callback=keep("quiet"),
+    help="Print results and errors only.",
+)
+@click.option(
+    *("-C", "--no-color", "--no-colour", "no_colour"), is_flag=True, help="Print without colours."
+)
+@click.option(
+    "--config",
+    metavar="MODULE",
+    expose_value=False,
+    callback=keep("config"),
+    help="Take settings from this module, too.",
+)
+@click.option(
+    "--result-backend",
+    metavar="URL",
+    hidden=True,
+    expose_value=False,
+    callback=keep("result_backend"),
+)
+@not_needed(
+    {("--loader",): "modules are imported as Python does"},
+    {("--skip-checks",): "Django's checks are not run from here; manage.py check runs them"},
+)
 @click.version_option(__version__, message="%(version)s")
 @click.pass_obj
-def cli(chosen: Chosen, beat: bool, quiet: bool, no_colour: bool) -> None:
+def cli(chosen: Chosen, beat: bool, no_colour: bool) -> None:
     """Run tasks reliably.
 
     Start with a module that makes an app, say tasks.py, and run
     `reliable-tasks -A tasks worker`.
     """
     chosen.beat = chosen.beat or beat
-    chosen.quiet = quiet
     chosen.colour = False if no_colour or os.environ.get("NO_COLOR") else None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from typing import Final, TextIO
 
 import click
 
-__all__ = ["NEEDS_ESCAPE", "ask", "encoding_of", "harmless", "say", "showable"]
+__all__ = ["NEEDS_ESCAPE", "ask", "encoding_of", "harmless", "mention", "say", "showable"]
+
+_PATIENCE_MS = 1000
 
 # Control characters, and what reorders the text around it: names and errors are other people's.
 NEEDS_ESCAPE: Final = re.compile(
@@ -45,6 +48,16 @@ def say(text: str = "", *, err: bool = False) -> None:
     if stream is not None:
         stream.write(f"{showable(text, err=err)}\n")
         stream.flush()
+
+
+def mention(text: str) -> None:
+    """Print a line that does not have to be read: a pipe that is closed or stuck costs a second."""
+    from reliable_tasks.log.output import StreamTarget  # noqa: PLC0415 - `--help` needs none of it
+
+    stream = _stream()
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            StreamTarget(stream).write(f"{showable(text)}\n", _PATIENCE_MS)
 
 
 def ask(question: str) -> None:

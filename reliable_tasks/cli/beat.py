@@ -9,24 +9,17 @@ import click
 
 from reliable_tasks import __version__
 
+from ._accepted import not_needed, refused, umask_option
 from ._banner import health_of
 from ._context import Chosen, app_options
 from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
-from ._say import say
+from ._say import mention, say
 
 if TYPE_CHECKING:
     from reliable_tasks.app import App
 
 __all__ = ["command"]
-
-
-def _not_needed(reason: str) -> object:
-    def callback(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
-        if value is not None and not ctx.ensure_object(Chosen).quiet:
-            say(f"{parameter.opts[0]} {value}: not needed, {reason}", err=True)
-
-    return callback
 
 
 @click.command("beat")
@@ -37,28 +30,22 @@ def _not_needed(reason: str) -> object:
     is_flag=True,
     help="Entries may name tasks that are not registered here.",
 )
-@click.option(
-    "-s",
-    "--schedule",
-    "--schedule-filename",
-    hidden=True,
-    expose_value=False,
-    callback=_not_needed("the schedule's state lives in the store"),
-)
-@click.option(
-    "-S",
-    "--scheduler",
-    hidden=True,
-    expose_value=False,
-    callback=_not_needed("there is one scheduler, and entries can be changed while it runs"),
-)
-@click.option(
-    "--max-interval",
-    hidden=True,
-    expose_value=False,
-    callback=_not_needed("beat sleeps until the next slot or a change"),
-)
+@click.option("-n", "--hostname", metavar="NAME", help="Its name in the log: name@%h, %h the host.")
+@umask_option
 @level_option
+@refused
+@not_needed(
+    {
+        ("-s", "--schedule", "--schedule-filename"): "the schedule's state lives in the store",
+        ("-S", "--scheduler"): "there is one scheduler, and entries can be changed while it runs",
+        ("--max-interval",): "beat sleeps until the next slot or a change",
+        ("--executable",): "a beat runs in the Python that starts it",
+    },
+    {
+        ("--enable-remote-control",): "a beat asks the store, and nobody asks a beat",
+        ("--no-enable-remote-control",): "a beat asks the store, and nobody asks a beat",
+    },
+)
 @app_options
 @click.pass_obj
 def command(
@@ -67,6 +54,7 @@ def command(
     logfile: str | None,
     pidfile: str | None,
     allow_unknown_tasks: bool,
+    hostname: str | None,
 ) -> None:
     """Run the schedule: enqueue what is due.
 
@@ -78,12 +66,16 @@ def command(
     set_up_log(app.settings, chosen, loglevel, logfile)
     from reliable_tasks.beat.service import run_beat  # noqa: PLC0415 - `--help` needs none of it
     from reliable_tasks.beat.sync import run_hooks  # noqa: PLC0415
+    from reliable_tasks.worker.options import expand_hostname  # noqa: PLC0415
 
     run_hooks(app)
     with pidfile_of(pidfile):
         if not chosen.quiet:
             say(_banner(app))
-        code = run_beat(app, allow_unknown=allow_unknown_tasks)
+        name = expand_hostname(hostname) if hostname else None
+        code = run_beat(app, name=name, allow_unknown=allow_unknown_tasks)
+        if not chosen.quiet:
+            mention("beat: stopped; the schedule is in the store")
     raise click.exceptions.Exit(code)
 
 

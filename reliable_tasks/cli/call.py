@@ -9,6 +9,7 @@ import msgspec
 
 from reliable_tasks.errors import AlreadyQueued
 
+from ._accepted import not_needed
 from ._context import Chosen, app_options
 from ._output import echo_json, seconds_of
 from ._say import say
@@ -41,19 +42,36 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None
     return None if value is None else seconds_of(value)
 
 
+def _expiry(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> float | str | None:
+    """A span; or an instant in ISO 8601, which `apply_async` reads."""
+    try:
+        return _seconds(ctx, parameter, value)
+    except click.BadParameter:
+        return value
+
+
 @click.command("call")
 @click.argument("task")
 @click.option("-a", "--args", callback=_json_of(list, "'[1, 2]'"), help="A JSON array.")
 @click.option("-k", "--kwargs", callback=_json_of(dict, """'{"x": 1}'"""), help="A JSON object.")
 @click.option("--countdown", callback=_seconds, metavar="SPAN", help="Run it so much later.")
 @click.option("--eta", metavar="TIME", help="Run it then (ISO 8601).")
-@click.option("--expires", callback=_seconds, metavar="SPAN", help="Not after so much time.")
+@click.option("--expires", callback=_expiry, metavar="SPAN|TIME", help="Not later than that.")
 @click.option("-Q", "--queue", help="On this queue.")
 @click.option("--priority", type=int, help="0 (first) to 9.")
+@click.option("--serializer", metavar="NAME", help="Encode the arguments so: json, msgpack.")
 @click.option("--task-id", help="With an ID of your own.")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
 @click.option("--timeout", callback=_seconds, metavar="SPAN", help="With --wait: for so long.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@not_needed(
+    {
+        ("--exchange",): "there are no exchanges, a queue is a name (--queue)",
+        ("--routing-key",): "there are no exchanges, a queue is a name (--queue)",
+    }
+)
 @app_options
 @click.pass_obj
 def command(

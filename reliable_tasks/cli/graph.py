@@ -29,7 +29,9 @@ def workflow_of(store: ReadStore, message_id: str, limit: int) -> list[Record]:
     """
     own = store.read([message_id], full=True)[0]
     if own is None:
-        raise UnknownResult(f"nothing is stored under {message_id} in {store.location}")
+        kinds = {"bootsteps": "workers have none", "workers": "`status` shows the workers"}
+        other = f" ({kinds[message_id]})" if message_id in kinds else ""
+        raise UnknownResult(f"nothing is stored under {message_id} in {store.location}{other}")
     root_id = own.root_id or message_id
     found = store.find(MessageQuery(root_id=root_id, limit=limit))
     ids = list(dict.fromkeys([root_id, *(record.id for record in found)]))[:limit]

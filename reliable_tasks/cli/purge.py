@@ -44,7 +44,7 @@ def purge_queues(
     """Revoke what waits on `queues` (on all, if none is named); returns how many messages.
 
     Raises:
-        click.UsageError: nothing waits on a queue that was named.
+        click.ClickException: nothing waits on a queue that was named.
         click.Abort: the user said no.
     """
     waiting = {
@@ -53,7 +53,7 @@ def purge_queues(
     }
     for name in queues:
         if not waiting.get(name):
-            raise click.UsageError(f"nothing waits on queue {name!r}{suggest(name, waiting)}")
+            raise click.ClickException(f"nothing waits on queue {name!r}{suggest(name, waiting)}")
     chosen = [n for n in queues or sorted(waiting) if waiting[n] and n not in exclude]
     total = sum(waiting[name] for name in chosen)
     if not total:

@@ -9,6 +9,7 @@ import click
 
 from reliable_tasks.errors import CodecError, UnknownResult
 
+from ._accepted import not_needed
 from ._context import Chosen, app_options
 from ._output import echo_json, instant
 from ._say import say
@@ -34,6 +35,7 @@ def shown_value(result: AsyncResult[Any]) -> Any:
 @click.argument("message_id", metavar="ID")
 @click.option("--traceback", is_flag=True, help="Show the traceback of a failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@not_needed({("-t", "--task"): "an ID is enough"})
 @app_options
 @click.pass_obj
 def command(chosen: Chosen, message_id: str, traceback: bool, as_json: bool) -> None:

@@ -8,8 +8,10 @@ import click
 
 from reliable_tasks.core.message import State
 
+from ._accepted import not_needed
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, span, table
+from ._queues import names_of
 from ._say import say
 
 if TYPE_CHECKING:
@@ -22,20 +24,37 @@ _SHORT_ID = 8
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each row.")
+@click.option(
+    *("-d", "--destination"), multiple=True, metavar="NAMES", help="Only these workers, if alive."
+)
+@click.option("-j", "--json", "as_json", is_flag=True, help="Print one JSON object for each row.")
+@not_needed({("-t", "--timeout"): "the store is asked, not the workers"})
 @app_options
 @click.pass_obj
-def command(chosen: Chosen, as_json: bool) -> None:
-    """Show queues, messages by state, and workers with the age of their leases."""
+def command(chosen: Chosen, destination: tuple[str, ...], as_json: bool) -> None:
+    """Show queues, messages by state, and workers with the age of their leases.
+
+    With -d it exits with 1 when one of these workers is not alive, as a health check wants it.
+    """
     app = chosen.open_app()
     store = app.store
     counts, sessions, now_ms = store.counts(), store.sessions(), store.now_ms()
     for text in store.health().warnings:
         say(f"WARNING: {text}", err=True)
+    wanted = names_of(destination)
+    if wanted:
+        sessions = tuple(s for s in sessions if s.worker in wanted and s.lease_until_ms > now_ms)
     if as_json:
         _print_json(counts, sessions, now_ms)
-        return
-    say(f"store: {store.location}\n")
+    else:
+        _print(store.location, counts, sessions, now_ms)
+    missing = [name for name in wanted if name not in {s.worker for s in sessions}]
+    if missing:
+        raise click.ClickException(f"no worker of this name is alive: {', '.join(missing)}")
+
+
+def _print(location: str, counts: Counts, sessions: tuple[SessionInfo, ...], now_ms: int) -> None:
+    say(f"store: {location}\n")
     rows = [(name, *(at.get(s, 0) for s in _LIVE)) for name, at in sorted(counts.queues.items())]
     if rows:
         table(("queue", *_LIVE), rows)

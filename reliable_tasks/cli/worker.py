@@ -13,12 +13,13 @@ import click
 
 from reliable_tasks.errors import ConfigError
 
+from ._accepted import not_needed, refused, umask_option
 from ._banner import banner
-from ._context import Chosen, F, app_options
+from ._context import Chosen, app_options
 from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
 from ._queues import QUEUES, served
-from ._say import say
+from ._say import mention, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,38 +29,23 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_TAKEN = {
-    ("-O", "optimization"): "Workers are always fair.",
-    ("--prefetch-multiplier",): "Claims are made when they can start.",
-    ("-S", "--statedb"): "Revocations live in the store.",
-    ("-s", "--schedule", "--schedule-filename"): "The schedule lives in the store.",
-    ("--heartbeat-interval",): "See the setting heartbeat_interval.",
+_NOT_NEEDED = {
+    ("-O", "--optimization"): "workers are always fair",
+    ("--prefetch-multiplier",): "a worker claims what it can start",
+    ("-S", "--statedb"): "revocations live in the store",
+    ("-s", "--schedule", "--schedule-filename"): "the schedule's state lives in the store",
+    ("--scheduler",): "there is one scheduler, and entries can be changed while it runs",
+    ("--heartbeat-interval",): "the setting heartbeat_interval says it, for all workers alike",
+    ("--pool-start-method",): "children are forked, before anything in them runs",
+    ("--executable",): "a worker runs in the Python that starts it",
 }
-_TAKEN_FLAGS = {
-    ("-E", "--task-events", "--events"): "See the audit trail.",
-    ("--without-gossip",): "There is none.",
-    ("--without-mingle",): "There is none.",
-    ("--without-heartbeat",): "The heartbeat keeps a worker's messages.",
+_FLAGS_NOT_NEEDED = {
+    ("-E", "--task-events", "--events"): "the audit trail tells what happened, see `audit`",
+    ("--disable-prefetch",): "a worker claims what it can start",
+    ("--without-gossip",): "there is none",
+    ("--without-mingle",): "there is none",
+    ("--without-heartbeat",): "the heartbeat keeps a worker's messages, and is one call in seconds",
 }
-
-
-def _accept_celerys(command: F) -> F:
-    """Options of Celery's that need nothing here: they are taken, hidden and without effect."""
-    for names, text in _TAKEN.items():
-        command = click.option(*names, hidden=True, expose_value=False, help=text)(command)
-    for names, text in _TAKEN_FLAGS.items():
-        flag = click.option(*names, is_flag=True, hidden=True, expose_value=False, help=text)
-        command = flag(command)
-    return command
-
-
-def _no_detach(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value:
-        raise click.UsageError(
-            "a worker does not detach itself; let systemd, supervisord or your container run it, "
-            "which also restarts it",
-            ctx,
-        )
 
 
 def _autoscale(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -95,10 +81,11 @@ _POSITIVE = click.IntRange(1)
 @click.option("--autoscale", callback=_autoscale, metavar="MAX,MIN", help="Means -c MAX.")
 @click.option("--pidfile", metavar="FILE", help="Write the process's number there.")
 @click.option("--purge", "--discard", "purge", is_flag=True, help="Revoke first what waits.")
-@click.option("-D", "--detach", is_flag=True, hidden=True, expose_value=False, callback=_no_detach)
 @click.option("-f", "--logfile", metavar="FILE", help="Log there instead of standard error.")
+@umask_option
 @level_option
-@_accept_celerys
+@refused
+@not_needed(_NOT_NEEDED, _FLAGS_NOT_NEEDED)
 @app_options
 @click.pass_obj
 def command(
@@ -139,10 +126,32 @@ def command(
             say(banner(app, options, beat=bool(options.companions)))
         from reliable_tasks.worker import RESTART, run_worker  # noqa: PLC0415 - `--help` needs none
 
-        code = run_worker(app, options)
+        with _stop_told(options) if not chosen.quiet else contextlib.nullcontext():
+            code = run_worker(app, options)
     if code == RESTART:
         chosen.start_anew()
     raise click.exceptions.Exit(code)
+
+
+@contextlib.contextmanager
+def _stop_told(options: WorkerOptions) -> Iterator[None]:
+    """Say what happens when a signal ends the worker, whatever the level of the log."""
+    from reliable_tasks import signals  # noqa: PLC0415 - `--help` needs none of it
+
+    def tell(sig: str, how: str, **_: Any) -> None:
+        if how == "Warm":
+            grace = f"at most {options.shutdown_timeout:g} s"
+            more = f"finishing what runs ({grace}); once more gives it back at once"
+        else:
+            more = "giving everything back at once"
+        mention(f"worker: {sig}: {more}")
+
+    signals.worker_shutting_down.connect(tell)
+    try:
+        yield
+    finally:
+        signals.worker_shutting_down.disconnect(tell)
+    mention("worker: stopped; what was not finished is in the store")
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def test_result_of_a_failure_has_code_1(run: Run, shop: Shop) -> None:
 
 
 def test_result_of_nothing(mistake: Mistake, shop: Shop) -> None:
-    assert "nothing is stored under nope" in mistake("-b", shop.url, "result", "nope")
+    assert "nothing is stored under nope" in mistake("-b", shop.url, "result", "nope", code=1)
 
 
 # status, purge, revoke ----------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_purge_asks_first(run: Run, shop: Shop) -> None:
 
 def test_purge_of_a_queue_that_is_not_there(mistake: Mistake, shop: Shop) -> None:
     shop.enqueue("a", queue="mail")
-    said = mistake("-b", shop.url, "purge", "-Q", "mial")
+    said = mistake("-b", shop.url, "purge", "-Q", "mial", code=1)
     assert "nothing waits on queue 'mial'; did you mean 'mail'?" in said
 
 
@@ -166,8 +166,8 @@ def test_dead_letters_are_listed_and_shown(run: Run, shop: Shop) -> None:
 
 def test_only_dead_letters_are_shown_or_dropped(mistake: Mistake, shop: Shop) -> None:
     shop.succeed("fine", 1)
-    assert "fine is no dead letter" in mistake("-b", shop.url, "dead", "show", "fine")
-    assert "fine is no dead letter" in mistake("-b", shop.url, "dead", "drop", "fine")
+    assert "fine is no dead letter" in mistake("-b", shop.url, "dead", "show", "fine", code=1)
+    assert "fine is no dead letter" in mistake("-b", shop.url, "dead", "drop", "fine", code=1)
     assert state_of(shop, "fine") == State.SUCCEEDED
 
 
@@ -223,7 +223,7 @@ def test_audit_lists_rows_by_event_and_time(run: Run, shop: Shop) -> None:
 
 
 def test_audit_of_nothing(mistake: Mistake, shop: Shop) -> None:
-    assert "nothing is stored under nope" in mistake("-b", shop.url, "audit", "nope")
+    assert "nothing is stored under nope" in mistake("-b", shop.url, "audit", "nope", code=1)
 
 
 # locks --------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_a_lock_is_released_only_from_its_owner(run: Run, mistake: Mistake, shop
     assert len(shop.store.locks()) == 1
     assert run("-b", shop.url, "locks", "release", "k", "-f").stdout == "k is free\n"
     assert shop.store.locks() == ()
-    assert "nobody holds k" in mistake("-b", shop.url, "locks", "release", "k", "-f")
+    assert "nobody holds k" in mistake("-b", shop.url, "locks", "release", "k", "-f", code=1)
 
 
 # report -------------------------------------------------------------------------------------------

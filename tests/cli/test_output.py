@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from reliable_tasks.cli import _output, cli
-from reliable_tasks.cli._say import say
+from reliable_tasks.cli import _output, _say, cli
+from reliable_tasks.cli._say import mention, say
 from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.outcome import Failed, Succeeded
@@ -99,6 +100,19 @@ def test_a_stream_that_is_closed_is_no_fault(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("sys.stdout", None)
     say("nobody hears it")
     _output.table(("name",), [("x",)])
+
+
+def test_what_nobody_reads_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    monkeypatch.setattr(_say, "_PATIENCE_MS", 1)
+    with os.fdopen(write, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        mention("it is heard")
+        assert os.read(read, 100) == b"it is heard\n"
+        mention("x" * 1_000_000)  # more than a pipe takes
+        os.close(read)
+        mention("nobody is there")
+        stream.flush()
 
 
 def test_every_command_writes_through_one_door() -> None:

@@ -92,8 +92,8 @@ def test_entries_are_paused_resumed_and_removed(run: Run, tasks: str, app: App) 
 
 
 @pytest.mark.parametrize("words", ["show", "next", "run", "pause", "resume", "remove"])
-def test_an_unknown_entry_is_a_mistake(mistake: Mistake, tasks: str, app: App, words: str) -> None:
-    line = mistake("-A", tasks, "schedules", words, "mornig")
+def test_an_unknown_entry_is_code_1(mistake: Mistake, tasks: str, app: App, words: str) -> None:
+    line = mistake("-A", tasks, "schedules", words, "mornig", code=1)
     assert line == "Error: there is no schedule entry 'mornig'; did you mean 'morning'?"
 
 

@@ -155,6 +155,7 @@ def test_a_beat_stops_when_told(tasks: str, tmp_path: Path) -> None:
     told, log = beat.communicate(timeout=PATIENCE_S)
     assert beat.returncode == 0
     assert str(tmp_path / "shop.db") in told
+    assert told.endswith("beat: stopped; the schedule is in the store\n")
     assert json.loads(log.splitlines()[-1])["event"] == "beat.stopped"
 
 
@@ -172,6 +173,10 @@ def test_a_worker_runs_a_call_and_stops_when_told(tasks: str, tmp_path: Path) ->
         banner, log = worker.communicate(timeout=PATIENCE_S)
     assert worker.returncode == 0
     assert str(tmp_path / "shop.db") in banner
+    assert banner.splitlines()[-2:] == [
+        "worker: SIGTERM: finishing what runs (at most 30 s); once more gives it back at once",
+        "worker: stopped; what was not finished is in the store",
+    ]
     lines = [json.loads(line) for line in log.splitlines()]
     told = [line["event"] for line in lines]
     assert (told[0], told[-1]) == ("worker.started", "worker.stopped")

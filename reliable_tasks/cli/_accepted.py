@@ -1,0 +1,109 @@
+"""Celery's options that do nothing here: a word about each one that is given."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._context import Chosen
+from ._say import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ._context import F
+
+__all__ = ["not_needed", "refused", "umask_option"]
+
+
+def _name(parameter: click.Parameter) -> str:
+    return max(parameter.opts, key=len)
+
+
+def _telling(why: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None and not ctx.ensure_object(Chosen).quiet:
+            given = "" if isinstance(value, bool) else f" {value}"
+            say(f"{_name(parameter)}{given}: not needed, {why}", err=True)
+
+    return callback
+
+
+def not_needed(
+    options: Mapping[tuple[str, ...], str], flags: Mapping[tuple[str, ...], str] | None = None
+) -> Callable[[F], F]:
+    """Take options with a value, and flags, that need nothing here; each is told why."""
+
+    def decorate(command: F) -> F:
+        for names, why in options.items():
+            option = click.option(
+                *names, hidden=True, expose_value=False, metavar="VALUE", callback=_telling(why)
+            )
+            command = option(command)
+        for names, why in (flags or {}).items():
+            flag = click.option(
+                *names,
+                is_flag=True,
+                default=None,
+                hidden=True,
+                expose_value=False,
+                callback=_telling(why),
+            )
+            command = flag(command)
+        return command
+
+    return decorate
+
+
+def _refuse(why: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value:
+            raise click.UsageError(f"{_name(parameter)} is not here: {why}", ctx)
+
+    return callback
+
+
+def refused(command: F) -> F:
+    """Refuse what a process manager does: taking these in silence would leave a root process."""
+    for names, why in {
+        ("-D", "--detach"): "let systemd, supervisord or your container run it, which also "
+        "restarts it",
+    }.items():
+        flag = click.option(
+            *names, is_flag=True, hidden=True, expose_value=False, callback=_refuse(why)
+        )
+        command = flag(command)
+    for name in ("uid", "gid"):
+        why = "start it as that user: User= and Group= of systemd, user= of supervisord, su or USER"
+        option = click.option(
+            f"--{name}", hidden=True, expose_value=False, metavar="ID", callback=_refuse(why)
+        )
+        command = option(command)
+    return command
+
+
+def _set_umask(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        mask = int(value, 8)
+    except ValueError:
+        mask = -1
+    if not 0 <= mask <= 0o777:  # noqa: PLR2004 - all bits of a file's mode
+        raise click.BadParameter(f"{value!r} is not a mask of file modes in octal, such as 022")
+    os.umask(mask)
+
+
+def umask_option(command: F) -> F:
+    """Give a command `--umask`, as Celery has it."""
+    option = click.option(
+        "--umask",
+        hidden=True,
+        expose_value=False,
+        metavar="OCTAL",
+        callback=_set_umask,
+        help="Make files with this mask.",
+    )
+    return option(command)
