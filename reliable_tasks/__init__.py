@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.core import frameworks
 from reliable_tasks.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -95,3 +96,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _django() -> Any:
+    return import_module(".contrib.django.fixup", __name__).installed()
+
+
+frameworks.announce("DJANGO_SETTINGS_MODULE", "django.conf", _django)

@@ -120,10 +120,36 @@ def test_autodiscover_finds_modules_of_packages_and_lets_their_own_errors_throug
         (modules / package / "__init__.py").touch()
     (modules / "has_some" / "tasks.py").touch()
     (modules / "is_broken" / "tasks.py").write_text("import no_such_module\n")
-    assert app.autodiscover_tasks(["has_some", "has_none"]) == ["has_some.tasks"]
-    assert app.autodiscover_tasks(lambda: ["has_some"]) == ["has_some.tasks"]
+    packages = ["has_some", "has_none", "has_some.config.SomeConfig"]
+    found = ["has_some.tasks", "has_some.tasks"]
+    assert app.autodiscover_tasks(packages, force=True) == found
+    assert app.autodiscover_tasks(lambda: ["has_some"], force=True) == ["has_some.tasks"]
+    assert app.autodiscover_tasks(["has_some"], related_name=None, force=True) == ["has_some"]
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        app.autodiscover_tasks(["is_broken"])
+        app.autodiscover_tasks(["is_broken"], force=True)
+
+
+def test_autodiscover_waits_until_tasks_are_needed(app: App, modules: Path) -> None:
+    app.set_current()
+    (modules / "shelf").mkdir()
+    (modules / "shelf" / "__init__.py").touch()
+    (modules / "shelf" / "tasks.py").write_text(
+        "from reliable_tasks import shared_task\n@shared_task(name='sort')\ndef f(): return 1\n"
+    )
+    assert app.autodiscover_tasks(["shelf"]) == []
+    assert "sort" not in app.tasks
+    app.import_modules()
+    assert "sort" in app.tasks
+
+
+def test_autodiscover_says_what_is_wrong_and_where(app: App) -> None:
+    with pytest.raises(ConfigError, match="no Django project: set DJANGO_SETTINGS_MODULE before"):
+        app.autodiscover_tasks()
+    with pytest.raises(ConfigError, match=r"a list of packages: \['shop'\]"):
+        app.autodiscover_tasks("shop")
+    app.autodiscover_tasks(["no_such_package"])
+    with pytest.raises(ConfigError, match=r"test_app\.py:\d+: .* no package 'no_such_package'"):
+        app.import_modules()
 
 
 # Settings ----------------------------------------------------------------------------------------

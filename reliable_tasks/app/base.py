@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
 import msgspec
 
 from reliable_tasks import events, signals
+from reliable_tasks.app.discovery import Discovery
 from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.core import context
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 
-class App(CeleryNames):
+class App(CeleryNames, Discovery):
     """A set of tasks, the settings they run under and the store they live in.
 
     Args:
@@ -89,7 +90,8 @@ class App(CeleryNames):
         super().__init__({**parts, "loader": loader, "log": log, "tasks": tasks})
         self.main = main
         self.autofinalize = autofinalize
-        self.Task: type[Task[Any, Any]] = class_of(task_cls or self.task_cls, Task)
+        usual = Task if self.framework is None else self.framework.Task
+        self.Task: type[Task[Any, Any]] = class_of(task_cls or self.task_cls or usual, Task)
         self.strict_typing = strict_typing
         self.tasks = TaskRegistry()
         self.commons: dict[str, calls.Common] = {}
@@ -176,30 +178,6 @@ class App(CeleryNames):
         """The name of a task without `name=`: its module's and its function's."""
         main = self.main if function.__module__ == "__main__" else None
         return f"{main or function.__module__}.{function.__name__}"
-
-    def import_modules(self) -> None:
-        """Import what `include` and `imports` name, so that their tasks are registered."""
-        for module in (*self.settings.include, *self.settings.imports):
-            importlib.import_module(module)
-
-    def autodiscover_tasks(
-        self,
-        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
-        related_name: str | None = "tasks",
-        force: bool = False,  # noqa: ARG002 - Celery's; nothing is lazy here
-    ) -> list[str]:
-        """Import `<package>.tasks` of each package that has one; returns the modules' names."""
-        found = []
-        for package in packages() if callable(packages) else packages or ():
-            name = f"{package}.{related_name}" if related_name else package
-            try:
-                importlib.import_module(name)
-            except ModuleNotFoundError as exc:
-                if exc.name is None or not name.startswith(exc.name):
-                    raise
-            else:
-                found.append(name)
-        return found
 
     def set_current(self) -> None:
         """Make this app the `current_app`."""
@@ -290,7 +268,10 @@ class App(CeleryNames):
         if signals.before_task_publish.receivers:
             (message,) = publishing.announce(self, (message,), options)
         batch = Batch(messages=(message,), durable=options.get("durable"))
-        receipt = self.enqueue(batch, options, announced=True).receipts[0]
+        receipts = self.enqueue(batch, options, announced=True).receipts
+        if not receipts:  # it is stored when the transaction around this call commits
+            return AsyncResult(message.id, task_name=message.task, app=self)
+        receipt = receipts[0]
         if receipt.kind == ReceiptKind.DUPLICATE:
             self.check_receipt(receipt, message, options)
         return context.noted_child(self.handle_of(receipt, message.task), options)
@@ -320,6 +301,8 @@ class App(CeleryNames):
     ) -> Enqueued:
         """Store a batch, retrying as `retry_policy` says while the store is unavailable.
 
+        There are no receipts where the framework's transaction stores it later: see `Framework`.
+
         Args:
             batch: what to store.
             options: of the call.
@@ -333,6 +316,13 @@ class App(CeleryNames):
         if signals.before_task_publish.receivers and not announced:
             messages = publishing.announce(self, batch.messages, options)
             batch = msgspec.structs.replace(batch, messages=messages)
+        if self.framework is not None:
+            later = partial(self._enqueue, batch, options)
+            if self.framework.defer(self, batch, later):
+                return Enqueued()
+        return self._enqueue(batch, options)
+
+    def _enqueue(self, batch: Batch, options: Mapping[str, Any] | None) -> Enqueued:
         try:
             enqueued = self.store.enqueue(batch)
         except StoreUnavailable as away:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextvars import Token
 
+    from reliable_tasks.core.frameworks import Framework
     from reliable_tasks.core.message import Headers
     from reliable_tasks.core.request import AttemptContext, Request
     from reliable_tasks.store.values import Claim
@@ -56,9 +57,16 @@ class PreparedTask:
 
     __slots__ = ("hooks", "is_async", "limits", "policy", "run", "serializer", "task")
 
-    def __init__(self, task: Task[Any, Any], limits: tuple[float | None, float | None]) -> None:
+    def __init__(
+        self,
+        task: Task[Any, Any],
+        limits: tuple[float | None, float | None],
+        framework: Framework | None = None,
+    ) -> None:
         self.task = task
         self.run, self.is_async = called_by_attempts(task, Task.__call__)
+        if framework is not None:
+            self.run = framework.around(self.run, is_async=self.is_async)
         self.serializer = task.app.settings.result_serializer
         self.policy = task.policy
         # Hooks that no subclass overrides are never called.

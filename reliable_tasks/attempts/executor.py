@@ -154,7 +154,9 @@ class Executor:
     def _prepared(self, name: str) -> PreparedTask | None:
         prepared = self._prepared_tasks.get(name)
         if prepared is None and name in self._tasks:
-            prepared = self._prepared_tasks[name] = PreparedTask(self._tasks[name], self._limits)
+            around = None if self._eager else self._app.framework  # it is around an eager's caller
+            prepared = PreparedTask(self._tasks[name], self._limits, around)
+            self._prepared_tasks[name] = prepared
         return prepared
 
     def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
 from reliable_tasks import signals
@@ -10,12 +11,13 @@ from reliable_tasks.signals.publishing import announce
 from reliable_tasks.store.values import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import Future
 
     from reliable_tasks.canvas.plan import Call
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
-    from reliable_tasks.store.values import Enqueued
+    from reliable_tasks.store.values import Enqueued, Receipt
 
 __all__ = ["BatchSender"]
 
@@ -67,8 +69,12 @@ class BatchSender:
             self._place(held, self._app.enqueue(batch, publish, announced=True))
 
     def _send(self) -> None:
-        """Send a batch in a thread, or in the caller's if signals have receivers to call there."""
-        if signals.before_task_publish.receivers or signals.after_task_publish.receivers:
+        """Send a batch in a thread, or in the caller's if others have to be asked there.
+
+        Those are the receivers of signals, and a framework, whose transactions belong to a thread.
+        """
+        asked = self._app.framework or signals.before_task_publish.receivers
+        if asked or signals.after_task_publish.receivers:
             self.flush()
             return
         self._receive()  # one at a time: should it be refused, those behind it are not sent
@@ -92,6 +98,10 @@ class BatchSender:
             self._place(held, future.result())
 
     def _place(self, held: _Held, enqueued: Enqueued) -> None:
-        for (at, call, message), receipt in zip(held, enqueued.receipts, strict=True):
+        receipts: Iterable[Receipt | None] = enqueued.receipts or repeat(None, len(held))
+        for (at, call, message), receipt in zip(held, receipts, strict=True):
+            if receipt is None:  # a framework's transaction stores it later
+                self._results[at] = self._app.AsyncResult(message.id, task_name=call.task)
+                continue
             self._app.check_receipt(receipt, message, call.options)
             self._results[at] = self._app.handle_of(receipt, call.task)

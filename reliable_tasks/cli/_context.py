@@ -85,6 +85,7 @@ class Chosen:
     def _as_current(self, app: App) -> App:
         self._configure(app)
         app.set_current()
+        app.set_up()
         return _closed_at_the_end(app)
 
     def open_app(self) -> App:

@@ -37,7 +37,8 @@ def served(app: App, queues: Iterable[str], exclude: Iterable[str]) -> tuple[str
         )
     named = named or settings.task_queues
     if not named:
-        routed = (route.get("queue") for route in settings.task_routes.values())
+        routed = [route.get("queue") for route in settings.task_routes.values()]
+        routed += () if app.framework is None else app.framework.queues()
         named = tuple(
             dict.fromkeys([settings.task_default_queue, *(str(queue) for queue in routed if queue)])
         )

@@ -122,6 +122,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     task_publish_retry_policy: Mapping[str, Any] = _set(
         _TASKS, kinds.PUBLISH_RETRY, kinds.publish_retry,
         "How often and how far apart; what is left out has its default. Intervals in seconds.")
+    enqueue_on_commit: bool = _set(_TASKS, False, kinds.flag,
+        "Under Django: what is enqueued inside `transaction.atomic()` is stored when that "
+        "commits, and never if it is rolled back.")
     max_deliveries: int = _set(_TASKS, 5, kinds.whole(1),
         "A message whose worker died so many times is a dead letter.", "times")
     unknown_task_delay: float = _set(_TASKS, 5.0, kinds.seconds(zero=True),

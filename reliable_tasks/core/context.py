@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.config.conf import Conf, Settings
     from reliable_tasks.core.codec.exceptions import SafeExceptions
+    from reliable_tasks.core.frameworks import Framework
     from reliable_tasks.core.message import Message
     from reliable_tasks.core.request import AttemptContext
     from reliable_tasks.store.protocol import Store
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AppContext",
     "Proxy",
+    "app_made",
     "attempts",
     "current_attempt",
     "forbid_waiting",
@@ -52,6 +54,7 @@ class AppContext(Protocol):
     on_after_configure: Any
     on_after_finalize: Any
     on_after_fork: Any
+    framework: Framework | None
 
     @property
     def settings(self) -> Settings: ...  # noqa: D102 - see App, as all the others are
@@ -81,6 +84,7 @@ class AppContext(Protocol):
     def task(self) -> Any: ...  # noqa: D102
     def register_task(self, task: Any) -> Any: ...  # noqa: D102
     def gen_task_name(self, function: Callable[..., Any]) -> str: ...  # noqa: D102
+    def set_up(self) -> None: ...  # noqa: D102
     def import_modules(self) -> None: ...  # noqa: D102
     def send_task(  # noqa: D102
         self, name: str, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
@@ -160,6 +164,11 @@ def get_current_app() -> AppContext:
     app = _default_app()
     set_current_app(app)
     return app
+
+
+def app_made() -> AppContext | None:
+    """The current app; None where no app was made."""
+    return _current_app
 
 
 def make_default_app(make: Callable[[], AppContext]) -> None:

@@ -1,0 +1,68 @@
+"""Django projects, started as their users start them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contrib.django_projects import Project
+from tests.process.conftest import redis_server, store_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["redis_server", "store_url"]
+
+CELERYS = "django_celery_layout"
+ENQUEUE = """
+from shop.tasks import acount_orders, add, count_orders, rename_order
+from shop.models import Order
+order = Order.objects.create(name="old")
+renamed = rename_order.delay_on_commit(order.id, "new")
+renamed.get(timeout=100)
+order.refresh_from_db()
+print(add.delay(2, 3).get(timeout=100), count_orders.delay().get(timeout=100),
+      acount_orders.delay().get(timeout=100), order.name)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, store_url: str) -> Iterator[Project]:
+    with Project(CELERYS, tmp_path, SHOP_STORE=store_url) as project:
+        project.run("manage.py", "migrate", "--run-syncdb", "--verbosity=0")
+        yield project
+
+
+def test_the_projects_own_tests_pass(tmp_path: Path) -> None:
+    with Project(CELERYS, tmp_path, SHOP_STORE="sqlite://") as project:
+        said = project.run("manage.py", "test", "shop")
+        assert "OK" in said
+
+
+def test_a_worker_of_the_command_line(shop: Project) -> None:
+    shop.start("reliable-tasks", "-A", "proj", "worker", "-l", "info", "-c", "1")
+    assert shop.shell(ENQUEUE) == "5 1 1 new"
+    called = shop.run("reliable-tasks", "-A", "proj", "call", "shop.tasks.count_orders", "--wait")
+    assert called.split()[-1] == "1"
+
+
+def test_worker_and_beat_of_manage(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    with Project(CELERYS, tmp_path, SHOP_STORE=store) as project:
+        project.run("manage.py", "migrate", "--run-syncdb", "--verbosity=0")
+        project.start("manage.py", "reliable_tasks", "worker", "-l", "info", "-c", "1")
+        project.start("manage.py", "reliable_tasks", "beat", "-l", "info")
+        assert project.shell(ENQUEUE) == "5 1 1 new"
+        project.wait_for("beat")
+        assert "succeeded" in project.run("manage.py", "reliable_tasks", "status").lower()
+        said = project.run("manage.py", "reliable_tasks", "stauts", code=2)
+        assert "did you mean 'status'" in said
+
+
+def test_a_settings_module_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with Project(CELERYS, tmp_path, SHOP_STORE="sqlite://") as project:
+        project.environment["DJANGO_SETTINGS_MODULE"] = "proj.settigns"
+        said = project.run("reliable-tasks", "-A", "proj", "status", code=2)
+        assert "DJANGO_SETTINGS_MODULE='proj.settigns' cannot be imported" in said
