@@ -265,7 +265,7 @@ def test_a_counter_that_is_off_is_caught() -> None:
     assert "2 are counted as queued on queue 'celery'; there are 0" in str(found[1])
 
 
-LOCK = LockInfo(name="k", owner="m", fence=1, since_ms=0)
+LOCK = LockInfo(name="k", owner="m", fence=1, since_ms=0, until_ms=0)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ ALTERATIONS: dict[str, tuple[Callable[[Account], Account], str, str]] = {
     "a slot too many is counted": (entry(runs=4), "slots", ""),
     "a session stays": (with_more("sessions", SessionInfo(id="s", worker="w")), "at rest", ""),
     "a lock stays": (
-        with_more("locks", LockInfo(name="k", owner="nobody", fence=1, since_ms=1)),
+        with_more("locks", LockInfo(name="k", owner="nobody", fence=1, since_ms=1, until_ms=0)),
         "at rest",
         "nobody",
     ),

@@ -5,6 +5,7 @@ import pytest
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
 from reliable_tasks.store.values import Command, DeadLettered, SessionInfo, StepReply, Verdict
+from tests.store.conftest import Opener
 from tests.store.driver import LEASE_MS, SESSION, Driver, message, once
 
 
@@ -54,6 +55,12 @@ def test_reap_takes_for_lapsed_what_had_lapsed_by_an_instant(drive: Driver) -> N
     assert drive.store.reap((), lapsed_by_ms=asked_ms).requeued == 0
     assert drive.store.reap((), lapsed_by_ms=asked_ms + LEASE_MS - 1).requeued == 0
     assert drive.store.reap((), lapsed_by_ms=drive.clock.now + LEASE_MS).requeued == 1
+
+
+def test_as_many_sessions_are_listed_as_rows_may_be_read(open_driver: Opener) -> None:
+    drive = open_driver(max_rows=2)
+    drive.open("other")
+    assert {s.id for s in drive.store.sessions()} == {SESSION, "other"}
 
 
 def test_one_heartbeat_serves_many_sessions(drive: Driver) -> None:

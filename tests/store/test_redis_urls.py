@@ -74,6 +74,10 @@ def test_sentinels_are_asked_with_tls_and_timeouts_like_the_master() -> None:
     assert asked["password"] is None, "sentinels have logins of their own: sentinel_kwargs"
 
 
+def test_an_option_names_the_master_to_ask_sentinels_for() -> None:
+    assert connect("sentinel://h/2", {"master_name": "prime"}).location.endswith("/prime/2")
+
+
 def test_nothing_is_asked_before_the_first_use() -> None:
     connect("redis+cluster://nowhere.invalid:1,[::1]:2", {})
     app = App(broker="redis://nowhere.invalid?cluster=yes", set_as_current=False)

@@ -106,5 +106,5 @@ class LockInfo(Value, frozen=True, kw_only=True):
     owner: str
     fence: int
     since_ms: int
-    until_ms: int = 0
+    until_ms: int
     parked: tuple[str, ...] = ()
