@@ -27,7 +27,9 @@ def shown_value(result: AsyncResult[Any]) -> Any:
     except CodecError as error:
         return f"(cannot be decoded here: {error})"
     if isinstance(value, BaseException):
-        return tracebacks.format_exception_only(value)[-1].strip()
+        told = tracebacks.TracebackException(type(value), value, None)
+        told.__notes__ = None  # the traceback that `--traceback` shows is one
+        return list(told.format_exception_only())[-1].strip()
     return value
 
 
