@@ -21,10 +21,21 @@ if TYPE_CHECKING:
     from reliable_tasks.tasks.task import OnceTask, QueueOnce, Task
 
     from . import signals
-    from .app import App
-    from .canvas import Signature, chain, chord, group, signature
+    from .app import App, Celery
+    from .canvas import (
+        Signature,
+        chain,
+        chord,
+        chunks,
+        group,
+        maybe_signature,
+        signature,
+        xmap,
+        xstarmap,
+    )
     from .errors import AlreadyQueued, Ignore, Reject, Retry
     from .schedules import crontab
+    from .utils import uuid
 
     current_app: App
     current_task: Task[Any, Any]
@@ -33,6 +44,7 @@ __all__ = [
     "AlreadyQueued",
     "App",
     "AsyncResult",
+    "Celery",
     "GroupResult",
     "Ignore",
     "OnceTask",
@@ -45,18 +57,24 @@ __all__ = [
     "allow_join_result",
     "chain",
     "chord",
+    "chunks",
     "crontab",
     "current_app",
     "current_task",
     "group",
+    "maybe_signature",
     "shared_task",
     "signals",
     "signature",
+    "uuid",
+    "xmap",
+    "xstarmap",
 ]
 
 _HOMES = {
     "AlreadyQueued": "errors",
     "App": "app",
+    "Celery": "app",
     "AsyncResult": "results.result",
     "GroupResult": "results.groups",
     "Ignore": "errors",
@@ -70,12 +88,17 @@ _HOMES = {
     "allow_join_result": "results.wait",
     "chain": "canvas",
     "chord": "canvas",
+    "chunks": "canvas",
     "crontab": "schedules",
     "current_app": "tasks.current",
     "current_task": "tasks.current",
     "group": "canvas",
+    "maybe_signature": "canvas",
     "shared_task": "tasks.registry",
     "signature": "canvas",
+    "uuid": "utils",
+    "xmap": "canvas",
+    "xstarmap": "canvas",
 }
 _ROOMS_OF_AN_APP = ("canvas", "results", "tasks")
 
@@ -86,7 +109,7 @@ def __getattr__(name: str) -> Any:
         return import_module(".signals", __name__)
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise import_module(".celery_names", __name__).no_name(__name__, name)
     if home.startswith(_ROOMS_OF_AN_APP):
         import_module(".app", __name__)  # which makes the default app, should there be none
     value = getattr(import_module(f".{home}", __name__), name)

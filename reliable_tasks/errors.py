@@ -39,6 +39,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnavailable",
     "StoreVersionError",
+    "TaskPredicate",
     "TaskRevokedError",
     "TimeLimitExceeded",
     "TimeoutError",
@@ -121,7 +122,11 @@ class StaleClaim(StoreError):
 # What a body may raise --------------------------------------------------------------------------
 
 
-class Retry(ReliableTasksError):
+class TaskPredicate(ReliableTasksError):
+    """A body says how its attempt is to end: `Retry`, `Ignore` or `Reject`."""
+
+
+class Retry(TaskPredicate):
     """The message is to be retried later.
 
     Raised by `self.retry()`.
@@ -169,11 +174,11 @@ def _seconds_to_wait(when: float) -> float:
     return max(0.0, seconds)
 
 
-class Ignore(ReliableTasksError):
+class Ignore(TaskPredicate):
     """The message is to end without a result."""
 
 
-class Reject(ReliableTasksError):
+class Reject(TaskPredicate):
     """The message is to be dead-lettered, or with `requeue` delivered again."""
 
     def __init__(self, reason: object = None, requeue: bool = False) -> None:

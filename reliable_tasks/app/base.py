@@ -176,8 +176,12 @@ class App(CeleryNames, Discovery):
 
     def gen_task_name(self, function: Callable[..., Any]) -> str:
         """The name of a task without `name=`: its module's and its function's."""
-        main = self.main if function.__module__ == "__main__" else None
-        return f"{main or function.__module__}.{function.__name__}"
+        return self.name_of(function.__name__, function.__module__)
+
+    def name_of(self, name: str, module: str | None) -> str:
+        """The name of the task that a function of this name and module becomes."""
+        main = self.main if module in {None, "__main__"} else None
+        return f"{main or module or '__main__'}.{name}"
 
     def set_current(self) -> None:
         """Make this app the `current_app`."""

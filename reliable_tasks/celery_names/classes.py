@@ -1,0 +1,141 @@
+"""What is here instead of the methods and attributes of Celery's classes that are not."""
+
+from reliable_tasks.celery_names.words import (
+    NO_AMQP,
+    NO_BROADCAST,
+    NO_EVENTS,
+    NO_POOL_CONTROL,
+    NO_STAMPS,
+    NO_STEPS,
+    NO_SYMBOLS,
+    STARTS,
+    TESTED,
+    Table,
+)
+
+OF_CLASSES: Table = {
+    "App": {
+        STARTS + TESTED: "Worker WorkController",
+        "start one by `app.start(['beat'])`, or the command `reliable-tasks beat`": "Beat",
+        "`sys.platform`": "IS_WINDOWS IS_macOS SYSTEM",
+        "not needed: an app is made anew in each process": "Pickler",
+        NO_AMQP: (
+            "amqp broker_connection connection connection_for_read connection_for_write "
+            "connection_or_acquire default_connection default_producer pool producer_or_acquire "
+            "producer_pool"
+        ),
+        NO_SYMBOLS: (
+            "amqp_cls backend_cls control_cls events_cls loader_cls log_cls registry_cls "
+            "builtin_fixups"
+        ),
+        "the settings `task_annotations`": "annotations",
+        "run `reliable-tasks -A module report`": "bugreport",
+        "environment variables such as RELIABLE_TASKS_BROKER_URL, and options of the command": (
+            "config_from_cmdline"
+        ),
+        "`GroupResult`": "ResultSet",
+        "`app.Task`, the base of this app's tasks": "create_task_cls subclass_with_self",
+        NO_EVENTS: "events",
+        "`reliable_tasks.utils.log.get_task_logger`, the signal setup_logging, and the options of "
+        "the command": "log",
+        "not needed: results are read from the store, not from a queue of replies": (
+            "oid thread_oid"
+        ),
+        "connect to `app.on_after_configure`": "on_configure prepare_config",
+        "`reliable-tasks worker -Q a,b`, or `-X` for all but these": "select_queues",
+        "messages are not signed, and nothing is unpickled: use rediss:// and the rights of the "
+        "server's users": "setup_security",
+        NO_STEPS: "steps",
+        "`App(strict_typing=False)`": "type_checker",
+        "settings of your own are values of `app.conf`; the command takes no more options": (
+            "user_options"
+        ),
+    },
+    "Task": {
+        "`reliable_tasks.errors.StoreUnavailable`": "OperationalError",
+        NO_SYMBOLS: "Request Strategy start_strategy",
+        "always so: a message ends with the commit of its outcome": (
+            "acks_on_failure acks_on_timeout retry_on_worker_lost"
+        ),
+        "give the options to the task, or `task_annotations`": "add_around annotate from_config",
+        "not needed: the store knows what a message has enqueued": "add_trail",
+        "`self.app.backend`": "backend",
+        "a class of tasks of your own has `__init__`, and `base=` names it": "on_bound",
+        "the signal task_success of what stands in its place": "on_replace",
+        NO_EVENTS: "send_event send_events",
+        "give `shadow=` with the call": "shadow_name",
+        "`self.signature(args, kwargs)`, or `self.retry()`": (
+            "signature_from_request subtask_from_request"
+        ),
+    },
+    "backend": {
+        "results are written by the commit of their message, and progress by `self.update_state`": (
+            "store_result mark_as_done mark_as_failure mark_as_retry mark_as_revoked "
+            "mark_as_started"
+        ),
+        "the store keeps its connections to itself; `app.store` has what can be asked": (
+            "client connection_pool get set mget delete expire database engine"
+        ),
+    },
+    "request": {
+        "`self.request.get(name)`; a retry keeps the options by itself": "as_execution_options",
+        "`AsyncResult(self.request.id).children`": "children",
+        "the log's level is that of the worker": "logfile loglevel",
+        "there are no properties of AMQP's: `self.request.headers`, `correlation_id`, `priority`": (
+            "properties"
+        ),
+        "not needed: results are read from the store, not from a queue of replies": "reply_to",
+        "not needed: a replaced message keeps its id": "replaced_task_nesting",
+        "`self.request.timelimit`, a pair": "time_limit soft_time_limit",
+        NO_STAMPS: "stamps stamped_headers",
+        "`self.request.group`": "taskset",
+    },
+    "AsyncResult": {
+        "`reliable_tasks.errors.TimeoutError`": "TimeoutError",
+        "`result.as_tuple()`": "as_list",
+        "`result.app.backend`": "backend",
+        "`reliable-tasks graph ID`, and `result.children`": "build_graph graph",
+        "the last of `result.collect()`": "get_leaf",
+        "`result.state == 'IGNORED'`": "ignored",
+        NO_STAMPS: "revoke_by_stamped_headers",
+        "all results are in one store: `join_native` is `join`": "supports_native_join",
+        "`result.get()` raises": "throw",
+        "`discard`": "remove",
+    },
+    "Signature": {
+        "`sig.freeze()` gives the handle": "AsyncResult",
+        "classes of your own are registered by `Signature.register_type`": "TYPES",
+        "`sig.link(...)` and `sig.options`": (
+            "append_to_list_option extend_list_option flatten_links"
+        ),
+        "not needed: beats and workers need no election": "election",
+        "`repr(sig)`": "reprcall",
+        NO_STAMPS: "stamp stamp_links",
+        "`sig.apply_async()`": "run prepare_steps apply_chunks",
+        "give parts `countdown=`": "skew",
+    },
+    "solar": {"a year: the sun has each event at least once in it": "max_search_days"},
+    "Control": {
+        NO_AMQP: "Mailbox",
+        NO_BROADCAST: "broadcast shutdown heartbeat",
+        "a worker's queues are set where it starts: `reliable-tasks worker -Q a,b`": (
+            "add_consumer cancel_consumer"
+        ),
+        NO_POOL_CONTROL: "autoscale pool_grow pool_restart pool_shrink",
+        NO_EVENTS: "enable_events disable_events",
+        "not needed: beats and workers need no election": "election",
+        "rates are not limited: bound a queue by the concurrency of its worker": "rate_limit",
+        NO_STAMPS: "revoke_by_stamped_headers",
+        "the options `time_limit` and `soft_time_limit` of a task or a call": "time_limit",
+    },
+    "Inspect": {
+        "`app.control`": "app",
+        "not needed: the store orders what happens": "clock hello",
+        "`app.conf`, and `reliable-tasks report`": "conf report",
+        "a profiler of the process": "memdump memsample objgraph",
+        "`app.control.ping()`": "ping",
+        "`inspect().registered()`": "registered_tasks",
+        "`reliable-tasks audit --kind revoked`, and the state of a result": "revoked",
+        "`reliable-tasks status`": "stats",
+    },
+}

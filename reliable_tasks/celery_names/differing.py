@@ -1,0 +1,46 @@
+"""How names that are here differ from Celery's."""
+
+from reliable_tasks.celery_names.words import Table
+
+DIFFERING: Table = {
+    "App": {
+        "is sent with the schedule's entries, by beat; and by `app.finalize()`": (
+            "on_after_configure on_after_finalize"
+        ),
+        "the store's view of results: reading, forgetting, progress": "backend",
+        "imports modules, and no more": "loader",
+        "nothing is lazy: sends on_after_configure and on_after_finalize, once": "finalize",
+    },
+    "Task": {
+        "taken; a rate is not limited": "rate_limit",
+        "always so, whatever is said": (
+            "acks_late acks_on_failure_or_timeout reject_on_worker_lost track_started trail "
+            "store_errors_even_if_ignored"
+        ),
+    },
+    "schedule": {
+        "the schedule's own zone, where it was given one": "tz",
+        "always true": "utc_enabled",
+        "returns the instant as it is": "to_local",
+    },
+    "crontab": {
+        "the difference is a timedelta": "remaining_delta",
+        "the schedule's own zone, where it was given one": "tz",
+        "always true": "utc_enabled",
+        "returns the instant as it is": "to_local",
+    },
+    "celery.schedules": {"another name of BadSchedule": "ParseException"},
+    "celery.exceptions": {
+        "another name of ReliableTasksError, the root of all": "CeleryError TaskError",
+        "another name of ConfigError": "ImproperlyConfigured AlreadyRegistered QueueNotFound",
+        "another name of CodecError": "InvalidTaskError",
+        "another name of StoreUnavailable: a call could not be stored": "OperationalError",
+        "another name of StoreError": "BackendError BackendGetMetaError BackendStoreError",
+    },
+    "celery.states": {"no message is ever in it": "RECEIVED"},
+    "celery": {"the same class as App": "Celery"},
+    "Control": {
+        "asks the store; gives the state of each message": "revoke",
+        "revokes what waits, which the audit trail shows": "purge discard_all",
+    },
+}
