@@ -10,6 +10,7 @@ import msgspec
 from reliable_tasks import events, signals
 from reliable_tasks.app.discovery import Discovery
 from reliable_tasks.app.names import CeleryNames, class_of
+from reliable_tasks.bodies.options import notes_on_class
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
@@ -171,6 +172,8 @@ class App(CeleryNames, Discovery):
         if not hasattr(task, "__wrapped__"):
             task.__wrapped__ = task.run
         task.prepare(self)
+        type(task).on_bound(self)
+        self.conf.note(notes_on_class(type(task), Task))
         self.tasks[task.name] = task
         return task  # type: ignore[no-any-return]
 

@@ -15,7 +15,7 @@ from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.attempts.notifier import Notifier
 from reliable_tasks.canvas.eager import apply_instead
 from reliable_tasks.canvas.replacing import ReplaceMessage
-from reliable_tasks.core import clock, outcome, tracebacks
+from reliable_tasks.core import checks, clock, outcome, tracebacks
 from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import decode_headers, encode_headers
@@ -44,6 +44,7 @@ def apply_eagerly(
     *,
     throw: bool | None = None,
     options: Mapping[str, Any],
+    retries: int = 0,
     takes: str = "",
     shape: list[Any] | None = None,
     inputs: tuple[Input, ...] | None = None,
@@ -56,6 +57,7 @@ def apply_eagerly(
         kwargs: keyword arguments.
         throw: raise what the body raised; by default as `task_eager_propagates` says.
         options: those of the call.
+        retries: how many there were before.
         takes: how its inputs become arguments; see `Headers`.
         shape: how they are nested; see `Headers`.
         inputs: what its parents have left for it; None for a call without parents.
@@ -71,7 +73,8 @@ def apply_eagerly(
         headers = decode_headers(message.headers)
         headers = msgspec.structs.replace(headers, takes=takes, shape=shape)
         message = msgspec.structs.replace(message, headers=encode_headers(headers))
-    result = _EagerMessage(task, message, inputs or ()).run()
+    attempt = 1 + (checks.retries("retries", retries) or 0)
+    result = _EagerMessage(task, message, inputs or (), attempt).run()
     propagates = task.app.settings.task_eager_propagates if throw is None else throw
     if propagates and result.state == "FAILURE":
         raise result.result
@@ -99,7 +102,9 @@ class _EagerNotifier(Notifier):
 class _EagerMessage:
     """Runs one message in memory, attempt after attempt, with a clock that skips the delays."""
 
-    def __init__(self, task: Task[Any, Any], message: Message, inputs: tuple[Input, ...]) -> None:
+    def __init__(
+        self, task: Task[Any, Any], message: Message, inputs: tuple[Input, ...], attempt: int
+    ) -> None:
         self._app = task.app
         self._notifier = _EagerNotifier(HOST, _OUTLIVED)
         self._executor = Executor(
@@ -121,7 +126,7 @@ class _EagerMessage:
             payload=message.payload,
             headers=message.headers,
             fence=0,
-            attempt=1,
+            attempt=attempt,
             delivery=1,
             bounces=0,
             max_deliveries=message.max_deliveries,

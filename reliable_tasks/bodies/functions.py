@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Modules",
+    "annotations_of",
     "body_of",
     "doc_of",
     "modules_of",
@@ -174,3 +175,9 @@ def _taking_self(function: Any) -> Any:
 def doc_of(function: Callable[..., Any]) -> str | None:
     """A callable's docstring; for a partial, that of its function."""
     return getattr(getattr(function, "func", function), "__doc__", None)
+
+
+def annotations_of(function: Any) -> dict[str, Any]:
+    """A callable's annotations, as they are written; none of a partial or an object."""
+    found = getattr(function, "__annotations__", None)
+    return dict(found) if isinstance(found, dict) else {}

@@ -5,7 +5,7 @@ A program writes to a `Conf` (it is `app.conf`); everything else reads the froze
 passwords covered) and the remedy.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -131,6 +131,10 @@ class Conf(Mapping[str, Any]):
         """What the program's log should say about settings, in the order they were met."""
         self._load_pending()
         return list(self._notes.values())
+
+    def note(self, said: Iterable[str]) -> None:
+        """Add what the program's log should say of tasks, each text once."""
+        self._notes.update({text: text for text in said})
 
     def settings(self) -> Settings:
         """Return all settings, checked and frozen; the same object until something changes.

@@ -173,7 +173,7 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
     )
     fields = {
         "task": name,
-        "queue": options.get("queue") or options.get("routing_key") or settings.task_default_queue,
+        "queue": _queue(options) or settings.task_default_queue,
         "priority": options.get("priority", settings.task_default_priority),
         "max_deliveries": settings.max_deliveries,
         "result_ttl_ms": app.result_ttl_ms,
@@ -187,6 +187,12 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
             app.commons.clear()
         app.commons[name] = common
     return common
+
+
+def _queue(options: Mapping[str, Any]) -> Any:
+    """The queue that a call names; a routing key alone is one, as at Celery's default exchange."""
+    key = None if options.get("exchange") else options.get("routing_key")
+    return options.get("queue") or key
 
 
 def build_message(
@@ -217,6 +223,8 @@ def build_message(
         CodecError: an argument cannot be encoded.
         MessageTooLarge: the encoded arguments are larger than `max_message_bytes`.
     """
+    if task is not None and task.rewrite is not None:
+        args, kwargs, options = task.rewrite(args, kwargs, options)
     if options:
         options = checked(options)
     if task is None:

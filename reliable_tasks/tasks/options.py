@@ -76,7 +76,15 @@ def check_arguments(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping
         raise TypeError(f"{task.name}(): {exc}") from None
 
 
-_OF_CALLS = ("queue", "priority", "serializer", "ignore_result", "time_limit", "soft_time_limit")
+_OF_CALLS = (
+    "queue",
+    "routing_key",
+    "priority",
+    "serializer",
+    "ignore_result",
+    "time_limit",
+    "soft_time_limit",
+)
 _FLAGS = ("bind", "typing")
 _UNSAID = {
     **dict.fromkeys(("throws", "autoretry_for", "dont_autoretry_for"), ()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from reliable_tasks.bodies import functions
+from reliable_tasks.bodies.options import attributes_of, notes_on_options
 from reliable_tasks.core import context
 from reliable_tasks.core.checks import text
 from reliable_tasks.core.texts import shown
@@ -40,22 +41,20 @@ def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) ->
         ConfigError: an option is unknown or not possible, or the name is taken.
     """
     options = dict(options)
+    handed_on = options.pop("filter", None) or (lambda task: task)
     base = options.pop("base", None) or app.Task
     if not (isinstance(base, type) and issubclass(base, Task)):
         raise ConfigError(f"base must be a subclass of Task, not {shown(base)}")
     name = options.pop("name", None)
     _check_callable(function, named=bool(name))
     name = text("name", name) if name else app.gen_task_name(function)
-    known = {n for n in dir(Task) if not n.startswith("_")} | set(dir(base))
-    for option in options:
-        if option not in known or option.startswith("_"):
-            raise ConfigError(f"task {name}: unknown option {option!r}{suggest(option, known)}")
+    given = attributes_of(f"task {name}", options, base, Task)
     taken: Task[Any, Any] | None = app.tasks.get(name)
     modules = functions.modules_of(function)
     before = app.tasks.modules.get(name, {})
     if taken is not None and not functions.was_loaded_again(before, modules):
         if functions.same_function(taken.__wrapped__, function):
-            return taken
+            return handed_on(taken)  # type: ignore[no-any-return]
         raise ConfigError(
             f"task {name!r} is registered already, with the function at "
             f"{functions.place(taken.__wrapped__)}; give {functions.place(function)} another "
@@ -63,18 +62,20 @@ def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) ->
         )
     attributes = {
         "typing": app.strict_typing,
-        **options,
+        **given,
         "name": name,
         "abstract": False,
         "run": functions.body_of(function, bool(options.get("bind"))),
         "__wrapped__": staticmethod(function),
         "__doc__": functions.doc_of(function),
         "__module__": getattr(function, "__module__", None) or __name__,
+        "__annotations__": functions.annotations_of(function),
     }
     made = type(functions.name_of(function) or name, (base,), attributes)()
     task = _register(app, made, taken)
     app.tasks.modules[task.name] = modules
-    return task
+    app.conf.note(notes_on_options(f"task {name}", options, base))
+    return handed_on(task)  # type: ignore[no-any-return]
 
 
 def _check_callable(function: Any, *, named: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from reliable_tasks.bodies import calling, requests
+from reliable_tasks.bodies.celery_names import CeleryNames
+from reliable_tasks.bodies.rewriting import rewriting_of
 from reliable_tasks.core import context
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
-from reliable_tasks.core.request import Request
 from reliable_tasks.core.retry import RetryPolicy, policy_from_options
 from reliable_tasks.core.typevars import P, R
 from reliable_tasks.errors import AlreadyQueued, MaxRetriesExceededError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
+    from reliable_tasks.bodies.rewriting import Rewriting
     from reliable_tasks.canvas import Signature, chunks
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.errors import Retry
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["OnceTask", "QueueOnce", "Task"]
 
 
-class Task(Hooks, Generic[P, R]):
+class Task(CeleryNames, Hooks, Generic[P, R]):
     """A registered function with its options. Subclass it to give many tasks the same hooks.
 
     The class attributes are the options of `@app.task(...)`, with Celery's names and defaults.
@@ -77,6 +79,7 @@ class Task(Hooks, Generic[P, R]):
     signature_of_call: inspect.Signature
     positional: tuple[int, int]
     call_defaults: dict[str, Any]
+    rewrite: Rewriting | None
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The body."""
@@ -163,6 +166,7 @@ class Task(Hooks, Generic[P, R]):
         link: Any = None,
         link_error: Any = None,
         task_id: str | UUID | None = None,
+        retries: int = 0,
         throw: bool | None = None,
         **options: Any,
     ) -> EagerResult[R]:
@@ -174,6 +178,7 @@ class Task(Hooks, Generic[P, R]):
             link: signatures to apply with the result.
             link_error: signatures to apply when it fails.
             task_id: an id of your own.
+            retries: how many retries there were before, by the request.
             throw: raise what the body raised; by default as `task_eager_propagates` says.
             **options: those of `apply_async`; nothing waits for a countdown.
 
@@ -188,29 +193,11 @@ class Task(Hooks, Generic[P, R]):
             return linked
         call, named = calls.call_args(args), calls.call_kwargs(kwargs)
         result: EagerResult[R] = self.app.apply_eagerly(
-            self, call, named, throw=throw, options=options
+            self, call, named, throw=throw, options=options, retries=retries
         )
         return result
 
     # Inside a body -------------------------------------------------------------------------------
-
-    @property
-    def request(self) -> Request:
-        """The attempt that runs this task here; `called_directly` outside of one."""
-        return requests.request_of(self)
-
-    @property
-    def request_stack(self) -> requests.RequestStack:
-        """The requests that were pushed here, with `top`, `push` and `pop`."""
-        return requests.RequestStack(self)
-
-    def push_request(self, **fields: Any) -> None:
-        """Let `self.request` have these fields, until `pop_request`: for tests of a body."""
-        self.request_stack.push(Request(**{**vars(self.request), **fields}))
-
-    def pop_request(self) -> Request:
-        """Take away what was pushed last."""
-        return self.request_stack.pop()
 
     def retry(
         self,
@@ -280,7 +267,7 @@ class Task(Hooks, Generic[P, R]):
 
     def replace(self, sig: Signature) -> Any:
         """Let a signature or a canvas take this message's place: same id, same successors."""
-        return self.app.canvas.replace_running(self, sig)
+        return self.on_replace(sig)
 
     def add_to_chord(self, sig: Signature, lazy: bool = False) -> Any:
         """Add one more part to the chord that the running message belongs to."""
@@ -359,7 +346,8 @@ class Task(Hooks, Generic[P, R]):
             self.once_options = OnceOptions.parse(self.once, where=f"{where}: once")
             if self.once_options.keys is not None:
                 check_keys(self.signature_of_call, self.once_options.keys, where)
-        names = ("queue", "priority", "serializer", "expires")
+        self.rewrite = rewriting_of(self)
+        names = ("queue", "routing_key", "exchange", "priority", "serializer", "expires")
         values = {name: getattr(self, name) for name in names}
         self.call_defaults = {k: x for k, x in values.items() if x is not None}
         for cls in (*self.throws, *self.autoretry_for):
