@@ -28,6 +28,8 @@ __all__ = ["command"]
 _ROWS = 1000
 _RECORDS = 200  # read in full, with their arguments
 _LOOKS = 3
+_NOT_WHOLE = 'the trail is not whole here; set audit="all" to keep every transition'
+_AT_WORK = "the store was at work meanwhile"
 
 
 @click.command("verify")
@@ -42,8 +44,8 @@ def command(chosen: Chosen, since: str | None, stories: int, as_json: bool) -> N
     """Check that nothing was lost, nothing ended twice, and no claim that was over was committed.
 
     Reads the audit trail, the messages, the locks and the counters, and changes nothing. All of it
-    can be checked where the trail is kept whole, with the setting audit="all". Workers may be
-    running. The exit code is 1 if an invariant is broken.
+    can be checked where the trail is kept whole, with the setting audit="all"; how much could be
+    is said first. Workers may be running. The exit code is 1 if an invariant is broken.
     """
     app = chosen.open_app()
     store = app.store
@@ -52,6 +54,9 @@ def command(chosen: Chosen, since: str | None, stories: int, as_json: bool) -> N
     asked = since_ms(since, store.now_ms())
     reading = _Reading(store, whole_since is not None, max(whole_since or 0, asked or 0))
     found = reading.verify()
+    if not chosen.quiet:
+        for line in _coverage(reading):
+            say(line, err=as_json)
     if as_json:
         for violation in found:
             echo_json(_as_dict(violation))
@@ -192,6 +197,16 @@ class _Reading:
         return [r for r in self.store.read(ids, full=True) if r is not None]
 
 
+def _coverage(reading: _Reading) -> Iterator[str]:
+    """How many of the invariants could be checked; which could not, and why."""
+    partly = {} if reading.full else dict.fromkeys(NEED_FULL_TRAIL, _NOT_WHOLE)
+    left_out = partly | ({"counters": _AT_WORK} if reading.moving else {})
+    yield f"{len(INVARIANTS) - len(left_out)} of {len(INVARIANTS)} invariants checked"
+    for reason in dict.fromkeys(left_out.values()):
+        names = sorted(name for name, why in left_out.items() if why == reason)
+        yield f"not checked: {', '.join(names)}: {reason}"
+
+
 def _print(reading: _Reading, found: list[Violation], stories: int, quiet: bool) -> None:
     for violation in found:
         say(f"BROKEN {violation}")
@@ -210,13 +225,6 @@ def _print(reading: _Reading, found: list[Violation], stories: int, quiet: bool)
         f"{some} in {reading.messages:,} messages and {reading.rows:,} rows of the trail{since}, "
         f"in {reading.store.location}"
     )
-    if not reading.full:
-        say(
-            f"not checked: {', '.join(sorted(NEED_FULL_TRAIL))}: the trail is not whole here; set "
-            'audit="all" to keep every transition'
-        )
-    if reading.moving:
-        say("not checked: counters: the store was at work meanwhile")
 
 
 def _as_dict(violation: Violation) -> dict[str, object]:
