@@ -22,8 +22,7 @@ class _Mapped(Canvas[list[R]]):
     _separator: ClassVar[str] = ""
 
     def __init__(self, task: Any, it: Any, app: AppContext | None = None, **options: Any) -> None:
-        sig = task if isinstance(task, dict) else Signature(task)
-        sig = maybe_signature(sig, app)
+        sig = maybe_signature(task if isinstance(task, dict) else Signature(task), app)
         self._set_up({"task": sig, "it": list(it)}, options, app or app_of([sig]))
         self.immutable = True
 
@@ -77,6 +76,11 @@ class chunks(Canvas[list[list[R]]], Generic[R]):  # noqa: N801 - Celery's name
         starts = range(0, len(it), n)
         parts = [xstarmap(task.clone(), it[at : at + n], app=self._app) for at in starts]
         return group(parts, app=self._app, **self.options)
+
+    @classmethod
+    def apply_chunks(cls, task: Any, it: Any, n: int, app: AppContext | None = None) -> Any:
+        """Enqueue the chunks of these calls."""
+        return cls(task, it, n, app=app).apply_async()
 
     def __repr__(self) -> str:
         task, count = self.kwargs["task"].task, len(self.kwargs["it"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, overload
 
 from reliable_tasks.core.typevars import R, T
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.tasks import calls
+from reliable_tasks.tasks.task import Task
 
 from .fields import Field
 from .shared_parts import SharedParts
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.results.groups import GroupResult
     from reliable_tasks.results.result import AsyncResult
-    from reliable_tasks.tasks.task import Task
 
     from .typed import ChainToGroup
 
@@ -73,7 +73,7 @@ def _signatures(tasks: tuple[Any, ...], app: AppContext | None) -> list[Signatur
         only = tasks[0]
         if isinstance(only, group):
             return [member.clone() for member in only.tasks]
-        if isinstance(only, Iterable) and not isinstance(only, dict | str):
+        if isinstance(only, Iterable) and not isinstance(only, dict | str | Task):
             tasks = tuple(only)
     return [maybe_signature(each, app) for each in tasks]
 
@@ -126,6 +126,21 @@ class _Chain(Canvas[R]):
         the last part would: a `GroupResult` if that is a group.
         """
         return super().apply_async(args, kwargs, route_name, **options)
+
+    def run(self, args: Any = None, kwargs: Any = None, **options: Any) -> AsyncResult[R]:
+        """Enqueue it, as `apply_async` does."""
+        return self.apply_async(args, kwargs, **options)
+
+    def prepare_steps(self, *_: Any, **__: Any) -> NoReturn:
+        """Celery makes a chain's messages with it; not here.
+
+        Raises:
+            ConfigError: always; it says what there is instead.
+        """
+        raise ConfigError(
+            "a chain is compiled as a whole when it is enqueued; its parts are chain.tasks, and "
+            "chain.freeze() gives them their ids"
+        )
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -243,6 +258,14 @@ class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
         self._append("link", sig)
         return callback
 
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Self:
+        """Delay its members: the first by `start` seconds, each by `step` more, up to `stop`."""
+        countdown = start
+        for member in self.tasks:
+            member.set(countdown=countdown if stop is None else min(countdown, stop))
+            countdown += step
+        return self
+
     def set_immutable(self, immutable: bool) -> None:
         """Let its members take arguments later, or not."""
         for member in self.tasks:
@@ -345,6 +368,12 @@ class chord(Canvas[R]):  # noqa: N801 - Celery's name
         if body is not None:
             return self._with(body).apply_async(args, kwargs, route_name, **options)
         return super().apply_async(args, kwargs, route_name, **options)
+
+    def run(
+        self, header: Any, body: Any, partial_args: Any = (), **options: Any
+    ) -> AsyncResult[Any]:
+        """Enqueue a chord of this header and this body."""
+        return chord(header, body, app=self._app).apply_async(partial_args, **options)
 
     def set_immutable(self, immutable: bool) -> None:
         """Let the members of its header take arguments later, or not."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 from reliable_tasks.core import context
 from reliable_tasks.core.texts import shown
 from reliable_tasks.core.typevars import R, T
 from reliable_tasks.errors import ConfigError, suggest
 from reliable_tasks.tasks import calls
+from reliable_tasks.tasks.task import Task
 
 from .fields import Field, linked, over
-from .running import Runnable
+from .names import CeleryNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.tasks.task import Task
 
     from .primitives import chain, group
     from .typed import ChainToGroup
@@ -35,7 +35,7 @@ _SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = 10
 SHOWN = 10
 
 
-class Signature(Runnable[R]):
+class Signature(CeleryNames[R]):
     """A call of a task as a value: a dictionary that survives JSON.
 
     Arguments given later come before those it holds; keyword arguments given later win. An
@@ -63,6 +63,9 @@ class Signature(Runnable[R]):
     parent_id = Field[str | None]("options", "parent_id")
     root_id = Field[str | None]("options", "root_id")
 
+    TYPES: ClassVar = _KINDS
+    """The classes of canvases by their `subtask_type`."""
+
     _app: AppContext | None
     _type: Task[Any, Any] | None
 
@@ -83,6 +86,7 @@ class Signature(Runnable[R]):
         if not isinstance(task, str):
             name = getattr(task, "name", None)
             self._type = self._type or task
+            self._app = app or getattr(task, "app", None)
         if not name:
             raise ConfigError(f"a signature needs a task or a task's name, not {task!r}")
         super().__init__(
@@ -297,12 +301,12 @@ class Signature(Runnable[R]):
 
     def __or__(self, other: Any) -> Any:
         """`a | b`: a chain, whose parts start when the ones before have succeeded."""
-        if not isinstance(other, dict):
+        if not isinstance(other, dict | Task):
             return NotImplemented
         return _KINDS["chain"].joined(self, maybe_signature(other, self._app))
 
     def __ror__(self, other: Any) -> Any:
-        if not isinstance(other, dict):
+        if not isinstance(other, dict | Task):
             return NotImplemented
         return maybe_signature(other, self._app) | self
 
@@ -355,13 +359,15 @@ subtask = signature
 
 
 def maybe_signature(d: Any, app: AppContext | None = None) -> Any:
-    """A signature of a dictionary; a signature as it is; None for None.
+    """A signature of a dictionary or a task; a signature as it is; None for None.
 
     Raises:
         ConfigError: it is none of these.
     """
     if d is None:
         return None
+    if isinstance(d, Task):
+        return d.s()
     if not isinstance(d, Signature):
         if not isinstance(d, dict):
             raise ConfigError(f"{shown(d)} is not a signature; write task.s(…) instead of task(…)")
