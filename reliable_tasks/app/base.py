@@ -101,7 +101,8 @@ class App(CeleryNames, Discovery):
             self.conf.load(config_source, namespace=namespace, silent=config_source_silent)
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
         given = {name: value for name, value in given.items() if value is not None}
-        self.conf.update({**(changes or {}), **given, **settings})
+        self.conf.update(changes or {})
+        self.conf.update_known({**given, **settings})
         register_builtins(self)
         if set_as_current:
             self.set_current()

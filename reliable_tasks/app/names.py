@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reliable_tasks import signals
 from reliable_tasks.celery_names import no_attribute
 from reliable_tasks.config.configured import Configured
+from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.masks import mask_url
-from reliable_tasks.config.sources import import_object
 from reliable_tasks.core import clock, context
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.tasks.periodic import periodic_entry
@@ -86,7 +86,7 @@ class CeleryNames(Configured):
         Raises:
             ConfigError: a setting is not valid.
         """
-        self.conf.add_defaults(fun() if callable(fun) else fun)
+        self.conf.add_defaults(fun)
 
     def either(self, default_key: str, *defaults: Any) -> Any:
         """Return the first of `defaults` that is not None, else the setting `default_key`."""

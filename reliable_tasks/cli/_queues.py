@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reliable_tasks.config.routes import queues_of
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,10 +38,8 @@ def served(app: App, queues: Iterable[str], exclude: Iterable[str]) -> tuple[str
         )
     named = named or settings.task_queues
     if not named:
-        routed = [route.get("queue") for route in settings.task_routes.values()]
+        routed = queues_of(settings.task_routes)
         routed += () if app.framework is None else app.framework.queues()
-        named = tuple(
-            dict.fromkeys([settings.task_default_queue, *(str(queue) for queue in routed if queue)])
-        )
+        named = tuple(dict.fromkeys([settings.task_default_queue, *map(str, routed)]))
     left_out = names_of(exclude)
     return tuple(name for name in named if name not in left_out)

@@ -12,10 +12,16 @@ from reliable_tasks.errors import ConfigError
 __all__ = ["checked", "copied", "invalid", "is_lent", "note", "parsed"]
 
 
+_AS_RESULT_EXPIRES = frozenset({"result_failure_expires", "CELERY_RESULT_FAILURE_EXPIRES"})
+"""Spellings whose None asks for nothing of its own: dead letters stay as long as by default."""
+
+
 def checked(spelled: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
     """Return the values as they are kept, without those refused names that ask for nothing."""
     taken: dict[str, Any] = {}
     for name, (spelling, value) in spelled.items():
+        if value is None and spelling in _AS_RESULT_EXPIRES:
+            continue
         if name in REFUSED:
             if value and not (name == "beat_scheduler" and str(value) in BUILT_IN_SCHEDULERS):
                 raise invalid(spelling, value, ValueError(REFUSED[name]), name)
@@ -46,6 +52,8 @@ def invalid(spelling: str, value: object, error: ValueError, name: str = "") -> 
 
 def copied(value: Any) -> Any:
     """A copy two dicts deep, to find changes by: what is the same object is compared for free."""
+    if isinstance(value, list):
+        return [copied(part) for part in value]
     if not isinstance(value, dict):
         return value
     return {key: dict(x) if isinstance(x, dict) else x for key, x in value.items()}

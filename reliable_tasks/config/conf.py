@@ -11,11 +11,14 @@ from typing import Any
 
 from reliable_tasks.config.backend import check_backend
 from reliable_tasks.config.checks import checked, copied, invalid, is_lent, note, parsed
+from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.masks import mask_url, masked, shown
 from reliable_tasks.config.names import NOTED_VALUES, known_names, resolve
+from reliable_tasks.config.own import OwnValues
+from reliable_tasks.config.readers import Readers
 from reliable_tasks.config.reference import settings_table
 from reliable_tasks.config.settings import READ_AT_OPENING, Settings, described
-from reliable_tasks.config.sources import candidates, import_object, items, one_spelling, pairs
+from reliable_tasks.config.sources import items, one_spelling, pairs
 from reliable_tasks.config.url import StoreUrl, parse_store_url
 from reliable_tasks.errors import ConfigError, suggest
 
@@ -35,7 +38,6 @@ ENV_PREFIX = "RELIABLE_TASKS_"
 """What an environment variable's name begins with to stand for a setting."""
 
 _DEFAULTS = Settings()
-_LIKELY_A_TYPO = 0.85
 
 
 def store_url(settings: Settings) -> StoreUrl:
@@ -70,7 +72,7 @@ _COMMAND_LINE = frozenset({f"{ENV_PREFIX}APP", f"{ENV_PREFIX}DEBUG"})
 """Variables that the command line reads, which are no settings."""
 
 
-class Conf(Mapping[str, Any]):
+class Conf(Readers, Mapping[str, Any]):
     """A program's settings, to be read and changed; `app.conf` is one.
 
     Settings are attributes and items, under present and old names: `conf.timezone`,
@@ -78,15 +80,20 @@ class Conf(Mapping[str, Any]):
     be changed in place.
 
     Of what sets a name, the last assignment wins over the environment as it was loaded, the
-    environment over loaded sources, and a later source over an earlier one.
+    environment over loaded sources, a later source over an earlier one, and all of them over
+    `add_defaults`.
+
+    What no setting is called is kept as a value of the program's own, to be read under its name.
 
     Raises:
-        ConfigError: on setting an unknown name, or a value that is not valid.
+        ConfigError: on setting what is almost called like a setting, or a value that is not valid.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self._values: dict[str, Any] = {}
         self._environment: dict[str, Any] = {}
+        self._defaults: dict[str, Any] = {}
+        self._own = OwnValues()
         self._notes: dict[str, str] = {}
         self._pending: list[Callable[[], None]] = []
         self._lent: set[str] = set()
@@ -101,28 +108,41 @@ class Conf(Mapping[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        known = resolve(name)
+        known = self.name_of(name)
         if known is None:
             raise AttributeError(f"{name!r} is not a setting{suggest(name, known_names())}")
         return self._read(known)
 
     def __getitem__(self, name: str) -> Any:
-        known = resolve(name)
+        known = self.name_of(name)
         if known is None:
             raise KeyError(name)
         return self._read(known)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and resolve(name) is not None
+        return isinstance(name, str) and self.name_of(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(described)
+        return iter(dict.fromkeys((*described, *self.given())))
 
     def __len__(self) -> int:
-        return len(described)
+        return sum(1 for _ in self)
+
+    def given(self) -> list[str]:
+        """The names that were set, by what they are called here; the program's own come last."""
+        self._load_pending()
+        return [*dict.fromkeys((*self._defaults, *self._values, *self._environment)), *self._own]
+
+    def name_of(self, name: str) -> str | None:
+        """What a setting, or a value of the program's own, is called here; None if none is so."""
+        known = resolve(name)
+        if known is None:
+            self._load_pending()
+            known = self._own.key_of(name)
+        return known
 
     def __repr__(self) -> str:
-        given = self._values | self._environment
+        given = self._defaults | self._values | self._environment
         told = [f"{name}={masked(value, name)!r}" for name, value in sorted(given.items())]
         return f"Conf({', '.join(told)})"
 
@@ -130,7 +150,7 @@ class Conf(Mapping[str, Any]):
     def notes(self) -> list[str]:
         """What the program's log should say about settings, in the order they were met."""
         self._load_pending()
-        return list(self._notes.values())
+        return [*self._notes.values(), *self._own.notes()]
 
     def note(self, said: Iterable[str]) -> None:
         """Add what the program's log should say of tasks, each text once."""
@@ -148,7 +168,8 @@ class Conf(Mapping[str, Any]):
         seen = self._seen
         if snapshot is not None and (not seen or all(self._raw(n) == x for n, x in seen.items())):
             return snapshot
-        given = {name for name in (*self._values, *self._environment) if name in described}
+        layers = (*self._defaults, *self._values, *self._environment)
+        given = {name for name in layers if name in described}
         snapshot = Settings(**{name: self._frozen(name) for name in given})
         self._refuse_late({name: getattr(snapshot, name) for name in READ_AT_OPENING})
         self._snapshot = snapshot
@@ -177,16 +198,38 @@ class Conf(Mapping[str, Any]):
     def update(self, *sources: Mapping[str, Any], **values: Any) -> None:
         """Set several settings at once: all of them, or on an error none."""
         self._load_pending()
-        spelled = one_spelling([*items(sources), *values.items()])
+        spelled, own = one_spelling([*items(sources), *values.items()])
         self._keep(spelled, over=spelled)
         for name in spelled:
             self._environment.pop(name, None)
+        self._own.keep(own, told=True)
 
-    def add_defaults(self, values: Mapping[str, Any]) -> None:
-        """Set several settings, but for those that have been set, here or by the environment."""
-        self._load_pending()
-        spelled = one_spelling(values.items())
-        self._keep({name: x for name, x in spelled.items() if name not in self._values})
+    def update_known(self, values: Mapping[str, Any]) -> None:
+        """The same, for settings only: any other name is an error."""
+        for name in values:
+            if resolve(name) is None:
+                raise ConfigError(f"{name!r} is not a setting{suggest(name, known_names())}")
+        self.update(values)
+
+    def add_defaults(self, defaults: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
+        """Give what holds where nothing else sets a name; a function is called when needed.
+
+        Raises:
+            ConfigError: as `update` does; of a function, when a setting is first needed.
+        """
+        if isinstance(defaults, Mapping):
+            self._add_defaults(defaults)
+        else:
+            late = defaults
+            self._pending.append(lambda: self._add_defaults(late()))
+
+    def _add_defaults(self, defaults: Mapping[str, Any]) -> None:
+        spelled, own = one_spelling(defaults.items())
+        taken = checked(spelled)
+        self._defaults.update(taken)
+        self._lent.update(name for name in taken if is_lent(name))
+        self._own.keep({k: x for k, x in own.items() if k not in self._own}, told=True)
+        self._snapshot = None
 
     def load(
         self,
@@ -198,9 +241,8 @@ class Conf(Mapping[str, Any]):
     ) -> None:
         """Load settings from a dict, a module, an object, or a dotted name of one.
 
-        Every key of a dict must be a setting. Of a module or an object only those names count
-        that look like settings: all known ones, and upper-case ones that begin with CELERY or
-        BROKER, which must be known.
+        What is no setting is kept as a value of the program's own; of a module or an object that
+        is its variables, but not what it imports and defines.
 
         Args:
             source: where to read; `"package.module"` and `"package.module:object"` are imported.
@@ -276,14 +318,18 @@ class Conf(Mapping[str, Any]):
             return self._environment[name]
         if name in self._values:
             return self._values[name]
+        if name in self._defaults:
+            return self._defaults[name]
         return getattr(_DEFAULTS, name) if name in described else NOTED_VALUES.get(name)
 
     def _read(self, name: str) -> Any:
         self._load_pending()
+        if name in self._own:
+            return self._own[name]
         value = self._raw(name)
         if is_lent(name):
             # Its reader may change it in place: let it be ours, and compare before each use.
-            if name not in self._values and name not in self._environment:
+            if value is getattr(_DEFAULTS, name):
                 value = self._values[name] = dict(value)
             self._lent.add(name)
             self._seen.setdefault(name, copied(value))
@@ -349,16 +395,6 @@ class Conf(Mapping[str, Any]):
         self._load(source, namespace)
 
     def _load(self, source: object, namespace: str | None) -> None:
-        self._keep(one_spelling(pairs(source, namespace), namespace))
-        if not isinstance(source, Mapping):
-            for name in candidates(source):
-                self._add_typo(name)
-
-    def _add_typo(self, name: str) -> None:
-        if name != name.lower() or resolve(name) is not None:
-            return
-        import difflib  # noqa: PLC0415 - only mistakes need it
-
-        near = difflib.get_close_matches(name, described, n=1, cutoff=_LIKELY_A_TYPO)
-        if near:
-            self._notes[name] = f"{name}: no setting has this name; did you mean {near[0]!r}?"
+        spelled, own = one_spelling(pairs(source, namespace), namespace)
+        self._keep(spelled)
+        self._own.keep(own, told=isinstance(source, Mapping) or namespace is not None)

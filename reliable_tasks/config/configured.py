@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from reliable_tasks.config.conf import Conf, Settings, check_backend, exception_classes
+from reliable_tasks.config.routes import find_route
 from reliable_tasks.core.codec.exceptions import SafeExceptions
 
 if TYPE_CHECKING:
@@ -56,22 +56,24 @@ class Configured:
         return settings
 
     def config_from_object(
-        self, source: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
     ) -> None:
         """Load settings from a module, an object, a dict, or the dotted name of one.
 
         Raises:
             ConfigError: it cannot be imported (unless `silent`), or a setting in it is not valid.
         """
-        self.conf.load(source, namespace=namespace, force=force, silent=silent)
+        self.conf.load(obj, namespace=namespace, force=force, silent=silent)
 
-    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> bool:
+    def config_from_envvar(
+        self, variable_name: str, silent: bool = False, force: bool = False
+    ) -> bool:
         """Load settings from the module that an environment variable names.
 
         Raises:
             ConfigError: the variable is not set (unless `silent`).
         """
-        return self.conf.load_envvar(variable, os.environ, force=force, silent=silent)
+        return self.conf.load_envvar(variable_name, os.environ, force=force, silent=silent)
 
     @property
     def timezone(self) -> dt.tzinfo:
@@ -96,12 +98,17 @@ class Configured:
         """How long dead letters stay; 0 for ever."""
         return round((self.settings.dead_letter_expires or 0) * 1000)
 
-    def route(self, name: str) -> Mapping[str, Any]:
-        """What `task_routes` says of a task: by its name, or by the first pattern that fits."""
-        routes = self.settings.task_routes
-        if not routes or name in routes:
-            return routes.get(name, {})
-        return next((route for glob, route in routes.items() if fnmatchcase(name, glob)), {})
+    def route(
+        self,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        task: Any = None,
+    ) -> Mapping[str, Any]:
+        """What `task_routes` says of a call; see `find_route`."""
+        routers = self.settings.task_routes
+        return find_route(routers, name, args, kwargs or {}, options or {}, task)
 
     @property
     def accept_content(self) -> frozenset[str]:

@@ -18,9 +18,9 @@ import msgspec
 
 from reliable_tasks.core import call_options, checks, texts
 from reliable_tasks.core.codec import NO_UNSAFE, UNSAFE
-from reliable_tasks.errors import ConfigError, suggest
+from reliable_tasks.errors import suggest
 
-__all__ = ["CODECS", "PUBLISH_RETRY", "Kind", "parse_flag"]
+__all__ = ["CODECS", "PUBLISH_RETRY", "Kind", "copied", "parse_flag", "parse_json"]
 
 PUBLISH_RETRY = call_options.PUBLISH_RETRY
 
@@ -117,7 +117,8 @@ def _split(words: str) -> tuple[str, ...]:
     return tuple(part for raw in words.split(",") if (part := raw.strip()))
 
 
-def _json(words: str) -> Any:
+def parse_json(words: str) -> Any:
+    """Read JSON; ValueError if it is none."""
     try:
         return json.loads(words)
     except ValueError as error:
@@ -231,65 +232,7 @@ def _checked_by(freeze: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _mapping_kind(words: str, freeze: Callable[[Any], Any]) -> Kind:
-    return Kind(words, _checked_by(freeze), _json, freeze, lends=True)
-
-
-_ROUTE_OPTIONS = frozenset(
-    {
-        "countdown",
-        "expires",
-        "headers",
-        "priority",
-        "queue",
-        "serializer",
-        "soft_time_limit",
-        "time_limit",
-    }
-)
-_ROUTE_OF_BROKERS = frozenset({"exchange", "exchange_type", "routing_key", "delivery_mode"})
-
-
-def _route(pattern: str, value: object) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"queue": _name(value)}
-    if not isinstance(value, Mapping):
-        raise ValueError(f"route {pattern!r}: give the name of a queue or {{'queue': name}}")
-    for key in value:
-        if key not in _ROUTE_OPTIONS | _ROUTE_OF_BROKERS:
-            near = suggest(str(key), _ROUTE_OPTIONS)
-            raise ValueError(f"route {pattern!r}: {key!r} is not an option of a route{near}")
-    if "queue" not in value and not _ROUTE_OF_BROKERS.isdisjoint(value):
-        raise ValueError(f"route {pattern!r}: there are no exchanges here, name a 'queue'")
-    route = {key: copied(value[key]) for key in value if key in _ROUTE_OPTIONS}
-    try:
-        return call_options.checked(route)
-    except ConfigError as error:
-        raise ValueError(f"route {pattern!r}: {error}") from None
-
-
-def _routes(value: object) -> dict[str, dict[str, Any]]:
-    """Normalize routes: a dict, or a list of dicts and of pairs, the first match first."""
-    if callable(value):
-        raise ValueError("router functions are not supported, give {'task name or glob': queue}")
-    items: list[tuple[Any, Any]] = []
-    if isinstance(value, Mapping):
-        items.extend(value.items())
-    elif isinstance(value, list | tuple):
-        for part in value:
-            if isinstance(part, Mapping):
-                items.extend(part.items())
-            elif isinstance(part, tuple | list) and len(part) == 2:  # noqa: PLR2004 - a pair
-                items.append((part[0], part[1]))
-            else:
-                raise ValueError(f"route {texts.shown(part)}: give {{'task name or glob': queue}}")
-    elif value is not None:
-        raise ValueError("give {'task name or glob': queue}")
-    routes: dict[str, dict[str, Any]] = {}
-    for pattern, route in items:
-        if not isinstance(pattern, str):
-            raise ValueError(f"route {texts.shown(pattern)}: name tasks by a string (or glob)")
-        routes.setdefault(pattern, _route(pattern, route))
-    return routes
+    return Kind(words, _checked_by(freeze), parse_json, freeze, lends=True)
 
 
 def _schedule(value: object) -> dict[str, Any]:
@@ -383,7 +326,6 @@ flag = Kind("True or False", _flag, parse_flag)
 names = Kind("tuple of names", _names, _split)
 queues = Kind("tuple of names", _queues, _split)
 mapping = _mapping_kind("dict", _frozen_mapping)
-routes = _mapping_kind("dict of name or glob to queue", _routes)
 schedule = _mapping_kind("dict of name to entry", _schedule)
 publish_retry = _mapping_kind("dict", call_options.publish_retry)
 exceptions = Kind("tuple of exception classes or dotted names", _exceptions, _split)

@@ -23,7 +23,8 @@ NOTED: Mapping[str, str] = _each(
     {
         "always so: a message ends with the commit of its outcome, and one whose worker died is "
         "delivered again": "task_acks_late task_reject_on_worker_lost "
-        "task_acks_on_failure_or_timeout",
+        "task_acks_on_failure_or_timeout "
+        "task_acks_on_failure task_acks_on_timeout task_retry_on_worker_lost",
         "not needed: what is claimed ahead is bounded by time, see claim_ahead_ms": (
             "worker_prefetch_multiplier worker_disable_prefetch "
             "worker_enable_prefetch_count_reduction worker_eta_task_limit worker_pool_putlocks"
@@ -32,7 +33,8 @@ NOTED: Mapping[str, str] = _each(
         "tried again": (
             "broker_pool_limit broker_connection_timeout broker_connection_retry "
             "broker_connection_retry_on_startup broker_connection_max_retries "
-            "broker_channel_error_retry broker_failover_strategy broker_heartbeat "
+            "broker_pool_acquire_timeout broker_channel_error_retry "
+            "broker_failover_strategy broker_heartbeat "
             "broker_heartbeat_checkrate broker_login_method redis_max_connections "
             "redis_socket_timeout redis_socket_connect_timeout redis_retry_on_timeout "
             "redis_socket_keepalive redis_backend_health_check_interval redis_client_name "
@@ -43,7 +45,7 @@ NOTED: Mapping[str, str] = _each(
         "not needed: results live with the messages": (
             "result_backend_transport_options result_persistent result_cache_max result_exchange "
             "result_exchange_type result_compression cache_backend cache_backend_options "
-            "database_url database_table_names database_table_schemas "
+            "database_url database_engine_callback database_table_names database_table_schemas "
             "database_create_tables_at_setup mongodb_backend_settings "
             "couchbase_backend_settings riak_backend_settings arangodb_backend_settings "
             "cassandra_entry_ttl cassandra_keyspace cassandra_port cassandra_read_consistency "
@@ -61,7 +63,8 @@ NOTED: Mapping[str, str] = _each(
             "cosmosdbsql_max_retry_attempts cosmosdbsql_max_retry_wait_time"
         ),
         "not needed: a workflow's parts are joined in the store, nothing polls or waits": (
-            "result_chord_join_timeout result_chord_retry_interval result_chord_ordered "
+            "result_chord_join_timeout result_chord_expires result_chord_retry_interval "
+            "result_chord_ordered "
             "chord_propagates"
         ),
         "not needed: there are no exchanges, a queue exists when a message is in it": (
@@ -94,6 +97,7 @@ NOTED: Mapping[str, str] = _each(
         ),
         "not needed: commands reach workers with their heartbeat": (
             "worker_enable_remote_control control_queue_ttl control_queue_expires "
+            "beat_enable_remote_control beat_remote_control_max_tick_age "
             "control_queue_exclusive control_queue_durable control_exchange worker_pool_restarts"
         ),
         "not needed: revocations and delays are kept in the store": (
@@ -102,6 +106,7 @@ NOTED: Mapping[str, str] = _each(
             "worker_deduplicate_successful_tasks"
         ),
         "not used: rate limits are not supported": "worker_disable_rate_limits",
+        "not used: children are forked": "worker_pool_start_method",
         "not used: the grace period of a shutdown is worker_shutdown_timeout": (
             "worker_soft_shutdown_timeout worker_enable_soft_shutdown_on_idle"
         ),
@@ -111,7 +116,8 @@ NOTED: Mapping[str, str] = _each(
         ),
         "not used: log lines have fixed fields; worker_log_json and the command's options say how "
         "they look": (
-            "worker_log_format worker_task_log_format worker_log_color worker_log_level "
+            "worker_log_format worker_task_log_format worker_log_datefmt worker_task_log_datefmt "
+            "task_repr_maxlevels worker_log_color worker_log_level "
             "worker_log_file beat_log_level beat_log_file monitor_log_level monitor_log_file "
             "monitor_log_format"
         ),
@@ -128,6 +134,10 @@ NOTED_VALUES: Mapping[str, Any] = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "task_acks_on_failure_or_timeout": True,
+    "task_acks_on_failure": True,
+    "task_acks_on_timeout": True,
+    "task_retry_on_worker_lost": True,
+    "worker_pool_start_method": "fork",
     "task_track_started": True,
     "enable_utc": True,
     "worker_prefetch_multiplier": 1,
@@ -244,6 +254,8 @@ OLD_NAMES: Mapping[str, str] = _renamed(
     "CELERY_SEND_TASK_ERROR_EMAILS": "task_send_error_emails",
     "CELERY_SEND_TASK_SENT_EVENT": "task_send_sent_event",
     "CELERY_WORKER_DIRECT": "worker_direct",
+    "result_failure_expires": "dead_letter_expires",
+    "CELERY_RESULT_FAILURE_EXPIRES": "dead_letter_expires",
 }
 """Celery's upper-case names, and what each is called now."""
 

@@ -23,6 +23,25 @@ Settings marked with ¹ are read when the store is opened, at the app's first ca
 afterwards is a `ConfigError` at that line. All others are read where they are used; those of a
 worker and of beat when these start.
 
+What no setting is called (`conf.update(flask_app.config)`, `conf.my_setting = 1`) is kept as a
+value of your own: an attribute and an item of `app.conf`, and the worker's banner names it once.
+A name that is almost a setting's (`worker_concurency`, `BROKER_URI`) is an error that says which
+was meant, and so is any other name among the arguments of `App(…)`. `app.add_defaults({…})` holds
+where nothing else sets a name. `conf.table()` and `conf.humanize()` show what was set, with
+secrets covered.
+
+`task_routes` gives calls a queue, and other options, where neither the call nor its task does:
+
+    app.conf.task_routes = [
+        {"mail.*": "mail", "video.cut": {"queue": "media", "priority": 9}},
+        (re.compile(r"report\\.(daily|weekly)"), "reports"),
+        route_by_tenant,           # a function: (name, args, kwargs, options, task=None, **kw)
+        "shop.routers.by_size",    # or its dotted name, imported when it is first needed
+    ]
+
+The parts are asked in order, and the first that answers counts; a function answers with the name
+of a queue, a dict, or None. What it raises comes out of the call.
+
 This page is written by `settings_table()` of `reliable_tasks.config.conf`.
 """
 

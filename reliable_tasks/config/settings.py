@@ -9,6 +9,7 @@ import msgspec
 from reliable_tasks.config import kinds
 from reliable_tasks.config.kinds import Kind
 from reliable_tasks.config.masks import masked
+from reliable_tasks.config.routes import Router, routes
 from reliable_tasks.errors import ConfigError
 
 __all__ = ["READ_AT_OPENING", "Described", "Settings", "described"]
@@ -100,8 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     task_queues: tuple[str, ...] = _set(_TASKS, (), kinds.queues,
         "Queues that a worker serves unless it is told others; empty is the default queue and "
         "those of `task_routes`.")
-    task_routes: Mapping[str, Mapping[str, Any]] = _set(_TASKS, {}, kinds.routes,
-        "Queue (and other options) by the name of a task, or a glob; the first match counts.")
+    task_routes: tuple[Router, ...] = _set(_TASKS, (), routes,
+        "Queue (and other options) of a call whose own options and task name none: by the task's "
+        "name, glob or regex, or by a function; the first answer counts.")
     task_serializer: Literal["json", "msgpack"] = _set(_TASKS, "json", kinds.codec,
         "How arguments are encoded.")
     accept_content: tuple[str, ...] = _set(_TASKS, ("json",), kinds.codecs,

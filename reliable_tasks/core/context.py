@@ -79,7 +79,14 @@ class AppContext(Protocol):
     @property
     def schedules(self) -> Any: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
-    def route(self, name: str) -> Mapping[str, Any]: ...  # noqa: D102
+    def route(  # noqa: D102
+        self,
+        name: str,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        task: Any = None,
+    ) -> Mapping[str, Any]: ...
     @property
     def task(self) -> Any: ...  # noqa: D102
     def register_task(self, task: Any) -> Any: ...  # noqa: D102

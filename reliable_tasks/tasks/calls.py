@@ -231,9 +231,9 @@ def build_message(
         name = checks.text("the name of a task", name)
     settings = app.settings
     merged = dict(task.call_defaults) if task else {}
-    if settings.task_routes:
-        merged.update(app.route(name))
     merged.update(options)
+    if settings.task_routes:
+        merged = {**app.route(name, args, kwargs, merged, task), **merged}
     own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
     common = _common(app, settings, name, merged)
     once, packed = None, common.packed

@@ -56,14 +56,17 @@ def test_a_message_has_the_defaults_of_celery(app: App) -> None:
     assert (decode_headers(message.headers).origin or "").startswith(f"{os.getpid()}@")
 
 
-def test_an_option_of_the_call_wins_over_the_route_and_that_over_the_task(app: App) -> None:
-    app.task(name="add", queue="of-task", priority=3)(lambda *_: None)
+def test_an_option_of_the_call_wins_over_the_task_and_that_over_the_route(app: App) -> None:
+    app.task(name="add", queue="of-task")(lambda *_: None)
+    assert (build(app).queue, build(app).priority) == ("of-task", 0)
+    app.conf.task_routes = {"a*": {"queue": "of-route", "priority": 3}}
     assert (build(app).queue, build(app).priority) == ("of-task", 3)
-    app.conf.task_routes = {"a*": {"queue": "of-route"}}
-    assert (build(app).queue, build(app).priority) == ("of-route", 3)
     assert build(app, queue="of-call", priority=9).queue == "of-call"
     assert build(app, queue="of-call", priority=9).priority == 9
-    assert build(app, queue=None).queue == "of-route", "None is no word at all"
+    assert build(app, queue=None).queue == "of-task", "None is no word at all"
+    app.tasks["add"].queue = None
+    app.tasks["add"].prepare(app)
+    assert build(app).queue == "of-route"
 
 
 @pytest.mark.parametrize(
