@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from reliable_tasks import App, Task, current_app, current_task, shared_task, signals
 from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError, NotRegistered, StoreUnavailable
+from reliable_tasks.store import open_store
 from reliable_tasks.store.values import Batch, Enqueued
 
 if TYPE_CHECKING:
@@ -301,3 +303,23 @@ def test_a_periodic_task_becomes_an_entry_of_the_schedule(app: App) -> None:
     entry = app.settings.beat_schedule[name]
     assert name == "adding"
     assert (entry["task"], entry["args"], entry["options"]) == ("add", (2, 3), {"queue": "q"})
+
+
+def test_threads_that_open_the_store_at_once_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory, two stores would be two heaps of messages."""
+    app = App("at once", broker="sqlite://", set_as_current=False)
+    both = threading.Barrier(2)
+
+    def slowly(*args: Any) -> Any:
+        both.wait()
+        return open_store(*args)
+
+    monkeypatch.setattr("reliable_tasks.app.opening.open_store", slowly)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(app.store)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] is found[1] is app.store
+    app.close()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 import msgspec
 
-from reliable_tasks import events, signals
+from reliable_tasks import signals
+from reliable_tasks.app.coroutines import AsyncSending
 from reliable_tasks.app.discovery import Discovery
+from reliable_tasks.app.gathering import Gathering
 from reliable_tasks.app.names import CeleryNames, class_of
+from reliable_tasks.app.opening import HasStore
 from reliable_tasks.bodies.options import notes_on_class
-from reliable_tasks.config.conf import store_url
 from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.signals import publishing
-from reliable_tasks.store import open_store
 from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
 from reliable_tasks.tasks import calls, publish
 from reliable_tasks.tasks.builtins import register_builtins
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
     from reliable_tasks.core.message import Message
     from reliable_tasks.core.typevars import P, R
     from reliable_tasks.results.eager import EagerResult
-    from reliable_tasks.store.protocol import Store
     from reliable_tasks.tasks.typed import AsyncTask, MakesTask
 
 __all__ = ["App"]
 
 
-class App(CeleryNames, Discovery):
+class App(AsyncSending, HasStore, CeleryNames, Discovery):
     """A set of tasks, the settings they run under and the store they live in.
 
     Args:
@@ -96,7 +96,8 @@ class App(CeleryNames, Discovery):
         self.strict_typing = strict_typing
         self.tasks = TaskRegistry()
         self.commons: dict[str, calls.Common] = {}
-        self._store: Store | None = None
+        self.gathering = Gathering(self)
+        self._store, self._first = None, {}
         if config_source is not None:
             self.conf.load(config_source, namespace=namespace, silent=config_source_silent)
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
@@ -192,38 +193,6 @@ class App(CeleryNames, Discovery):
         context.set_current_app(self)
 
     set_default = set_current
-
-    # The store -----------------------------------------------------------------------------------
-
-    @property
-    def store(self) -> Store:
-        """The store, opened at first use.
-
-        Raises:
-            ConfigError: the URL is not one of a store.
-            StoreError: it cannot be opened.
-        """
-        if self._store is None:
-            settings = self.settings
-            self._store = open_store(store_url(settings), settings)
-            self.conf.opened(settings)
-        return self._store
-
-    @store.setter
-    def store(self, store: Store) -> None:
-        self._store = store
-        self.conf.opened(None)
-
-    def close(self) -> None:
-        """Close the store's connections; the next call opens them again."""
-        if self._store is not None:
-            self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # Enqueueing ----------------------------------------------------------------------------------
 
@@ -335,12 +304,7 @@ class App(CeleryNames, Discovery):
             enqueued = self.store.enqueue(batch)
         except StoreUnavailable as away:
             enqueued = publish.enqueue_again(self.store, batch, self.settings, options or {}, away)
-        told_of_all = events.listening["message.enqueued"]
-        for message, receipt in zip(batch.messages, enqueued.receipts, strict=True):
-            if told_of_all or receipt.kind != ReceiptKind.CREATED:
-                publish.emit_stored(message, receipt)
-        if signals.after_task_publish.receivers:
-            publishing.announced(batch.messages, enqueued.receipts)
+        publish.tell_stored(batch.messages, enqueued.receipts)
         return enqueued
 
     def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:

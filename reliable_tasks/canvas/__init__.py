@@ -7,7 +7,7 @@ starts; a node starts in the very step in which the last of those it waits for i
 from .arguments import arguments_of, errback_arguments
 from .compile import Graph, Node, compile_plan
 from .eager import apply_here
-from .enqueue import apply_canvas, enqueue_many, handles_of, messages_of
+from .enqueue import apply_canvas, enqueue_many, handles_of, lone_message, messages_of
 from .fields import linked
 from .freeze import freeze
 from .mapped import chunks, xmap, xstarmap
@@ -39,6 +39,7 @@ __all__ = [
     "group",
     "handles_of",
     "linked",
+    "lone_message",
     "maybe_signature",
     "messages_of",
     "plan_of",

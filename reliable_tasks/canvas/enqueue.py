@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .signatures import Signature
 
-__all__ = ["apply_canvas", "enqueue_many", "handles_of", "messages_of"]
+__all__ = ["apply_canvas", "enqueue_many", "handles_of", "lone_message", "messages_of"]
 
 _PUBLISH = ("durable", "retry", "retry_policy")  # about the sending, not about the messages
 _ANYTHING = object()  # stands for an argument that a parent will leave
@@ -55,6 +55,21 @@ def apply_canvas(
     receipts = _store(app, messages, publish)
     _check_duplicates(graph, receipts)
     return context.noted_child(handles_of(graph, app, receipts), options)
+
+
+def lone_message(
+    sig: Signature, args: Any, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> tuple[Message, dict[str, Any]] | None:
+    """The message of a signature that is a single call, and how to send it; None for the others.
+
+    None also where it is to be applied eagerly, or has callbacks.
+    """
+    if sig.subtask_type is not None or sig.app.settings.task_always_eager:
+        return None
+    plan, publish = _planned(sig, calls.call_args(args), kwargs, options)
+    if not _is_lone(plan):
+        return None
+    return _lone_message(plan, sig.app), {**plan.options, **publish}
 
 
 def _planned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic
 
 from reliable_tasks.core.typevars import R
@@ -49,6 +50,27 @@ class Runnable(dict[str, Any], Generic[R]):
     def delay(self, *partial_args: Any, **partial_kwargs: Any) -> AsyncResult[R]:
         """Enqueue it with these arguments before its own."""
         return self.apply_async(partial_args, partial_kwargs)
+
+    async def adelay(self, *partial_args: Any, **partial_kwargs: Any) -> AsyncResult[R]:
+        """Enqueue it with these arguments before its own, from a coroutine."""
+        return await self.aapply_async(partial_args, partial_kwargs)
+
+    async def aapply_async(
+        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """Enqueue it, from a coroutine; see `apply_async` and `Task.adelay`.
+
+        A canvas is planned and stored in a thread. One that is cancelled when that has begun is
+        stored all the same: whole, or not at all.
+        """
+        app = self.app
+        lone = app.canvas.lone_message(self, args, kwargs, options)
+        if lone is not None:
+            result: AsyncResult[R] = await app.asend_message(*lone)
+            return result
+        send = partial(self.apply_async, args, kwargs, **options)
+        stored: AsyncResult[R] = await app.gathering.in_thread(f"enqueueing {self!r}", send)
+        return stored
 
     def apply_async(
         self,

@@ -49,6 +49,7 @@ class AppContext(Protocol):
     conf: Conf
     exceptions: SafeExceptions
     commons: dict[str, Any]
+    gathering: Any
     notes: list[str]
     Task: type[Any]
     on_after_configure: Any
@@ -109,6 +110,10 @@ class AppContext(Protocol):
         announced: bool = False,
     ) -> Enqueued: ...
     def enqueue_many(self, signatures: Iterable[Any]) -> list[Any]: ...  # noqa: D102
+    async def asend_call(  # noqa: D102
+        self, task: Any, args: Any, kwargs: Any, options: dict[str, Any], links: Mapping[str, Any]
+    ) -> Any: ...
+    async def asend_message(self, message: Message, options: Mapping[str, Any]) -> Any: ...  # noqa: D102
     def apply_eagerly(  # noqa: D102
         self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any
     ) -> Any: ...

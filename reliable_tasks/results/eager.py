@@ -9,8 +9,6 @@ from reliable_tasks.results.result import PROPAGATED, AsyncResult
 from reliable_tasks.results.wait import wait_span
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from reliable_tasks.core.context import AppContext
 
 
@@ -81,10 +79,6 @@ class EagerResult(AsyncResult[R]):
         return value
 
     wait = get  # type: ignore[assignment]
-
-    def __await__(self) -> Generator[Any, None, R]:
-        yield from ()
-        return self.get()
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
         """The value; raises it if it is an exception that ended the call."""

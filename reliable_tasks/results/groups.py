@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -10,14 +10,14 @@ from reliable_tasks.core import clock, context, ids
 from reliable_tasks.core.checks import signal_name
 from reliable_tasks.core.typevars import R
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
+from reliable_tasks.results.awaiting import AwaitedGroup
 from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.result import AsyncResult, state_of
-from reliable_tasks.results.then import get_as_they_end
 from reliable_tasks.results.wait import LONGEST_WAIT_S, not_ended, wait_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from reliable_tasks.core.context import AppContext
 
@@ -28,7 +28,7 @@ _WINDOW = 100  # handles that are watched at a time, the first that have not end
 _READ_AT_ONCE = 1000
 
 
-class GroupResult(Generic[R]):
+class GroupResult(AwaitedGroup[R]):
     """A handle on several messages; its value is the list of their values, in order.
 
     Its members are `AsyncResult`s, and `GroupResult`s where groups were nested.
@@ -224,12 +224,6 @@ class GroupResult(Generic[R]):
         for leaf in self._as_they_end(timeout, on_interval):
             value = leaf.get(propagate=False, disable_sync_subtasks=False)
             yield leaf.id, {"status": leaf.state, "result": value, "task_id": leaf.id}
-
-    def __await__(self) -> Generator[Any, None, list[R]]:
-        context.refuse_waiting()
-        open_ = [leaf for leaf in self.leaves() if not _has_ended(leaf)]
-        yield from get_as_they_end(open_).__await__()
-        return self._values(propagate=True)
 
     def then(self, callback: Callable[[Any], Any], on_error: Any = None) -> Self:
         """Call `callback` with the handle of each message once it has ended."""

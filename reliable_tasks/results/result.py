@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from reliable_tasks.core import context
 from reliable_tasks.core.additions import extension_of
@@ -13,13 +13,14 @@ from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State, decode_headers
 from reliable_tasks.core.typevars import R
 from reliable_tasks.errors import ReliableTasksError, ResultGone
+from reliable_tasks.results.awaiting import Awaited
 from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.states import PROPAGATED, exception_of, state_of
-from reliable_tasks.results.then import ended, then
+from reliable_tasks.results.then import then
 from reliable_tasks.results.wait import wait_for_end, wait_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from reliable_tasks.core.context import AppContext
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["PROPAGATED", "AsyncResult", "state_of"]
 
 
-class AsyncResult(Generic[R]):
+class AsyncResult(Awaited[R]):
     """A handle on one message, made from its id alone.
 
     It equals its id as text. A final answer is remembered; everything else is read anew.
@@ -222,7 +223,7 @@ class AsyncResult(Generic[R]):
 
     # Waiting -------------------------------------------------------------------------------------
 
-    def get(
+    def get(  # type: ignore[override] # the twin knows those that make sense there
         self,
         timeout: float | None = None,
         propagate: bool = True,
@@ -286,12 +287,6 @@ class AsyncResult(Generic[R]):
             "children": [],
             "date_done": record.ended_ms and self.date_done,
         }
-
-    def __await__(self) -> Generator[Any, None, R]:
-        context.refuse_waiting()
-        if self._final is None:
-            yield from ended(self).__await__()
-        return self.get(disable_sync_subtasks=False)
 
     def then(
         self, callback: Callable[[Self], Any], on_error: Callable[[Self], Any] | None = None

@@ -1,6 +1,6 @@
 """Waiting for many results at once: for `await`, and for the callbacks of `then`.
 
-One thread for each store waits for all of them, and ends with the last. What is awaited takes no
+One thread for each app waits for all of them, and ends with the last. What is awaited takes no
 thread of its own, none of the event loop's executor, and nothing at all once it was cancelled.
 """
 
@@ -22,8 +22,8 @@ from reliable_tasks.errors import ResultGone, StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from reliable_tasks.core.context import AppContext
     from reliable_tasks.results.wait import Handle
-    from reliable_tasks.store.protocol import ReadStore
 
     Tell = Callable[[Exception | None], object]
 
@@ -71,11 +71,11 @@ class _Watch:
 
 
 class _Lookout:
-    """The thread that waits for messages of one store."""
+    """The thread that waits for messages of one app. It opens the store, should nobody have."""
 
-    def __init__(self, watcher: _Watcher, store: ReadStore) -> None:
+    def __init__(self, watcher: _Watcher, app: AppContext) -> None:
         self._watcher = watcher
-        self._store = store
+        self._app = app
         self._waiting: list[_Watch] = []
         self._away_since: float | None = None
         self._waker = Waker()
@@ -92,7 +92,7 @@ class _Lookout:
             with self._watcher.lock:
                 self._waiting = [watch for watch in self._waiting if not watch.over]
                 if not self._waiting:
-                    self._watcher.forget(self._store)
+                    self._watcher.forget(self._app)
                     break
                 window, rest = self._waiting[:_WINDOW], self._waiting[_WINDOW:]
                 self._waiting = rest + window  # each in its turn
@@ -107,7 +107,7 @@ class _Lookout:
     def _look(self, window: list[_Watch]) -> None:
         """Read the messages that had not ended, and notify the waiters of those that have."""
         ids = list(dict.fromkeys(watch.handle.id for watch in window))
-        found = dict(zip(ids, self._store.read(ids), strict=True))
+        found = dict(zip(ids, self._app.store.read(ids), strict=True))
         for watch in window:
             watch.answered = True
             record = found[watch.handle.id]
@@ -124,7 +124,9 @@ class _Lookout:
         span_s = _ROUND_S * _WINDOW / others if others else _LONGEST_WAIT_S
         seen = {watch.handle.id: watch.handle.version for watch in window}
         if seen:
-            self._store.wait(seen, min(span_s, _LONGEST_WAIT_S), ended=True, wake_fd=self._waker.fd)
+            self._app.store.wait(
+                seen, min(span_s, _LONGEST_WAIT_S), ended=True, wake_fd=self._waker.fd
+            )
         self._waker.clear()
 
     def _failed(self, window: list[_Watch], exc: Exception) -> None:
@@ -164,18 +166,18 @@ class _Watcher:
         """Add a waiter."""
         if self._pid != os.getpid():  # who waits in the process that this is a copy of waits there
             self._start_afresh()
-        store = watch.handle.app.store
+        app = watch.handle.app
         with self.lock:
-            lookout = self._lookouts.get(id(store))
+            lookout = self._lookouts.get(id(app))
             if lookout is None:
-                lookout = _Lookout(self, store)
+                lookout = _Lookout(self, app)
                 lookout.thread.start()  # it ends by itself, should we come no further
-                self._lookouts[id(store)] = lookout
+                self._lookouts[id(app)] = lookout
             lookout.add(watch)
 
-    def forget(self, store: ReadStore) -> None:
+    def forget(self, app: AppContext) -> None:
         """Forget a thread that has no waiters left; called under the lock."""
-        self._lookouts.pop(id(store), None)
+        self._lookouts.pop(id(app), None)
 
 
 _awaits = _Watcher("await", daemon=True)
@@ -231,8 +233,8 @@ def ended(handle: Handle) -> asyncio.Future[None]:
     return future
 
 
-async def get_as_they_end(handles: Iterable[Handle]) -> None:
-    """Wait until all have ended, or one of them in failure, which is raised."""
+async def get_as_they_end(handles: Iterable[Handle], *, propagate: bool = True) -> None:
+    """Wait until all have ended; with `propagate` until one of them does in failure: it raises."""
     coming: asyncio.Queue[Handle] = asyncio.Queue()
     futures = {handle: ended(handle) for handle in handles}
     try:
@@ -241,7 +243,8 @@ async def get_as_they_end(handles: Iterable[Handle]) -> None:
         for _ in futures:
             handle = await coming.get()
             await futures[handle]
-            handle.get(disable_sync_subtasks=False)
+            if propagate:
+                handle.get(disable_sync_subtasks=False)
     finally:
         for future in futures.values():
             future.cancel()

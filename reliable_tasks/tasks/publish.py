@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import events
+from reliable_tasks import events, signals
 from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.retry import DEFAULT_MAX_RETRIES
 from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import ReceiptKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import ProducerStore
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
-__all__ = ["emit_stored", "enqueue_again"]
+__all__ = ["emit_stored", "enqueue_again", "pauses_s", "tell_stored"]
+
+
+def tell_stored(messages: Sequence[Message], receipts: Sequence[Receipt]) -> None:
+    """Emit the events of stored messages, and send `after_task_publish` for each."""
+    told_of_all = events.listening["message.enqueued"]
+    for message, receipt in zip(messages, receipts, strict=True):
+        if told_of_all or receipt.kind != ReceiptKind.CREATED:
+            emit_stored(message, receipt)
+    if signals.after_task_publish.receivers:
+        publishing.announced(messages, receipts)
 
 
 def emit_stored(message: Message, receipt: Receipt) -> None:
@@ -62,8 +73,19 @@ def enqueue_again(
     Raises:
         StoreUnavailable: it is not to be retried, or the store is away after all the tries.
     """
+    for pause_s in pauses_s(settings, options):
+        clock.sleep(pause_s)
+        try:
+            return store.enqueue(batch)
+        except StoreUnavailable as again:
+            away = again
+    raise away
+
+
+def pauses_s(settings: Settings, options: Mapping[str, Any]) -> Iterator[float]:
+    """The pauses before each further try of an enqueue; none where it is not to be retried."""
     if not options.get("retry", settings.task_publish_retry):
-        raise away
+        return
     policy = options.get("retry_policy") or settings.task_publish_retry_policy
     most = policy.get("max_retries", DEFAULT_MAX_RETRIES)
     backoff = Backoff(
@@ -74,10 +96,5 @@ def enqueue_again(
     )
     failures = 1
     while most is None or failures <= most:
-        clock.sleep(backoff.pause_s(failures))
-        try:
-            return store.enqueue(batch)
-        except StoreUnavailable as again:
-            away = again
+        yield backoff.pause_s(failures)
         failures += 1
-    raise away

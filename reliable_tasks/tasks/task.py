@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks.bodies import calling, requests
 from reliable_tasks.bodies.celery_names import CeleryNames
+from reliable_tasks.bodies.coroutines import AsyncCalls
 from reliable_tasks.bodies.rewriting import rewriting_of
 from reliable_tasks.core import context
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["OnceTask", "QueueOnce", "Task"]
 
 
-class Task(CeleryNames, Hooks, Generic[P, R]):
+class Task(CeleryNames, Hooks, AsyncCalls[P, R]):
     """A registered function with its options. Subclass it to give many tasks the same hooks.
 
     The class attributes are the options of `@app.task(...)`, with Celery's names and defaults.
@@ -326,6 +327,7 @@ class Task(CeleryNames, Hooks, Generic[P, R]):
             ConfigError: an option is not possible.
         """
         self.app = app
+        self.sends_plainly = type(self).apply_async is Task.apply_async
         where = f"task {self.name}"
         _task_options.check_task_options(self, where)
         calling.prepare_run(self, Task.__call__)

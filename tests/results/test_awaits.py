@@ -120,6 +120,28 @@ def test_a_group_is_awaited_until_one_fails(driver: Driver) -> None:
     settled(lambda: not watchers())
 
 
+def test_aget_gives_values_and_errors(driver: Driver) -> None:
+    good, bad = driver.call(2)
+    told: list[tuple[str, Any]] = []
+
+    async def main() -> None:
+        waits = asyncio.ensure_future(good.aget(callback=lambda *it: told.append(it)))
+        threading.Thread(target=driver.end_all, args=(1,)).start()
+        assert await waits == 0
+        with pytest.raises(KeyError, match="1"):
+            await bad.aget(timeout=PATIENCE_S)
+        assert isinstance(await bad.aget(propagate=False), KeyError)
+        both = GroupResult(results=[good, bad], app=driver.app)
+        with pytest.raises(KeyError):
+            await both.aget(timeout=PATIENCE_S)
+        assert str(await both.aget(propagate=False)) == str([0, KeyError(1)])
+        again = driver.app.AsyncResult(good.id)
+        assert await again.aget(timeout=0) == 0, "it has ended, however short the time is"
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
+    assert told == [(good.id, 0)]
+
+
 def test_what_is_gone_is_not_awaited_for_ever(driver: Driver) -> None:
     (handle,) = driver.call()
     driver.end_all()
@@ -181,6 +203,28 @@ def test_another_one_is_looked_at_at_once(tmp_path: Path) -> None:
         assert await waits == 0
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE_S))
+    driver.app.close()
+
+
+def test_the_store_is_opened_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = Driver(f"sqlite:///{tmp_path}/tasks.db")
+    (handle,) = driver.call()
+    driver.end_all()
+    app = App("other", broker=f"sqlite:///{tmp_path}/tasks.db", set_as_current=False)
+    opened_by: list[int] = []
+    before = app._opened
+
+    def opened() -> Any:
+        opened_by.append(threading.get_ident())
+        return before()
+
+    monkeypatch.setattr(app, "_opened", opened)
+    assert asyncio.run(asyncio.wait_for(app.AsyncResult(handle.id).aget(), PATIENCE_S)) == 0
+    assert opened_by
+    assert threading.get_ident() not in opened_by
+    app.close()
     driver.app.close()
 
 

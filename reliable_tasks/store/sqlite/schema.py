@@ -23,7 +23,8 @@ def prepare(connection: apsw.Connection, location: str, namespace: str) -> bool:
         StoreVersionError: a newer version of reliable_tasks wrote the file.
         StoreError: the file belongs to another program, or to another namespace.
     """
-    version = _version_of(connection, location)
+    with connection:  # in one snapshot: another process may be making the tables just now
+        version = _version_of(connection, location)
     if version < VERSION:
         connection.transaction_mode = "IMMEDIATE"
         with connection:

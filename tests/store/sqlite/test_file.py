@@ -298,3 +298,24 @@ def test_a_lock_of_the_user_and_a_once_lock_are_one_record(store: SqliteStore, p
     assert store.locks()[0].fence > lease.fence
     with pytest.raises(LockTimeout):
         Lock("mine", str(path), namespace=OPTIONS.namespace).acquire(timeout=0)
+
+
+def test_a_file_that_another_process_sets_up_meanwhile_is_ours(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes the tables after we read that there is no version, before we look for them."""
+    before = load
+    faster: list[SqliteStore] = []
+
+    def loads(name: str) -> str:
+        if name == "store/foreign_tables" and not faster:
+            faster.append(SqliteStore(str(path), OPTIONS))
+            faster[0].counts()
+        return before(name)
+
+    monkeypatch.setattr(schema, "load", loads)
+    slower = SqliteStore(str(path), OPTIONS)
+    slower.counts()
+    assert faster
+    for store in (*faster, slower):
+        store.close()
