@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def app() -> Iterator[App]:
-    with App("eager", broker="sqlite://") as made:
+    with App("eager", broker="sqlite://", set_as_current=False) as made:
         yield made
 
 
@@ -29,6 +29,7 @@ def test_apply_runs_the_body_here_and_gives_an_ended_handle(app: App) -> None:
     result = add.apply((2,), {"y": 3}, task_id="mine")
     assert result.get() == (5, True, "mine")
     assert (result.state, result.ready(), result.successful()) == ("SUCCESS", True, True)
+    assert result.app is app
     assert app.store.counts().states == {}, "the store was not asked"
 
 

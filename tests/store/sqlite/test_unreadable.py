@@ -79,6 +79,20 @@ def test_readers_survive_it_before_anybody_claims_it(store: SqliteStore, damage:
     assert {r.id for r in store.find(v.MessageQuery())} == {"bad", "good"}
 
 
+@pytest.mark.parametrize("due", ["9223372036854775807", "1.5e300", "'tomorrow'", "x'00'", "0.5"])
+def test_what_is_scheduled_for_no_time_at_all_is_a_dead_letter(
+    store: SqliteStore, due: str
+) -> None:
+    store.enqueue(v.Batch(messages=(message("bad", delay_ms=10**9),)))
+    update(store, "bad", f"due = {due}")
+    want = v.ClaimRequest(queues=("celery",), limit=5)
+    for _ in range(2):
+        assert store.exchange("s", (), want).claims == ()
+        store.reap()
+    (dead,) = store.find(v.MessageQuery(dead=True))
+    assert (dead.id, dead.reason) == ("bad", "unreadable")
+
+
 def test_an_id_that_is_no_text_does_not_stop_the_queue(store: SqliteStore) -> None:
     store.enqueue(v.Batch(messages=(message("good"),)))
     store._database.write(
