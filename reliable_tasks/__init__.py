@@ -100,13 +100,16 @@ _HOMES = {
     "xmap": "canvas",
     "xstarmap": "canvas",
 }
+_MODULES = frozenset(
+    {"app", "canvas", "exceptions", "result", "schedules", "signals", "states", "utils"}
+)
 _ROOMS_OF_AN_APP = ("canvas", "results", "tasks")
 
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for, when it is: the import of the package itself costs nothing."""
-    if name == "signals":
-        return import_module(".signals", __name__)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     home = _HOMES.get(name)
     if home is None:
         raise import_module(".celery_names", __name__).no_name(__name__, name)

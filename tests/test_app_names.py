@@ -99,7 +99,7 @@ def test_defaults_do_not_change_what_is_set(app: App) -> None:
     app.add_defaults({"task_default_queue": "other", "result_expires": 60})
     app.add_defaults(lambda: {"result_expires": 90, "task_default_priority": 3})
     assert app.conf.task_default_queue == "mail"
-    assert (app.conf.result_expires, app.conf.task_default_priority) == (60, 3)
+    assert (app.conf.result_expires, app.conf.task_default_priority) == (90, 3)
     app.conf.result_expires = 120
     assert app.conf.result_expires == 120
     with pytest.raises(ConfigError, match="result_expires=-1"):

@@ -81,7 +81,7 @@ class CeleryNames(Configured):
     # Settings ------------------------------------------------------------------------------------
 
     def add_defaults(self, fun: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
-        """Set what has not been set yet, from a dict or a function that gives one.
+        """Give what holds where nothing else sets a name: a dict, or a function that gives one.
 
         Raises:
             ConfigError: a setting is not valid.

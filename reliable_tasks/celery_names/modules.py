@@ -12,6 +12,10 @@ from reliable_tasks.celery_names.words import (
 
 OF_MODULES: Table = {
     "celery": {
+        "`app.schedules` and `beat_schedule`; start one by `app.start(['beat'])`": "beat",
+        "the command is `reliable-tasks`": "bin",
+        "gone from Celery 5 as well: `app.task`, `app.control`": "task decorators",
+        STARTS + TESTED: "worker",
         "version: `reliable_tasks.__version__`": (
             "SERIES VERSION VERSION_BANNER version_info version_info_t"
         ),
@@ -130,6 +134,11 @@ OF_MODULES: Table = {
         "`app.AsyncResult(id)`": "ResultSet result_from_tuple",
     },
     "celery.app.base": {"`reliable_tasks.App`": "*"},
+    "celery_once": {
+        "a once-lock is part of its message: `reliable-tasks locks` shows and frees them; see "
+        "docs/how-to/migrate-from-celery-once.md": "*"
+    },
+    "celery.task": {"gone from Celery 5 as well: `app.task`, `app.control`": "*"},
     "celery.bin": {"the command is `reliable-tasks`": "*"},
     "celery.fixups": {"`reliable_tasks.contrib.django` sets Django up": "*"},
     "settings": {

@@ -15,7 +15,8 @@ PAGE = "docs/reference/celery-names.md"
 _HEAD = """# Celery's names
 
 Every public name of Celery 5.7: *same* as there, *differs* and how, or *not here* and what is
-instead. [Coming from Celery](../explanation/compatibility.md) tells of behaviour.
+instead. [Coming from Celery](../explanation/compatibility.md) tells of behaviour, and
+[a command](../how-to/migrate-from-celery.md) rewrites a program's imports.
 
 <!-- made by python -m tests.celery_names; change reliable_tasks/celery_names, not this page -->
 
