@@ -7,6 +7,11 @@ A page has a folder of its own, which is the current one, and a namespace that i
 - Other `python` blocks run as they stand; what follows `>>>` is checked as a doctest.
 - In a `sh` block, `reliable-tasks -A module worker …` starts that worker, in the place of the one
   before. Of all other `reliable-tasks` commands the arguments are checked.
+
+A page that is run line by line, as its reader does (`Page(…, every_line=True)`), has more done:
+files are written and not run; each command of a `sh` block is run, workers and beats of one block
+side by side; each line of a `text` block appears in what the commands before it print, where `…`
+stands for anything.
 """
 
 import doctest
@@ -32,6 +37,13 @@ from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[1]
+_LONGEST_WAIT_S = PATIENCE_S
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+_PROGRAMS = {
+    "python": [sys.executable],
+    "reliable-tasks": [sys.executable, "-m", "reliable_tasks"],
+}
+"""What a reader's commands run here; what installs and makes folders is done already."""
 _FILE = re.compile(r"# (?P<name>\w+)\.py(?P<more>, continued)?\n")
 
 
@@ -41,14 +53,17 @@ class Page:
     Args:
         path: of the page.
         folder: to run in; it must be the current one, and on the path.
+        every_line: run what a reader would; see above.
     """
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, folder: Path, *, every_line: bool = False) -> None:
         self.path = path
+        self._every_line = every_line
+        self._said = ""
         self._folder = folder
         self._modules: set[str] = set()
         self._stack = ExitStack()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._running: dict[subprocess.Popen[bytes], Path] = {}
         self._namespace: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -57,7 +72,7 @@ class Page:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._stop_worker()
+        self._stop()
         app = self._namespace.get("app")
         if app is not None:
             app.close()
@@ -70,7 +85,10 @@ class Page:
         python = PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS)
         python.codeblock_parser = CodeBlockParser("python", self._python)
         shell = CodeBlockParser("sh", self._shell)
-        document = Sybil(parsers=[python, shell], pattern="*.md").parse(self.path)
+        parsers: list[Any] = [python, shell]
+        if self._every_line:
+            parsers.append(CodeBlockParser("text", self._printed))
+        document = Sybil(parsers=parsers, pattern="*.md").parse(self.path)
         self._namespace = document.namespace
         count = 0
         for example in document.examples():
@@ -98,47 +116,87 @@ class Page:
         file = self._folder / f"{named['name']}.py"
         before = file.read_text() if named["more"] else ""
         file.write_text(before + text)
+        self._modules.add(named["name"])
+        if self._every_line:
+            return
         if '__name__ == "__main__"' in text:
             exec(compile(text, file, "exec"), {"__name__": "__main__"})
             return
-        self._modules.add(named["name"])
         sys.modules.pop(named["name"], None)
         importlib.invalidate_caches()
-        namespace.update(vars(importlib.import_module(named["name"])))
+        importlib.import_module(named["name"])
 
     # The shell -----------------------------------------------------------------------------------
 
     def _shell(self, example: Example) -> None:
-        for line in str(example.parsed).replace("\\\n", " ").splitlines():
-            command, *arguments = shlex.split(line, comments=True) or [""]
-            if command != "reliable-tasks":
-                continue
-            check_arguments(arguments)
-            if "worker" in arguments and "-A" in arguments:
-                self._start_worker(arguments)
+        lines = str(example.parsed).replace("\\\n", " ").splitlines()
+        commands = [words for line in lines if (words := shlex.split(line, comments=True))]
+        servers = [words for words in commands if "-A" in words and {"worker", "beat"} & {*words}]
+        if not self._every_line:
+            servers = [words for words in servers if "worker" in words]
+        if servers:
+            self._stop()
+        self._said = ""
+        for command, *arguments in commands:
+            if command == "reliable-tasks":
+                check_arguments(arguments)
+            if [command, *arguments] in servers:
+                self._start(arguments)
+            elif self._every_line and command in _PROGRAMS:
+                self._said += self._run_program(*_PROGRAMS[command], *arguments)
 
-    def _start_worker(self, arguments: list[str]) -> None:
-        self._stop_worker()
-        with (self._folder / f"worker-{len(self._modules)}.log").open("ab") as log:
-            self._worker = subprocess.Popen(
-                [sys.executable, "-m", "reliable_tasks", *arguments],
+    def _run_program(self, *command: str) -> str:
+        """What a command printed; it has to succeed."""
+        done = subprocess.run(
+            command,
+            cwd=self._folder,
+            env=_ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout)
+        return done.stdout
+
+    def _printed(self, example: Example) -> None:
+        """Wait until each line of the block was printed by the commands of the block before."""
+        for line in str(example.parsed).splitlines():
+            parts = [r"\s+".join(map(re.escape, part.split())) for part in line.split("…")]
+            pattern = re.compile(".*".join(parts))
+            deadline = time.monotonic() + _LONGEST_WAIT_S
+            while not pattern.search(printed := self._said + self._logged()):
+                assert time.monotonic() < deadline, f"{line!r} is not in {printed}"
+                assert all(process.poll() is None for process in self._running), self.log()
+                time.sleep(0.05)
+
+    def _logged(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in self._running.values())
+
+    def _start(self, arguments: list[str]) -> None:
+        path = self._folder / f"{len(list(self._folder.glob('*.log')))}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
+                [*_PROGRAMS["reliable-tasks"], *arguments],
                 cwd=self._folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+                env=_ENVIRONMENT,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        self._running[process] = path
 
-    def _stop_worker(self) -> None:
-        if self._worker is not None:
-            worker, self._worker = self._worker, None
+    def _stop(self) -> None:
+        running, self._running = self._running, {}
+        for process in running:
             try:
-                assert worker.poll() is None, self.log()
-                _quit(worker)
+                assert process.poll() is None, self.log()
+                _quit(process)
             finally:
                 with suppress(ProcessLookupError):  # nothing of it is left
-                    os.killpg(worker.pid, signal.SIGKILL)
-                worker.wait()
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _quit(worker: subprocess.Popen[bytes]) -> None:

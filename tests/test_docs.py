@@ -10,9 +10,11 @@ from sybil.example import SybilFailure
 
 from reliable_tasks import events
 from reliable_tasks.core import context
+from tests import documents
 from tests.documents import ROOT, Page
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TUTORIALS = [ROOT / "docs" / "tutorial" / name for name in ("index.md", "zh.md")]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 _LINK = re.compile(r"\[[^\]]*\]\((?P<to>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -27,7 +29,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(context, "_current_app", None)
     # What an example subscribes to must not hear of the tests after it.
     monkeypatch.setattr(events, "_subscribers", dict(events._subscribers))
-    with Page(page, tmp_path) as running:
+    with Page(page, tmp_path, every_line=page in TUTORIALS) as running:
         try:
             running.run()
         except BaseException as error:
@@ -67,6 +69,42 @@ def test_a_mistyped_command_is_noticed(tmp_path: Path) -> None:
     page.write_text("```sh\nreliable-tasks -A tasks worker --concurency 2\n```\n")
     with Page(page, tmp_path) as running, pytest.raises(NoSuchOption, match="concurency"):
         running.run()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ("```sh\npython there_is_none.py\n```\n", "there_is_none.py"),
+        ("```sh\nreliable-tasks --version\n```\n```text\n9.9.9 … never\n```\n", "is not in 0"),
+    ],
+)
+def test_what_a_readers_command_does_not_print_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: str, said: str
+) -> None:
+    monkeypatch.setattr(documents, "_LONGEST_WAIT_S", 0.1)
+    page = tmp_path / "wrong.md"
+    page.write_text(blocks, encoding="utf-8")
+    with (
+        Page(page, tmp_path, every_line=True) as running,
+        pytest.raises(AssertionError, match=said),
+    ):
+        running.run()
+
+
+def test_both_tutorials_tell_the_same_story_in_the_same_order() -> None:
+    """Only prose and comments differ between the languages."""
+    english, chinese = (page.read_text(encoding="utf-8") for page in TUTORIALS)
+    comment = re.compile(r"^ *#(?! \w+\.py).*\n|  #.*$", re.MULTILINE)
+    blocks = [[comment.sub("", block) for block in _CODE.findall(t)] for t in (english, chinese)]
+    assert len(blocks[0]) > 50
+    assert blocks[0] == blocks[1]
+    levels = re.compile(r"^#+(?= )", re.MULTILINE)
+    assert levels.findall(_CODE.sub("", english)) == levels.findall(_CODE.sub("", chinese))
+
+
+def test_no_page_installs_what_is_on_no_index() -> None:
+    for page in PAGES:
+        assert "pip install reliable-tasks" not in page.read_text(encoding="utf-8"), page.name
 
 
 def test_a_link_to_nowhere_is_noticed(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class solar(BaseSchedule):  # noqa: N801 - Celery's name
         try:
             import astral.sun  # noqa: F401, PLC0415 - an extra
         except ImportError as error:
-            raise BadSchedule("solar needs astral: pip install 'reliable-tasks[solar]'") from error
+            raise BadSchedule("solar needs astral: pip install astral") from error
         object.__setattr__(self, "event", event)
         object.__setattr__(self, "lat", float(lat))
         object.__setattr__(self, "lon", float(lon))

@@ -129,5 +129,5 @@ def test_says_what_is_wrong(event: str, lat: float, lon: float, words: str) -> N
 
 def test_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "astral.sun", None)
-    with pytest.raises(BadSchedule, match=r"pip install 'reliable-tasks\[solar\]'"):
+    with pytest.raises(BadSchedule, match=r"pip install astral"):
         solar("sunset", 0, 0)
