@@ -16,6 +16,7 @@ from .primitives import chain, chord, group
 from .render import render_dot, render_mermaid, render_tree
 from .replacing import ReplaceMessage, add_to_running_chord, extended, replace_running
 from .signatures import Signature, maybe_signature, signature, subtask
+from .stamping import StampingVisitor
 
 __all__ = [
     "MAX_DEPTH",
@@ -24,6 +25,7 @@ __all__ = [
     "Node",
     "ReplaceMessage",
     "Signature",
+    "StampingVisitor",
     "add_to_running_chord",
     "apply_canvas",
     "apply_here",

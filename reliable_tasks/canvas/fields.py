@@ -33,7 +33,13 @@ def linked(option: str, value: Any, signature: Callable[[Any], Any]) -> list[Any
 
 
 def over(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge options: `given` wins, and a countdown replaces an eta and vice versa."""
+    """Merge options: `given` wins, and a countdown replaces an eta and vice versa.
+
+    The lists of stamps are joined.
+    """
+    if "stamped_headers" in own and "stamped_headers" in given:
+        listed = dict.fromkeys((*own["stamped_headers"], *given["stamped_headers"]))
+        given = {**given, "stamped_headers": list(listed)}
     gone = _TIMING if not _TIMING.isdisjoint(given) else frozenset()
     return {**{name: value for name, value in own.items() if name not in gone}, **given}
 

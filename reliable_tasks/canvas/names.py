@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from reliable_tasks.core.typevars import R
 from reliable_tasks.errors import ConfigError
 
+from . import stamping
 from .fields import listed
 from .running import Runnable
 
@@ -61,6 +62,24 @@ class CeleryNames(Runnable[R]):
         shown = self.clone()
         shown.update(args=merged, kwargs=named)
         return repr(shown)
+
+    def stamp(self, visitor: Any = None, append_stamps: bool = False, **headers: Any) -> Self:
+        """Put stamps on it, on all its parts and on its callbacks: `request.stamps` has them.
+
+        Args:
+            visitor: a `StampingVisitor`, which says what to put where.
+            append_stamps: put a stamp that is there already into one list with the new one.
+            **headers: stamps for each part.
+
+        Raises:
+            ConfigError: the visitor is none, or returns what is no dictionary.
+        """
+        stamping.stamp(self, visitor, append_stamps, headers)
+        return self
+
+    def stamp_links(self, visitor: Any, append_stamps: bool = False, **headers: Any) -> None:
+        """Put stamps on its callbacks and errbacks alone."""
+        stamping.stamp_links(self, visitor, append_stamps, headers)
 
     def election(self) -> NoReturn:
         """Celery lets its workers elect who runs it; not here.

@@ -13,6 +13,8 @@ from reliable_tasks.core import ids
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.tasks.builtins import MAP, STARMAP
 
+from .fields import over
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -122,10 +124,12 @@ def _over(sig: Signature, given: _Given) -> _Given:
         return given
     own = _given(sig.args, {}, sig.options)
     timing = given.timing or own.timing  # a countdown replaces an eta, and the other way round
+    stamped = own.common.get("stamped_headers", ())  # stamps stay, whatever the call says
+    common = {name: value for name, value in given.common.items() if name not in stamped}
     return replace(
         given,
         timing=timing,
-        common={**own.common, **given.common},
+        common=over(own.common, common),
         links=own.links + given.links,
         errbacks=own.errbacks + given.errbacks,
         task_id=given.task_id or own.task_id,
@@ -142,8 +146,8 @@ class _Planner:
                 f"canvases are nested more than {MAX_DEPTH} deep; a long chain should be one "
                 "chain, not chains in chains"
             )
-        over = _over(sig, given)
-        return getattr(self, f"_{sig.subtask_type or 'lone'}")(sig, over)  # type: ignore[no-any-return]
+        own = _over(sig, given)
+        return getattr(self, f"_{sig.subtask_type or 'lone'}")(sig, own)  # type: ignore[no-any-return]
 
     def _lone(self, sig: Signature, given: _Given) -> Call:
         if sig.immutable:

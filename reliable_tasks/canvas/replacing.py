@@ -14,6 +14,7 @@ from .enqueue import messages_of
 from .plan import plan_of
 from .primitives import chain, group
 from .signatures import Signature, maybe_signature
+from .stamping import StampingVisitor
 
 if TYPE_CHECKING:
     from reliable_tasks.core.message import Message
@@ -51,9 +52,24 @@ def replace_running(task: Task[Any, Any], sig: Signature) -> NoReturn:
     if running is None or running.task is not task:
         raise ConfigError("replace() works from inside the body of a task that runs as a message")
     canvas = maybe_signature(sig, task.app)
+    if canvas.subtask_type == "chain" and not canvas.tasks:
+        raise ConfigError("Cannot replace with an empty chain: it has nothing to run and no result")
+    if stamps := running.request.stamps:
+        canvas = _stamped_as_well(canvas, stamps)
     if running.store is None:
         raise ReplaceMessage((), canvas)
     raise ReplaceMessage(_graft(task, running, canvas))
+
+
+def _stamped_as_well(canvas: Signature, stamps: dict[str, Any]) -> Signature:
+    """A copy with the stamps of the message whose place it takes; its own ones win."""
+
+    class Underneath(StampingVisitor):
+        def on_signature(self, sig: Any, **_: Any) -> dict[str, Any]:
+            own = sig.options.get("stamped_headers", ())
+            return {name: value for name, value in stamps.items() if name not in own}
+
+    return canvas.clone().stamp(Underneath())
 
 
 def _graft(task: Task[Any, Any], running: AttemptContext, canvas: Signature) -> tuple[Message, ...]:

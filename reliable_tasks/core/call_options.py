@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core import checks, texts
@@ -94,6 +94,12 @@ def _nesting(name: str, value: Any) -> int:
     return value
 
 
+def _stamped(name: str, value: Any) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigError(f"{name} must be a list of the names of stamps, not {texts.shown(value)}")
+    return list(dict.fromkeys(checks.text(f"a name in {name}", each) for each in value))
+
+
 PROPERTIES = ("app_id", "cluster_id", "message_id", "reply_to", "type", "user_id")
 """Options that mean nothing here but travel, for `request.properties`."""
 
@@ -121,6 +127,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "serializer": lambda _, value: canonical_serializer(value),
     "shadow": checks.text,
     "soft_time_limit": checks.limit,
+    "stamped_headers": _stamped,
     "task_id": checks.message_id,
     "time_limit": checks.limit,
 }
@@ -169,13 +176,24 @@ def one(name: str, value: Any) -> Any:
     raise ConfigError(f"unknown option {texts.shown(name)}{suggest(str(name), CALL_OPTIONS)}")
 
 
+def _with_stamps(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options among which `stamped_headers` says which are stamps: these may be anything."""
+    stamped = set(one("stamped_headers", options["stamped_headers"])) - _CHECKS.keys()
+    kept = {name: value for name, value in options.items() if name in stamped}
+    rest = {name: value for name, value in options.items() if name not in stamped}
+    return {**kept, **{name: one(name, value) for name, value in rest.items() if value is not None}}
+
+
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """The given options (None counts as not given), checked and normalised.
 
     Raises:
         ConfigError: one is unknown, its value is not possible, or two contradict each other.
     """
-    kept = {name: one(name, value) for name, value in options.items() if value is not None}
+    if options.get("stamped_headers"):
+        kept = _with_stamps(options)
+    else:
+        kept = {name: one(name, value) for name, value in options.items() if value is not None}
     if "eta" in kept and "countdown" in kept:
         raise ConfigError("give either countdown or eta, not both")
     checks.limits_fit(kept.get("soft_time_limit"), kept.get("time_limit"))

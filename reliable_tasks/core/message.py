@@ -158,6 +158,7 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         ignore_result: overriding the task's.
         shadow: a name to show in logs instead of the task's.
         user: the `headers=` of the call.
+        stamps: what `stamp()` has put on the call.
         properties: what Celery puts beside the headers, such as `reply_to`.
         nesting: how many times `self.replace` was called on the way to this message.
         countdown_ms: the `countdown` of a call that waits for no other.
@@ -174,6 +175,7 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ignore_result: bool | None = None
     shadow: str | None = None
     user: dict[str, Any] | None = None
+    stamps: dict[str, Any] | None = None
     properties: dict[str, str] | None = None
     nesting: int = 0
     countdown_ms: int = 0

@@ -86,6 +86,8 @@ class Request:
         self.utc = True
         self.reply_to: str | None = None
         self.replaced_task_nesting = 0
+        self.stamps: dict[str, Any] | None = None
+        self.stamped_headers: list[str] | None = None
         self.properties: dict[str, Any] = {}
         self.logfile: str | None = None
         self.loglevel: int | None = None
@@ -153,6 +155,7 @@ class Request:
             "retries": self.retries,
             "reply_to": self.reply_to,
             "replaced_task_nesting": self.replaced_task_nesting,
+            **({"stamped_headers": self.stamped_headers, **self.stamps} if self.stamps else {}),
         }
 
     def __repr__(self) -> str:
@@ -241,6 +244,10 @@ def _eta_ms(claim: Claim, headers: Headers) -> int | None:
     return claim.eta_ms
 
 
+def _untagged(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: untag(value) for name, value in values.items()}
+
+
 def _failed(claim: Claim, headers: Headers) -> str | None:
     """The call whose failure started an errback, which may watch several."""
     return claim.inputs[0].parent if headers.takes == "errback" and claim.inputs else None
@@ -288,10 +295,12 @@ def request_of_claim(
         origin=headers.origin,
         called_directly=False,
         timelimit=limits,
-        headers=None if headers.user is None else {k: untag(x) for k, x in headers.user.items()},
+        headers=None if headers.user is None else _untagged(headers.user),
         ignore_result=ignore_result,
         shadow=headers.shadow,
         correlation_id=claim.id,
+        stamps=None if headers.stamps is None else _untagged(headers.stamps),
+        stamped_headers=None if headers.stamps is None else list(headers.stamps),
         reply_to=(headers.properties or {}).get("reply_to"),
         replaced_task_nesting=headers.nesting,
         properties={

@@ -36,6 +36,7 @@ __all__ = ["announce", "announced", "hand_over", "hand_over_retry"]
 
 _FIXED = ("id", "task", "root_id", "parent_id", "group", "retries")
 _OF_HEADERS = ("ignore_result", "shadow", "timelimit")
+_OF_STAMPS = ("stamps", "stamped_headers")
 _LONGEST_REPR = 1024
 
 
@@ -159,7 +160,7 @@ class _Shown(NamedTuple):
         own = _own_headers(message, told, retries)
         own["argsrepr"], own["kwargsrepr"] = (f"{x!r:.{_LONGEST_REPR}}" for x in (args, kwargs))
         user = {name: untag(value) for name, value in (told.user or {}).items()}
-        copies = {"timelimit": [*own["timelimit"]], "stamps": {}}
+        copies = {"timelimit": [*own["timelimit"]], "stamps": dict(own["stamps"])}
         return cls(([*args], kwargs, embed), {**own, **copies, **user}, told, own, complete)
 
 
@@ -186,8 +187,8 @@ def _own_headers(message: Message, told: Headers, retries: int) -> dict[str, Any
         "origin": told.origin,
         "ignore_result": bool(told.ignore_result),
         "replaced_task_nesting": told.nesting,
-        "stamped_headers": None,
-        "stamps": {},
+        "stamped_headers": None if told.stamps is None else list(told.stamps),
+        "stamps": {name: untag(value) for name, value in (told.stamps or {}).items()},
     }
 
 
@@ -270,8 +271,8 @@ def _changes_of_message(app: AppContext, shown: _Shown) -> dict[str, Any]:
 
 def _changes_of_headers(shown: _Shown) -> dict[str, Any]:
     own, told = shown.own, shown.told
-    # What has no meaning here (stamps, say) is carried along, as any header of the user's own is.
-    meant = {*_FIXED, *_OF_HEADERS, "eta", "expires"}
+    # What has no meaning here is carried along, as any header of the user's own is.
+    meant = {*_FIXED, *_OF_HEADERS, *_OF_STAMPS, "eta", "expires"}
     extra = {
         name: value
         for name, value in shown.headers.items()
@@ -293,6 +294,9 @@ def _changes_of_headers(shown: _Shown) -> dict[str, Any]:
         )
         checks.limits_fit(soft, hard)
         changes |= {"time_limit": hard, "soft_time_limit": soft}
+    if _differs(shown, "stamps"):
+        stamps = checks.user_headers("headers['stamps']", shown.headers["stamps"] or {})
+        changes["stamps"] = stamps or None
     return changes
 
 

@@ -36,6 +36,7 @@ _REFUSED = {
     **dict.fromkeys(("durable", "retry", "retry_policy"), _SENDING),
     "once": _OWN_CALL.format("once-key"),
     "replaced_task_nesting": _OWN_CALL.format("count"),
+    "stamped_headers": _OWN_CALL.format("stamps"),
 }
 """Call options that a retry cannot change, and why."""
 

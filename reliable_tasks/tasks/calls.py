@@ -167,6 +167,7 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
         chord=options.get("chord"),
         chain=options.get("chain"),
         origin=f"{os.getpid()}@{HOST}",
+        stamps=_stamps(options),
         properties={n: options[n] for n in PROPERTIES if n in options} or None,
         nesting=options.get("replaced_task_nesting", 0),
         countdown_ms=timing.get("delay_ms", 0),
@@ -259,6 +260,14 @@ def build_message(
         token=_token(running) if given_id else "",
         **common.fields,
     )
+
+
+def _stamps(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    names = options.get("stamped_headers")
+    if not names:
+        return None
+    given = {name: options[name] for name in names if name in options}
+    return checks.user_headers("the stamps", given)
 
 
 def _token(running: AttemptContext | None) -> str:
