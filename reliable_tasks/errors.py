@@ -22,6 +22,7 @@ __all__ = [
     "CodecError",
     "ConfigError",
     "Ignore",
+    "IncompleteStream",
     "MaxRetriesExceededError",
     "MessageTooLarge",
     "NotRegistered",
@@ -254,6 +255,10 @@ class ResultGone(UnknownResult):
 
     Its result has expired (`result_expires`), was forgotten, or the store has lost it.
     """
+
+
+class IncompleteStream(ReliableTasksError):
+    """A message has not ended, so what it starts is not known yet."""
 
 
 class AlreadyQueued(ReliableTasksError):

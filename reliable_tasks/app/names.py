@@ -12,11 +12,12 @@ from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.core import clock, context
 from reliable_tasks.errors import ConfigError
+from reliable_tasks.results.sets import ResultSet
 from reliable_tasks.tasks.periodic import periodic_entry
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reliable_tasks.app.backend import Backend
     from reliable_tasks.app.loader import Loader
@@ -165,6 +166,10 @@ class CeleryNames(Configured):
         from reliable_tasks.app.backend import Backend  # noqa: PLC0415 - few programs ask
 
         return Backend(self._whole)
+
+    def ResultSet(self, results: Iterable[Any] = (), **kwargs: Any) -> ResultSet[Any]:  # noqa: N802
+        """A handle on several messages, without an id."""
+        return ResultSet(results, app=self._whole, **kwargs)
 
     @property
     def loader(self) -> Loader:

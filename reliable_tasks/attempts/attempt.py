@@ -8,9 +8,12 @@ import msgspec
 
 from reliable_tasks.bodies.calling import called_by_attempts
 from reliable_tasks.core import tracebacks
+from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.retry import Attempt
 from reliable_tasks.core.texts import printable, said
+from reliable_tasks.errors import MessageTooLarge
 from reliable_tasks.log.lines import as_json
+from reliable_tasks.results.offspring import with_trail
 from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -125,6 +128,22 @@ class StartedAttempt(msgspec.Struct):
             args=self.args,
             kwargs=self.kwargs,
         )
+
+    def encoded(self, value: Any, most: int) -> bytes:
+        """What the body returned, with the trail of what it sent where that fits in as well.
+
+        Raises:
+            MessageTooLarge: it has more than `most` bytes.
+            CodecError: it cannot be encoded.
+        """
+        result = dumps(value, self.prepared.serializer)
+        if len(result) > most:
+            raise MessageTooLarge(
+                f"the result of {self.claim.task} has {len(result):,} bytes; the limit is "
+                f"{most:,} (setting max_result_bytes): store it elsewhere, return a reference"
+            )
+        sent = self.running.children if self.keep else ()
+        return with_trail(result, value, sent, self.prepared.serializer, most) if sent else result
 
     @property
     def request(self) -> Request:

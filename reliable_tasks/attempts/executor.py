@@ -248,18 +248,11 @@ class Executor:
 
     def _encoded(self, started: StartedAttempt, value: Any) -> bytes:
         try:
-            result = dumps(value, started.prepared.serializer)
-            limit = self._settings.max_result_bytes
-            if len(result) > limit:
-                raise MessageTooLarge(
-                    f"the result of {started.claim.task} has {len(result):,} bytes; the limit is "
-                    f"{limit:,} (setting max_result_bytes): store it elsewhere, return a reference"
-                )
+            return started.encoded(value, self._settings.max_result_bytes)
         except self._outlived:
             if started.keep:
                 raise
             return b""  # nobody wants to have it
-        return result
 
     def raised(
         self, started: StartedAttempt, exc: BaseException, *, retriable: bool = True

@@ -14,6 +14,7 @@ from reliable_tasks.core import checks, outcome
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.retry import Decision, RetryPolicy
 from reliable_tasks.errors import ConfigError, MaxRetriesExceededError
+from reliable_tasks.results.offspring import trail
 from reliable_tasks.signals.publishing import hand_over_retry
 from reliable_tasks.tasks.asking import decide_asked, limit_of, none_left
 
@@ -42,7 +43,8 @@ def failed(
     if exhausted is not None and exhausted[0] is exc:
         reason = none_left(exhausted[1])
     detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
-    failure = encode_failure(exc, started.einfo(exc).traceback)
+    sent = trail(started.running.children)
+    failure = encode_failure(exc, started.einfo(exc).traceback, sent)
     return outcome.Failed(failure=failure, detail=encode_detail(detail))
 
 

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from reliable_tasks.bodies.requests import RequestStack, request_of
+from reliable_tasks.core import context
 from reliable_tasks.core.request import Request as _Request
 from reliable_tasks.errors import StoreError
 
@@ -138,7 +139,7 @@ class CeleryNames:
 
     def add_trail(self, result: Any) -> Any:
         """Note a message that the body has started; calls note theirs by themselves."""
-        return result
+        return context.noted_child(result, {})
 
     @property
     def backend(self) -> Any:

@@ -231,6 +231,8 @@ def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
                 _check_duplicates(graph, receipts)
             results.append(handles_of(graph, app, receipts))
         sender.flush()
+    for result in results:
+        context.noted_child(result, {})
     return results
 
 

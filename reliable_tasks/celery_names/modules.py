@@ -51,7 +51,6 @@ OF_MODULES: Table = {
         "the settings that are missing are named where they are used: `ConfigError`": (
             "NotConfigured"
         ),
-        "not needed: a message is stored whole or not at all": "IncompleteStream",
         "a worker stops on TERM; see `reliable-tasks worker --help`": (
             "WorkerShutdown WorkerTerminate"
         ),

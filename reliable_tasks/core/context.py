@@ -76,6 +76,8 @@ class AppContext(Protocol):
     @property
     def canvas(self) -> Any: ...  # noqa: D102
     @property
+    def backend(self) -> Any: ...  # noqa: D102
+    @property
     def control(self) -> Any: ...  # noqa: D102
     @property
     def schedules(self) -> Any: ...  # noqa: D102

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "COLLECT",
     "COMPLETE",
     "FINAL_STATES",
     "LIVE_STATES",
@@ -27,6 +28,8 @@ __all__ = [
 
 COMPLETE = "__rt_complete__"
 """Says, among the keyword arguments of a stored call, that nothing goes before its arguments."""
+COLLECT = "reliable_tasks.collect"
+"""The task of messages that users do not see: it returns its argument, and joins two groups."""
 
 
 class State(StrEnum):

@@ -226,6 +226,11 @@ class AttemptContext:
         return self.exhausted is not None and self.exhausted[0] is exc
 
     @property
+    def children(self) -> list[Any]:
+        """The handles of what the body has sent."""
+        return self._request.children if isinstance(self._request, Request) else []
+
+    @property
     def additions(self) -> list[Any]:
         """What the body added to its chord's header."""
         return self._request.additions if isinstance(self._request, Request) else []

@@ -90,8 +90,8 @@ class AwaitedGroup(Generic[R]):
     """The same for the results of several messages."""
 
     if TYPE_CHECKING:
-        id: str
 
+        def _named(self) -> str: ...
         def leaves(self) -> Iterator[Any]:
             """The handles on messages."""
 
@@ -122,7 +122,7 @@ class AwaitedGroup(Generic[R]):
         except TimeoutError:
             if left := self._open():
                 said = not_ended(left[0], limit_s, " and others")
-                raise ResultTimeoutError(f"group {self.id}: {said}") from None
+                raise ResultTimeoutError(f"{self._named()}: {said}") from None
         if callback is not None:
             for leaf in self.leaves():
                 callback(leaf.id, leaf.get(propagate=propagate, disable_sync_subtasks=False))

@@ -19,6 +19,7 @@ class EagerResult(AsyncResult[R]):
     """The result of a call that was run here and now."""
 
     stored = False
+    supports_native_join = False
 
     def __init__(
         self,

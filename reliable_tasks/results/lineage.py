@@ -17,7 +17,7 @@ def lineage(handle: Any) -> list[str]:
         if each is None or id(each) in visited:
             continue
         visited.add(id(each))
-        todo.append(each.parent)
+        todo.append(each._parent)  # noqa: SLF001 - as known here; nothing is asked for
         members = getattr(each, "results", None)
         if members is not None:  # a group, which is no message itself
             todo.extend(reversed(members))

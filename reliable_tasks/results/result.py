@@ -15,12 +15,13 @@ from reliable_tasks.core.typevars import R
 from reliable_tasks.errors import ReliableTasksError, ResultGone
 from reliable_tasks.results.awaiting import Awaited
 from reliable_tasks.results.lineage import lineage
+from reliable_tasks.results.offspring import Related
 from reliable_tasks.results.states import PROPAGATED, exception_of, state_of
 from reliable_tasks.results.then import then
 from reliable_tasks.results.wait import wait_for_end, wait_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from uuid import UUID
 
     from reliable_tasks.core.context import AppContext
@@ -29,15 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["PROPAGATED", "AsyncResult", "state_of"]
 
 
-class AsyncResult(Awaited[R]):
+class AsyncResult(Related, Awaited[R]):
     """A handle on one message, made from its id alone.
 
     It equals its id as text. A final answer is remembered; everything else is read anew.
 
     Attributes:
         id: of the message.
-        parent: the handle of the message before this one in a chain.
-        children: handles of what its workflow starts after it, where it was enqueued here.
         receipt: what the store answered when it was enqueued here.
         stored: whether the store has a message for it.
     """
@@ -59,8 +58,7 @@ class AsyncResult(Awaited[R]):
         # Any text is accepted as an id; an unknown one is PENDING.
         self.id: str = id if type(id) is str else message_id("id", task_id if id is None else id)
         self.app = app or context.get_current_app()
-        self.parent: Any = parent
-        self.children: list[Any] | None = None
+        self._parent = parent
         self.receipt: Receipt | None = None
         self._task_name = task_name
         self._final: Record | None = None
@@ -261,6 +259,8 @@ class AsyncResult(Awaited[R]):
             StoreUnavailable: the store could not be reached: at first, or later for a minute.
             Exception: what the body raised; `TaskRevokedError`, `ChordError`.
         """
+        if self.ignored:
+            return None  # type: ignore[return-value]
         if disable_sync_subtasks:
             context.refuse_waiting()
         tell = None
@@ -289,7 +289,10 @@ class AsyncResult(Awaited[R]):
         }
 
     def then(
-        self, callback: Callable[[Self], Any], on_error: Callable[[Self], Any] | None = None
+        self,
+        callback: Callable[[Self], Any],
+        on_error: Callable[[Self], Any] | None = None,
+        weak: bool = False,  # noqa: ARG002 - Celery's position
     ) -> Self:
         """Call `callback` with this handle once it has ended (`on_error` if not in success).
 
@@ -309,19 +312,6 @@ class AsyncResult(Awaited[R]):
         return value
 
     maybe_reraise = maybe_throw
-
-    def collect(self, timeout: float | None = None, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """Wait for this one and its children; yields (handle, value) pairs."""
-        for _, handle in self.iterdeps():
-            yield handle, handle.get(timeout=timeout, **kwargs)
-
-    def iterdeps(self) -> Iterator[tuple[Any, Any]]:
-        """Yields (parent, handle) pairs, this one first."""
-        todo: list[tuple[Any, Any]] = [(None, self)]
-        while todo:
-            parent, handle = todo.pop(0)
-            yield parent, handle
-            todo.extend((handle, child) for child in handle.children or ())
 
     # Acting on it --------------------------------------------------------------------------------
 
@@ -376,13 +366,3 @@ class AsyncResult(Awaited[R]):
 
     def __reduce__(self) -> Any:
         return (AsyncResult, (self.id,))
-
-    def as_tuple(self) -> tuple[tuple[str, Any], None]:
-        """The id and the parent's, in Celery's nesting."""
-        nested: Any = None
-        ancestors = [self]
-        while ancestors[-1].parent is not None:
-            ancestors.append(ancestors[-1].parent)
-        for handle in reversed(ancestors[1:]):
-            nested = (handle.id, nested), None
-        return (self.id, nested), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.additions import extension
+from reliable_tasks.core.message import COLLECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COLLECT", "EXTEND", "MAP", "STARMAP", "register_builtins"]
 
-COLLECT = "reliable_tasks.collect"
-"""Returns its argument. It joins two groups in a chain."""
 MAP = "reliable_tasks.map"
 """Calls a task with each of many values."""
 STARMAP = "reliable_tasks.starmap"

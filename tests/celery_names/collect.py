@@ -17,7 +17,7 @@ from reliable_tasks.celery_names import differs, instead
 from reliable_tasks.cli import cli
 from reliable_tasks.config.names import NOTED, REFUSED, resolve
 from reliable_tasks.control import Control, Inspect
-from reliable_tasks.results.groups import ResultSet
+from reliable_tasks.results.sets import ResultSet
 from reliable_tasks.schedules import crontab, crontab_parser, schedule, solar
 
 if TYPE_CHECKING:

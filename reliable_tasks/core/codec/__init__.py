@@ -18,6 +18,7 @@ from reliable_tasks.core.codec.tags import (
     tag,
     tag_dict,
     tag_items,
+    trail_in,
     untag,
 )
 from reliable_tasks.errors import CodecError, ConfigError, suggest
@@ -32,6 +33,7 @@ __all__ = [
     "dumps_call",
     "loads",
     "loads_call",
+    "trail_of",
 ]
 
 SERIALIZERS = ("json", "msgpack")
@@ -190,6 +192,18 @@ def loads(data: bytes, serializer: str = "json", accept: Collection[str] = DEFAU
         ConfigError: there is no such serializer.
     """
     return _accepted(serializer, accept).loads(data)
+
+
+def trail_of(data: bytes) -> list[Any]:
+    """The trail of a result that was `tags.Trailed`; empty where it was not, whatever wrote it."""
+    if b"trail" not in data or _TAG_BYTES not in data:
+        return []
+    name = "json" if data.startswith(b"{") else "msgpack"
+    decode = msgspec.json.decode if name == "json" else msgspec.msgpack.decode
+    try:
+        return trail_in(decode(data))
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise CodecError(f"these {len(data)} bytes are not {name}: {error}") from error
 
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any], serializer: str = "json") -> bytes:

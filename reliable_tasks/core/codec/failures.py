@@ -60,6 +60,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         notes: its `__notes__`.
         exceptions: those of an exception group, a hundred at most with all that is in them.
         state: its attributes, as far as there is room; an `Opaque` as in `args`.
+        trail: what the body had sent before.
     """
 
     type: str
@@ -71,6 +72,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     exceptions: "tuple[Failure, ...]" = ()
     state: dict[str, Any] = {}
+    trail: list[Any] = []
 
 
 class _Encoding:
@@ -194,10 +196,18 @@ def _attributes(exc: BaseException) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def encode_failure(exc: BaseException, traceback_text: str = "") -> bytes:
-    """Encode an exception, with the traceback as the caller formatted it. Never refuses one."""
+def encode_failure(
+    exc: BaseException, traceback_text: str = "", trail: list[Any] | None = None
+) -> bytes:
+    """Encode an exception, with the traceback as the caller formatted it. Never refuses one.
+
+    `trail` is what the body had sent before, as `results.offspring` tells it.
+    """
     try:
-        data = dumps(_Encoding().fields(exc, traceback_text, _MAX_CAUSES, _MAX_NESTED))
+        fields = _Encoding().fields(exc, traceback_text, _MAX_CAUSES, _MAX_NESTED)
+        if trail:
+            fields["trail"] = trail
+        data = dumps(fields)
     except BaseException:  # noqa: BLE001 - what it holds may raise anything: without it, then
         data = b""
     if data and len(data) <= _MAX_FAILURE:
@@ -229,6 +239,7 @@ def _failure(fields: dict[str, Any]) -> Failure:
         notes=tuple(fields.get("notes", ())),
         exceptions=tuple(map(_failure, fields.get("exceptions", ()))),
         state={name: _decoded(*value) for name, value in state.items()},
+        trail=fields.get("trail", []),
     )
 
 

@@ -27,16 +27,19 @@ from reliable_tasks.errors import CodecError
 __all__ = [
     "TAG",
     "TOO_DEEP",
+    "Trailed",
     "UnencodableError",
     "is_plain",
     "tag",
     "tag_dict",
     "tag_items",
     "tagged",
+    "trail_in",
     "untag",
 ]
 
 TAG = "__rt__"
+_TRAIL = "trail"
 TOO_DEEP = "is nested too deeply, or contains itself"
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # beyond these msgspec refuses or rounds
@@ -74,6 +77,14 @@ _PLAIN_CHECKS: dict[type, Callable[[Any], bool]] = {
 
 
 # Tagging -----------------------------------------------------------------------------------------
+
+
+class Trailed:
+    """A result with the trail of what its body sent; it is decoded as the value alone."""
+
+    def __init__(self, value: Any, trail: list[Any]) -> None:
+        self.value = value
+        self.trail = trail
 
 
 class UnencodableError(Exception):
@@ -215,6 +226,7 @@ _ENCODERS: dict[type, Callable[[Any, bool], Any]] = {
     Decimal: lambda value, _raw: {TAG: ["decimal", str(value)]},
     uuid.UUID: lambda value, _raw: {TAG: ["uuid", value.hex]},
     complex: lambda value, _raw: {TAG: ["complex", repr(value.real), repr(value.imag)]},
+    Trailed: lambda value, raw: {TAG: [_TRAIL, tag(value.value, raw), value.trail]},
 }
 
 _DECODERS: dict[str, Callable[..., Any]] = {
@@ -233,6 +245,7 @@ _DECODERS: dict[str, Callable[..., Any]] = {
     "decimal": Decimal,
     "uuid": uuid.UUID,
     "complex": lambda real, imag: complex(float(real), float(imag)),
+    _TRAIL: lambda value, _trail: untag(value),
 }
 
 
@@ -250,6 +263,14 @@ def untag(value: Any) -> Any:
     if TAG not in value:
         return {key: untag(item) for key, item in value.items()}
     return _restore(value)
+
+
+def trail_in(value: Any) -> list[Any]:
+    """The trail of a decoded value that was `Trailed`; empty for any other."""
+    body = value.get(TAG) if type(value) is dict else None
+    if type(body) is list and len(body) == 3 and body[0] == _TRAIL and type(body[2]) is list:  # noqa: PLR2004
+        return body[2]
+    return []
 
 
 def _restore(form: dict[str, Any]) -> Any:
