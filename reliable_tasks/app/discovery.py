@@ -6,6 +6,7 @@ import importlib
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
+from reliable_tasks import signals
 from reliable_tasks.config.configured import Configured
 from reliable_tasks.core import frameworks
 from reliable_tasks.core.texts import shown
@@ -37,6 +38,7 @@ class Discovery(Configured):
         super().__init__()
         self.framework: Framework | None = frameworks.find()
         self._searches: list[_Search] = []
+        self._told = False
 
     def set_up(self) -> None:
         """Make the web framework ready, where there is one; workers, beats and commands do."""
@@ -51,6 +53,11 @@ class Discovery(Configured):
             ImportError: a module that is named is not there, or imports one that is not.
         """
         self.set_up()
+        if not self._told:
+            self._told = True
+            for _, answer in signals.import_modules.send(self):
+                if isinstance(answer, BaseException):  # without its modules nothing may start
+                    raise answer
         for search in self._searches:
             self._found(search)
         for module in (*self.settings.include, *self.settings.imports):

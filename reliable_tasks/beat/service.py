@@ -168,6 +168,8 @@ def run_beat(
     name = name or f"beat@{printable(socket.gethostname())}"
     with contextlib.closing(SignalInbox(_STOPPING)) as inbox:
         signals.beat_init.send(app)
+        if parent is not None:
+            signals.beat_embedded_init.send(app)
         events.emit("beat.started", beat=name, pid=os.getpid(), entries=len(code))
         _Beat(app, code, name, parent, inbox).run()
     events.emit("beat.stopped", beat=name, pid=os.getpid())

@@ -86,7 +86,16 @@ class Chosen:
         self._configure(app)
         app.set_current()
         app.set_up()
+        self._tell(app)
         return _closed_at_the_end(app)
+
+    def _tell(self, app: App) -> None:
+        from reliable_tasks import signals  # noqa: PLC0415 - there is an app, which has loaded them
+
+        ctx = click.get_current_context(silent=True)
+        names = ("app", "broker", "workdir", "config", "result_backend", "quiet")
+        options = {name: getattr(self, name) for name in names}
+        signals.user_preload_options.send(ctx and ctx.info_name, app=app, options=options)
 
     def open_app(self) -> App:
         """The app of `-A`, or else one without tasks on the store that `-b` or settings name.

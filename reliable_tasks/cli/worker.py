@@ -20,6 +20,7 @@ from ._logging import level_option, set_up_log
 from ._pidfile import pidfile_of
 from ._queues import QUEUES, served
 from ._say import mention, say
+from ._starting import StartingWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,8 +116,10 @@ def command(
             names = (name for text in include for name in text.split(",") if name)
             app.conf.include = (*app.settings.include, *names)
         app.import_modules()
-        options = _options(app, chosen, given)
+        starting = _starting(app, given)
+        options = _options(app, chosen, given, starting.hostname)
     set_up_log(app.settings, chosen, loglevel, logfile)
+    options = starting.settled(options)
     with pidfile_of(pidfile):
         if purge:
             from .purge import purge_queues  # noqa: PLC0415 - rarely asked for
@@ -166,10 +169,17 @@ def _without_collections() -> Iterator[None]:
             gc.set_threshold(*before)
 
 
-def _options(app: App, chosen: Chosen, given: dict[str, Any]) -> WorkerOptions:
+def _starting(app: App, given: dict[str, Any]) -> StartingWorker:
+    from reliable_tasks.worker.options import expand_hostname  # noqa: PLC0415 - as below
+
+    starting = StartingWorker(app, expand_hostname(given["hostname"]))
+    starting.begin(given)
+    return starting
+
+
+def _options(app: App, chosen: Chosen, given: dict[str, Any], hostname: str) -> WorkerOptions:
     """The options: what the line says, else the settings."""
     from reliable_tasks.worker import WorkerOptions  # noqa: PLC0415 - `--help` needs none of it
-    from reliable_tasks.worker.options import expand_hostname  # noqa: PLC0415
 
     settings = app.settings
     queues = served(app, given["queues"], given["exclude_queues"])
@@ -179,7 +189,7 @@ def _options(app: App, chosen: Chosen, given: dict[str, Any]) -> WorkerOptions:
     concurrency = given["concurrency"] or given["autoscale"] or settings.worker_concurrency
     beat = given["beat"] or chosen.beat
     return WorkerOptions(
-        hostname=expand_hostname(given["hostname"]),
+        hostname=hostname,
         queues=queues,
         concurrency=concurrency or os.cpu_count() or 1,
         pool=_pool(given["pool"]) or settings.worker_pool,

@@ -149,6 +149,13 @@ class LineHandler(logging.Handler):
         self._lost = 0
         self._error = ""
 
+    def twin(self) -> LineHandler:
+        """Another handler for the same target, which can be given another format."""
+        other = LineHandler(self._target, self._dropped)
+        other.lock = self.lock
+        other.setFormatter(self.formatter)
+        return other
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record's line, or count it as lost."""
         self._write(self._formatted(record))

@@ -32,6 +32,9 @@ from reliable_tasks.log.structlog_bridge import take_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+TASKS_LOGGER = "reliable_tasks.task"
+"""The logger whose handlers get the lines of all task loggers; it has none by default."""
+
 __all__ = ["TaskContext", "TaskLogger", "configure", "get_logger", "get_task_logger", "level_of"]
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL", "WARN")
@@ -68,6 +71,15 @@ class TaskLogger(logging.Logger):
 
         info = warning = error = critical = exception = debug
 
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - as below
+        """Give a record to the handlers of all task loggers, and to those of its own name."""
+        shared = _tasks_logger
+        for handler in shared.handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        if shared.propagate:
+            super().callHandlers(record)
+
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the base class names it
         """Whether a line of this level would be written."""
         if self.level:
@@ -93,6 +105,7 @@ class TaskLogger(logging.Logger):
 
 
 _task_loggers: dict[str, TaskLogger] = {}
+_tasks_logger = logging.getLogger(TASKS_LOGGER)
 
 
 def get_task_logger(name: str) -> TaskLogger:
@@ -232,6 +245,11 @@ def configure(
         if hijack_root and file is None:
             _setup.set_aside(out)
         _setup.handle(logger, handler, threshold)
+        told = {"loglevel": threshold, "logfile": file, "format": None, "colorize": colour}
+        signals.after_setup_logger.send(None, logger=logger, **told)
+        if signals.after_setup_task_logger.receivers:
+            _setup.handle(_tasks_logger, handler.twin(), threshold)
+            signals.after_setup_task_logger.send(None, logger=_tasks_logger, **told)
         own = handler if json else None
         _setup.undone_by(take_in())
         if printed is not None:
@@ -278,6 +296,8 @@ class _Told:
         """Whether nobody else would see a record: no other handler, filter or record class."""
         logger: logging.Logger | None = self._logger
         if self._logger.filters or own.filters or own.level:
+            return False
+        if type(own.formatter) is not JsonFormatter:  # of a receiver's own choice
             return False
         if logging.getLogRecordFactory() is not logging.LogRecord:
             return False

@@ -54,6 +54,7 @@ class _Processes:
         self._to_start = list(options.companions)
 
     def spawn(self, session: str) -> int:
+        signals.worker_before_create_process.send(self._app)
         board, parent = Scoreboard(self._slots), os.getpid()
         # Signals to a child that has no handlers yet must wait for those: the parent's handlers,
         # which the fork copies, would swallow them.

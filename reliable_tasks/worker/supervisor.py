@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from reliable_tasks import events
+from reliable_tasks import events, signals
 from reliable_tasks.core import ids
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.outcome import Revoked
@@ -222,6 +222,7 @@ class Supervisor:
         reply: Heartbeat = yield lambda store: store.heartbeat(mine, lease_ms)
         self._heartbeat_at = self._now + self._options.heartbeat_s
         self._renewed(reply.now_ms)
+        signals.heartbeat_sent.send(self._options.info.worker)
         living = {s: child for s, child in by_session.items() if child.pid in self._children}
         for session in reply.lost:
             child = living.get(session)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliable_tasks import signals
 from reliable_tasks.core.codec.exceptions import SafeExceptions
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import State
@@ -39,6 +40,22 @@ def test_heartbeats_keep_sessions_alive_however_busy_their_children_are(world: W
     (session,) = world.store.sessions()
     assert session.lease_until_ms > world.clock.now
     assert len(world.processes.born) == 1
+
+
+def test_each_heartbeat_that_the_store_has_taken_is_told_of(world: World) -> None:
+    heard = list[str]()
+
+    def hear(sender: str, **_: object) -> None:
+        heard.append(sender)
+
+    signals.heartbeat_sent.connect(hear)
+    try:
+        for _ in range(100):
+            world.step(1.0)
+    finally:
+        signals.heartbeat_sent.disconnect(hear)
+    assert set(heard) == {"w@here"}
+    assert 10 <= len(heard) <= 50
 
 
 def test_a_dead_child_is_replaced_and_what_it_ran_is_counted_and_given_to_others(
