@@ -88,17 +88,25 @@ class Project:
     def shell(self, program: str) -> str:
         """Run a program in the project, as `manage.py shell` would; the last line it prints."""
         setup = "import django; django.setup()\n"
-        done = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-c", setup + program],
             cwd=self.folder,
             env={**self.environment, "DJANGO_SETTINGS_MODULE": "proj.settings"},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-        assert done.returncode == 0, done.stderr
-        return (done.stdout.splitlines() or [""])[-1]
+        ) as process:
+            try:
+                wait_until(lambda: self._over(process), "the program's end")
+            finally:
+                process.kill()
+            said, wrong = process.communicate()
+        assert process.returncode == 0, wrong
+        return (said.splitlines() or [""])[-1]
+
+    def _over(self, process: subprocess.Popen[str]) -> bool:
+        assert all(started.poll() is None for started in self._processes), self.log()
+        return process.poll() is not None
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command that runs until the end of the block."""

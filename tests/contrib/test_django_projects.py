@@ -66,3 +66,35 @@ def test_a_settings_module_that_is_not_there_is_told(tmp_path: Path) -> None:
         project.environment["DJANGO_SETTINGS_MODULE"] = "proj.settigns"
         said = project.run("reliable-tasks", "-A", "proj", "status", code=2)
         assert "DJANGO_SETTINGS_MODULE='proj.settigns' cannot be imported" in said
+
+
+TASKS = "django_tasks"
+ENQUEUE_TASKS = """
+from shop.tasks import anoop, rebuild, send_mail, third_time, which
+from reliable_tasks.contrib.django.project import project_app
+
+def value(result):
+    project_app().AsyncResult(result.id).get(timeout=100)
+    result.refresh()
+    return result.return_value
+
+results = [send_mail.enqueue("me"), anoop.enqueue(), third_time.enqueue(), which.enqueue(more=5)]
+mail, nothing, workers, seen = map(value, results)
+print(mail, nothing, len(workers), seen[1:])
+"""
+
+
+@pytest.fixture
+def with_tasks(tmp_path: Path, store_url: str) -> Iterator[Project]:
+    with Project(TASKS, tmp_path, SHOP_STORE=store_url) as project:
+        yield project
+
+
+def test_the_tests_of_the_project_with_tasks_pass(tmp_path: Path) -> None:
+    with Project(TASKS, tmp_path, SHOP_STORE="sqlite://") as project:
+        assert "OK" in project.run("manage.py", "test", "shop")
+
+
+def test_a_worker_of_a_project_with_tasks(with_tasks: Project) -> None:
+    with_tasks.start("manage.py", "reliable_tasks", "worker", "-l", "info", "-c", "1")
+    assert with_tasks.shell(ENQUEUE_TASKS) == "hello to me None 3 [1, 'RUNNING', 5]"

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004 - Django's names
 
 from reliable_tasks.config.conf import store_url
-from reliable_tasks.contrib.django.project import NO_APP
-from reliable_tasks.core import context
+from reliable_tasks.contrib.django.project import NO_APP, project_app
 from reliable_tasks.errors import ConfigError, StoreError
 
-_MISTYPED = "no setting has this name"
+if TYPE_CHECKING:
+    from reliable_tasks.app import App
 
 __all__ = ["check_app", "check_production", "check_store", "check_store_of_databases"]
 
 
+_MISTYPED = "no setting has this name"
+
+
+def _app() -> App | None:
+    try:
+        return project_app()
+    except ConfigError:
+        return None
+
+
 def check_app(**_: Any) -> list[CheckMessage]:
     """Is there an app, and are its settings possible?"""
-    app = context.app_made()
+    app = _app()
     if app is None:
         return [Error("There is no app of reliable_tasks.", NO_APP, id="reliable_tasks.E001")]
     try:
@@ -30,7 +40,7 @@ def check_app(**_: Any) -> list[CheckMessage]:
 
 def check_production(**_: Any) -> list[CheckMessage]:
     """Is something set that only a test or a first try wants?"""
-    app = context.app_made()
+    app = _app()
     if app is None or any(isinstance(found, Error) for found in check_app()):
         return []  # said by the other check
     notes = (note for note in (*app.conf.notes, *app.notes) if _MISTYPED not in note)
@@ -56,7 +66,7 @@ def check_production(**_: Any) -> list[CheckMessage]:
 
 def check_store(**_: Any) -> list[CheckMessage]:
     """Does the store answer? Asked with `--deploy`, and with `--database`, as databases are."""
-    app = context.app_made()
+    app = _app()
     if app is None:
         return []
     try:

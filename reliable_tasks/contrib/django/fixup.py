@@ -95,7 +95,7 @@ class Django:
 
         return body
 
-    def defer(self, app: AppContext, batch: Batch, publish: Callable[[], object]) -> bool:  # noqa: ARG002 - a framework may look
+    def defer(self, app: AppContext, batch: Batch, publish: Callable[[], object]) -> bool:
         """Publish at the commit of the transaction around the call, if that was asked for."""
         from reliable_tasks.contrib.django.task import at_commit  # noqa: PLC0415
 
