@@ -13,7 +13,7 @@ from reliable_tasks.app.discovery import Discovery
 from reliable_tasks.app.gathering import Gathering
 from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.app.opening import HasStore
-from reliable_tasks.bodies.options import notes_on_class
+from reliable_tasks.bodies import annotating
 from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.groups import GroupResult
@@ -174,8 +174,7 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         if not hasattr(task, "__wrapped__"):
             task.__wrapped__ = task.run
         task.prepare(self)
-        type(task).on_bound(self)
-        self.conf.note(notes_on_class(type(task), Task))
+        annotating.registered(self, task, Task, self.annotations_so_far)
         self.tasks[task.name] = task
         return task  # type: ignore[no-any-return]
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reliable_tasks import signals
+from reliable_tasks.bodies import annotating
 from reliable_tasks.celery_names import no_attribute
 from reliable_tasks.config.configured import Configured
 from reliable_tasks.config.importing import import_object
@@ -14,6 +15,7 @@ from reliable_tasks.core import clock, context
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.results.sets import ResultSet
 from reliable_tasks.tasks.periodic import periodic_entry
+from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from reliable_tasks.app.backend import Backend
     from reliable_tasks.app.loader import Loader
     from reliable_tasks.canvas import Signature
+    from reliable_tasks.config.conf import Settings
     from reliable_tasks.core.context import AppContext
 
 __all__ = ["CeleryNames", "class_of"]
@@ -105,6 +108,21 @@ class CeleryNames(Configured):
         from reliable_tasks.beat.sync import run_hooks  # noqa: PLC0415 - beat does it by itself
 
         run_hooks(self._whole)
+
+    @property
+    def annotations(self) -> tuple[Any, ...]:
+        """The objects that annotate tasks, as the setting `task_annotations` has them."""
+        return self.settings.task_annotations
+
+    @property
+    def annotations_so_far(self) -> tuple[Any, ...]:
+        """The same, if settings have been asked for; a task that is declared asks for none."""
+        return () if self._checked is None else self._checked.task_annotations
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Annotate the tasks that are there."""
+        tasks = getattr(self, "tasks", {}).values()
+        annotating.annotate_all(self._whole, tasks, Task, settings.task_annotations)
 
     @property
     def current_task(self) -> Any:

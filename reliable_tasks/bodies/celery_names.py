@@ -6,37 +6,32 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from reliable_tasks.bodies.requests import RequestStack, request_of
+from reliable_tasks.celery_names import no_attribute
 from reliable_tasks.core import context
 from reliable_tasks.core.request import Request as _Request
-from reliable_tasks.errors import StoreError
+from reliable_tasks.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CeleryNames"]
+__all__ = ["CeleryNames", "NotHere"]
 
 
-class _NotHere:
+class NotHere:
     """A name of Celery's that means nothing here: to ask for it says what there is instead."""
-
-    def __init__(self, instead: str) -> None:
-        self._instead = instead
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, task: object, owner: type | None = None) -> NoReturn:
-        raise AttributeError(f"there is no Task.{self._name} here: {self._instead}")
-
-
-_ONE_PROGRAM = "the worker is one program without parts to exchange"
+        raise AttributeError(no_attribute("Task", "Task", self._name))
 
 
 class CeleryNames:
     """What `Task` has for programs that were written for Celery."""
 
-    OperationalError: ClassVar[type[Exception]] = StoreError
-    """What enqueueing raises when the store refuses or cannot be reached."""
+    OperationalError: ClassVar[type[Exception]] = StoreUnavailable
+    """What enqueueing raises when the store cannot be reached."""
 
     compression: Any = None
     exchange: Any = None
@@ -49,16 +44,11 @@ class CeleryNames:
     send_events: bool = True
     store_eager_result: bool | None = None
 
-    Request = _NotHere(f"{_ONE_PROGRAM}; what a body may know is in self.request")
-    Strategy = _NotHere(f"{_ONE_PROGRAM}; put a __call__ of your own around bodies")
-    start_strategy = _NotHere(f"{_ONE_PROGRAM}; put a __call__ of your own around bodies")
-    send_event = _NotHere(
-        "there is no stream of events; publish progress with self.update_state(state, meta), and "
-        "see the command audit for what has happened"
-    )
-    from_config = _NotHere(
-        "an attribute that is None stands for its setting wherever a call needs it, see app.conf"
-    )
+    Request = NotHere()
+    Strategy = NotHere()
+    start_strategy = NotHere()
+    send_event = NotHere()
+    from_config = NotHere()
 
     name: str
     app: Any

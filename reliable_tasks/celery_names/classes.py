@@ -28,7 +28,6 @@ OF_CLASSES: Table = {
             "amqp_cls backend_cls control_cls events_cls loader_cls log_cls registry_cls "
             "builtin_fixups"
         ),
-        "the settings `task_annotations`": "annotations",
         "run `reliable-tasks -A module report`": "bugreport",
         "environment variables such as RELIABLE_TASKS_BROKER_URL, and options of the command": (
             "config_from_cmdline"
@@ -52,21 +51,11 @@ OF_CLASSES: Table = {
         ),
     },
     "Task": {
-        "`reliable_tasks.errors.StoreUnavailable`": "OperationalError",
-        NO_SYMBOLS: "Request Strategy start_strategy",
-        "always so: a message ends with the commit of its outcome": (
-            "acks_on_failure acks_on_timeout retry_on_worker_lost"
+        NO_SYMBOLS + "; a `__call__` of your own is around each body": (
+            "Request Strategy start_strategy"
         ),
-        "give the options to the task, or `task_annotations`": "add_around annotate from_config",
-        "not needed: the store knows what a message has enqueued": "add_trail",
-        "`self.app.backend`": "backend",
-        "a class of tasks of your own has `__init__`, and `base=` names it": "on_bound",
-        "the signal task_success of what stands in its place": "on_replace",
-        NO_EVENTS: "send_event send_events",
-        "give `shadow=` with the call": "shadow_name",
-        "`self.signature(args, kwargs)`, or `self.retry()`": (
-            "signature_from_request subtask_from_request"
-        ),
+        "an attribute that is None stands for its setting, see `app.conf`": "from_config",
+        NO_EVENTS + "; publish progress with `self.update_state`": "send_event",
     },
     "backend": {
         "results are written by the commit of their message, and progress by `self.update_state`": (

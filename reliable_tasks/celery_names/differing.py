@@ -12,11 +12,18 @@ DIFFERING: Table = {
         "nothing is lazy: sends on_after_configure and on_after_finalize, once": "finalize",
     },
     "Task": {
-        "taken; a rate is not limited": "rate_limit",
+        "refused: give the task a queue and a worker of its own": "rate_limit",
         "always so, whatever is said": (
-            "acks_late acks_on_failure_or_timeout reject_on_worker_lost track_started trail "
-            "store_errors_even_if_ignored"
+            "acks_late acks_on_failure acks_on_failure_or_timeout acks_on_timeout "
+            "reject_on_worker_lost track_started trail store_errors_even_if_ignored"
         ),
+        "taken and noted; a message whose worker died is delivered again": "retry_on_worker_lost",
+        "taken and noted; events need no switch": "send_events",
+        "another name of StoreUnavailable: a call could not be stored": "OperationalError",
+        "a new message with the same call, queue and options": (
+            "signature_from_request subtask_from_request"
+        ),
+        "the store's view of results": "backend",
     },
     "schedule": {
         "the schedule's own zone, where it was given one": "tz",

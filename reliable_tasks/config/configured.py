@@ -52,8 +52,16 @@ class Configured:
             self.notes = [*self.remarks, *([note] if note else [])]
             for cls in exception_classes(settings):
                 self.exceptions.register(cls)
-            self._checked = settings
+            before, self._checked = self._checked, settings
+            try:
+                self.settings_changed(settings)
+            except BaseException:
+                self._checked = before  # the next use says so again
+                raise
         return settings
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Follow settings that have come into force."""
 
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None

@@ -148,8 +148,6 @@ NOTED_VALUES: Mapping[str, Any] = {
 
 REFUSED: Mapping[str, str] = _each(
     {
-        "annotations are not supported: give the options to the task, `@app.task(…)`, or change "
-        "`app.tasks[name]`": "task_annotations",
         "rate limits are not supported: bound a queue by the concurrency of the worker that "
         "serves it": "task_default_rate_limit",
         "it belongs in the URL: rediss://host:6379/0?ssl_cert_reqs=required&ssl_ca_certs=FILE": (

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from reliable_tasks.config import kinds
+from reliable_tasks.config.annotations import task_annotations
 from reliable_tasks.config.kinds import Kind
 from reliable_tasks.config.masks import masked
 from reliable_tasks.config.routes import Router, routes
@@ -104,6 +105,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     task_routes: tuple[Router, ...] = _set(_TASKS, (), routes,
         "Queue (and other options) of a call whose own options and task name none: by the task's "
         "name, glob or regex, or by a function; the first answer counts.")
+    task_annotations: tuple[Any, ...] = _set(_TASKS, (), task_annotations,
+        "Attributes for tasks, by name or for all (`*`): `{'proj.add': {'max_retries': 5}}`. Also "
+        "objects with `annotate(task)` and `annotate_any()`, or the dotted name of one, or a list.")
     task_serializer: Literal["json", "msgpack"] = _set(_TASKS, "json", kinds.codec,
         "How arguments are encoded.")
     accept_content: tuple[str, ...] = _set(_TASKS, ("json",), kinds.codecs,

@@ -70,6 +70,8 @@ class AppContext(Protocol):
     @property
     def accept_results(self) -> frozenset[str]: ...  # noqa: D102
     @property
+    def annotations(self) -> tuple[Any, ...]: ...  # noqa: D102
+    @property
     def store(self) -> Store: ...  # noqa: D102
     @property
     def tasks(self) -> Any: ...  # noqa: D102

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reliable_tasks.bodies import calling, requests
+from reliable_tasks.bodies import annotating, calling, requests
 from reliable_tasks.bodies.celery_names import CeleryNames
 from reliable_tasks.bodies.coroutines import AsyncCalls
 from reliable_tasks.bodies.rewriting import rewriting_of
@@ -317,6 +317,10 @@ class Task(CeleryNames, Hooks, AsyncCalls[P, R]):
 
     def __reduce__(self) -> Any:
         return (_lookup, (self.name,))
+
+    def annotate(self) -> None:
+        """Give it once more what the setting `task_annotations` has for it."""
+        annotating.annotate(self.app, self, Task, self.app.annotations)
 
     # Prepared once, when it is registered --------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from celery.bin.celery import celery as command
 
 import reliable_tasks
 from reliable_tasks import App, chain, chord, group
+from reliable_tasks.bodies.celery_names import NotHere
 from reliable_tasks.celery_names import differs, instead
 from reliable_tasks.cli import cli
 from reliable_tasks.config.names import NOTED, REFUSED, resolve
@@ -129,8 +131,14 @@ def _instances(app: App) -> dict[str, set[str]]:
         "Control": Control(app),
         "Inspect": Inspect(app),
     }
-    names = {section: set(dir(value)) for section, value in made.items()}
+    names = {section: _names(value) for section, value in made.items()}
     return {**names, "request": task.apply().get()}
+
+
+def _names(value: Any) -> set[str]:
+    """Its attributes, without those that only say what is here instead."""
+    static = inspect.getattr_static
+    return {name for name in dir(value) if not isinstance(static(value, name, None), NotHere)}
 
 
 def _made(cls: Any, *args: Any) -> Any:
