@@ -162,34 +162,15 @@ OF_MODULES: Table = {
             "amqp exchange.delete;amqp queue.bind;amqp queue.declare;amqp queue.delete;"
             "amqp queue.purge;amqp repl"
         ),
-        "`RELIABLE_TASKS_…` variables, and `app.conf`": (
-            "--result-backend;--loader;--config;-C;--skip-checks"
-        ),
-        "let systemd or a container run it": (
-            "beat --detach;beat --uid;beat --gid;beat --umask;beat --executable;worker --uid;"
-            "worker --gid;worker --umask;worker --executable"
-        ),
-        "beats are equal and have no names": (
-            "beat -n;beat --hostname;beat --enable-remote-control;beat --no-enable-remote-control"
-        ),
-        "options of the task": "call --serializer",
-        "`call -Q`": "call --exchange;call --routing-key",
-        "`revoke`, `purge`, `status`": "control;inspect",
-        "`audit --follow`": "events",
+        "`status`, `revoke`, `purge`, `schedules pause`": "control;inspect",
+        "`audit --since 1h`, and the log of `worker -l info`": "events",
         "`graph ID` shows a workflow": "graph bootsteps;graph workers",
-        "`status`": "list;list bindings;status -t;status --timeout;status -d;status --destination",
-        "`status --json`": "status -j",
+        "`status`": "list;list bindings",
         "`audit`, and the log's JSON lines": (
             "logtool;logtool debug;logtool errors;logtool incomplete;logtool stats;logtool traces"
         ),
-        "`dead replay`": "migrate",
+        "`python -m reliable_tasks.migrate` rewrites imports; no messages are moved": "migrate",
         "one worker for each line of systemd or of your container": "multi",
-        "the id is enough": "result -t;result --task",
-        "`python`, then import your app": "shell",
         "old names are understood": "upgrade;upgrade settings",
-        "not needed": (
-            "worker --optimization;worker --disable-prefetch;worker --pool-start-method;"
-            "worker --scheduler"
-        ),
     },
 }

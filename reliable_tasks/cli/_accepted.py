@@ -39,7 +39,12 @@ def not_needed(
     def decorate(command: F) -> F:
         for names, why in options.items():
             option = click.option(
-                *names, hidden=True, expose_value=False, metavar="VALUE", callback=_telling(why)
+                *names,
+                hidden=True,
+                expose_value=False,
+                metavar="VALUE",
+                callback=_telling(why),
+                help=f"Not needed: {why}.",
             )
             command = option(command)
         for names, why in (flags or {}).items():
@@ -50,11 +55,21 @@ def not_needed(
                 hidden=True,
                 expose_value=False,
                 callback=_telling(why),
+                help=f"Not needed: {why}.",
             )
             command = flag(command)
         return command
 
     return decorate
+
+
+_SUPERVISED = "let systemd, supervisord or your container run it, which also restarts it"
+_AS_USER = "start it as that user: User= and Group= of systemd, user= of supervisord, su or USER"
+_REFUSED = (
+    (("-D", "--detach"), True, _SUPERVISED),
+    (("--uid",), False, _AS_USER),
+    (("--gid",), False, _AS_USER),
+)
 
 
 def _refuse(why: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -67,18 +82,14 @@ def _refuse(why: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 def refused(command: F) -> F:
     """Refuse what a process manager does: taking these in silence would leave a root process."""
-    for names, why in {
-        ("-D", "--detach"): "let systemd, supervisord or your container run it, which also "
-        "restarts it",
-    }.items():
-        flag = click.option(
-            *names, is_flag=True, hidden=True, expose_value=False, callback=_refuse(why)
-        )
-        command = flag(command)
-    for name in ("uid", "gid"):
-        why = "start it as that user: User= and Group= of systemd, user= of supervisord, su or USER"
+    for names, is_flag, why in _REFUSED:
         option = click.option(
-            f"--{name}", hidden=True, expose_value=False, metavar="ID", callback=_refuse(why)
+            *names,
+            is_flag=is_flag,
+            hidden=True,
+            expose_value=False,
+            callback=_refuse(why),
+            help=f"Refused: {why}.",
         )
         command = option(command)
     return command
@@ -100,7 +111,6 @@ def umask_option(command: F) -> F:
     """Give a command `--umask`, as Celery has it."""
     option = click.option(
         "--umask",
-        hidden=True,
         expose_value=False,
         metavar="OCTAL",
         callback=_set_umask,

@@ -16,8 +16,8 @@ ELSEWHERE = {
     "`schedules list` and `locks list` what else there is",
     "logtool": "`audit` tells what happened; the log itself is one JSON object a line "
     "unless it goes to a terminal, for jq and its like",
-    "migrate": "no messages are moved from a broker: let the old workers finish what is queued "
-    "there, see docs/explanation/compatibility.md",
+    "migrate": "no messages are moved from a broker, let the old workers finish what is queued "
+    "there; python -m reliable_tasks.migrate rewrites the imports of a program",
     "multi": "`worker` starts one, with as many processes as -c says; let systemd, supervisord or "
     "containers start several, each with its own -n, see docs/how-to/deploy-worker.md",
     "upgrade": "Celery's old and new names of settings are both understood; `report` shows what "
