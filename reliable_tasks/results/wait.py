@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from reliable_tasks.core import checks, clock, context
-from reliable_tasks.core.message import FINAL_STATES
+from reliable_tasks.core.message import FINAL_STATES, State
+from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.errors import TimeoutError as ResultTimeoutError
 
@@ -125,9 +128,12 @@ def _listening(
     read: Callable[[], Record | None],
     tell: Callable[[Record], object],
 ) -> Callable[[float], Record | None]:
-    """A read that, after the first time, waits for news, and reports progress."""
+    """A read that, after the first time, waits for news, and reports progress.
+
+    The progress that was made last is reported before the end, however soon that came.
+    """
     looked = False
-    told: int | None = None
+    told: tuple[Any, ...] | None = None
 
     def look(wait_s: float) -> Record | None:
         nonlocal looked, told
@@ -135,10 +141,14 @@ def _listening(
             result.app.store.wait({result.id: result.version}, wait_s)
         record = read()
         looked = True
-        news = record is not None and record.progress_state is not None
-        if news and record and record.state not in FINAL_STATES and told != record.version:
-            told = record.version
+        if record is None or record.progress_state is None:
+            return record
+        ended, made = record.state in FINAL_STATES, (record.progress_state, record.progress_meta)
+        if ended and record.reason != Reason.IGNORED and (told is None or told[1:] != made):
+            tell(msgspec.structs.replace(record, state=State.RUNNING, failure=None, ended_ms=None))
+        elif not ended and told != (record.version, *made):
             tell(record)
+        told = (record.version, *made)
         return record
 
     return look
