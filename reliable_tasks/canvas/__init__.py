@@ -5,6 +5,7 @@ starts; a node starts in the very step in which the last of those it waits for i
 """
 
 from .arguments import arguments_of, errback_arguments
+from .chords import chord
 from .compile import Graph, Node, compile_plan
 from .eager import apply_here
 from .enqueue import apply_canvas, enqueue_many, handles_of, lone_message, messages_of
@@ -12,7 +13,7 @@ from .fields import linked
 from .freeze import freeze
 from .mapped import chunks, xmap, xstarmap
 from .plan import MAX_DEPTH, MAX_NODES, plan_of
-from .primitives import chain, chord, group
+from .primitives import chain, group
 from .render import render_dot, render_mermaid, render_tree
 from .replacing import ReplaceMessage, add_to_running_chord, extended, replace_running
 from .signatures import Signature, maybe_signature, signature, subtask

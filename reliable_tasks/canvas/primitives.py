@@ -1,16 +1,16 @@
-"""The canvases (chain, group, chord, …): signatures made of signatures."""
+"""Canvases, which are signatures made of signatures: chain and group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, overload
 
 from reliable_tasks.core.typevars import R, T
 from reliable_tasks.errors import ConfigError
-from reliable_tasks.tasks import calls
 from reliable_tasks.tasks.task import Task
 
 from .fields import Field
+from .lazy import LazyMembers, pulled
 from .shared_parts import SharedParts
 from .signatures import SHOWN, Signature, maybe_signature
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .typed import ChainToGroup
 
-__all__ = ["Canvas", "app_of", "chain", "chord", "group"]
+__all__ = ["Canvas", "app_of", "chain", "group"]
 
 
 class Canvas(Signature[R]):
@@ -41,6 +41,24 @@ class Canvas(Signature[R]):
             subtask_type=self.kind,
             app=app,
         )
+
+    @property
+    def app(self) -> AppContext:
+        """The app of its parts: the first that knows its own."""
+        if self._app is None:
+            self._app = self._app_of_parts()
+        return super().app
+
+    def _app_of_parts(self) -> AppContext | None:
+        for part in self._parts():
+            inner = part._app_of_parts() if isinstance(part, Canvas) else None  # noqa: SLF001
+            if found := part._app or inner:  # noqa: SLF001 - one package
+                return found
+        return None
+
+    def _parts(self) -> Iterable[Signature]:
+        """The signatures that it is made of."""
+        return self.kwargs.get("tasks") or ()
 
     @property
     def type(self) -> Task[Any, Any]:
@@ -74,8 +92,8 @@ def _signatures(tasks: tuple[Any, ...], app: AppContext | None) -> list[Signatur
         if isinstance(only, group):
             return [member.clone() for member in only.tasks]
         if isinstance(only, Iterable) and not isinstance(only, dict | str | Task):
-            tasks = tuple(only)
-    return [maybe_signature(each, app) for each in tasks]
+            return pulled(only, app)
+    return pulled(tasks, app)
 
 
 def _shown(tasks: list[Signature], between: str) -> str:
@@ -187,8 +205,11 @@ def _parts(sig: Signature) -> list[Signature]:
 
 
 @Signature.register_type("group")
-class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
-    """Calls side by side: the result is the list of their results, in their order."""
+class group(Canvas[list[R]], LazyMembers[list[R]], Generic[R]):  # noqa: N801 - Celery's name
+    """Calls side by side: the result is the list of their results, in their order.
+
+    A generator of members is read when the group is enqueued, or looked into before.
+    """
 
     kind = "group"
     tasks = Field[list[Signature]]("kwargs", "tasks")
@@ -207,6 +228,10 @@ class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
     def __init__(  # type: ignore[misc]
         self, *tasks: Any, app: AppContext | None = None, **options: Any
     ) -> None:
+        if len(tasks) == 1 and isinstance(tasks[0], Iterator):
+            self._set_up({"tasks": []}, options, app)
+            self._pending = tasks[0]
+            return
         members = _signatures(tasks, app)
         self._set_up({"tasks": members}, options, app or app_of(members))
 
@@ -278,110 +303,6 @@ class group(Canvas[list[R]], Generic[R]):  # noqa: N801 - Celery's name
         return True
 
     def __repr__(self) -> str:
+        if self.is_pending:  # looking at it leaves the generator alone
+            return f"group({self._pending!r})"
         return f"group([{_shown(self.tasks, ', ')}])"
-
-
-@Signature.register_type("chord")
-class chord(Canvas[R]):  # noqa: N801 - Celery's name
-    """A group and a body that starts when all of it has succeeded, with the list of its results.
-
-    The result is the body's; its `.parent` is the `GroupResult` of the header.
-    """
-
-    kind = "chord"
-    header = Field[group[Any]]("kwargs", "header")
-    body = Field[Signature | None]("kwargs", "body")
-
-    @overload
-    def __init__(
-        self: chord[T], header: Any, body: Signature[T], task: str = "", **options: Any
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self: chord[Any], header: Any, body: Any = None, task: str = "", **options: Any
-    ) -> None: ...
-
-    def __init__(
-        self,
-        header: Any,
-        body: Any = None,
-        task: str = "",  # noqa: ARG002 - Celery's position
-        args: Any = (),
-        kwargs: Mapping[str, Any] | None = None,
-        app: AppContext | None = None,
-        **options: Any,
-    ) -> None:
-        if kwargs:
-            raise ConfigError("a chord takes keyword arguments in apply_async only")
-        members = header if isinstance(header, group) else group(header, app=app)
-        end = maybe_signature(body, app)
-        known = app or app_of([members, *([end] if end else ())])
-        self._set_up({"header": members, "body": end}, options, known)
-        self.args = calls.call_args(args)
-
-    def _adopt(self) -> None:
-        header = self.kwargs["header"]
-        as_group = isinstance(header, dict)
-        self.header = maybe_signature(header, self._app) if as_group else group(header)
-        self.body = maybe_signature(self.kwargs.get("body"), self._app)
-
-    @property
-    def tasks(self) -> list[Signature]:
-        """The members of the header."""
-        return self.header.tasks
-
-    @overload
-    def __call__(
-        self, body: Signature[T], *partial_args: Any, **options: Any
-    ) -> AsyncResult[T]: ...
-
-    @overload
-    def __call__(self, body: Any = None, *partial_args: Any, **options: Any) -> AsyncResult[R]: ...
-
-    def __call__(self, body: Any = None, *partial_args: Any, **options: Any) -> Any:
-        """Enqueue it; `chord(header)(body)` gives it its body."""
-        return self._with(body).apply_async(partial_args, **options)
-
-    def _with(self, body: Any) -> Self:
-        if body is None:
-            return self
-        fresh = self.clone()
-        fresh.body = maybe_signature(body, self._app)
-        return fresh
-
-    def apply_async(
-        self,
-        args: Any = None,
-        kwargs: Mapping[str, Any] | None = None,
-        route_name: str | None = None,
-        body: Any = None,
-        **options: Any,
-    ) -> AsyncResult[R]:
-        """Enqueue it. Arguments, `countdown` and `eta` are for the header.
-
-        `task_id`, `link` and `link_error` are for the body, all other options for every part.
-
-        Raises:
-            ConfigError: it has no body.
-        """
-        if body is not None:
-            return self._with(body).apply_async(args, kwargs, route_name, **options)
-        return super().apply_async(args, kwargs, route_name, **options)
-
-    def run(
-        self, header: Any, body: Any, partial_args: Any = (), **options: Any
-    ) -> AsyncResult[Any]:
-        """Enqueue a chord of this header and this body."""
-        return chord(header, body, app=self._app).apply_async(partial_args, **options)
-
-    def set_immutable(self, immutable: bool) -> None:
-        """Let the members of its header take arguments later, or not."""
-        self.header.set_immutable(immutable)
-
-    def link(self, callback: Any) -> Any:
-        """Run `callback` with the body's result."""
-        return self._append("link", callback)
-
-    def __repr__(self) -> str:
-        return f"chord({self.header!r}, {self.body!r})"

@@ -27,7 +27,7 @@ def test_it_shows_the_call(t: Any) -> None:
     assert repr(t.add.s(1) | t.add.s(y=2)) == "add(1) | add(y=2)"
     assert repr(group(t.add.s(1, 1), t.add.s(2, 2))) == "group([add(1, 1), add(2, 2)])"
     assert repr(chord([t.add.s(1, 1)], t.xsum.s())) == "chord(group([add(1, 1)]), xsum())"
-    assert repr(group(t.add.s(i, i) for i in range(1000))).endswith("… 990 more])")
+    assert repr(group([t.add.s(i, i) for i in range(1000)])).endswith("… 990 more])")
 
 
 def test_a_partial_is_a_function(t: Any) -> None:
