@@ -143,7 +143,9 @@ class StartedAttempt(msgspec.Struct):
                 f"{most:,} (setting max_result_bytes): store it elsewhere, return a reference"
             )
         sent = self.running.children if self.keep else ()
-        return with_trail(result, value, sent, self.prepared.serializer, most) if sent else result
+        if not sent:
+            return result
+        return with_trail(result, value, sent, self.headers, self.prepared.serializer, most)
 
     @property
     def request(self) -> Request:

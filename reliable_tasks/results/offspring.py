@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reliable_tasks.core.context import AppContext
+    from reliable_tasks.core.message import Headers
     from reliable_tasks.store.values import Receipt, Record
 
 __all__ = ["Related", "trail", "with_trail"]
 
 MOST_KEPT = 1000
 """So many of the messages that a body sends are kept as its message's children."""
+MOST_OF_A_PART = 20
+"""So many where its result travels on together with many others: to the body of a chord."""
 
 _READ_AT_ONCE = 1000
 
@@ -78,9 +81,9 @@ class Related(ResultBase):
 # While a body runs -------------------------------------------------------------------------------
 
 
-def trail(children: Iterable[Any]) -> list[Any]:
+def trail(children: Iterable[Any], most: int | None = None) -> list[Any]:
     """The ids of handles, of at most `MOST_KEPT` messages."""
-    kept, room = list[Any](), MOST_KEPT
+    kept, room = list[Any](), MOST_KEPT if most is None else most
     for handle in children:
         if not issubclass(type(handle), ResultBase):
             continue
@@ -93,10 +96,20 @@ def trail(children: Iterable[Any]) -> list[Any]:
 
 
 def with_trail(
-    result: bytes, value: Any, children: Iterable[Any], serializer: str, most: int
+    result: bytes, value: Any, children: Iterable[Any], headers: Headers, serializer: str, most: int
 ) -> bytes:
-    """A value's encoded form with its body's trail, where that makes it no longer than `most`."""
-    told = trail(children)
+    """A value's encoded form with its body's trail, where that makes it no longer than `most`.
+
+    Args:
+        result: its encoded form.
+        value: the same.
+        children: what the body has sent.
+        headers: of its message.
+        serializer: of the result.
+        most: bytes.
+    """
+    is_part = headers.chord is not None or (headers.group is not None and headers.chain is not None)
+    told = trail(children, MOST_OF_A_PART if is_part else MOST_KEPT)
     longer = dumps(Trailed(value, told), serializer) if told else result
     return longer if len(longer) <= most else result
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.canvas.helpers import Bench
 
 
-MOST = 20
+MOST = 30
 
 
 def ids(handles: Any) -> list[str]:
@@ -39,7 +39,7 @@ def spawn(bench: Bench, t: Any) -> Any:
             "chord": lambda: chord([t.echo.si(1), t.echo.si(2)])(t.xsum.s()).id,
             "many": lambda: ids(bench.app.enqueue_many([t.echo.si(1), t.echo.si(2)])),
             "one": lambda: t.echo.delay(1).id,
-            "no end": lambda: len([t.echo.delay(1) for _ in range(MOST + 1)]),
+            "no end": lambda: [t.echo.delay(1).id for _ in range(MOST + 1)],
         }
         return made[what]()
 
@@ -108,6 +108,16 @@ def test_children_have_bounds_and_cost_no_result(
     assert len(there.children) == MOST
     there = bench.app.AsyncResult(crowded.id)
     assert (there.children, there.get()[:3]) == ([], "xxx")
+
+
+@pytest.mark.parametrize("then", ["chord", "group"])
+def test_a_part_of_a_chord_keeps_fewer(bench: Bench, t: Any, spawn: Any, then: str) -> None:
+    follows = t.echo.s() if then == "chord" else group(t.echo.s(), t.echo.s())
+    last = chain(group(spawn.si("no end"), spawn.si("calls")), follows).apply_async()
+    bench.drain()
+    of_workflow = 1 if then == "chord" else 2
+    kept = [len(member.children) - of_workflow for member in last.parent.results]
+    assert kept == [offspring.MOST_OF_A_PART, 2]
 
 
 def test_the_next_in_a_chain_gets_the_value_alone(bench: Bench, t: Any, spawn: Any) -> None:
