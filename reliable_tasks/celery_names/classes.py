@@ -113,7 +113,7 @@ OF_CLASSES: Table = {
         "a profiler of the process": "memdump memsample objgraph",
         "`app.control.ping()`": "ping",
         "`inspect().registered()`": "registered_tasks",
-        "`reliable-tasks audit --kind revoked`, and the state of a result": "revoked",
+        "`reliable-tasks audit --event revoked`, and the state of a result": "revoked",
         "`reliable-tasks status`": "stats",
     },
 }

@@ -9,8 +9,8 @@ NO_AMQP = (
 )
 NO_SYMBOLS = "there is one implementation; it is not exchanged by a name"
 NO_EVENTS = (
-    "there is no stream of events: `reliable-tasks audit` and `app.store.audit` have the trail of "
-    "every message, signals tell a process of its own"
+    "there is no stream of events: `reliable-tasks audit` has the trail of "
+    "messages, signals tell a process of its own"
 )
 NO_STAMPS = (
     "there are no stamps: give `headers=`, which `self.request.headers` has in every attempt; "

@@ -5,6 +5,7 @@ made of can be used without pytest:
 
 - `bound(app)`: within the block, `app` works on an empty store in memory, in virtual time.
 - `run_until_idle(app)`: a worker in this thread, until nothing is left to do.
+- `background_worker(app)`: within the block, a worker in a thread.
 - `crash_matrix(task, *args)`: what a task leaves behind when its worker dies at each point.
 """
 
@@ -14,30 +15,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .background import BackgroundWorker, background_worker
     from .binding import bound
     from .crashes import CrashPoint, CrashReport, assert_idempotent, crash_matrix
     from .time import VirtualTime
     from .worker import NotIdle, Ran, run_until_idle
 
 __all__ = [
+    "BackgroundWorker",
     "CrashPoint",
     "CrashReport",
     "NotIdle",
     "Ran",
     "VirtualTime",
     "assert_idempotent",
+    "background_worker",
     "bound",
     "crash_matrix",
     "run_until_idle",
 ]
 
 _HOMES = {
+    "BackgroundWorker": "background",
     "CrashPoint": "crashes",
     "CrashReport": "crashes",
     "NotIdle": "worker",
     "Ran": "worker",
     "VirtualTime": "time",
     "assert_idempotent": "crashes",
+    "background_worker": "background",
     "bound": "binding",
     "crash_matrix": "crashes",
     "run_until_idle": "worker",

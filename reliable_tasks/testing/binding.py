@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
 
-__all__ = ["bound", "time_of"]
+__all__ = ["bound", "time_of", "virtual_time_of"]
 
 _times: WeakKeyDictionary[App, VirtualTime] = WeakKeyDictionary()
 
@@ -63,10 +63,15 @@ def time_of(app: App) -> VirtualTime:
     Raises:
         ConfigError: it is not bound; its store may be a real one.
     """
-    time = _times.get(app)
+    time = virtual_time_of(app)
     if time is None:
         raise ConfigError(
             f"{app!r} is not bound to a store in memory: use the fixture task_app, or "
             "`with reliable_tasks.testing.bound(app):`"
         )
     return time
+
+
+def virtual_time_of(app: App) -> VirtualTime | None:
+    """The virtual time of a bound app; None of any other."""
+    return _times.get(app)

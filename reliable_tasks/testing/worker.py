@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from reliable_tasks.worker.pools.base import FencedStore
 from .binding import time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from reliable_tasks.app import App
     from reliable_tasks.core.outcome import Outcome
@@ -102,10 +103,15 @@ class InlineWorker:
 
     def run(self, max_steps: int, *, advance: bool) -> None:
         """Work until nothing is left to do; see `run_until_idle`."""
-        info = SessionInfo(id=self.session, worker="test@localhost")
-        self._store.open_session(info, _FOR_EVER_MS)
-        try:
+        with self.opened(_FOR_EVER_MS):
             self._until_idle(max_steps, advance=advance)
+
+    @contextlib.contextmanager
+    def opened(self, lease_ms: int) -> Iterator[None]:
+        """Within the block, the store has a session for this worker."""
+        self._store.open_session(SessionInfo(id=self.session, worker="test@localhost"), lease_ms)
+        try:
+            yield
         except Exception:
             self._store.close_session(self.session)
             raise
