@@ -123,6 +123,10 @@ def test_purge_stops_at_its_limit(drive: Driver) -> None:
     assert drive.store.purge("celery", limit=3) == 3
     assert [c.id for c in drive.claim(10)] == ["m3", "m4"]
     assert drive.store.purge("celery", limit=3) == 1
+    drive.put_one("now")
+    drive.put(*(message(f"l{i}", delay_ms=9) for i in range(5)))
+    assert drive.store.purge("celery", limit=3) == 3
+    assert drive.store.counts().queues["celery"] == {"running": 2, "scheduled": 3}
 
 
 def test_counts_follow_every_move(drive: Driver) -> None:

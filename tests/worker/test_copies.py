@@ -115,6 +115,27 @@ def test_a_copy_whose_loop_goes_on_ends_before_its_neighbours_do(app: App) -> No
     assert ended == [os.getpid()]
 
 
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_copy_that_a_hook_has_made_leaves_the_scoreboard_to_the_original(
+    app: App, pool: str
+) -> None:
+    posted: list[int] = []
+
+    class Waits(Task[Any, Any]):
+        abstract = True
+
+        def on_success(self, *_: Any) -> None:
+            copies.clear()
+            if not split():
+                os.waitpid(copies[0], 0)
+                posted.append(len(running.board.running()))
+
+    app.task(name="waits", base=Waits)(whole)
+    with Running(app, pool) as running:
+        assert app.tasks["waits"].delay().get(timeout=PATIENCE_S) == "original"
+    assert posted == [1], "its limits are still watched"
+
+
 # Signals -----------------------------------------------------------------------------------------
 
 PROGRAM = """

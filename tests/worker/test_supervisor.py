@@ -113,6 +113,8 @@ def test_the_soft_limit_is_told_once_and_the_hard_one_kills(world: World) -> Non
     failure = SafeExceptions().rebuild(decode_failure(killed.limit_failure))
     assert isinstance(failure, TimeLimitExceeded)
     assert "longer than 2 s" in str(failure)
+    (row,) = world.store.audit(v.AuditQuery(id="slow", event="doomed"))
+    assert row.fields == {"exception": "TimeLimitExceeded", "message": str(failure)}
 
 
 def test_a_body_that_ended_just_in_time_keeps_its_outcome(world: World) -> None:
