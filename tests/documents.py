@@ -32,6 +32,7 @@ import click
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
+from reliable_tasks import App
 from reliable_tasks.cli import cli
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
@@ -73,9 +74,9 @@ class Page:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._stop()
-        app = self._namespace.get("app")
-        if app is not None:
-            app.close()
+        for value in self._namespace.values():
+            if isinstance(value, App):
+                value.close()
         for name in self._modules:
             sys.modules.pop(name, None)
         self._stack.close()

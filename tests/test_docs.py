@@ -27,6 +27,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(context, "_current_app", None)
+    monkeypatch.setattr(context, "_on_app", list(context._on_app))  # shared tasks are the page's
     # What an example subscribes to must not hear of the tests after it.
     monkeypatch.setattr(events, "_subscribers", dict(events._subscribers))
     with Page(page, tmp_path, every_line=page in TUTORIALS) as running:

@@ -117,6 +117,7 @@ class AppContext(Protocol):
     async def asend_call(  # noqa: D102
         self, task: Any, args: Any, kwargs: Any, options: dict[str, Any], links: Mapping[str, Any]
     ) -> Any: ...
+    async def aenqueue_many(self, signatures: Iterable[Any]) -> list[Any]: ...  # noqa: D102
     async def asend_message(self, message: Message, options: Mapping[str, Any]) -> Any: ...  # noqa: D102
     def apply_eagerly(  # noqa: D102
         self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any
