@@ -211,6 +211,8 @@ class _Planner:
 
     def _chain(self, sig: Signature, over: _Given) -> Plan:
         members = [member for member in _flat(sig) if not _is_empty(member)]
+        while len(members) > 1 and _is_empty_group(members[-1]):
+            members.pop()
         if not members:
             raise ConfigError("an empty chain has nothing to run and no result")
         parts = list[Plan]()
@@ -243,6 +245,11 @@ def _flat(sig: Signature) -> list[Signature]:
 
 def _is_empty(sig: Signature) -> bool:
     return sig.subtask_type == "chain" and all(map(_is_empty, sig.kwargs["tasks"]))
+
+
+def _is_empty_group(sig: Signature) -> bool:
+    """Whether it is a group that nothing came of: at a chain's end it hides no result."""
+    return sig.subtask_type == "group" and not sig.kwargs["tasks"] and not sig.options
 
 
 def _has_calls(plan: Plan) -> bool:

@@ -66,32 +66,7 @@ OF_CLASSES: Table = {
             "client connection_pool get set mget delete expire database engine"
         ),
     },
-    "request": {
-        "`self.request.get(name)`; a retry keeps the options by itself": "as_execution_options",
-        "`AsyncResult(self.request.id).children`": "children",
-        "the log's level is that of the worker": "logfile loglevel",
-        "there are no properties of AMQP's: `self.request.headers`, `correlation_id`, `priority`": (
-            "properties"
-        ),
-        "not needed: results are read from the store, not from a queue of replies": "reply_to",
-        "not needed: a replaced message keeps its id": "replaced_task_nesting",
-        "`self.request.timelimit`, a pair": "time_limit soft_time_limit",
-        NO_STAMPS: "stamps stamped_headers",
-        "`self.request.group`": "taskset",
-    },
     "AsyncResult": {NO_STAMPS: "revoke_by_stamped_headers"},
-    "Signature": {
-        "`sig.freeze()` gives the handle": "AsyncResult",
-        "classes of your own are registered by `Signature.register_type`": "TYPES",
-        "`sig.link(...)` and `sig.options`": (
-            "append_to_list_option extend_list_option flatten_links"
-        ),
-        "not needed: beats and workers need no election": "election",
-        "`repr(sig)`": "reprcall",
-        NO_STAMPS: "stamp stamp_links",
-        "`sig.apply_async()`": "run prepare_steps apply_chunks",
-        "give parts `countdown=`": "skew",
-    },
     "solar": {"a year: the sun has each event at least once in it": "max_search_days"},
     "Control": {
         NO_AMQP: "Mailbox",

@@ -2,6 +2,8 @@
 
 from reliable_tasks.celery_names.words import Table
 
+_NO_ELECTION = "refuses: every message is run by one worker; a once-task is enqueued once"
+
 DIFFERING: Table = {
     "App": {
         "is sent with the schedule's entries, by beat; and by `app.finalize()`": (
@@ -15,15 +17,33 @@ DIFFERING: Table = {
         "refused: give the task a queue and a worker of its own": "rate_limit",
         "always so, whatever is said": (
             "acks_late acks_on_failure acks_on_failure_or_timeout acks_on_timeout "
-            "reject_on_worker_lost track_started trail store_errors_even_if_ignored"
+            "reject_on_worker_lost track_started store_errors_even_if_ignored"
         ),
         "taken and noted; a message whose worker died is delivered again": "retry_on_worker_lost",
+        "is about `self.request.children` alone": "trail",
         "taken and noted; events need no switch": "send_events",
         "another name of StoreUnavailable: a call could not be stored": "OperationalError",
         "a new message with the same call, queue and options": (
             "signature_from_request subtask_from_request"
         ),
         "the store's view of results": "backend",
+    },
+    "request": {
+        "what the body has enqueued, at most 10,000; none with `trail=False`": "children",
+        "always None: the log's level is that of the worker": "logfile loglevel",
+        "of a chord's body: the last member of its header": "parent_id",
+        "one for the whole workflow: its first message": "root_id",
+    },
+    "Signature": {_NO_ELECTION: "election"},
+    "chain": {
+        _NO_ELECTION: "election",
+        "refuses: a chain is compiled as a whole; `freeze()` gives ids to its parts": (
+            "prepare_steps"
+        ),
+    },
+    **{
+        name: {_NO_ELECTION: "election"}
+        for name in ("group", "chord", "chunks", "xmap", "xstarmap")
     },
     "schedule": {
         "the schedule's own zone, where it was given one": "tz",

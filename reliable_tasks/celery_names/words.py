@@ -13,8 +13,8 @@ NO_EVENTS = (
     "messages, signals tell a process of its own"
 )
 NO_STAMPS = (
-    "there are no stamps: give `headers=`, which `self.request.headers` has in every attempt; "
-    "revoke by ids"
+    "stamps travel to `self.request.stamps`, but no worker looks for messages by them: keep the "
+    "ids of what you enqueue, and revoke by these"
 )
 NO_STEPS = (
     "a worker has no parts to exchange: connect to the signals worker_init, worker_ready, "

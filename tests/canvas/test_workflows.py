@@ -286,3 +286,24 @@ def test_many_at_once(t: Any, open_bench: Open) -> None:
     results = bench.app.enqueue_many([*sigs, chain(double.s(3), double.s())])
     assert [result.get() for result in results] == [*(2 * i for i in range(25)), 12]
     assert sorted(len(batch.messages) for batch in bench.store.batches) == [2, 5, 10, 10]
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_empty_groups_in_a_chain(t: Any, bench: Bench, eager: bool) -> None:
+    def ran(canvas: Any) -> Any:
+        return (canvas.apply() if eager else canvas.apply_async()).get()
+
+    assert ran(chain(t.echo.si(1), group())) == 1
+    assert ran(t.echo.si(1) | group() | group()) == 1
+    assert ran(chain(group(t.echo.si(1), t.echo.si(2)), group())) == [1, 2]
+    assert ran(group(t.echo.si(1), t.echo.si(2)) | group(iter(()))) == [1, 2]
+    assert ran(chord([t.echo.si(1)], t.xsum.s()) | group()) == 1
+    assert ran(chain(t.echo.si(1), group(), t.echo.s())) == []
+    assert ran(group() | t.echo.s()) == []
+    assert ran(chain(group(), group())) == []
+    assert ran(chain(t.echo.si(1), group(group(), group()))) == [[], []]
+    linked = group()
+    linked.link(t.pair.si("after", "linked"))
+    assert ran(chain(t.echo.si(1), linked)) == []
+    bench.drain()
+    assert bench.ran["pair"] == (0 if eager else 1)
