@@ -172,7 +172,9 @@ def find_route(
         else:
             found = _answer(router, name, args, kwargs, options, task)
         if found is not None:
-            return found
+            # A call that names a routing key names its queue by that.
+            named = options.get("routing_key") and "queue" in found
+            return {k: x for k, x in found.items() if k != "queue"} if named else found
     return {}
 
 

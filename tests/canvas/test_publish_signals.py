@@ -1,5 +1,6 @@
 """What receivers of `before_task_publish` change travels with the message, on every route."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ def trace(headers: dict[str, Any], **_: Any) -> None:
 ROUTES: dict[str, tuple[int, Any]] = {
     "delay": (1, lambda look: look.delay()),
     "apply_async": (1, lambda look: look.apply_async(headers={"mine": 1})),
+    "adelay": (1, lambda look: asyncio.run(look.adelay())),
     "send_task": (1, lambda look: look.app.send_task("look")),
     "signature": (1, lambda look: look.s().apply_async(countdown=5)),
     "chain": (2, lambda look: chain(look.s(), look.s())()),

@@ -57,6 +57,12 @@ def test_a_router_function_is_asked_about_each_call(app: App) -> None:
     assert heard[-1][-1] is None
 
 
+def test_a_routing_key_of_the_call_names_its_queue(app: App) -> None:
+    app.conf.task_routes = {"add": {"queue": "route", "priority": 3}}
+    message = sent(app, "add", routing_key="call")
+    assert (message.queue, message.priority) == ("call", 3)
+
+
 def test_one_router_may_stand_alone(app: App) -> None:
     app.conf.task_routes = lambda *_, **__: "lone"
     assert queue(app, "add") == "lone"
