@@ -6,6 +6,8 @@ name that comes to be here needs no line: whoever asks looks first whether it is
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,9 +76,16 @@ def no_name(module: str, name: str) -> Exception:
     """What a module raises for a name that it does not have.
 
     For a name of Celery's it is an ImportError: of an AttributeError, `from module import name`
-    would keep only that there is none.
+    would keep only that there is none. A module of ours that bears one of these names, not imported
+    yet, is an AttributeError: `from reliable_tasks import worker` then imports it.
     """
     section = f"celery{module.removeprefix('reliable_tasks')}"
     text = no_attribute(f"module {module!r}", section, name)
     known = not name.startswith("_") and name not in _PROBED and instead(section, name)
-    return ImportError(text, name=module) if known else AttributeError(text, name=name)
+    if known and not _is_module(module, name):
+        return ImportError(text, name=module)
+    return AttributeError(text, name=name)
+
+
+def _is_module(package: str, name: str) -> bool:
+    return "__path__" in vars(sys.modules[package]) and find_spec(f"{package}.{name}") is not None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 from tests.celery_names.collect import CLASSES, MODULES, found
 from tests.celery_names.page import PAGE, rendered
@@ -36,3 +41,17 @@ def test_what_is_here_and_what_is_not_are_told_apart() -> None:
     assert here["celery.exceptions", "Retry"]
     assert not here["celery.bootsteps", "Step"]
     assert here["commands", "worker --concurrency"]
+
+
+@pytest.mark.parametrize("name", ["worker", "beat", "contrib", "log", "store", "tasks"])
+def test_a_module_of_ours_with_one_of_celerys_names_can_be_imported(name: str) -> None:
+    program = f"from reliable_tasks import {name}; print({name}.__name__)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"reliable_tasks.{name}"
+
+
+@pytest.mark.parametrize("module", ["exceptions", "schedules", "utils", "app"])
+def test_a_name_that_is_nowhere_is_an_attribute_error(module: str) -> None:
+    with pytest.raises(AttributeError, match="nowhere"):
+        _ = import_module(f"reliable_tasks.{module}").nowhere
