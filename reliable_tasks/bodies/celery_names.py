@@ -14,6 +14,8 @@ from reliable_tasks.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from reliable_tasks.bodies.models import Models
+
 __all__ = ["CeleryNames", "NotHere"]
 
 
@@ -52,6 +54,8 @@ class CeleryNames:
 
     name: str
     app: Any
+    call_models: Models | None = None
+    """What makes models of the arguments, with `pydantic=True` or `msgspec=True`."""
 
     # Hooks ---------------------------------------------------------------------------------------
 

@@ -15,14 +15,18 @@ Rewriting = Callable[[tuple[Any, ...], dict[str, Any], Mapping[str, Any]], _Call
 
 def rewriting_of(task: Any) -> Rewriting | None:
     """What the calls of a task go through; None if they go as they are."""
-    if type(task).shadow_name is CeleryNames.shadow_name:
+    models = task.call_models
+    shadows = type(task).shadow_name is not CeleryNames.shadow_name
+    if models is None and not shadows:
         return None
 
     def rewritten(
         args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
     ) -> _Call:
-        if options.get("shadow") is None:
+        if shadows and options.get("shadow") is None:
             options = {**options, "shadow": task.shadow_name(args, kwargs, options)}
+        if models is not None:
+            args, kwargs = models.dumped(args, kwargs)
         return args, kwargs, options
 
     return rewritten

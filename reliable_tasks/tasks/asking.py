@@ -160,6 +160,8 @@ def _change(
             None if args is None else calls.call_args(args),
             None if kwargs is None else calls.call_kwargs(kwargs),
         )
+        if task.call_models is not None:
+            ret.call = task.call_models.dumped(*ret.call)
         if task.typing:
             task.check_arguments(*ret.call)
     headers = running.headers

@@ -224,8 +224,8 @@ def build_message(
         CodecError: an argument cannot be encoded.
         MessageTooLarge: the encoded arguments are larger than `max_message_bytes`.
     """
-    if task is not None and task.rewrite is not None:
-        args, kwargs, options = task.rewrite(args, kwargs, options)
+    if task is not None and task.call_rewriting is not None:
+        args, kwargs, options = task.call_rewriting(args, kwargs, options)
     if options:
         options = checked(options)
     if task is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from reliable_tasks.bodies import functions
+from reliable_tasks.bodies.models import OPTIONS as MODEL_OPTIONS
+from reliable_tasks.bodies.models import models_of
 from reliable_tasks.bodies.options import attributes_of, notes_on_options
 from reliable_tasks.core import context
 from reliable_tasks.core.checks import text
@@ -48,6 +50,8 @@ def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) ->
     name = options.pop("name", None)
     _check_callable(function, named=bool(name))
     name = text("name", name) if name else app.gen_task_name(function)
+    models = models_of(app, f"task {name}", name, function, options)
+    options = {option: x for option, x in options.items() if option not in MODEL_OPTIONS}
     given = attributes_of(f"task {name}", options, base, Task)
     taken: Task[Any, Any] | None = app.tasks.get(name)
     modules = functions.modules_of(function)
@@ -65,7 +69,10 @@ def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) ->
         **given,
         "name": name,
         "abstract": False,
-        "run": functions.body_of(function, bool(options.get("bind"))),
+        "run": functions.body_of(
+            models.wrapped() if models else function, bool(options.get("bind"))
+        ),
+        "call_models": models,
         "__wrapped__": staticmethod(function),
         "__doc__": functions.doc_of(function),
         "__module__": getattr(function, "__module__", None) or __name__,

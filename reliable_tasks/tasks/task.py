@@ -80,7 +80,7 @@ class Task(CeleryNames, Hooks, AsyncCalls[P, R]):
     signature_of_call: inspect.Signature
     positional: tuple[int, int]
     call_defaults: dict[str, Any]
-    rewrite: Rewriting | None
+    call_rewriting: Rewriting | None
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The body."""
@@ -352,7 +352,7 @@ class Task(CeleryNames, Hooks, AsyncCalls[P, R]):
             self.once_options = OnceOptions.parse(self.once, where=f"{where}: once")
             if self.once_options.keys is not None:
                 check_keys(self.signature_of_call, self.once_options.keys, where)
-        self.rewrite = rewriting_of(self)
+        self.call_rewriting = rewriting_of(self)
         names = ("queue", "routing_key", "exchange", "priority", "serializer", "expires")
         values = {name: getattr(self, name) for name in names}
         self.call_defaults = {k: x for k, x in values.items() if x is not None}

@@ -106,8 +106,13 @@ def _remedy(value: object) -> str:
         return "an enum whose members are neither text nor integers: pass its .value"
     if isinstance(value, msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
         return (
-            "which is not encoded as such: pass msgspec.to_builtins(it), or give the class a "
-            "__json__ method that returns plain values"
+            "which is not encoded as such: declare the task with msgspec=True, pass "
+            "msgspec.to_builtins(it), or give the class a __json__ method that returns plain values"
+        )
+    if hasattr(value, "model_dump"):
+        return (
+            "which is not encoded as such: declare the task with pydantic=True and annotate the "
+            "argument, or pass its .model_dump(mode='json')"
         )
     return (
         "which cannot be encoded: pass plain values (such as its id), or give the class a __json__ "
