@@ -11,12 +11,12 @@ from reliable_tasks import signals
 from reliable_tasks.app.coroutines import AsyncSending
 from reliable_tasks.app.discovery import Discovery
 from reliable_tasks.app.gathering import Gathering
+from reliable_tasks.app.handles import GroupsOfApp, ResultsOfApp
 from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.app.opening import HasStore
 from reliable_tasks.bodies import annotating
 from reliable_tasks.core import context
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
-from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
@@ -28,7 +28,6 @@ from reliable_tasks.tasks.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-    from uuid import UUID
 
     from reliable_tasks.canvas import Signature
     from reliable_tasks.core.message import Message
@@ -340,22 +339,15 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         made: Signature = self.canvas.signature(*args, app=self, **kwargs)
         return made
 
-    def AsyncResult(  # noqa: N802 - Celery's name
-        self,
-        id: str | UUID | None = None,  # noqa: A002 - Celery's name
-        **kwargs: Any,
-    ) -> AsyncResult[Any]:
-        """A handle on the message with this id."""
-        return AsyncResult(id, app=self, **kwargs)
+    @property
+    def AsyncResult(self) -> ResultsOfApp:  # noqa: N802 - Celery's name
+        """Called with an id, it gives the handle on that message."""
+        return ResultsOfApp(self)
 
-    def GroupResult(  # noqa: N802 - Celery's name
-        self,
-        id: str | None = None,  # noqa: A002 - Celery's name
-        results: Any = None,
-        **kwargs: Any,
-    ) -> GroupResult:
-        """A handle on several messages."""
-        return GroupResult(id, results, app=self, **kwargs)
+    @property
+    def GroupResult(self) -> GroupsOfApp:  # noqa: N802 - Celery's name
+        """Called with an id and handles, it gives a handle on several messages."""
+        return GroupsOfApp(self)
 
 
 context.make_default_app(lambda: App("default"))

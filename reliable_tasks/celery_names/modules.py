@@ -128,10 +128,6 @@ OF_MODULES: Table = {
     "celery.backends.base": {"results live with the messages: there is one store": "*"},
     "celery.concurrency.gevent": {"`reliable-tasks worker -P threads`": "*"},
     "celery.local": {"`reliable_tasks.current_app` and `current_task`": "*"},
-    "celery.result": {
-        "`AsyncResult`, which all of them are": "ResultBase",
-        "`app.AsyncResult(id)`": "ResultSet result_from_tuple",
-    },
     "celery.app.base": {"`reliable_tasks.App`": "*"},
     "celery_once": {
         "a once-lock is part of its message: `reliable-tasks locks` shows and frees them; see "

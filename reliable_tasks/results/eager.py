@@ -97,3 +97,6 @@ class EagerResult(AsyncResult[R]):
 
     def __repr__(self) -> str:
         return f"<EagerResult: {self.id}>"
+
+    def __reduce__(self) -> Any:
+        return EagerResult, (self.id, self._value, self._state, self._traceback, self._task_name)

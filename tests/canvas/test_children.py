@@ -245,7 +245,12 @@ def test_a_group_is_restored_with_its_parent(bench: Bench, t: Any) -> None:
     made = chain(t.echo.si(1), group(t.echo.si(2), group(t.echo.si(3), t.echo.si(4)))).apply_async()
     made.save()
     bench.drain()
-    restored: Any = GroupResult.restore(made.id, app=bench.app)
+    app: Any = bench.app
+    restored = app.GroupResult.restore(made.id)
+    assert isinstance(restored, app.GroupResult)
+    assert isinstance(restored[0], app.AsyncResult)
+    assert not isinstance(restored[0], app.GroupResult)
+    assert app.GroupResult.restore("unknown") is None
     assert restored is not None
     assert (restored, restored.parent) == (made, made.parent)
     assert restored.get() == [2, [3, 4]]

@@ -109,6 +109,8 @@ def test_a_group_is_a_set_and_equals_its_id(driver: Driver) -> None:
 def test_eager_results_can_be_members(driver: Driver) -> None:
     made = ResultSet([EagerResult("e", 5, "SUCCESS"), three(driver)[0]])
     assert made.get() == [5, 0]
+    again = pickle.loads(pickle.dumps(made[0]))
+    assert (type(again), again.get(), again.id) == (EagerResult, 5, "e")
 
 
 def test_it_is_not_waited_for_longer_than_was_said(driver: Driver) -> None:
