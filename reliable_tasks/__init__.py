@@ -103,6 +103,11 @@ _HOMES = {
 _MODULES = frozenset(
     {"app", "canvas", "exceptions", "result", "schedules", "signals", "states", "utils"}
 )
+_ABSENT = frozenset({"bugreport", "maybe_patch_concurrency"})
+"""Names of Celery's that are not here: an import of one says what is.
+
+Not those of its version: tools ask every module for them, and take only an AttributeError as a no.
+"""
 _ROOMS_OF_AN_APP = ("canvas", "results", "tasks")
 
 
@@ -112,7 +117,9 @@ def __getattr__(name: str) -> Any:
         return import_module(f".{name}", __name__)
     home = _HOMES.get(name)
     if home is None:
-        raise import_module(".celery_names", __name__).no_name(__name__, name)
+        if name in _ABSENT:
+            raise import_module(".celery_names", __name__).no_name(__name__, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if home.startswith(_ROOMS_OF_AN_APP):
         import_module(".app", __name__)  # which makes the default app, should there be none
     value = getattr(import_module(f".{home}", __name__), name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +13,7 @@ from reliable_tasks.app.control import Control, Inspect
 from reliable_tasks.app.registry import TaskRegistry
 from reliable_tasks.app.task import Context
 from reliable_tasks.utils import gen_task_name, gen_unique_id, uuid
+from tests.celery_names.collect import found
 
 
 @pytest.fixture
@@ -62,6 +65,26 @@ def test_an_import_that_cannot_be_says_what_to_write(module: str, name: str, wor
         exec(statement, {})
     with pytest.raises(AttributeError):
         importlib.import_module(f"reliable_tasks.{module}").nothing_of_anyones  # noqa: B018
+
+
+def test_rooms_are_imported_as_ever_where_celery_has_a_name_for_them() -> None:
+    rooms = "beat, worker, events, control, exceptions, states, bootsteps, migrate"
+    program = f"from reliable_tasks.app import task\nfrom reliable_tasks import {rooms}, utils"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_is_there_does_not_load_the_words_for_what_is_not() -> None:
+    program = "import sys, reliable_tasks.app, reliable_tasks.schedules, reliable_tasks.worker\n"
+    program += "assert not [m for m in sys.modules if m.startswith('reliable_tasks.celery_names.')]"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_package_says_of_each_absent_name_what_is_here() -> None:
+    absent = {one.name for one in found() if one.section == "celery" and not one.here}
+    package = importlib.import_module("reliable_tasks")
+    assert {name for name in absent if "version" not in name.lower()} - {
+        "SERIES"
+    } == package._ABSENT
 
 
 def test_tools_may_ask_the_package_for_a_version() -> None:

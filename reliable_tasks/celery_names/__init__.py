@@ -24,9 +24,6 @@ _SAME_WORDS = {
 }
 """Sections that say what another one says of a name, unless they say more."""
 
-_PROBED = {"VERSION", "version_info"}
-"""What tools ask every module for, and take only an AttributeError as a no."""
-
 
 def _flat(table: Table) -> dict[tuple[str, str], str]:
     """Turn `{section: {words: names}}` into `{(section, name): words}`."""
@@ -50,7 +47,8 @@ def instead(section: str, name: str) -> str | None:
     """What is here instead of a name of Celery's that is not; None where nothing is known of it.
 
     Args:
-        section: the module (`celery.utils`) or the class (`App`, `Task`, `request`, …).
+        section: the module (`celery.utils`) or the class (`App`, `Task`, `Control`, …); `modules`
+            for modules as a whole.
         name: in it.
     """
     from reliable_tasks.celery_names.classes import OF_CLASSES  # noqa: PLC0415 - mistakes need it
@@ -81,7 +79,7 @@ def no_name(module: str, name: str) -> Exception:
     """
     section = f"celery{module.removeprefix('reliable_tasks')}"
     text = no_attribute(f"module {module!r}", section, name)
-    known = not name.startswith("_") and name not in _PROBED and instead(section, name)
+    known = not name.startswith("_") and instead(section, name)
     if known and not _is_module(module, name):
         return ImportError(text, name=module)
     return AttributeError(text, name=name)

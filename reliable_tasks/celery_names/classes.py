@@ -32,7 +32,6 @@ OF_CLASSES: Table = {
         "environment variables such as RELIABLE_TASKS_BROKER_URL, and options of the command": (
             "config_from_cmdline"
         ),
-        "`GroupResult`": "ResultSet",
         "`app.Task`, the base of this app's tasks": "create_task_cls subclass_with_self",
         NO_EVENTS: "events",
         "`reliable_tasks.utils.log.get_task_logger`, the signal setup_logging, and the options of "

@@ -12,10 +12,6 @@ from reliable_tasks.celery_names.words import (
 
 OF_MODULES: Table = {
     "celery": {
-        "`app.schedules` and `beat_schedule`; start one by `app.start(['beat'])`": "beat",
-        "the command is `reliable-tasks`": "bin",
-        "gone from Celery 5 as well: `app.task`, `app.control`": "task decorators",
-        STARTS + TESTED: "worker",
         "version: `reliable_tasks.__version__`": (
             "SERIES VERSION VERSION_BANNER version_info version_info_t"
         ),
@@ -30,15 +26,11 @@ OF_MODULES: Table = {
         ),
         "not needed: an app shows no stack": "enable_trace disable_trace",
     },
-    "celery.signals": {
-        "`setup_logging`": "after_setup_logger after_setup_task_logger",
-        "`worker_init`": "celeryd_init celeryd_after_setup worker_before_create_process",
-        "`beat_init`, in its process": "beat_embedded_init",
-        "gevent and eventlet are no pools here: `worker_process_init`": (
-            "eventlet_pool_apply eventlet_pool_postshutdown eventlet_pool_preshutdown "
-            "eventlet_pool_started"
-        ),
-        "the supervisor renews a session; `app.control.ping()` shows who does": "heartbeat_sent",
+    "modules": {
+        "`app.schedules` and `beat_schedule`; start one by `app.start(['beat'])`": "beat",
+        "the command is `reliable-tasks`": "bin",
+        "gone from Celery 5 as well: `app.task`, `app.control`": "task decorators",
+        STARTS + TESTED: "worker",
     },
     "celery.exceptions": {
         "settings that mean nothing here are notes of the worker's banner, not warnings": (
@@ -136,22 +128,6 @@ OF_MODULES: Table = {
     "celery.task": {"gone from Celery 5 as well: `app.task`, `app.control`": "*"},
     "celery.bin": {"the command is `reliable-tasks`": "*"},
     "celery.fixups": {"`reliable_tasks.contrib.django` sets Django up": "*"},
-    "settings": {
-        "beats need no remote control: `app.schedules` changes the schedule": (
-            "beat_enable_remote_control beat_remote_control_max_tick_age"
-        ),
-        "there is no pool of connections": "broker_pool_acquire_timeout",
-        "the store is SQLite or Redis": "database_engine_callback",
-        "`result_expires`, and `dead_letter_expires` of what failed": (
-            "result_chord_expires result_failure_expires"
-        ),
-        "always so: a message ends with the commit of its outcome": (
-            "task_acks_on_failure task_acks_on_timeout task_retry_on_worker_lost"
-        ),
-        "log lines show a task's id, not its arguments": "task_repr_maxlevels",
-        "the log has instants in UTC": "worker_log_datefmt worker_task_log_datefmt",
-        "a worker forks where that is safe": "worker_pool_start_method",
-    },
     "commands": {
         "there is no AMQP: `status`, `purge`, `call`": (
             "amqp;amqp basic.ack;amqp basic.get;amqp basic.publish;amqp exchange.declare;"

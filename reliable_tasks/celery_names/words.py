@@ -29,4 +29,4 @@ NO_POOL_CONTROL = (
     "for more"
 )
 STARTS = "start one by `app.worker_main([...])`, the command `reliable-tasks worker`, or in tests "
-TESTED = "by `reliable_tasks.testing.run_until_idle(app)`"
+TESTED = "by `background_worker(app)` or `run_until_idle(app)` of `reliable_tasks.testing`"

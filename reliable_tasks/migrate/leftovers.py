@@ -18,9 +18,6 @@ __all__ = ["Left", "leftovers"]
 _BY_NAME = frozenset({"__import__", "import_module", "importorskip", "patch"})
 """Calls whose first argument is a dotted name."""
 
-_OF_REQUESTS = frozenset({"as_execution_options", "stamped_headers", "stamps", "taskset"})
-"""Attributes that only a task's request has, in whatever variable it is."""
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Left:
@@ -38,7 +35,7 @@ class Left:
 
 
 def leftovers(tree: ast.Module) -> Iterator[Left]:
-    """What uses a name of Celery's that is not here: of modules, apps and requests."""
+    """What uses a name of Celery's that is not here: of modules and of apps."""
     bound = _Bound(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -52,8 +49,6 @@ def leftovers(tree: ast.Module) -> Iterator[Left]:
             said = None if hasattr(App, node.attr) else instead("App", node.attr)
             if said:
                 yield Left(node.lineno, ".".join(path), said)
-        elif node.attr in _OF_REQUESTS and path[-2:-1] == ("request",):
-            yield Left(node.lineno, ".".join(path), instead("request", node.attr) or "")
 
 
 class _Bound:

@@ -18,6 +18,7 @@ __all__ = ["Left", "Rewritten", "rewrite"]
 
 _BOM = b"\xef\xbb\xbf"
 _FROM = re.compile(rb"from[ \t]+([\w.]+)(?=[ \t\\])")
+_LINE_END = re.compile(rb"\r?\n")
 _REST_OF_ALIAS = re.compile(rb"[ \t]*,?[ \t]*")
 
 
@@ -168,4 +169,8 @@ def _renamed(alias: ast.alias, target: tuple[str, str] | None, places: _Places) 
 def _removed(alias: ast.alias, places: _Places) -> _Edit:
     start, end = places.span(alias)
     rest = _REST_OF_ALIAS.match(places.data, end)
-    return _Edit(start, rest.end() if rest else end, b"")
+    end = rest.end() if rest else end
+    before = places.before(start)
+    if not before.strip() and (line_end := _LINE_END.match(places.data, end)):
+        return _Edit(start - len(before), line_end.end(), b"")  # nothing else is on its line
+    return _Edit(start, end, b"")

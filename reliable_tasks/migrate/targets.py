@@ -77,6 +77,8 @@ def words(section: str, name: str) -> str:
     """What is here instead; of a module, what is said of all its names."""
     whole = f"{section}.{name}"
     said = instead(section, name) or instead(whole, "*") or _of_room(section)
+    if said is None and section == "celery":
+        said = instead("modules", name)
     return said or _NOTHING_KNOWN
 
 
