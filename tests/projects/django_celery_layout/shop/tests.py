@@ -2,14 +2,17 @@
 
 from unittest import mock
 
+from django.contrib.auth.models import Permission, User
 from django.core.cache import caches
+from django.core.checks import Tags, run_checks
+from django.core.management import call_command
 from django.db import connection, transaction
-from django.test import SimpleTestCase, TestCase, TransactionTestCase
+from django.test import Client, SimpleTestCase, TestCase, TransactionTestCase
 from proj import celery_app
 from reliable_tasks import chain, group
 from reliable_tasks.contrib.django.task import DjangoTask, on_commit
 from reliable_tasks.core import context
-from reliable_tasks.errors import ConfigError
+from reliable_tasks.errors import ConfigError, StoreUnavailable
 from reliable_tasks.testing import bound, run_until_idle
 
 from .models import Order
@@ -175,3 +178,119 @@ class OldConnections(Bound, TransactionTestCase):
             run_until_idle(celery_app)
         self.assertEqual(handle.state, "SUCCESS")
         self.assertGreaterEqual(len(seen), 2)
+
+
+class AdminPages(Bound, TestCase):
+    def setUp(self):
+        super().setUp()
+        self.seller = User.objects.create_user("seller", password="x", is_staff=True)
+        self.client.force_login(self.seller)
+
+    def allow(self, *names):
+        self.seller.user_permissions.add(*Permission.objects.filter(codename__in=names))
+
+    def url(self, model):
+        return f"/admin/reliable_tasks/{model}/"
+
+    def test_who_may_not_see_does_not(self):
+        for model in ("message", "deadletter", "schedule"):
+            self.assertEqual(self.client.get(self.url(model)).status_code, 403)
+            self.assertEqual(self.client.post(self.url(model)).status_code, 403)
+        handle = add.delay(1, 2)
+        self.assertEqual(self.client.get(self.url(f"message/{handle.id}")).status_code, 403)
+
+    def test_messages(self):
+        self.allow("view_message")
+        handle = add.delay(1, "<b>")
+        page = self.client.get(self.url("message"), {"task": "shop.tasks.add", "state": "queued"})
+        self.assertContains(page, handle.id)
+        self.assertNotContains(page, "Revoke")
+        page = self.client.get(self.url(f"message/{handle.id}"))
+        self.assertContains(page, "&lt;b&gt;")
+        self.assertEqual(self.client.get(self.url("message/nobody")).status_code, 404)
+        asked = {"command": "revoke", "id": handle.id}
+        self.assertEqual(self.client.post(self.url("message"), asked).status_code, 403)
+        self.assertEqual(handle.state, "PENDING")
+        self.allow("change_message")
+        page = self.client.post(self.url("message"), asked, follow=True)
+        self.assertContains(page, "1 revoked")
+        self.assertEqual(handle.state, "REVOKED")
+
+    def test_a_token_is_asked_for(self):
+        self.allow("view_message", "change_message")
+        strict = Client(enforce_csrf_checks=True)
+        strict.force_login(self.seller)
+        handle = add.delay(1, 2)
+        asked = {"command": "revoke", "id": handle.id}
+        self.assertEqual(strict.post(self.url("message"), asked).status_code, 403)
+        self.assertEqual(handle.state, "PENDING")
+
+    def test_dead_letters(self):
+        self.allow("view_deadletter", "change_deadletter", "view_message")
+        handle = fail.delay()
+        run_until_idle(celery_app)
+        page = self.client.get(self.url("deadletter"))
+        self.assertContains(page, f'<a href="/admin/reliable_tasks/message/{handle.id}/">')
+        self.assertContains(self.client.get(self.url(f"message/{handle.id}")), "no such order")
+        asked = {"command": "replay", "id": handle.id}
+        page = self.client.post(self.url("deadletter"), asked, follow=True)
+        self.assertContains(page, "1 replayed")
+        self.assertEqual(handle.state, "PENDING")
+
+    def test_schedules(self):
+        self.allow("view_schedule", "change_schedule")
+        celery_app.schedules.add("tidy", 3600, "shop.tasks.count_orders")
+        self.assertContains(self.client.get(self.url("schedule")), "every 1 h")
+        page = self.client.post(
+            self.url("schedule"), {"command": "pause", "id": "tidy"}, follow=True
+        )
+        self.assertContains(page, "1 paused")
+        self.assertEqual(celery_app.schedules.get("tidy").state, "paused")
+        wrong = {"command": "pause", "id": "tydi"}
+        page = self.client.post(self.url("schedule"), wrong, follow=True)
+        self.assertContains(page, "no schedule entry")
+
+    def test_a_store_that_is_away_is_told(self):
+        self.allow("view_message")
+        away = mock.patch.object(celery_app.store, "find", side_effect=StoreUnavailable("away"))
+        with away:
+            self.assertContains(self.client.get(self.url("message")), "Away")
+
+    def test_there_are_no_tables_and_nothing_to_migrate(self):
+        call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+        tables = connection.introspection.table_names()
+        self.assertEqual([name for name in tables if "reliable" in name], [])
+
+
+class Checks(SimpleTestCase):
+    databases = "__all__"
+
+    def said(self, **how):
+        return [found.id for found in run_checks(**how) if "reliable_tasks" in found.id]
+
+    def test_nothing_is_wrong(self):
+        self.assertEqual(self.said(), [])
+
+    def test_no_app(self):
+        with mock.patch.object(context, "_current_app", None):
+            self.assertEqual(self.said(), ["reliable_tasks.E001"])
+
+    def test_a_setting_that_is_not_possible(self):
+        with mock.patch.dict(celery_app.conf._values, broker_url="nonsense://"):
+            celery_app.conf._snapshot = None
+            self.assertEqual(self.said(), ["reliable_tasks.E002"])
+        celery_app.conf._snapshot = None
+
+    def test_what_only_tests_want(self):
+        celery_app.conf.task_always_eager = True
+        self.addCleanup(setattr, celery_app.conf, "task_always_eager", False)
+        self.assertIn("reliable_tasks.W001", self.said(include_deployment_checks=True))
+        self.assertNotIn("reliable_tasks.W001", self.said())
+
+    def test_a_store_that_does_not_answer(self):
+        away = mock.patch.object(celery_app.store, "now_ms", side_effect=StoreUnavailable("away"))
+        with away:
+            self.assertEqual(self.said(), [])
+            self.assertIn("reliable_tasks.E003", self.said(include_deployment_checks=True))
+            said = self.said(tags=[Tags.database], databases=["default"])
+            self.assertEqual(said, ["reliable_tasks.E003"])
