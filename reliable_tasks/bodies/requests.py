@@ -7,7 +7,7 @@ counts as long as the attempt runs, or none does, in which it was pushed.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.context import current_attempt
 from reliable_tasks.core.request import AttemptContext, Request
@@ -19,10 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["RequestStack", "attempt_of", "call_directly", "innermost_task", "request_of"]
 
 
-class _Pushed(NamedTuple):
-    task: Any
-    request: Request
-    attempt: AttemptContext | None
+class _Pushed:
+    """A request that was pushed, or the call that one is made of when it is first asked for."""
+
+    __slots__ = ("_call", "_request", "attempt", "task")
+
+    def __init__(
+        self, task: Any, attempt: AttemptContext | None, call: Any, request: Request | None = None
+    ) -> None:
+        self.task = task
+        self.attempt = attempt
+        self._call = call
+        self._request = request
+
+    @property
+    def request(self) -> Request:
+        """The request."""
+        if self._request is None:
+            args, kwargs = self._call
+            self._request = Request(task=self.task.name, args=args, kwargs=kwargs)
+        return self._request
 
 
 _pushed: ContextVar[tuple[_Pushed, ...]] = ContextVar("pushed_requests", default=())
@@ -78,8 +94,7 @@ def call_directly(task: Any, run: Callable[..., Any], args: tuple[Any, ...], kwa
     running = current_attempt.get()
     if running is not None and running.task is task:
         return run(*args, **kwargs)
-    request = Request(task=task.name, args=args, kwargs=kwargs)
-    token = _pushed.set((*_pushed.get(), _Pushed(task, request, running)))
+    token = _pushed.set((*_pushed.get(), _Pushed(task, running, (args, kwargs))))
     try:
         return run(*args, **kwargs)
     finally:
@@ -100,7 +115,7 @@ class RequestStack:
 
     def push(self, request: Request) -> None:
         """Let the task see this request, here, until `pop`."""
-        _pushed.set((*_pushed.get(), _Pushed(self._task, request, current_attempt.get())))
+        _pushed.set((*_pushed.get(), _Pushed(self._task, current_attempt.get(), None, request)))
 
     def pop(self) -> Request:
         """Take the task's request that was pushed last away again, and return it.
