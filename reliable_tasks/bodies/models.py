@@ -48,7 +48,7 @@ class Models:
     def __init__(self, function: Callable[..., Any], bind: bool) -> None:
         self._function = function
         self._bind = bind
-        parameters = inspect.signature(function).parameters.values()
+        parameters = _parameters_of(function)
         self.hints = _hints_of(function, parameters)
         kinds = inspect.Parameter
         placed = (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
@@ -114,6 +114,13 @@ class Models:
 
     def _hint(self, name: str) -> Any:
         return self.hints.get(name, Any)
+
+
+def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some builtins tell nothing of their arguments
+        return []
 
 
 def _hints_of(function: Any, parameters: Any) -> dict[str, Any]:

@@ -63,9 +63,14 @@ def attributes_of(
     Raises:
         ConfigError: one is most likely a mistyped option, or hides a method of tasks.
     """
+    chosen = options.get("filter")
+    if chosen is not None and not callable(chosen):
+        raise ConfigError(f"{where}: filter={shown(chosen)} must be a function of the task")
     attributes = {name: value for name, value in options.items() if name not in TAKEN}
     for name, value in attributes.items():
         own = getattr(plain, name, None)
+        if name.startswith(_HOOKS) and _is_method(own) and not callable(value):
+            raise ConfigError(f"{where}: {name}={shown(value)} must be a function")
         if name.startswith("__") or (_is_method(own) and not callable(value)):
             raise ConfigError(
                 f"{where}: {name}={shown(value)} would hide what tasks have by this name; give "

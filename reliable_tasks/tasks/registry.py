@@ -43,7 +43,7 @@ def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) ->
         ConfigError: an option is unknown or not possible, or the name is taken.
     """
     options = dict(options)
-    handed_on = options.pop("filter", None) or (lambda task: task)
+    handed_on = options.get("filter") or (lambda task: task)
     base = options.pop("base", None) or app.Task
     if not (isinstance(base, type) and issubclass(base, Task)):
         raise ConfigError(f"base must be a subclass of Task, not {shown(base)}")

@@ -267,5 +267,10 @@ def test_options_of_models_that_are_not_possible_are_refused(
         declare(later)
 
 
+def test_a_builtin_that_tells_nothing_of_its_arguments_takes_them_as_they_are(app: App) -> None:
+    task = app.task(name="update", msgspec=True)(dict.update)
+    assert eagerly(app, task, {}, {"a": 1}).get() is None
+
+
 def test_a_task_without_models_goes_as_it_is(app: App) -> None:
     assert app.task(name="later", pydantic=False)(later).call_rewriting is None

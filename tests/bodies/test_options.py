@@ -65,6 +65,13 @@ def test_an_attribute_that_would_hide_a_method_is_refused(app: App, option: str)
         declared(app, **{option: 5})
 
 
+@pytest.mark.parametrize("options", [{"on_failure": 3}, {"filter": "x"}])
+def test_what_has_to_be_a_function_is_held_to_it(app: App, options: Any) -> None:
+    with pytest.raises(ConfigError, match="must be a function"):
+        declared(app, **options)
+    assert "it" not in app.tasks
+
+
 def test_celerys_options_are_taken_and_those_without_effect_are_noted(app: App) -> None:
     meaningless = {
         "compression": "gzip",
