@@ -9,7 +9,6 @@ import msgspec
 
 from reliable_tasks.errors import AlreadyQueued
 
-from ._accepted import not_needed
 from ._context import Chosen, app_options
 from ._output import echo_json, seconds_of
 from ._say import say
@@ -62,16 +61,12 @@ def _expiry(
 @click.option("-Q", "--queue", help="On this queue.")
 @click.option("--priority", type=int, help="0 (first) to 9.")
 @click.option("--serializer", metavar="NAME", help="Encode the arguments so: json, msgpack.")
+@click.option("--routing-key", hidden=True)
+@click.option("--exchange", hidden=True)
 @click.option("--task-id", help="With an ID of your own.")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it.")
 @click.option("--timeout", callback=_seconds, metavar="SPAN", help="With --wait: for so long.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@not_needed(
-    {
-        ("--exchange",): "there are no exchanges, a queue is a name (--queue)",
-        ("--routing-key",): "there are no exchanges, a queue is a name (--queue)",
-    }
-)
 @app_options
 @click.pass_obj
 def command(

@@ -79,10 +79,6 @@ def test_a_command_that_is_elsewhere_points_there(name: str, mistake: Mistake) -
     [
         (("result", "m", "-t", "shop.add"), ["--task shop.add: not needed, an ID is enough"]),
         (("status", "-t", "3"), ["--timeout 3: not needed, the store is asked, not the workers"]),
-        (
-            ("call", "x", "--exchange", "y", "--routing-key", "z"),
-            ["--exchange y", "--routing-key z"],
-        ),
         (("--loader", "x", "status"), ["--loader x: not needed"]),
     ],
 )
@@ -145,6 +141,14 @@ def test_call_takes_a_serializer_and_an_expiry(run: Run, mistake: Mistake, shop:
         assert record is not None
         assert record.expires_ms is not None
     assert "soon" in mistake(*args, "--expires", "soon")
+
+
+def test_call_takes_a_routing_key_for_a_queue(run: Run, shop: Shop) -> None:
+    line = run("-b", shop.url, "call", "shop.add", "--routing-key", "mail").stdout
+    record = shop.store.read([line.strip()])[0]
+    assert record is not None
+    assert record.queue == "mail"
+    run("-b", shop.url, "call", "shop.add", "--exchange", "x", "--routing-key", "mail")
 
 
 def test_time_that_is_up_is_code_1(mistake: Mistake, shop: Shop) -> None:
