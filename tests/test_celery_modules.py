@@ -55,6 +55,7 @@ def test_an_app_that_has_a_task_of_that_name_raises_what_celery_has_a_name_for(a
         ("exceptions", "Terminated", "ends as REVOKED: `TaskRevokedError`"),
         ("bootsteps", "StartStopStep", "connect to the signals worker_init"),
         ("utils", "memoize", r"functools\.lru_cache"),
+        ("beat", "PersistentScheduler", r"app\.schedules"),
         ("utils.log", "ColorFormatter", "setup_logging"),
         ("app", "app_or_default", "current_app"),
     ],

@@ -8,6 +8,8 @@ scheduler.
 
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.celery_names import no_name
+
 if TYPE_CHECKING:
     from .entries import Schedules
 
@@ -16,7 +18,7 @@ __all__ = ["Schedules"]
 
 def __getattr__(name: str) -> Any:
     if name != "Schedules":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise no_name(__name__, name)
     from .entries import Schedules  # noqa: PLC0415 - only those who ask for it pay for it
 
     return Schedules

@@ -40,6 +40,8 @@ def leftovers(tree: ast.Module) -> Iterator[Left]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from _by_name(node)
+        elif isinstance(node, ast.Assign):
+            yield from _plugins(node)
         if not isinstance(node, ast.Attribute):
             continue
         path = _path(node)
@@ -112,9 +114,19 @@ def _by_name(call: ast.Call) -> Iterator[Left]:
     function = _path(call.func)
     first = call.args[0] if call.args else None
     if function and function[-1] in _BY_NAME and isinstance(first, ast.Constant):
-        name = first.value
-        if isinstance(name, str) and is_celerys(name):
-            yield Left(call.lineno, name, "a name in a string is not rewritten: change it here")
+        yield from _in_string(first)
+
+
+def _plugins(assign: ast.Assign) -> Iterator[Left]:
+    if any(isinstance(to, ast.Name) and to.id == "pytest_plugins" for to in assign.targets):
+        for node in ast.walk(assign.value):
+            if isinstance(node, ast.Constant):
+                yield from _in_string(node)
+
+
+def _in_string(node: ast.Constant) -> Iterator[Left]:
+    if isinstance(node.value, str) and is_celerys(node.value):
+        yield Left(node.lineno, node.value, "a name in a string is not rewritten: change it here")
 
 
 def _path(node: ast.expr) -> tuple[str, ...]:

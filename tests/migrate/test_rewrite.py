@@ -177,6 +177,12 @@ def test_a_name_that_is_not_here_stays_in_a_statement_of_its_own(before: str, af
         ("import celery\na = celery.Celery()\na.steps", "a.steps", "worker_init"),
         ("mock.patch('celery.app.task.Task.run')", "celery.app.task.Task.run", "in a string"),
         ("importlib.import_module('celery')", "celery", "in a string"),
+        ("pytest_plugins = ('celery.contrib.pytest',)", "celery.contrib.pytest", "in a string"),
+        (
+            "from celery.contrib.testing.tasks import ping",
+            "celery.contrib.testing.tasks.ping",
+            "not",
+        ),
         ("from celery.nowhere import x", "celery.nowhere.x", "nothing is known of it"),
         ("from celery_once.backends import Redis", "celery_once.backends.Redis", "locks`"),
     ],
