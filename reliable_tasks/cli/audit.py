@@ -58,6 +58,8 @@ def command(
     if message_id and not (as_json or event or since):
         print_story(store, message_id, limit)
         return
+    if message_id and not _known(store, message_id):
+        raise _unknown(store, message_id)
     rows = _rows(store, query, limit)
     if as_json:
         for row in rows:
@@ -89,10 +91,7 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
     record = store.read([message_id], full=True)[0]
     rows = list(_rows(store, AuditQuery(id=message_id), limit))
     if record is None and not rows:
-        raise UnknownResult(
-            f"nothing is stored under {message_id}: it was never enqueued here, or is expired "
-            f"(in {store.location})"
-        )
+        raise _unknown(store, message_id)
     lines = message_history(record, rows)
     began = lines[0].at_ms
     task = record.task if record else rows[0].task
@@ -103,6 +102,18 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
             (instant(line.at_ms), f"{(line.at_ms - began) / 1000:+.3f} s", line.event, line.text)
             for line in lines
         ),
+    )
+
+
+def _known(store: ReadStore, message_id: str) -> bool:
+    there = store.read([message_id])[0] is not None
+    return there or bool(store.audit(AuditQuery(id=message_id, limit=1)))
+
+
+def _unknown(store: ReadStore, message_id: str) -> UnknownResult:
+    return UnknownResult(
+        f"nothing is stored under {message_id}: it was never enqueued here, or is expired "
+        f"(in {store.location})"
     )
 
 

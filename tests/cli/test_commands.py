@@ -226,6 +226,33 @@ def test_audit_of_nothing(mistake: Mistake, shop: Shop) -> None:
     assert "nothing is stored under nope" in mistake("-b", shop.url, "audit", "nope", code=1)
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("audit", "nope"),
+        ("audit", "nope", "--json"),
+        ("audit", "nope", "--event", "retry"),
+        ("dead", "drop", "nope", "-f"),
+        ("dead", "replay", "nope"),
+        ("dead", "show", "nope"),
+        ("graph", "nope"),
+        ("locks", "release", "nope", "-f"),
+        ("purge", "-Q", "nope", "-f"),
+        ("result", "nope"),
+        ("result", "nope", "--json"),
+        ("revoke", "nope"),
+        ("schedules", "show", "nope"),
+        ("status", "-d", "nope"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_is_code_1_everywhere(
+    run: Run, shop: Shop, args: tuple[str, ...]
+) -> None:
+    told = run("-b", shop.url, *args, code=1)
+    assert "nope" in told.output
+
+
 # locks --------------------------------------------------------------------------------------------
 
 
