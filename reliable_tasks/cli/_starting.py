@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from reliable_tasks.core.texts import shown
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ class StartingWorker:
         self.concurrency, self.pool = options.concurrency, options.pool
         conf = self.app.conf
         signals.celeryd_after_setup.send(self.hostname, instance=self, conf=conf)
-        if not isinstance(self.queues, list):
+        queues: object = self.queues
+        if not isinstance(queues, list) or not all(isinstance(name, str) for name in queues):
             raise ConfigError(
-                f"a receiver of celeryd_after_setup has left queues={self.queues!r}: leave a list"
+                f"a receiver of celeryd_after_setup has left queues={shown(queues)}: leave a list "
+                "of names"
             )
-        return msgspec.structs.replace(options, queues=tuple(self.queues))
+        return msgspec.structs.replace(options, queues=tuple(dict.fromkeys(queues)))

@@ -74,11 +74,22 @@ def test_receivers_change_settings_and_queues(
 
     @signals.celeryd_after_setup.connect
     def own_queue(sender: str, instance: Any, **_: Any) -> None:
-        instance.queues.append(f"{sender}.dq")
+        instance.queues += [f"{sender}.dq", "celery"]
 
     run("-q", "-A", tasks, "worker", "-n", "w1@here")
     (options,) = started
     assert (options.concurrency, options.queues) == (5, ("celery", "w1@here.dq"))
+
+
+def test_queues_that_are_no_names_are_refused(
+    run: Run, started: list[WorkerOptions], tasks: str
+) -> None:
+    @signals.celeryd_after_setup.connect
+    def spoil(instance: Any, **_: Any) -> None:
+        instance.queues = {"a": 1}
+
+    assert "leave a list of names" in run("-q", "-A", tasks, "worker", code=2).stderr
+    assert started == []
 
 
 def test_what_a_receiver_of_import_modules_raises_ends_the_command(
