@@ -103,16 +103,21 @@ def wait_for_end(
     deadline = None if timeout is None else clock.monotonic() + timeout
     look = read_ended if tell is None else _listening(result, read, tell)
     patience_s = 0.0  # a store that is away from the start is told at once
+
+    def ask(asked: Callable[[float], Record | None], wait_s: float) -> Record | None:
+        nonlocal patience_s
+        until = clock.monotonic() + patience_s
+        answer = _patiently(asked, wait_s, until if deadline is None else min(until, deadline))
+        patience_s = _STORE_AWAY_S  # it was there: from now on it will be back
+        return answer
+
     while True:
         left = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
-        patient_until = clock.monotonic() + patience_s
-        if deadline is not None:
-            patient_until = min(patient_until, deadline)
-        record = _patiently(look, max(0.0, min(left, LONGEST_WAIT_S)), patient_until)
+        record = ask(look, max(0.0, min(left, LONGEST_WAIT_S)))
         if record is not None and record.state in FINAL_STATES:
             return record
         if record is None:  # not ended, or not there: the second is rare, and asked for last
-            record = _patiently(lambda _: read(), 0.0, patient_until)
+            record = ask(lambda _: read(), 0.0)
             if record is not None and record.state in FINAL_STATES:
                 return record
             result.tell_if_gone()
@@ -120,7 +125,6 @@ def wait_for_end(
             raise ResultTimeoutError(not_ended(result, timeout))
         if on_interval is not None:
             on_interval()
-        patience_s = _STORE_AWAY_S
 
 
 def _listening(
