@@ -36,6 +36,16 @@ def test_an_app_loads_no_store_and_no_command_line() -> None:
     assert not loaded & {"apsw", "click", "cronsim", "redis", "sqlite3", "structlog"}
 
 
+def test_django_is_not_loaded_unless_it_is_used() -> None:
+    made = "from reliable_tasks import App; App('x', broker='sqlite://')"
+    ours = "reliable_tasks.contrib.django.fixup"
+    assert not loaded_by(made) & {"django", ours}
+    in_a_project = f"import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'proj.settings'; {made}"
+    loaded = loaded_by(in_a_project)
+    assert ours in loaded
+    assert "django" not in loaded, "an app that is only made needs nothing of it"
+
+
 def test_a_store_of_sqlite_loads_no_redis() -> None:
     program = "from reliable_tasks import App; App('x', broker='sqlite://').store.now_ms()"
     assert not loaded_by(program) & {"redis", "structlog", "click"}

@@ -68,6 +68,13 @@ def test_a_settings_module_that_is_not_there_is_told(tmp_path: Path) -> None:
         assert "DJANGO_SETTINGS_MODULE='proj.settigns' cannot be imported" in said
 
 
+def test_what_the_checks_find_keeps_a_worker_from_starting(tmp_path: Path) -> None:
+    with Project(CELERYS, tmp_path, SHOP_STORE="nonsense://") as project:
+        said = project.run("manage.py", "reliable_tasks", "worker", code=1)
+        assert "reliable_tasks.E002" in said
+        assert "Traceback" not in said
+
+
 TASKS = "django_tasks"
 ENQUEUE_TASKS = """
 from shop.tasks import anoop, rebuild, send_mail, third_time, which

@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    SystemCheckError,
+)
 
 __all__ = ["Command"]
 
@@ -34,7 +39,11 @@ class Command(BaseCommand):
         django.add_argument("--skip-checks", action="store_true")
         given, rest = django.parse_known_args(argv[2:])
         if _CHECKED & set(rest) and "--help" not in rest and not given.skip_checks:
-            self.check()
+            try:
+                self.check()
+            except SystemCheckError as error:
+                self.stderr.write(str(error), lambda text: text)
+                sys.exit(1)
         folders = [given.pythonpath, str(Path(argv[0]).absolute().parent)]
         command = _command(rest)
         sys.stdout.flush()
