@@ -271,6 +271,16 @@ class group(Canvas[list[R]], LazyMembers[list[R]], Generic[R]):  # noqa: N801 - 
         ) -> GroupResult[R]:
             """Enqueue it with these arguments for its members."""
 
+        async def adelay(  # type: ignore[override]
+            self, *partial_args: Any, **partial_kwargs: Any
+        ) -> GroupResult[R]:
+            """Enqueue it, from a coroutine."""
+
+        async def aapply_async(  # type: ignore[override]
+            self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        ) -> GroupResult[R]:
+            """Enqueue it, from a coroutine."""
+
         def apply(  # type: ignore[override]
             self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
         ) -> GroupResult[R]:

@@ -31,6 +31,16 @@ class ChainToGroup(chain[list[R]]):
         ) -> GroupResult[R]:
             """Enqueue it with these arguments for its first parts."""
 
+        async def adelay(  # type: ignore[override]
+            self, *partial_args: Any, **partial_kwargs: Any
+        ) -> GroupResult[R]:
+            """Enqueue it, from a coroutine."""
+
+        async def aapply_async(  # type: ignore[override]
+            self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        ) -> GroupResult[R]:
+            """Enqueue it, from a coroutine."""
+
         def apply_async(  # type: ignore[override]
             self,
             args: Any = None,

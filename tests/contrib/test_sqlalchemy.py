@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from reliable_tasks import App, chain, group
 from reliable_tasks.contrib.sqlalchemy import NotEnqueued, after_commit
 from reliable_tasks.errors import CodecError, ConfigError, StoreUnavailable
+from tests.contrib.postgres import postgres
 from tests.patience import PATIENCE_S
 from tests.redis_server import redis_server
 from tests.store.empty import empty_store
@@ -223,3 +224,22 @@ def test_the_loop_goes_on_while_an_async_session_enqueues(here: Bench, session: 
         return turns
 
     assert asyncio.run(asyncio.wait_for(main(), PATIENCE_S)) >= 1000
+
+
+def test_an_async_session_on_its_own_driver(here: Bench) -> None:
+    async def main(url: str) -> tuple[Any, Any]:
+        engine = create_async_engine(url)
+        async with AsyncSession(engine) as session:
+            async with session.begin():
+                kept = after_commit(session, here.add.s(1, 2))
+                async with session.begin_nested() as savepoint:
+                    dropped = after_commit(session, here.add.s(3, 4))
+                    await savepoint.rollback()
+            async with session.begin():
+                await session.execute(text("SELECT 1"))
+        await engine.dispose()
+        return kept, dropped
+
+    with postgres() as server:
+        kept, dropped = asyncio.run(asyncio.wait_for(main(server.url), PATIENCE_S))
+    assert numbers(here, kept, dropped) == [True, False]

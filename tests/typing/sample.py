@@ -201,6 +201,15 @@ async def awaited() -> None:
     assert_type(await fetch.delay(1), int)
     assert_type(await fetch(1), int)
     assert_type(await group(add.s(1), add.s(2)).delay(), list[int])
+    assert_type(await add.adelay(1, y=2), AsyncResult[int])
+    assert_type(await fetch.aapply_async((1,), queue="q"), AsyncResult[int])
+    assert_type(await (await fetch.adelay(1)).aget(timeout=1), int)
+    assert_type(await (add.s(1) | mail.s()).adelay(), AsyncResult[str])
+    assert_type(await group(add.s(1), add.s(2)).adelay(), GroupResult[int])
+    assert_type(await (await group(add.s(1)).aapply_async()).aget(), list[int])
+    assert_type(await chain(mail.s("a"), group(add.s(1))).adelay(), GroupResult[int])
+    await add.adelay("1")  # type: ignore[arg-type]
+    await fetch.adelay()  # type: ignore[call-arg]
 
 
 def does_not() -> None:
