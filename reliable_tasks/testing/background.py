@@ -50,6 +50,7 @@ class BackgroundWorker(InlineWorker):
             with self.opened(_LEASE_MS):
                 while not self._stopping.wait(_PAUSE_S):
                     self._store.heartbeat([self.session], _LEASE_MS)
+                    self._consumer.woken()  # it looks again, for what came and what is due by now
                     self._until_idle(_NO_LIMIT, advance=False)
         except BaseException as error:  # noqa: BLE001 - the block that it works for raises it
             self.error = error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,7 @@ from reliable_tasks.contrib.testing.worker import start_worker
 from reliable_tasks.testing import NotIdle, background_worker
 from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
+from tests.redis_server import RedisServer
 from tests.testing.test_plugin import run_suite
 
 if TYPE_CHECKING:
@@ -107,6 +108,30 @@ def test_a_worker_runs_what_is_enqueued_while_the_block_lasts(app: App) -> None:
     assert not late.ready()
     with background_worker(app):
         assert late.get(timeout=PATIENCE_S) == 2
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/q.db"
+        return
+    with RedisServer() as server:
+        yield server.url
+
+
+def test_what_comes_later_and_what_is_due_later_runs(url: str) -> None:
+    with App("later", broker=url, set_as_current=False) as app:
+
+        @app.task(bind=True, max_retries=2, default_retry_delay=0.05)
+        def flaky(self: Any) -> int:
+            if self.request.retries < 2:
+                raise self.retry()
+            return int(self.request.retries)
+
+        with background_worker(app):
+            for _ in range(2):
+                assert flaky.delay().get(timeout=PATIENCE_S) == 2
+        assert app.store.sessions() == ()
 
 
 def test_what_a_test_says_in_a_body_is_said_at_the_end_of_the_block(app: App) -> None:
