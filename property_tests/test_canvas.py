@@ -141,7 +141,18 @@ def shape_of_plan(plan: Any) -> Any:
         return [shape_of_plan(part) for part in plan[1]]
     if plan[0] == "call":
         return None
-    return shape_of_plan(plan[1][-1] if plan[0] == "chain" else plan[2])
+    if plan[0] == "chord":
+        return shape_of_plan(plan[2])
+    parts = list(parts_of_chain(plan))
+    while len(parts) > 1 and parts[-1] == ("group", []):  # left out: it hides no result
+        parts.pop()
+    return shape_of_plan(parts[-1])
+
+
+def parts_of_chain(plan: Any) -> Iterator[Any]:
+    """The parts of a chain, those of chains in it in their place."""
+    for part in plan[1]:
+        yield from parts_of_chain(part) if part[0] == "chain" else (part,)
 
 
 def commits_of(bench: Bench) -> Counter[str]:
