@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.typevars import R
 from reliable_tasks.results.result import PROPAGATED, AsyncResult
+from reliable_tasks.results.states import raised_by_get
 from reliable_tasks.results.wait import wait_span
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ class EagerResult(AsyncResult[R]):
         self,
         timeout: float | None = None,
         propagate: bool = True,
+        *,
+        follow_parents: bool = True,
         **_: Any,
     ) -> R:
         """What the body returned; raises what it raised. There is nothing to wait for."""
         wait_span(timeout)
         if propagate and self._state in PROPAGATED:
-            raise self._value
+            raise raised_by_get(self._value, follow_parents and self._parent is not None)
         value: R = self._value
         return value
 
@@ -83,7 +86,7 @@ class EagerResult(AsyncResult[R]):
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
         """The value; raises it if it is an exception that ended the call."""
-        value = self.get(propagate=propagate)
+        value = self.get(propagate=propagate, follow_parents=False)
         if callback is not None:
             callback(self.id, value)
         return value

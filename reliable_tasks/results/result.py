@@ -16,7 +16,7 @@ from reliable_tasks.errors import ReliableTasksError, ResultGone
 from reliable_tasks.results.awaiting import Awaited
 from reliable_tasks.results.lineage import lineage
 from reliable_tasks.results.offspring import Related
-from reliable_tasks.results.states import PROPAGATED, exception_of, state_of
+from reliable_tasks.results.states import PROPAGATED, exception_of, raised_by_get, state_of
 from reliable_tasks.results.then import then
 from reliable_tasks.results.wait import wait_for_end, wait_span
 
@@ -227,7 +227,7 @@ class AsyncResult(Related, Awaited[R]):
         propagate: bool = True,
         interval: float = 0.5,  # noqa: ARG002 - nothing polls at an interval here
         no_ack: bool = True,  # noqa: ARG002 - Celery's position
-        follow_parents: bool = True,  # noqa: ARG002 - a parent's failure is this one's as well
+        follow_parents: bool = True,
         callback: Callable[[str, Any], Any] | None = None,
         on_message: Callable[[dict[str, Any]], Any] | None = None,
         on_interval: Callable[[], Any] | None = None,
@@ -242,8 +242,8 @@ class AsyncResult(Related, Awaited[R]):
             propagate: raise what the body raised; otherwise return it.
             interval: accepted for Celery compatibility; ignored.
             no_ack: accepted for Celery compatibility; ignored.
-            follow_parents: accepted for Celery compatibility; ignored, since a parent's failure
-                ends this one anyway.
+            follow_parents: of a chord raise what the member raised that failed first, where this
+                handle knows its header; otherwise the body's own `ChordError`.
             callback: called with the id and the value.
             on_message: called with a dict (`status`, `result`, `task_id`, …) at each progress
                 report and at the end.
@@ -271,7 +271,7 @@ class AsyncResult(Related, Awaited[R]):
         if on_message is not None:
             on_message(self._as_dict(record, value))
         if propagate and state_of(record) in PROPAGATED:
-            raise value
+            raise raised_by_get(value, follow_parents and self._parent is not None)
         if callback is not None:
             callback(self.id, value)
         return value  # type: ignore[no-any-return]

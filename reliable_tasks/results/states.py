@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reliable_tasks.core.codec.exceptions import SafeExceptions
     from reliable_tasks.store.values import Record
 
-__all__ = ["PROPAGATED", "exception_of", "said_exception", "state_of"]
+__all__ = ["PROPAGATED", "exception_of", "raised_by_get", "said_exception", "state_of"]
 
 PROPAGATED = frozenset({"FAILURE", "REVOKED"})
 """The states in which `get` raises."""
@@ -44,6 +44,24 @@ def state_of(record: Record | None) -> str:  # noqa: PLR0911 - a line for each s
         case State.SCHEDULED | State.QUEUED if record.attempt > 1:
             return "RETRY"
     return "PENDING"
+
+
+def raised_by_get(value: BaseException, follows: bool) -> BaseException:
+    """What `get` raises of a result that is an exception.
+
+    As in Celery the handle of a chord, which knows the header, raises what the member raised that
+    failed first, and not the `ChordError` that the body ended in; a note has its text.
+
+    Args:
+        value: the result.
+        follows: whether the handle knows what came before, and is to follow it.
+    """
+    member = value.__cause__ if follows and isinstance(value, ChordError) else None
+    if member is None:
+        return value
+    if str(value) not in getattr(member, "__notes__", ()):
+        member.add_note(str(value))
+    return member
 
 
 def exception_of(

@@ -231,7 +231,7 @@ def test_pain_19_however_a_member_ends_every_handle_does_and_the_errback_runs_on
     body = last.parent
     bring_about(how, bench, body.parent[1])
     with pytest.raises(ChordError, match=body.parent[1].id):
-        body.get()
+        body.get(follow_parents=False)
     assert last.ready(), "in the same step"
     bench.drain()
     assert bench.unended() == []
