@@ -50,10 +50,11 @@ def _write_patiently(fd: int, data: bytes, patience_ms: int) -> None:
 
 
 class StreamTarget:
-    """A stream that is already open, such as standard error."""
+    """A stream that is already open, such as standard error; its encoding, unless one is given."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, encoding: str | None = None) -> None:
         self._stream = stream
+        self._encoding = encoding
         try:
             self._fd: int | None = stream.fileno()
         except (OSError, ValueError):  # a stream in memory
@@ -69,7 +70,7 @@ class StreamTarget:
             self._stream.write(text)
             self._stream.flush()
             return
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        encoding = self._encoding or getattr(self._stream, "encoding", None) or "utf-8"
         _write_patiently(self._fd, text.encode(encoding, "backslashreplace"), patience_ms)
 
     def close(self) -> None:

@@ -236,10 +236,12 @@ def configure(
     else:
         out = stream or sys.stderr
         terminal = file is None and _is_terminal(out)
-        target = StreamTarget(out) if file is None else FileTarget(file)
-        handler = LineHandler(target, _dropped)
         if json is None:
             json = not terminal
+        # JSON is UTF-8, whatever the stream's encoding: the escapes of another are not JSON's.
+        encoding = "utf-8" if json else None
+        target = StreamTarget(out, encoding) if file is None else FileTarget(file)
+        handler = LineHandler(target, _dropped)
         handler.setFormatter(JsonFormatter() if json else TextFormatter(_colourful(colour, out)))
         logger = logging.getLogger(None if hijack_root else EVENTS_LOGGER)
         if hijack_root and file is None:

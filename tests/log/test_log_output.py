@@ -72,3 +72,15 @@ def test_a_file_is_added_to_and_followed_when_it_is_moved(tmp_path: Path) -> Non
 def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no/x\.log"):
         log.configure("INFO", file=str(tmp_path / "no" / "x.log"))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_utf_8_whatever_the_streams_encoding(encoding: str) -> None:
+    read, write = os.pipe()
+    text = "grün \U0001f600 漢字"
+    with os.fdopen(write, "w", encoding=encoding) as stream:
+        undo = log.configure("INFO", stream=stream)
+        get_task_logger("shop").info(text)
+        undo()
+    with os.fdopen(read, encoding="utf-8") as reading:
+        assert [json.loads(line)["event"] for line in reading] == [text]
