@@ -301,12 +301,12 @@ class Signature(CeleryNames[R]):
 
     def __or__(self, other: Any) -> Any:
         """`a | b`: a chain, whose parts start when the ones before have succeeded."""
-        if not isinstance(other, dict | Task):
+        if not isinstance(other, dict) and _task(other) is None:
             return NotImplemented
         return _KINDS["chain"].joined(self, maybe_signature(other, self._app))
 
     def __ror__(self, other: Any) -> Any:
-        if not isinstance(other, dict | Task):
+        if not isinstance(other, dict) and _task(other) is None:
             return NotImplemented
         return maybe_signature(other, self._app) | self
 
@@ -340,6 +340,13 @@ def _copied(value: Any) -> Any:
     return copy.copy(value) if isinstance(value, set) else value
 
 
+def _task(value: Any) -> Task[Any, Any] | None:
+    """The task that a value is or, as a shared task, stands for."""
+    if isinstance(value, context.Proxy):
+        value = value.resolved()
+    return value if isinstance(value, Task) else None
+
+
 def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature:
     """A signature of a task, of a task's name, or of a dictionary that was one.
 
@@ -366,8 +373,8 @@ def maybe_signature(d: Any, app: AppContext | None = None) -> Any:
     """
     if d is None:
         return None
-    if isinstance(d, Task):
-        return d.s()
+    if (task := _task(d)) is not None:
+        return task.s()
     if not isinstance(d, Signature):
         if not isinstance(d, dict):
             raise ConfigError(f"{shown(d)} is not a signature; write task.s(…) instead of task(…)")

@@ -89,7 +89,10 @@ def stamp(sig: Any, visitor: Any, append: bool, headers: Mapping[str, Any]) -> N
 def stamp_links(sig: Any, visitor: Any, append: bool, headers: Mapping[str, Any]) -> None:
     """Stamp the callbacks and errbacks of a signature, as `stamp` does."""
     for option, hook in (("link", "on_callback"), ("link_error", "on_errback")):
-        for link in sig.options.get(option) or ():
+        if not sig.options.get(option):
+            continue
+        sig.options.update(sig.cleaned({option: sig.options[option]}))  # they may be plain dicts
+        for link in sig.options[option]:
             asked = _asked(visitor, hook, link, _stamps(headers))
             stamp(link, visitor, append, _merged(_stamps(headers), asked, append))
 

@@ -209,6 +209,10 @@ class Proxy(Generic[T]):
     def __init__(self, lookup: Callable[[], T]) -> None:
         object.__setattr__(self, "_lookup", lookup)
 
+    def resolved(self) -> T:
+        """Look up the object itself."""
+        return self._lookup()  # type: ignore[no-any-return]
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lookup(), name)
 

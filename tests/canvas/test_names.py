@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from reliable_tasks import chain, chord, group
+from reliable_tasks import App, chain, chord, group, shared_task
 from reliable_tasks.canvas import Signature, chunks
+from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError
 from tests.canvas.helpers import Bench
 
@@ -21,6 +22,23 @@ def test_a_task_is_a_signature_without_arguments(t: Any) -> None:
     assert chord([t.echo, t.echo])(t.xsum, 2).get() == 4
     assert t.echo.apply_async((8,), link=t.echo, link_error=[t.echo]).get() == 8
     assert t.echo.s(9).link(t.echo) is t.echo
+
+
+def test_so_is_a_shared_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "_on_app", [])
+    monkeypatch.setattr(context, "_current_app", None)
+    app = App("shared", broker="sqlite://", task_always_eager=True)
+
+    @shared_task(name="shared.double")
+    def declared(value: int) -> int:
+        return 2 * value
+
+    double: Any = declared
+    assert chain(double.s(1), double).apply_async().get() == 4
+    assert (double.s(1) | double).apply_async().get() == 4
+    assert (double | double.s()).apply_async((1,)).get() == 4
+    assert group(double)(3).get() == [6]
+    assert chord([double.s(1)], group(double)).app is app
 
 
 @pytest.mark.parametrize("wrong", [3, "add", len, object()])

@@ -110,6 +110,14 @@ def test_stamps_by_name_and_again(mark: Any, seen: Seen, bench: Bench) -> None:
     assert sig.options["one"] == [2, 3]
 
 
+def test_callbacks_that_are_plain_dictionaries(mark: Any, seen: Seen, bench: Bench) -> None:
+    sig = mark.si("a")
+    sig.options["link"] = dict(mark.si("linked"))
+    sig.stamp(by="me").apply_async()
+    bench.drain()
+    assert seen == {"a": {"by": "me"}, "linked": {"by": "me"}}
+
+
 def test_stamps_stay_over_retries_and_replacements(mark: Any, seen: Seen, bench: Bench) -> None:
     for label in ("retries", "replaced"):
         mark.si(label).stamp(by="me").apply_async()
