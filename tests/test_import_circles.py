@@ -15,7 +15,14 @@ OF_TYPES = [
         f"reliable_tasks.{name}"
         for name in (
             *("canvas", "canvas.arguments", "canvas.compile", "canvas.eager", "canvas.enqueue"),
-            *("canvas.freeze", "canvas.mapped", "canvas.plan", "canvas.primitives"),
+            *(
+                "canvas.chords",
+                "canvas.freeze",
+                "canvas.lazy",
+                "canvas.mapped",
+                "canvas.plan",
+                "canvas.primitives",
+            ),
             *("canvas.replacing", "canvas.sender", "canvas.signatures", "canvas.typed"),
             *("tasks.asking", "tasks.calls", "tasks.options", "tasks.task"),
         )
