@@ -12,18 +12,14 @@ import click
 
 from reliable_tasks.errors import StoreError
 
+from ._variables import APP_VARIABLE, DEBUG_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reliable_tasks.app import App
 
 __all__ = ["APP_VARIABLE", "DEBUG_VARIABLE", "Chosen", "F", "app_options", "keep"]
-
-APP_VARIABLE = "RELIABLE_TASKS_APP"
-"""Stands in for `-A`."""
-
-DEBUG_VARIABLE = "RELIABLE_TASKS_DEBUG"
-"""Set to 1 it shows tracebacks."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -14,7 +14,7 @@ import click
 from reliable_tasks.app import App
 from reliable_tasks.errors import suggest
 
-from ._context import DEBUG_VARIABLE
+from ._variables import DEBUG_VARIABLE
 
 __all__ = ["find_app"]
 
