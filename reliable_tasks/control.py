@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.celery_names import no_attribute
 from reliable_tasks.core.checks import message_id, signal_name
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.message import State, decode_headers
@@ -80,6 +81,12 @@ class Control:
         """Return what can be asked about running and waiting messages."""
         return Inspect(self._app)
 
+    if not TYPE_CHECKING:  # it would hide mistakes from type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is here instead of a name of Celery's."""
+            raise AttributeError(no_attribute("app.control", "Control", name))
+
 
 class Inspect:
     """What the store knows, by worker, in the shape of Celery's replies."""
@@ -145,3 +152,9 @@ class Inspect:
         if record is None:
             raise UnknownResult(f"the store knows no message {task_id!r}")
         return self._described(record)
+
+    if not TYPE_CHECKING:  # it would hide mistakes from type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is here instead of a name of Celery's."""
+            raise AttributeError(no_attribute("app.control.inspect()", "Inspect", name))

@@ -90,3 +90,23 @@ def test_inspect_shows_what_runs_waits_and_is_known(app: App) -> None:
     assert inspect.query_task(queued.id)["priority"] == 3
     with pytest.raises(UnknownResult):
         inspect.query_task("no such")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("broadcast", "app.control.revoke"), ("add_consumer", "worker -Q a,b"), ("nowhere", "")],
+)
+def test_control_says_what_is_here_instead(app: App, name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=f"'{name}'") as raised:
+        getattr(app.control, name)("q")
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("stats", "reliable-tasks status"), ("ping", r"app.control.ping()"), ("nowhere", "")],
+)
+def test_inspect_says_what_is_here_instead(app: App, name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=f"'{name}'") as raised:
+        getattr(app.control.inspect(), name)()
+    assert words in str(raised.value)
