@@ -98,7 +98,7 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         self.gathering = Gathering(self)
         self._store, self._first = None, {}
         if config_source is not None:
-            self.conf.load(config_source, namespace=namespace, silent=config_source_silent)
+            self.config_from_object(config_source, config_source_silent, namespace=namespace)
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
         given = {name: value for name, value in given.items() if value is not None}
         self.conf.update(changes or {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reliable_tasks import signals
 from reliable_tasks.config.configured import Configured
@@ -39,6 +39,20 @@ class Discovery(Configured):
         self.framework: Framework | None = frameworks.find()
         self._searches: list[_Search] = []
         self._told = False
+
+    def config_from_object(
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
+        """Load settings from a module, an object, a dict, or the dotted name of one.
+
+        What a test overrides in Django's settings holds for the app as long as it does there.
+
+        Raises:
+            ConfigError: it cannot be imported (unless `silent`), or a setting in it is not valid.
+        """
+        super().config_from_object(obj, silent, force, namespace)
+        if self.framework is not None:
+            self.framework.configures(self.conf, obj, namespace)
 
     def set_up(self) -> None:
         """Make the web framework ready, where there is one; workers, beats and commands do."""

@@ -14,6 +14,7 @@ from reliable_tasks.config.checks import checked, copied, invalid, is_lent, note
 from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.masks import mask_url, masked, shown
 from reliable_tasks.config.names import NOTED_VALUES, known_names, resolve
+from reliable_tasks.config.overriding import Overriding
 from reliable_tasks.config.own import OwnValues
 from reliable_tasks.config.readers import Readers
 from reliable_tasks.config.reference import settings_table
@@ -28,7 +29,6 @@ __all__ = [
     "Settings",
     "StoreUrl",
     "check_backend",
-    "exception_classes",
     "mask_url",
     "settings_table",
     "store_url",
@@ -50,29 +50,11 @@ def store_url(settings: Settings) -> StoreUrl:
     return parse_store_url(settings.broker_url, service=None if service is None else str(service))
 
 
-def exception_classes(settings: Settings) -> tuple[type[BaseException], ...]:
-    """Return the classes of `result_exceptions`, importing those given by name.
-
-    Raises:
-        ConfigError: a name cannot be imported, or is not that of an exception class.
-    """
-    return tuple(
-        _exception(item) if isinstance(item, str) else item for item in settings.result_exceptions
-    )
-
-
-def _exception(dotted: str) -> type[BaseException]:
-    found = import_object(dotted if ":" in dotted else ":".join(dotted.rsplit(".", 1)))
-    if isinstance(found, type) and issubclass(found, BaseException):
-        return found
-    raise ConfigError(f"result_exceptions={dotted!r}: it is not an exception class")
-
-
 _COMMAND_LINE = frozenset({f"{ENV_PREFIX}APP", f"{ENV_PREFIX}DEBUG"})
 """Variables that the command line reads, which are no settings."""
 
 
-class Conf(Readers, Mapping[str, Any]):
+class Conf(Readers, Overriding, Mapping[str, Any]):
     """A program's settings, to be read and changed; `app.conf` is one.
 
     Settings are attributes and items, under present and old names: `conf.timezone`,

@@ -6,15 +6,17 @@ import os
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from reliable_tasks.config.conf import Conf, Settings, check_backend, exception_classes
+from reliable_tasks.config.conf import Conf, Settings, check_backend
+from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.routes import find_route
 from reliable_tasks.core.codec.exceptions import SafeExceptions
+from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
-__all__ = ["Configured"]
+__all__ = ["Configured", "exception_classes"]
 
 
 class Configured:
@@ -130,3 +132,21 @@ class Configured:
         settings = self.settings
         accepted = settings.result_accept_content or settings.accept_content
         return frozenset({*accepted, settings.result_serializer})
+
+
+def exception_classes(settings: Settings) -> tuple[type[BaseException], ...]:
+    """Return the classes of `result_exceptions`, importing those given by name.
+
+    Raises:
+        ConfigError: a name cannot be imported, or is not that of an exception class.
+    """
+    return tuple(
+        _exception(item) if isinstance(item, str) else item for item in settings.result_exceptions
+    )
+
+
+def _exception(dotted: str) -> type[BaseException]:
+    found = import_object(dotted if ":" in dotted else ":".join(dotted.rsplit(".", 1)))
+    if isinstance(found, type) and issubclass(found, BaseException):
+        return found
+    raise ConfigError(f"result_exceptions={dotted!r}: it is not an exception class")

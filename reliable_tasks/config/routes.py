@@ -130,7 +130,7 @@ def _check(value: Any) -> Any:
     return () if value is None else value
 
 
-routes = kinds.Kind(
+routes: kinds.Kind = kinds.Kind(
     "dict of name, glob or regex to queue; router; list of these",
     _check,
     kinds.parse_json,

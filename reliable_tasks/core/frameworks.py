@@ -23,6 +23,10 @@ class Framework(Protocol):
     Task: type[Any]
     """The class of tasks without a `base`."""
 
+    def configures(self, conf: Any, source: Any, namespace: str | None) -> None:
+        """Hear what an app's settings are loaded from: the framework's may change."""
+        ...
+
     def set_up(self) -> None:
         """Make ready for bodies what they use of the framework; may be called again."""
         ...

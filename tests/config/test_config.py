@@ -14,9 +14,9 @@ from reliable_tasks.config.conf import (
     Conf,
     Settings,
     check_backend,
-    exception_classes,
     settings_table,
 )
+from reliable_tasks.config.configured import exception_classes
 from reliable_tasks.config.names import NOTED, REFUSED
 from reliable_tasks.config.settings import described
 from reliable_tasks.core.message import Message

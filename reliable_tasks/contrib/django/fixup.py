@@ -14,6 +14,7 @@ from reliable_tasks.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from reliable_tasks.config.conf import Conf
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.values import Batch
 
@@ -29,6 +30,12 @@ class Django:
         from reliable_tasks.contrib.django.task import DjangoTask  # noqa: PLC0415 - see the app's
 
         return DjangoTask
+
+    def configures(self, conf: Conf, source: Any, namespace: str | None) -> None:
+        """Have the settings of an app follow Django's, if they are loaded from them."""
+        from reliable_tasks.contrib.django import overriding  # noqa: PLC0415 - imports Django
+
+        overriding.follow(conf, source, namespace)
 
     def set_up(self) -> None:
         """Call `django.setup()`, unless that was done or is being done.

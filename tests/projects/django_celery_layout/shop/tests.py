@@ -7,9 +7,15 @@ from django.core.cache import caches
 from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.test import Client, SimpleTestCase, TestCase, TransactionTestCase
+from django.test import (
+    Client,
+    SimpleTestCase,
+    TestCase,
+    TransactionTestCase,
+    override_settings,
+)
 from proj import celery_app
-from reliable_tasks import chain, group
+from reliable_tasks import App, chain, group
 from reliable_tasks.contrib.django.task import DjangoTask, on_commit
 from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError, StoreUnavailable
@@ -126,6 +132,50 @@ class OnCommit(Bound, TransactionTestCase):
             self.assertEqual(order.name, "old")
         order.refresh_from_db()
         self.assertEqual(order.name, "new")
+
+
+class Overridden(Bound, SimpleTestCase):
+    @override_settings(CELERY_TASK_ALWAYS_EAGER=True)
+    def test_what_is_overridden_in_django_holds_for_the_app(self):
+        self.assertEqual(add.delay(1, 2).get(), 3)
+        self.assertEqual(self.stored(), 0)
+        with self.settings(CELERY_TASK_ALWAYS_EAGER=False):
+            add.delay(1, 2)
+        self.assertEqual(self.stored(), 1)
+        self.assertTrue(celery_app.settings.task_always_eager)
+
+    def test_and_no_longer_than_there(self):
+        celery_app.conf.task_always_eager = True
+        self.addCleanup(setattr, celery_app.conf, "task_always_eager", False)
+        with self.settings(CELERY_TASK_ALWAYS_EAGER=False, CELERY_MINE=1):
+            self.assertFalse(celery_app.settings.task_always_eager)
+            self.assertEqual(celery_app.conf.mine, 1)
+        self.assertTrue(celery_app.settings.task_always_eager)
+        self.assertNotIn("mine", celery_app.conf)
+
+    def test_of_an_app_that_reads_its_settings_meanwhile(self):
+        for namespace in ("CELERY", None):
+            app = App("other", set_as_current=False)
+            app.config_from_object("django.conf:settings", namespace=namespace)
+            with self.settings(CELERY_TASK_ALWAYS_EAGER=True, CELERY_TASK_IGNORE_RESULT=True):
+                self.assertTrue(app.settings.task_always_eager)
+            self.assertFalse(app.settings.task_always_eager)
+            self.assertFalse(app.settings.task_ignore_result)
+
+    def test_of_an_app_that_reads_them_later(self):
+        app = App("late", set_as_current=False)
+        app.config_from_object("django.conf:settings", namespace="CELERY")
+        with self.settings(CELERY_TASK_ALWAYS_EAGER=True):
+            pass
+        self.assertFalse(app.conf.loaded)
+        self.assertFalse(app.settings.task_always_eager)
+
+    def test_a_slip_is_told_where_it_is(self):
+        with self.assertRaisesRegex(ConfigError, "did you mean 'CELERY_TASK_ALWAYS_EAGER'"):
+            self.enterContext(self.settings(CELERY_TASK_ALWAYS_EGAER=True))
+        with self.assertRaisesRegex(ConfigError, "no such time zone"):
+            self.enterContext(self.settings(CELERY_TIMEZONE="No/Where"))
+        self.assertEqual(celery_app.settings.timezone, "Australia/Tasmania")
 
 
 class CapturedCommits(Bound, TestCase):
