@@ -10,10 +10,10 @@ with Session(engine) as session, session.begin():
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.util import await_only
 
@@ -32,6 +32,7 @@ __all__ = ["NotEnqueued", "after_commit"]
 R = TypeVar("R")
 
 _KEY = "reliable_tasks.after_commit"
+_ASYNCIO = "sqlalchemy.ext.asyncio"
 
 
 class NotEnqueued(ReliableTasksError):
@@ -90,9 +91,13 @@ def _check(call: Signature) -> None:
 
 
 def _session_of(session: Any) -> tuple[Session, bool]:
-    if isinstance(session, scoped_session | async_scoped_session):
+    # Its import needs greenlet; who has one of its sessions has imported it.
+    asynchronous = sys.modules.get(_ASYNCIO)
+    if isinstance(session, scoped_session) or (
+        asynchronous and isinstance(session, asynchronous.async_scoped_session)
+    ):
         session = session()
-    if isinstance(session, AsyncSession):
+    if asynchronous and isinstance(session, asynchronous.AsyncSession):
         return session.sync_session, True
     if not isinstance(session, Session):
         raise ConfigError(f"after_commit() takes a session of SQLAlchemy, not {session!r}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -243,3 +245,31 @@ def test_an_async_session_on_its_own_driver(here: Bench) -> None:
     with postgres() as server:
         kept, dropped = asyncio.run(asyncio.wait_for(main(server.url), PATIENCE_S))
     assert numbers(here, kept, dropped) == [True, False]
+
+
+WITHOUT_GREENLET = """
+import sys
+sys.modules["greenlet"] = None  # SQLAlchemy does not install it by itself any more
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from reliable_tasks import App
+from reliable_tasks.contrib.sqlalchemy import after_commit
+
+app = App("plain", broker="sqlite://")
+task = app.task(name="t")(lambda: None)
+engine = create_engine("sqlite://")
+for session in Session(engine), scoped_session(sessionmaker(engine)):
+    handle = after_commit(session, task.s())
+    session.connection()
+    session.commit()
+    assert handle.exists()
+    session.close()
+engine.dispose()
+app.close()
+"""
+
+
+def test_sessions_without_asyncio_need_no_greenlet() -> None:
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_GREENLET]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
