@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from reliable_tasks.app import App
 from reliable_tasks.celery_names import instead
+from reliable_tasks.control import Control
+from reliable_tasks.migrate.companions import companion
 from reliable_tasks.migrate.targets import is_celerys, moved_module, resolved, words
 
 if TYPE_CHECKING:
@@ -35,22 +37,22 @@ class Left:
 
 
 def leftovers(tree: ast.Module) -> Iterator[Left]:
-    """What uses a name of Celery's that is not here: of modules and of apps."""
+    """What uses a name that is not here: of Celery's modules, of apps, of the libraries around."""
     bound = _Bound(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from _by_name(node)
         elif isinstance(node, ast.Assign):
             yield from _plugins(node)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from _companions(node)
         if not isinstance(node, ast.Attribute):
             continue
         path = _path(node)
         if path and path[0] in bound.modules:
             yield from _of_module(bound.modules[path[0]], path[1:], node.lineno)
-        elif len(path) == 2 and path[0] in bound.apps:  # noqa: PLR2004 - app.name
-            said = None if hasattr(App, node.attr) else instead("App", node.attr)
-            if said:
-                yield Left(node.lineno, ".".join(path), said)
+        elif path and path[0] in bound.apps:
+            yield from _of_app(path, node.lineno)
 
 
 class _Bound:
@@ -108,6 +110,28 @@ def _of_module(module: str, path: tuple[str, ...], line: int) -> Iterator[Left]:
     # Of `a.b.c` the parts `a.b` and `a` are nodes as well: only the whole of it is told.
     if missing is not None and missing[1] == path[-1]:
         yield Left(line, ".".join(missing), words(*missing))
+
+
+def _of_app(path: tuple[str, ...], line: int) -> Iterator[Left]:
+    owner, section = (Control, "Control") if path[1:-1] == ("control",) else (App, "App")
+    if len(path) != (3 if owner is Control else 2) or hasattr(owner, path[-1]):
+        return
+    if said := instead(section, path[-1]):
+        yield Left(line, ".".join(path), said)
+
+
+def _companions(node: ast.Import | ast.ImportFrom) -> Iterator[Left]:
+    if isinstance(node, ast.Import):
+        names = [(alias.lineno, alias.name, companion(alias.name)) for alias in node.names]
+    else:
+        module = "" if node.level else node.module or ""
+        names = [
+            (alias.lineno, f"{module}.{alias.name}", companion(module, alias.name))
+            for alias in node.names
+        ]
+    for line, name, said in names:
+        if said:
+            yield Left(line, name, said)
 
 
 def _by_name(call: ast.Call) -> Iterator[Left]:

@@ -185,6 +185,31 @@ def test_a_name_that_is_not_here_stays_in_a_statement_of_its_own(before: str, af
         ),
         ("from celery.nowhere import x", "celery.nowhere.x", "nothing is known of it"),
         ("from celery_once.backends import Redis", "celery_once.backends.Redis", "locks`"),
+        (
+            "from celery import Celery\na = Celery()\na.control.broadcast('x')",
+            "a.control.broadcast",
+            "one by one",
+        ),
+        ("from kombu import Queue", "kombu.Queue", "task_queues = ["),
+        ("from kombu.entity import Exchange as E", "kombu.entity.Exchange", "task_queues = ["),
+        (
+            "from kombu.exceptions import OperationalError",
+            "kombu.exceptions.OperationalError",
+            "`reliable_tasks.exceptions.OperationalError`",
+        ),
+        ("from kombu.exceptions import EncodeError", "kombu.exceptions.EncodeError", "CodecError"),
+        ("from kombu.serialization import register", "kombu.serialization.register", "__json__"),
+        (
+            "from billiard.exceptions import SoftTimeLimitExceeded",
+            "billiard.exceptions.SoftTimeLimitExceeded",
+            "`reliable_tasks.exceptions.SoftTimeLimitExceeded`",
+        ),
+        (
+            "from django_celery_beat.models import PeriodicTask",
+            "django_celery_beat.models.PeriodicTask",
+            "app.schedules",
+        ),
+        ("import django_celery_results.models", "django_celery_results.models", "AsyncResult(id)"),
     ],
 )
 def test_what_is_not_here_is_named_each_time(program: str, name: str, words: str) -> None:
@@ -204,6 +229,9 @@ def test_what_is_here_is_not_named() -> None:
         "app = Celery()\napp.conf, app.now(), app.task, app.backend, app.tasks\n"
         "celery.signals.task_prerun, celery.schedules.crontab, celery.app.task.Task\n"
         "celery.Celery, celery.uuid(), schedules.crontab(), celery.exceptions.Retry\n"
+        "app.control.inspect().active(), app.control.revoke('x'), app.conf.control\n"
+        "import kombu\nfrom kombu import Connection\nfrom billiard import Pool\n"
+        "from .kombu import Queue\nfrom . import django_celery_beat\n"
     )
     assert rewrite(program.encode()).left == ()
 
