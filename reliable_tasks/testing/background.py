@@ -55,6 +55,9 @@ class BackgroundWorker(InlineWorker):
         except BaseException as error:  # noqa: BLE001 - the block that it works for raises it
             self.error = error
 
+    def reload(self) -> None:
+        """Celery's, for tasks declared since the start: they are known here without it."""
+
     def stop(self) -> None:
         """Let it finish the body that runs, and end."""
         self._stopping.set()

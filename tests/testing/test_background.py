@@ -61,6 +61,7 @@ def test_create_task(celery_app, celery_worker):
     def mul(x, y):
         return x * y
 
+    celery_worker.reload()
     assert celery_app.conf.broker_url == "sqlite://"
     assert mul.delay(4, 4).get(timeout=30) == 16
 
