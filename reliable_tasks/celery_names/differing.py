@@ -30,6 +30,9 @@ DIFFERING: Table = {
     },
     "request": {
         "what the body has enqueued, at most 10,000; none with `trail=False`": "children",
+        "always None: callbacks are in the store; setting it is an error": "callbacks errbacks",
+        "its last message; setting it is an error: `raise Ignore()` ends what follows": "chain",
+        "the id of the chord's body; setting it is an error": "chord",
         "always None: the log's level is that of the worker": "logfile loglevel",
         "of a chord's body: the last member of its header": "parent_id",
         "one for the whole workflow: its first message": "root_id",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reliable_tasks.core.codec.tags import untag
+from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,33 @@ class AttemptStore:
         raise NotImplementedError
 
 
+_T = TypeVar("_T")
+
+
+class _Following(Generic[_T]):
+    """A field that tells what follows the message; a body that sets it is refused.
+
+    In Celery the rest of a workflow travels with the message, and `self.request.chain = None` drops
+    it. Here the store has it, and it would run all the same.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, request: Request, owner: type) -> _T | None:
+        return request.__dict__[self._name]  # type: ignore[no-any-return] # as it was given
+
+    def __set__(self, request: Request, value: object) -> None:
+        if not request.called_directly:
+            raise ConfigError(
+                f"self.request.{self._name} cannot be set: what follows is in the store. "
+                "`raise Ignore()` ends it with this message, without a result; "
+                "`self.replace(canvas)` runs something else first"
+            )
+        request.__dict__[self._name] = value
+
+
+_FOLLOWING = ("callbacks", "errbacks", "chain", "chord")
 _OTHER_NAMES = {"name": "task", "task_id": "id", "task_name": "task"}
 
 
@@ -48,7 +76,14 @@ class Request:
     attempt of this message) and `once_key`.
     """
 
+    callbacks = _Following[list[Any]]()
+    errbacks = _Following[list[Any]]()
+    chain = _Following[str]()
+    chord = _Following[str]()
+
     def __init__(self, **fields: Any) -> None:
+        for name in _FOLLOWING:
+            self.__dict__[name] = fields.pop(name, None)
         self.id: str | None = None
         self.task: str | None = None
         self.args: tuple[Any, ...] = ()
@@ -63,10 +98,6 @@ class Request:
         self.parent_id: str | None = None
         self.group: str | None = None
         self.group_index: int | None = None
-        self.chord: str | None = None
-        self.chain: str | None = None
-        self.callbacks: list[Any] | None = None
-        self.errbacks: list[Any] | None = None
         self.eta: str | None = None
         self.expires: str | None = None
         self.delivery_info: dict[str, Any] = {}

@@ -130,3 +130,34 @@ def test_wrong_properties_are_refused(bench: Bench) -> None:
     for options in wrong:
         with pytest.raises(ConfigError, match=next(iter(options))):
             plain.apply_async(**options)
+
+
+@pytest.mark.parametrize("value", [None, []])
+@pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain", "chord"])
+def test_a_body_cannot_drop_what_follows_by_its_request(
+    t: Any, bench: Bench, name: str, value: Any
+) -> None:
+    """Celery drops the rest of a chain so; here it would run, and nobody would have said so."""
+
+    @bench.app.task(name="drop", bind=True)
+    def drop(self: Any) -> None:
+        before = getattr(self.request, name)
+        with pytest.raises(ConfigError, match=rf"self\.request\.{name} .*raise Ignore\(\)"):
+            setattr(self.request, name, value)
+        with pytest.raises(ConfigError, match=name):
+            self.request.update({name: value})
+        assert getattr(self.request, name) == before
+
+    result = (drop.si() | t.echo.si(1)).apply_async()
+    assert result.get() == 1
+
+
+def test_a_pushed_request_says_what_follows(bench: Bench) -> None:
+    task = bench.app.task(name="pushed")(lambda: None)
+    following: dict[str, Any] = {"callbacks": [{}], "errbacks": [{}], "chain": [{}], "chord": {}}
+    task.push_request(**following)
+    assert {name: getattr(task.request, name) for name in following} == following
+    task.request.chain = None
+    task.request.clear()
+    assert task.request.callbacks is None
+    task.pop_request()
