@@ -350,4 +350,11 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         return GroupsOfApp(self)
 
 
-context.make_default_app(lambda: App("default"))
+def _default_app() -> App:
+    app = App("default", set_as_current=False)
+    if app.framework is not None:
+        app.framework.configure_default(app)
+    return app
+
+
+context.make_default_app(_default_app)

@@ -23,6 +23,14 @@ class Framework(Protocol):
     Task: type[Any]
     """The class of tasks without a `base`."""
 
+    def configure_default(self, app: Any) -> None:
+        """Configure the app that is made where the program has made none.
+
+        Raises:
+            ConfigError: the program should have made one.
+        """
+        ...
+
     def configures(self, conf: Any, source: Any, namespace: str | None) -> None:
         """Hear what an app's settings are loaded from: the framework's may change."""
         ...

@@ -68,6 +68,39 @@ def test_a_settings_module_that_is_not_there_is_told(tmp_path: Path) -> None:
         assert "DJANGO_SETTINGS_MODULE='proj.settigns' cannot be imported" in said
 
 
+NO_APP = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "none"
+from django.conf import settings
+settings.configure({settings})
+from reliable_tasks import shared_task
+from reliable_tasks.errors import ConfigError
+
+@shared_task
+def add(a, b):
+    return a + b
+
+try:
+    print(add.delay(1, 2).exists())
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("", "no app was made while the project loaded: make one in proj/celery.py"),
+        ("RELIABLE_TASKS_BROKER_URL='sqlite://'", "True"),
+    ],
+)
+def test_a_call_in_a_project_whose_app_is_not_imported(
+    tmp_path: Path, settings: str, said: str
+) -> None:
+    with Project(CELERYS, tmp_path) as project:
+        assert project.run("-c", NO_APP.format(settings=settings)).startswith(said)
+
+
 def test_what_the_checks_find_keeps_a_worker_from_starting(tmp_path: Path) -> None:
     with Project(CELERYS, tmp_path, SHOP_STORE="nonsense://") as project:
         said = project.run("manage.py", "reliable_tasks", "worker", code=1)

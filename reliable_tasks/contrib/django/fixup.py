@@ -14,6 +14,7 @@ from reliable_tasks.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from reliable_tasks.app import App
     from reliable_tasks.config.conf import Conf
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.values import Batch
@@ -30,6 +31,19 @@ class Django:
         from reliable_tasks.contrib.django.task import DjangoTask  # noqa: PLC0415 - see the app's
 
         return DjangoTask
+
+    def configure_default(self, app: App) -> None:
+        """Give it the settings RELIABLE_TASKS_… of a project without an app of its own.
+
+        Raises:
+            ConfigError: they name no store: the project's app was not imported, most likely, and
+                messages would wait in a file that no worker of the project reads.
+        """
+        from reliable_tasks.contrib.django import project  # noqa: PLC0415 - only needed here
+
+        project.configure(app)
+        if not app.conf.value_set_for("broker_url"):
+            raise ConfigError(project.NO_APP)
 
     def configures(self, conf: Conf, source: Any, namespace: str | None) -> None:
         """Have the settings of an app follow Django's, if they are loaded from them."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.app import App
 
-__all__ = ["NO_APP", "project_app", "queues_of_backends"]
+__all__ = ["NO_APP", "configure", "project_app", "queues_of_backends"]
 
 NO_APP = (
     "no app was made while the project loaded: make one in proj/celery.py, and import it in "
@@ -33,9 +33,14 @@ def project_app() -> App:
         from reliable_tasks.app import App  # noqa: PLC0415 - most projects have their own
 
         app = App("django")
-        app.config_from_object("django.conf:settings", namespace="RELIABLE_TASKS")
-        app.autodiscover_tasks()
+        configure(app)
     return app  # type: ignore[no-any-return] # apps are all that is made
+
+
+def configure(app: App) -> None:
+    """Give an app that no module of the project made the settings RELIABLE_TASKS_…."""
+    app.config_from_object("django.conf:settings", namespace="RELIABLE_TASKS")
+    app.autodiscover_tasks()
 
 
 def _tasks() -> dict[str, Any]:
