@@ -26,6 +26,35 @@ class Mine(Task[Any, Any]):
     abstract = True
 
 
+class Short(App):
+    """As Celery's page on tasks names them."""
+
+    def gen_task_name(self, name: str, module: str) -> str:
+        return super().gen_task_name(name, module.removesuffix("_names"))
+
+
+class Numbered(App):
+    def gen_task_name(self, name: str, module: str) -> Any:
+        return len(name + module)
+
+
+def test_names_are_made_as_a_subclass_of_the_app_says() -> None:
+    class Counted(Task[Any, Any]):
+        def run(self) -> None: ...
+
+    def add() -> None: ...
+
+    with Short("short", broker="sqlite://", set_as_current=False) as app:
+        assert app.task(add).name == "tests.test_app.add"
+        assert app.task(name="mine")(add).name == "mine"
+        assert app.register_task(Counted).name.startswith("tests.test_app.")
+    with (
+        Numbered("numbered", broker="sqlite://", set_as_current=False) as numbered,
+        pytest.raises(ConfigError, match=r"gen_task_name\(\) must be a non-empty string"),
+    ):
+        numbered.task(add)
+
+
 # Making one --------------------------------------------------------------------------------------
 
 

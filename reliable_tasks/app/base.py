@@ -16,6 +16,7 @@ from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.app.opening import HasStore
 from reliable_tasks.bodies import annotating
 from reliable_tasks.core import context
+from reliable_tasks.core.checks import text
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.signals import publishing
@@ -166,8 +167,10 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
             ConfigError: its name is taken by another task.
         """
         task = task() if isinstance(task, type) else task
+        cls = type(task)
         if not task.name:
-            task.name = f"{type(task).__module__}.{type(task).__qualname__}"
+            made = self.gen_task_name(cls.__qualname__, cls.__module__)
+            task.name = text("gen_task_name()", made)
         if type(taken := self.tasks.get(task.name, task)) is not type(task):
             raise ConfigError(f"task {task.name!r} is registered already, as {taken!r}")
         if not hasattr(task, "__wrapped__"):
@@ -177,14 +180,10 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         self.tasks[task.name] = task
         return task  # type: ignore[no-any-return]
 
-    def gen_task_name(self, function: Callable[..., Any]) -> str:
-        """The name of a task without `name=`: its module's and its function's."""
-        return self.name_of(function.__name__, function.__module__)
-
-    def name_of(self, name: str, module: str | None) -> str:
-        """The name of the task that a function of this name and module becomes."""
-        main = self.main if module in {None, "__main__"} else None
-        return f"{main or module or '__main__'}.{name}"
+    def gen_task_name(self, name: str, module: str) -> str:
+        """The name of a task without `name=`, of its function's name and module; override it."""
+        owner = self.main or module if module == "__main__" else module
+        return f"{owner}.{name}"
 
     def set_current(self) -> None:
         """Make this app the `current_app`."""

@@ -95,7 +95,7 @@ class AppContext(Protocol):
     @property
     def task(self) -> Any: ...  # noqa: D102
     def register_task(self, task: Any) -> Any: ...  # noqa: D102
-    def gen_task_name(self, function: Callable[..., Any]) -> str: ...  # noqa: D102
+    def gen_task_name(self, name: str, module: str) -> str: ...  # noqa: D102
     def set_up(self) -> None: ...  # noqa: D102
     def import_modules(self) -> None: ...  # noqa: D102
     def send_task(  # noqa: D102

@@ -49,7 +49,8 @@ def task_of_function(app: AppContext, function: Any, options: dict[str, Any]) ->
         raise ConfigError(f"base must be a subclass of Task, not {shown(base)}")
     name = options.pop("name", None)
     _check_callable(function, named=bool(name))
-    name = text("name", name) if name else app.gen_task_name(function)
+    made = name or app.gen_task_name(function.__name__, function.__module__ or "__main__")
+    name = text("name" if name else "gen_task_name()", made)
     models = models_of(app, f"task {name}", name, function, options)
     options = {option: x for option, x in options.items() if option not in MODEL_OPTIONS}
     given = attributes_of(f"task {name}", options, base, Task)

@@ -17,7 +17,7 @@ gen_unique_id = uuid
 
 def gen_task_name(app: App, name: str, module_name: str | None) -> str:
     """The name of a task without `name=`: its module's and its function's."""
-    return app.name_of(name, module_name)
+    return app.gen_task_name(name, module_name or "__main__")
 
 
 def __getattr__(name: str) -> Any:
