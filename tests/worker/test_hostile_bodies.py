@@ -52,6 +52,12 @@ class HostileError(Exception):
     __str__ = __repr__ = boom
 
 
+class UntouchableError(Exception):
+    """An exception that cannot even be asked for its class."""
+
+    __getattribute__ = boom
+
+
 class Hostile:
     """A value that cannot be encoded nor shown."""
 
@@ -107,6 +113,10 @@ async def coroutine() -> None:
     boom()
 
 
+async def coroutine_that_cannot_be_looked_at() -> None:
+    raise UntouchableError
+
+
 # What each hostile task is made of: a body, its options, and how its message ends.
 PLACES: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "body": (boom, {}, "FAILURE"),
@@ -122,6 +132,8 @@ PLACES: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "str of what is raised": (raises(HostileError), {}, "FAILURE"),
     "arguments of what is raised": (raises(hostile_key), {}, "FAILURE"),
     "str of what is retried": (raises(HostileError), AT_ONCE, "FAILURE"),
+    "attributes of what is raised": (raises(UntouchableError), {}, "FAILURE"),
+    "and of what a coroutine raises": (coroutine_that_cannot_be_looked_at, {}, "FAILURE"),
     "result": (Hostile, {}, "FAILURE"),
     "result of interest to nobody": (Hostile, {"ignore_result": True}, "SUCCESS"),
     "repr of a result": (

@@ -273,9 +273,10 @@ class SqliteStore:
 
     # Waiting --------------------------------------------------------------------------------------
 
-    def _wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
-        """Block until one of the queues has something or something is due."""
-        wanted = list(queues)
+    def wait_then_claim(
+        self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
+    ) -> v.Exchange:
+        """Block until one of the queues has something or something is due, and claim it."""
         seen: tuple[int, int] | None = None
         due: int | None = None
 
@@ -284,18 +285,12 @@ class SqliteStore:
             changes = self._database.changes()
             if changes != seen:
                 seen = changes
-                queued, due = self._read(lambda reader: reader.waiting(wanted))
+                queued, due = self._read(lambda reader: reader.waiting(list(want.queues)))
                 if queued:
                     return True
             return due is not None and due <= self._clock()
 
-        return wait_until(look, timeout, wake_fd)
-
-    def wait_then_claim(
-        self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
-    ) -> v.Exchange:
-        """Block until work may be there, and claim it."""
-        self._wait_for_work(want.queues, timeout, wake_fd)
+        wait_until(look, timeout, wake_fd)
         return self.exchange(session, (), want)
 
     def wait(

@@ -196,8 +196,7 @@ class Transitions(Endings):
         r.delete_at = self.now + ttl if ttl else None
         self.set_state(r, FALLEN if failed and reason in BY_ANOTHER else state)
         self.audit(_event_of(state, reason), r, detail or _because(reason))
-        if r.parked:
-            self.leave_parking(r)
+        self.leave_parking(r)
         once = once_of(r)
         if once is not None and once.scope in FREED_BY_END:
             self._let_go(r, once.key)
@@ -334,7 +333,7 @@ class Transitions(Endings):
         self.execute(PARK, (self.lock_name(name), r.parked_place, r.id))
 
     def leave_parking(self, r: Row) -> None:
-        """Stop waiting for a lock."""
+        """Stop waiting for a lock, if it waits for one."""
         if r.parked is not None:
             self.execute(UNPARK, (self.lock_name(r.parked), r.parked_place))
             r.parked = None
@@ -363,8 +362,7 @@ class Transitions(Endings):
     def forget(self, r: Row) -> None:
         """Delete a record and free its lock, unless that outlives its message."""
         self.delete(r)
-        if r.parked:
-            self.leave_parking(r)
+        self.leave_parking(r)
         once = once_of(r)
         if once is not None and once.scope in FREED_BY_END:
             self.free(once.key, r.id)

@@ -28,21 +28,26 @@ class Coroutines:
         runner = self._runner
         ended = False
 
-        async def to_its_end() -> Any:
+        async def to_its_end() -> tuple[Any, BaseException | None]:
             nonlocal ended
             try:
-                return await body
+                return await body, None
+            except BaseException as exc:  # noqa: BLE001 - asyncio looks into what a task raises, and
+                return None, exc  # runs for ever where that raises in turn (`__getattribute__`)
             finally:
                 ended = True
 
         try:
-            return runner.run(to_its_end(), context=context)
+            value, error = runner.run(to_its_end(), context=context)
         finally:
             if not ended:
                 # An exit in some other task of the loop left it in the middle: it ends here, so
                 # that it does not go on beside the next body.
                 self._runner = None
                 runner.close()
+        if error is not None:
+            raise error
+        return value
 
     def close(self) -> None:
         """Close the loop."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reliable_tasks.store.sqlite import SqliteStore
-from reliable_tasks.store.values import Batch, Entry, SessionInfo, StoreOptions
+from reliable_tasks.store.values import Batch, ClaimRequest, Entry, SessionInfo, StoreOptions
 from tests.patience import PATIENCE_S
 from tests.store.driver import message
 from tests.store.sqlite.helpers import OPTIONS, ROOT, count, drain, put, raw
@@ -179,11 +179,13 @@ def test_a_store_in_memory_is_copied_by_a_fork() -> None:
 def test_a_worker_is_woken_by_another_connection(store: SqliteStore, path: Path) -> None:
     other = SqliteStore(str(path), OPTIONS)
     put(store, "elsewhere")
+    store.open_session(SessionInfo(id="s", worker="w"), 600_000)
+    want = ClaimRequest(queues=("q",), limit=1)
     with ThreadPoolExecutor(2) as pool:
-        work = pool.submit(store._wait_for_work, ["q"], 20.0)
+        work = pool.submit(store.wait_then_claim, "s", want, 20.0)
         entry = pool.submit(store.wait_for_entries, 20.0)
         other.enqueue(Batch(messages=(message("a", queue="q"),)))
-        assert work.result(5)
+        assert [c.id for c in work.result(5).claims] == ["a"]
         for _ in range(100):
             other.put_entry(Entry(name="e"))
             with contextlib.suppress(TimeoutError):
