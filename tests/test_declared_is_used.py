@@ -7,6 +7,8 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +29,7 @@ RAISED_BY_BODIES = {"Ignore", "Reject"}
 """Errors that only user code raises: it is enough that the package acts on them."""
 
 
+@cache
 def keys_of_dicts(tree: ast.AST) -> set[str]:
     return {
         key.value
@@ -50,6 +53,7 @@ def keys_spread(function: Function, spread: ast.expr) -> set[str]:
     return named or keys_of_dicts(function)
 
 
+@cache
 def name_of(call: ast.Call) -> str:
     """The name of what is called; `events.emit` is not any other `emit`."""
     if ast.unparse(call.func) == "events.emit":
@@ -57,9 +61,10 @@ def name_of(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def functions() -> Iterator[Function]:
-    for tree in TREES.values():
-        yield from (node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS))
+@cache
+def functions() -> tuple[Function, ...]:
+    nodes = chain.from_iterable(map(ast.walk, TREES.values()))
+    return tuple(node for node in nodes if isinstance(node, _FUNCTIONS))
 
 
 def parameters(function: Function) -> set[str]:
@@ -67,10 +72,12 @@ def parameters(function: Function) -> set[str]:
     return {arg.arg for arg in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
 
 
-def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+@cache
+def calls(tree: ast.AST) -> tuple[ast.Call, ...]:
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
+@cache
 def detail_fields() -> set[str]:
     """What the outcomes of attempts say of themselves: an emission may pass it on."""
     return {

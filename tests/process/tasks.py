@@ -17,7 +17,7 @@ from reliable_tasks.errors import SoftTimeLimitExceeded, StepOutcomeUnknown
 from tests.patience import PATIENCE_S
 from tests.process.effects import mark
 
-__all__ = ["Hooked", "Spoiled", "make_app"]
+__all__ = ["Hooked", "Spoiled", "Stranger", "make_app"]
 
 
 class Spoiled(Exception):
@@ -25,7 +25,14 @@ class Spoiled(Exception):
 
 
 class Stranger(Exception):
-    """One that it does not."""
+    """One that it does not, and that is imported where its result is asked for."""
+
+
+def local_error() -> Exception:
+    class Local(Exception):
+        """One that nobody else can import."""
+
+    return Local("who knows")
 
 
 class Hooked(Task[Any, Any]):
@@ -85,8 +92,8 @@ def _plain(app: App) -> None:
         return os.getpid()
 
     @app.task(name="spoil")
-    def spoil(registered: bool) -> None:
-        raise Spoiled("gone off") if registered else Stranger("who knows")
+    def spoil(kind: str) -> None:
+        raise {"own": Spoiled("gone off"), "imported": Stranger("hello")}.get(kind) or local_error()
 
     @app.task(name="flaky", bind=True, max_retries=5)
     def flaky(self: Task[Any, Any], failures: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from reliable_tasks.errors import RemoteError
 from tests.patience import PATIENCE_S
-from tests.process.tasks import Spoiled
+from tests.process.tasks import Spoiled, Stranger
 
 if TYPE_CHECKING:
     from tests.process.harness import Place
@@ -34,18 +34,20 @@ def test_many_children_run_each_message_once(place: Place) -> None:
     assert starts == Counter(r.id for r in results)
 
 
-def test_an_exception_comes_back_as_its_own_class_if_it_is_registered(place: Place) -> None:
+def test_an_exception_comes_back_as_its_own_class_if_that_is_imported_here(place: Place) -> None:
     place.start_worker("--concurrency", "1")
     with pytest.raises(Spoiled, match="gone off"):
-        place.call("spoil", True).get(timeout=PATIENCE_S)
-    result = place.call("spoil", False)
+        place.call("spoil", "own").get(timeout=PATIENCE_S)
+    with pytest.raises(Stranger, match="hello"):
+        place.call("spoil", "imported").get(timeout=PATIENCE_S)
+    result = place.call("spoil", "local")
     with pytest.raises(RemoteError) as caught:
         result.get(timeout=PATIENCE_S)
-    assert type(caught.value).__name__ == "Stranger"
-    assert caught.value.remote_type == "tests.process.tasks.Stranger"
+    assert type(caught.value).__name__ == "Local"
+    assert caught.value.remote_type == "tests.process.tasks.local_error.<locals>.Local"
     assert caught.value.message == "who knows"
     assert result.failed()
-    assert 'raise Spoiled("gone off") if registered else Stranger' in (result.traceback or "")
+    assert 'raise {"own": Spoiled("gone off"), "imported"' in (result.traceback or "")
 
 
 def test_pain_42_a_coroutine_runs_in_prefork_on_one_loop_that_is_kept(place: Place) -> None:

@@ -71,7 +71,8 @@ def settled(condition: Callable[[], object]) -> None:
 
 
 def watchers() -> int:
-    return sum(t.name.startswith("reliable_tasks.") for t in threading.enumerate())
+    names = {"reliable_tasks.await", "reliable_tasks.then"}
+    return sum(t.name in names for t in threading.enumerate())
 
 
 def test_many_are_awaited_by_one_thread(driver: Driver) -> None:

@@ -6,10 +6,9 @@ from collections import Counter, defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from reliable_tasks.audit.verify import Violation, verify
 from reliable_tasks.beat.encoding import decode_spec, slot_id
+from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import AuditEvent, AuditRow, Record
@@ -157,7 +156,7 @@ def _results(known: Known) -> Iterator[Violation]:
     for record in known.records.values():
         if record.state != State.SUCCEEDED:
             continue
-        result = msgspec.json.decode(record.result or b"null")
+        result = loads(record.result or b"null", "json", ("json",))
         returned = said.get((record.id, record.fence))
         if returned is None:
             text = f"it succeeded with fence {record.fence}, whose body did not come to its end"
