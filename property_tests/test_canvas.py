@@ -18,7 +18,7 @@ from reliable_tasks import App, chain, chord, group
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.store import values as v
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 from tests.fakes import FakeClock
 from tests.store.factories import FACTORIES
 
@@ -46,8 +46,8 @@ faults = st.lists(st.sampled_from(["none", "none", "die", "twice", "some"]), max
 )
 
 
-class Workbench(Bench):
-    """A bench whose worker dies, repeats itself and forgets, as it is told."""
+class Workbench(Harness):
+    """A harness whose worker dies, repeats itself and forgets, as it is told."""
 
     def __init__(self, kind: str, troubles: list[str]) -> None:
         clock = FakeClock()
@@ -155,8 +155,8 @@ def parts_of_chain(plan: Any) -> Iterator[Any]:
         yield from parts_of_chain(part) if part[0] == "chain" else (part,)
 
 
-def commits_of(bench: Bench) -> Counter[str]:
-    rows: tuple[v.AuditRow, ...] = bench.store.audit(v.AuditQuery(limit=10_000))
+def commits_of(harness: Harness) -> Counter[str]:
+    rows: tuple[v.AuditRow, ...] = harness.store.audit(v.AuditQuery(limit=10_000))
     endings = {"succeeded", "failed", "revoked"}
     return Counter(row.id for row in rows if row.event in endings)
 
@@ -167,20 +167,20 @@ on_stores = pytest.mark.parametrize("kind", ["model", "memory"])
 @on_stores
 @given(plan=canvases(fine_calls), troubles=faults)
 def test_the_result_is_that_of_eager_evaluation(kind: str, plan: Any, troubles: list[str]) -> None:
-    bench = Workbench(kind, troubles)
+    harness = Workbench(kind, troubles)
     try:
-        canvas = bench.build(plan)
+        canvas = harness.build(plan)
         eager = canvas.apply()
         result = canvas.apply_async()
         assert result.get() == eager.get()
         assert shape(result) == shape(eager) == shape_of_plan(plan)
-        bench.drain()
-        bench.late_commits()
-        assert bench.unended() == []
-        assert set(commits_of(bench).values()) <= {1}
-        assert len(commits_of(bench)) == len(bench.records())
+        harness.drain()
+        harness.late_commits()
+        assert harness.unended() == []
+        assert set(commits_of(harness).values()) <= {1}
+        assert len(commits_of(harness)) == len(harness.records())
     finally:
-        bench.close()
+        harness.close()
 
 
 @on_stores
@@ -188,15 +188,15 @@ def test_the_result_is_that_of_eager_evaluation(kind: str, plan: Any, troubles: 
 def test_failures_end_what_waits_for_them_and_nothing_else(
     kind: str, plan: Any, troubles: list[str]
 ) -> None:
-    bench = Workbench(kind, troubles)
+    harness = Workbench(kind, troubles)
     try:
-        canvas = bench.build(plan)
+        canvas = harness.build(plan)
         eager = canvas.apply()
         result = canvas.apply_async()
-        bench.drain()
-        bench.late_commits()
-        assert bench.unended() == []
-        assert set(commits_of(bench).values()) <= {1}
+        harness.drain()
+        harness.late_commits()
+        assert harness.unended() == []
+        assert set(commits_of(harness).values()) <= {1}
         for stored, expected in zip(handles(result), handles(eager), strict=True):
             assert stored.ready()
             assert stored.successful() == expected.successful()
@@ -204,7 +204,7 @@ def test_failures_end_what_waits_for_them_and_nothing_else(
             if stored.successful():
                 assert stored.get() == expected.get()
     finally:
-        bench.close()
+        harness.close()
 
 
 @on_stores
@@ -218,45 +218,45 @@ def test_failures_end_what_waits_for_them_and_nothing_else(
 def test_every_handle_ends_when_parts_are_revoked(
     kind: str, plan: Any, troubles: list[str], rounds: int, chosen: list[int], whole: bool
 ) -> None:
-    bench = Workbench(kind, troubles)
+    harness = Workbench(kind, troubles)
     try:
-        result = bench.build(plan).apply_async()
+        result = harness.build(plan).apply_async()
         for _ in range(rounds):
-            bench.work()
+            harness.work()
         every = list(handles(result))
         if whole:
             result.revoke()
         for at in chosen:
             every[at % len(every)].revoke()
-        bench.drain()
-        bench.late_commits()
-        assert {record.state for record in bench.records()} <= FINAL_STATES
+        harness.drain()
+        harness.late_commits()
+        assert {record.state for record in harness.records()} <= FINAL_STATES
         assert all(handle.ready() for handle in every)
-        assert set(commits_of(bench).values()) <= {1}
+        assert set(commits_of(harness).values()) <= {1}
     finally:
-        bench.close()
+        harness.close()
 
 
 @on_stores
 @given(plan=canvases(calls))
 def test_an_errback_runs_once_if_and_only_if_something_failed(kind: str, plan: Any) -> None:
-    bench = Workbench(kind, [])
+    harness = Workbench(kind, [])
     try:
         told = list[str]()
 
-        @bench.app.task(name="tell")
+        @harness.app.task(name="tell")
         def tell(failed_id: str) -> None:
             told.append(failed_id)
 
-        canvas = chain(bench.build(plan), app=bench.app).on_error(tell.s())
+        canvas = chain(harness.build(plan), app=harness.app).on_error(tell.s())
         result = canvas.apply_async()
-        bench.drain()
-        assert bench.unended() == []
-        failed = [record.id for record in bench.records() if record.state == State.FAILED]
+        harness.drain()
+        assert harness.unended() == []
+        failed = [record.id for record in harness.records() if record.state == State.FAILED]
         assert len(told) == bool(failed)
         assert set(told) <= set(failed)
         assert result.ready()
         canvas.apply()
         assert len(told) == 2 * bool(failed)
     finally:
-        bench.close()
+        harness.close()

@@ -1,4 +1,4 @@
-"""A bench: an app on a store, and a worker that runs one round whenever somebody waits."""
+"""A harness: an app on a store, and a worker that runs one round whenever somebody waits."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 LEASE_MS = 10**9
 
 
-Open = Callable[..., "Bench"]
-"""Opens a bench, with settings of its app as keywords."""
+Open = Callable[..., "Harness"]
+"""Opens a harness, with settings of its app as keywords."""
 
 
 class Stuck(AssertionError):
@@ -29,7 +29,7 @@ class Stuck(AssertionError):
 
 
 class DrivenStore:
-    """A store whose waits let the bench's worker work."""
+    """A store whose waits let the harness's worker work."""
 
     def __init__(self, inner: Any, work: Callable[[], bool]) -> None:
         self.inner = inner
@@ -63,12 +63,12 @@ class DrivenStore:
         return None
 
 
-class Bench:
+class Harness:
     """An app, its store and its worker; time passes when nothing else can happen."""
 
     def __init__(self, store: Any, clock: FakeClock, **settings: Any) -> None:
         self.clock = clock
-        self.app = App("bench", set_as_current=False, **settings)
+        self.app = App("harness", set_as_current=False, **settings)
         self.store = DrivenStore(store, self.work)
         self.app.store = cast("Store", self.store)
         self.ran = Counter[str]()
@@ -80,7 +80,7 @@ class Bench:
     def open_session(self) -> str:
         self.sessions += 1
         self.session = f"s{self.sessions}"
-        self.store.open_session(v.SessionInfo(id=self.session, worker="bench@here"), LEASE_MS)
+        self.store.open_session(v.SessionInfo(id=self.session, worker="harness@here"), LEASE_MS)
         return self.session
 
     def claim(self) -> tuple[v.Claim, ...]:
@@ -99,7 +99,7 @@ class Bench:
     def run(self, claim: v.Claim) -> outcome.Outcome:
         """The outcome of one attempt."""
         self.ran[claim.task] += 1
-        executor = Executor(self.app, "bench@here")
+        executor = Executor(self.app, "harness@here")
         started = executor.begin(claim, FencedStore(cast("Store", self.store), claim))
         if not isinstance(started, StartedAttempt):
             return started

@@ -8,17 +8,17 @@ from reliable_tasks import GroupResult, allow_join_result, group
 from reliable_tasks.core.context import forbid_waiting
 from reliable_tasks.errors import ReliableTasksError, TimeoutError  # noqa: A004 - Celery's name
 from reliable_tasks.results.groups import result_from_tuple
-from tests.canvas.helpers import Bench, Stuck
+from tests.canvas.helpers import Harness, Stuck
 
 
-def test_how_a_group_stands(t: Any, bench: Bench) -> None:
+def test_how_a_group_stands(t: Any, harness: Harness) -> None:
     result = group(t.echo.si(1), t.echo.si(2), t.echo.si(3))()
     assert (result.ready(), result.waiting(), result.completed_count()) == (False, True, 0)
-    bench.limit = 1
-    bench.work()
+    harness.limit = 1
+    harness.work()
     assert (result.ready(), result.waiting(), result.completed_count()) == (False, True, 1)
     assert not result.successful()
-    bench.drain()
+    harness.drain()
     assert (result.ready(), result.waiting(), result.completed_count()) == (True, False, 3)
     assert result.successful()
     assert not result.failed()
@@ -36,13 +36,13 @@ def test_members(t: Any) -> None:
     assert bool(GroupResult("empty", app=result.app))
 
 
-def test_a_failure_is_raised_at_once_or_takes_its_place(t: Any, bench: Bench) -> None:
+def test_a_failure_is_raised_at_once_or_takes_its_place(t: Any, harness: Harness) -> None:
     late = t.echo.si(2).set(countdown=1000)
     result = group(late, t.boom.si(1))()
-    bench.work()
+    harness.work()
     with pytest.raises(ValueError, match="boom 1"):
         result.get()
-    assert not bench.ran["echo"]
+    assert not harness.ran["echo"]
     values = result.get(propagate=False)
     assert values[0] == 2
     assert isinstance(values[1], ValueError)
@@ -52,19 +52,19 @@ def test_a_failure_is_raised_at_once_or_takes_its_place(t: Any, bench: Bench) ->
     assert not result.successful()
 
 
-def test_waiting_is_bounded(t: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_bounded(t: Any, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     result = group(t.echo.si(1), t.echo.si(2))()
     ticks = iter(range(100))
     monkeypatch.setattr("reliable_tasks.core.clock.monotonic", lambda: float(next(ticks)))
     monkeypatch.setattr(
-        bench.store, "wait", lambda seen, timeout, ended: bool(seen and timeout and ended)
+        harness.store, "wait", lambda seen, timeout, ended: bool(seen and timeout and ended)
     )
     with pytest.raises(TimeoutError, match="2 s"):
         result.get(timeout=2)
 
 
-def test_more_than_a_window(t: Any, bench: Bench) -> None:
-    bench.limit = 7
+def test_more_than_a_window(t: Any, harness: Harness) -> None:
+    harness.limit = 7
     result = group(t.echo.si(i) for i in range(250))()
     assert result.get() == list(range(250))
 
@@ -98,25 +98,25 @@ async def _awaited(result: GroupResult) -> list[Any]:
     return await result
 
 
-def test_saving_and_restoring(t: Any, bench: Bench) -> None:
+def test_saving_and_restoring(t: Any, harness: Harness) -> None:
     result = group(t.echo.si(1), group(t.echo.si(2)), t.echo.si(3))()
     result.save()
-    restored = GroupResult.restore(result.id, app=bench.app)
+    restored = GroupResult.restore(result.id, app=harness.app)
     assert restored == result
     assert restored is not None
     assert restored.get() == [1, [2], 3]
     restored.delete()
-    assert GroupResult.restore(result.id, app=bench.app) is None
+    assert GroupResult.restore(result.id, app=harness.app) is None
 
 
-def test_tuples(t: Any, bench: Bench) -> None:
+def test_tuples(t: Any, harness: Harness) -> None:
     result = (t.echo.si(0) | group(t.echo.s(), group(t.echo.s())))()
-    back = result_from_tuple(result.as_tuple(), app=bench.app)
+    back = result_from_tuple(result.as_tuple(), app=harness.app)
     assert back == result
     assert back.parent == result.parent
     assert back.get() == [0, [0]]
     with pytest.raises(ReliableTasksError, match="not the tuple"):
-        result_from_tuple("nonsense", app=bench.app)
+        result_from_tuple("nonsense", app=harness.app)
 
 
 def test_equality_and_sets(t: Any) -> None:
@@ -131,11 +131,11 @@ def test_equality_and_sets(t: Any) -> None:
     assert len(same) == 1
 
 
-def test_forgetting(t: Any, bench: Bench) -> None:
+def test_forgetting(t: Any, harness: Harness) -> None:
     result = group(t.echo.si(1), t.echo.si(2))()
     result.get()
     result.forget()
-    assert bench.records() == []
+    assert harness.records() == []
 
 
 def test_collecting_what_came_of_it(t: Any) -> None:
@@ -145,20 +145,20 @@ def test_collecting_what_came_of_it(t: Any) -> None:
     assert [value for _, value in result.collect()] == [[1, 2], 1, 2]
 
 
-def test_a_group_that_never_ends_is_seen_to_be_stuck(t: Any, bench: Bench) -> None:
+def test_a_group_that_never_ends_is_seen_to_be_stuck(t: Any, harness: Harness) -> None:
     result = group(t.echo.si(1).set(queue="nobody"))()
     with pytest.raises(Stuck):
         result.get()
 
 
-def test_revoking_and_waiting(t: Any, bench: Bench) -> None:
+def test_revoking_and_waiting(t: Any, harness: Harness) -> None:
     result = group(t.echo.si(1), t.echo.si(2))()
     result.revoke(wait=True, timeout=1, terminate=True)
     assert [leaf.state for leaf in result] == ["REVOKED", "REVOKED"]
-    assert bench.ran == {}
+    assert harness.ran == {}
 
 
-def test_pickling_keeps_the_ids(t: Any, bench: Bench) -> None:
-    bench.app.set_current()
+def test_pickling_keeps_the_ids(t: Any, harness: Harness) -> None:
+    harness.app.set_current()
     result = group(t.echo.si(1), t.echo.si(2))()
     assert pickle.loads(pickle.dumps(result)) == result

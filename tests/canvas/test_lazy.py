@@ -12,7 +12,7 @@ import pytest
 from reliable_tasks import App, chain, chord, group, signature
 from reliable_tasks.canvas import lazy
 from reliable_tasks.errors import ConfigError
-from tests.canvas.helpers import Bench, add_tasks
+from tests.canvas.helpers import Harness, add_tasks
 
 
 class Source:
@@ -30,7 +30,7 @@ class Source:
             yield self._t.echo.s(each)
 
 
-def test_a_group_of_a_generator(t: Any, bench: Bench) -> None:
+def test_a_group_of_a_generator(t: Any, harness: Harness) -> None:
     source = Source(t)
     members = group(source.calls())
     assert "generator" in repr(members)
@@ -38,7 +38,7 @@ def test_a_group_of_a_generator(t: Any, bench: Bench) -> None:
     assert members().get() == [0, 1, 2]
     assert members().get() == [0, 1, 2]
     assert source.taken == 3
-    assert bench.ran["echo"] == 6
+    assert harness.ran["echo"] == 6
 
 
 def test_a_chord_of_a_generator(t: Any) -> None:
@@ -54,13 +54,13 @@ def test_a_chord_of_a_generator(t: Any) -> None:
     assert source.taken == 6
 
 
-def test_it_belongs_to_the_app_of_its_members(t: Any, bench: Bench) -> None:
+def test_it_belongs_to_the_app_of_its_members(t: Any, harness: Harness) -> None:
     for make in (
         lambda: group(Source(t).calls()),
         lambda: chord(Source(t).calls()),
         lambda: chain(group(Source(t).calls())),
     ):
-        assert make().app is bench.app
+        assert make().app is harness.app
 
 
 LOOKS: dict[str, Callable[[Any], Any]] = {
@@ -107,7 +107,9 @@ def test_two_that_are_pending_can_be_compared(t: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [group, chord])
-def test_a_generator_that_raises_leaves_nothing_half_done(t: Any, bench: Bench, make: Any) -> None:
+def test_a_generator_that_raises_leaves_nothing_half_done(
+    t: Any, harness: Harness, make: Any
+) -> None:
     canvas = make(Source(t, fails_at=2).calls())
     ended = canvas if make is group else canvas._with
     with pytest.raises(LookupError, match="no more rows"):
@@ -115,7 +117,7 @@ def test_a_generator_that_raises_leaves_nothing_half_done(t: Any, bench: Bench, 
     for _ in range(2):  # it would give two members now, if it were asked again
         with pytest.raises(ConfigError, match="no more rows"):
             ended() if make is group else ended(t.xsum.s()).apply_async()
-    assert bench.records() == []
+    assert harness.records() == []
 
 
 def test_a_generator_without_end_is_refused(t: Any, monkeypatch: pytest.MonkeyPatch) -> None:

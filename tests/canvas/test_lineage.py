@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reliable_tasks import chain, chord, group
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 
 Seen = dict[str, tuple[str, str | None, str | None]]
 """What each call saw, by its label: its id, its root's and its parent's."""
@@ -18,10 +18,10 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def mark(bench: Bench, seen: Seen) -> Any:
+def mark(harness: Harness, seen: Seen) -> Any:
     """A task that notes what it sees under a label, its last argument."""
 
-    @bench.app.task(bind=True, name="mark")
+    @harness.app.task(bind=True, name="mark")
     def mark(self: Any, *args: Any) -> Any:
         label = args[-1]
         seen[label] = (self.request.id, self.request.root_id, self.request.parent_id)
@@ -92,27 +92,29 @@ CANVASES: dict[str, tuple[Callable[[Any], Any], dict[str, str | None]]] = {
 
 
 @pytest.mark.parametrize("name", CANVASES)
-def test_each_call_knows_what_started_it(name: str, mark: Any, seen: Seen, bench: Bench) -> None:
+def test_each_call_knows_what_started_it(
+    name: str, mark: Any, seen: Seen, harness: Harness
+) -> None:
     make, expected = CANVASES[name]
     make(mark).apply_async()
-    bench.drain()
+    harness.drain()
     assert parents(seen) == expected
     assert len(roots(seen)) == 1
 
 
 @pytest.mark.parametrize("name", CANVASES)
-def test_eager_calls_know_the_same(name: str, mark: Any, seen: Seen, bench: Bench) -> None:
+def test_eager_calls_know_the_same(name: str, mark: Any, seen: Seen, harness: Harness) -> None:
     make, expected = CANVASES[name]
-    bench.app.conf.task_always_eager = True
+    harness.app.conf.task_always_eager = True
     make(mark).apply_async(throw=False)
     assert parents(seen) == expected
     assert len(roots(seen)) == 1
 
 
-def test_nested_apply_is_a_child(bench: Bench) -> None:
+def test_nested_apply_is_a_child(harness: Harness) -> None:
     seen = list[tuple[str, str, str | None]]()
 
-    @bench.app.task(bind=True, name="nested")
+    @harness.app.task(bind=True, name="nested")
     def nested(self: Any, depth: int) -> None:
         seen.append((self.request.id, self.request.root_id, self.request.parent_id))
         if depth:
@@ -125,9 +127,9 @@ def test_nested_apply_is_a_child(bench: Bench) -> None:
     assert inner[1:] == member[1:] == (outer[0], outer[0])
 
 
-def test_ids_that_are_given_stay(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_ids_that_are_given_stay(mark: Any, seen: Seen, harness: Harness) -> None:
     chain(mark.si("a"), mark.si("b")).apply_async(root_id="root", parent_id="parent")
     mark.si("c").set(root_id="root", parent_id="parent").apply_async()
-    bench.drain()
+    harness.drain()
     assert {root for _, root, _ in seen.values()} == {"root"}
     assert [seen[label][2] for label in "abc"] == ["parent", seen["a"][0], "parent"]

@@ -8,7 +8,7 @@ from reliable_tasks import App, chain, chord, group, shared_task
 from reliable_tasks.canvas import Signature, chunks
 from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 
 
 def test_a_task_is_a_signature_without_arguments(t: Any) -> None:
@@ -59,12 +59,12 @@ def test_lists_of_options(t: Any) -> None:
     assert sig.flatten_links() == [sig, first, second, t.boom.s()]
 
 
-def test_looking_at_a_signature(t: Any, bench: Bench) -> None:
+def test_looking_at_a_signature(t: Any, harness: Harness) -> None:
     sig = t.add.s(2)
     assert sig.reprcall(1, z=3) == "add(1, 2, z=3)"
     assert repr(sig) == "add(2)"
     assert sig.AsyncResult("some-id").id == "some-id"
-    assert sig.AsyncResult("some-id").app is bench.app
+    assert sig.AsyncResult("some-id").app is harness.app
     assert set(Signature.TYPES) == {"chain", "group", "chord", "xmap", "xstarmap", "chunks"}
     with pytest.raises(ConfigError, match="once-task"):
         sig.election()

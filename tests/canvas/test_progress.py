@@ -9,7 +9,7 @@ import pytest
 from reliable_tasks import Ignore, group
 
 if TYPE_CHECKING:
-    from tests.canvas.helpers import Bench
+    from tests.canvas.helpers import Harness
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         ("quiet", [("SUCCESS", 5)]),
     ],
 )
-def test_the_last_state_is_told_before_the_end(bench: Bench, how: str, told: Any) -> None:
-    @bench.app.task(name="work", bind=True)
+def test_the_last_state_is_told_before_the_end(harness: Harness, how: str, told: Any) -> None:
+    @harness.app.task(name="work", bind=True)
     def work(self: Any) -> int:
         if how != "quiet":
             self.update_state(state="HALF", meta={"n": 1})
@@ -49,8 +49,8 @@ def test_the_last_state_is_told_before_the_end(bench: Bench, how: str, told: Any
     assert heard == told
 
 
-def test_what_an_attempt_before_published_is_not_told_as_of_the_last(bench: Bench) -> None:
-    @bench.app.task(name="again", bind=True, default_retry_delay=0)
+def test_what_an_attempt_before_published_is_not_told_as_of_the_last(harness: Harness) -> None:
+    @harness.app.task(name="again", bind=True, default_retry_delay=0)
     def again(self: Any) -> int:
         if not self.request.retries:
             self.update_state(state="HALF", meta={"n": 1})
@@ -58,7 +58,7 @@ def test_what_an_attempt_before_published_is_not_told_as_of_the_last(bench: Benc
         return 5
 
     result = again.delay()
-    bench.drain()
+    harness.drain()
     heard: list[str] = []
     result.get(on_message=lambda message: heard.append(message["status"]))
     assert heard == ["SUCCESS"]

@@ -11,7 +11,7 @@ import pytest
 from reliable_tasks import OnceTask, chain, chord, group, signals
 from reliable_tasks.errors import AlreadyQueued, ConfigError, MessageTooLarge
 from reliable_tasks.store.values import MessageQuery
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +22,11 @@ def _nobody_listens() -> Iterator[None]:
 
 
 @pytest.fixture
-def seen(bench: Bench) -> list[tuple[Any, Any]]:
+def seen(harness: Harness) -> list[tuple[Any, Any]]:
     """What bodies saw of the header `x-trace`: in `headers`, and as a field of the request."""
     found = list[tuple[Any, Any]]()
 
-    @bench.app.task(name="look", bind=True, max_retries=1)
+    @harness.app.task(name="look", bind=True, max_retries=1)
     def look(self: Any, *_: Any, again: str = "") -> str:
         found.append(((self.request.headers or {}).get("x-trace"), self.request.get("x-trace")))
         if again == "retry" and not self.request.retries:
@@ -65,15 +65,15 @@ ROUTES: dict[str, tuple[int, Any]] = {
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_header_reaches_every_body(bench: Bench, seen: list[Any], route: str) -> None:
+def test_a_header_reaches_every_body(harness: Harness, seen: list[Any], route: str) -> None:
     times, send = ROUTES[route]
     signals.before_task_publish.connect(trace)
-    send(bench.app.tasks["look"])
-    bench.drain()
+    send(harness.app.tasks["look"])
+    harness.drain()
     assert seen == [("t1", "t1")] * times
 
 
-def test_both_signals_are_sent_for_what_a_body_asks_for(bench: Bench, seen: list[Any]) -> None:
+def test_both_signals_are_sent_for_what_a_body_asks_for(harness: Harness, seen: list[Any]) -> None:
     heard = list[tuple[str, str, int]]()
 
     @signals.before_task_publish.connect
@@ -84,8 +84,8 @@ def test_both_signals_are_sent_for_what_a_body_asks_for(bench: Bench, seen: list
     def after(sender: str, headers: Any, receipt: Any, **_: Any) -> None:
         heard.append(("after", sender, receipt and receipt.kind))
 
-    bench.app.tasks["look"].delay(again="retry")
-    bench.drain()
+    harness.app.tasks["look"].delay(again="retry")
+    harness.drain()
     assert len(seen) == 2
     assert heard == [
         *(("before", "look", 0), ("after", "look", "created")),
@@ -93,7 +93,7 @@ def test_both_signals_are_sent_for_what_a_body_asks_for(bench: Bench, seen: list
     ]
 
 
-def test_receivers_see_what_celerys_see(bench: Bench, t: Any) -> None:
+def test_receivers_see_what_celerys_see(harness: Harness, t: Any) -> None:
     told = dict[str, Any]()
 
     @signals.before_task_publish.connect
@@ -114,10 +114,10 @@ def test_receivers_see_what_celerys_see(bench: Bench, t: Any) -> None:
     assert result.get() == 3
 
 
-def test_what_counts_of_a_change(bench: Bench) -> None:
+def test_what_counts_of_a_change(harness: Harness) -> None:
     found = list[Any]()
 
-    @bench.app.task(name="look", bind=True)
+    @harness.app.task(name="look", bind=True)
     def look(self: Any, *args: Any, **kwargs: Any) -> None:
         request = self.request
         found.append((args, kwargs, request.timelimit, request.shadow, request.ignore_result))
@@ -134,18 +134,18 @@ def test_what_counts_of_a_change(bench: Bench) -> None:
         properties["priority"] = 7
 
     look.delay(1)
-    bench.drain()
+    harness.drain()
     assert found == [
         ((1, "more"), {"tenant": "t1"}, (20, 10), "other", True),
         ("2999-01-01T00:00:00+00:00", 7),
     ]
 
 
-def test_the_once_key_is_that_of_what_is_sent(bench: Bench) -> None:
+def test_the_once_key_is_that_of_what_is_sent(harness: Harness) -> None:
     def identity(x: int) -> int:
         return x
 
-    one: Any = bench.app.task(name="one", base=OnceTask)(identity)
+    one: Any = harness.app.task(name="one", base=OnceTask)(identity)
 
     @signals.before_task_publish.connect
     def even(body: Any, **_: Any) -> None:
@@ -156,12 +156,12 @@ def test_the_once_key_is_that_of_what_is_sent(bench: Bench) -> None:
         one.delay(5)
     assert (refused.value.task_id, refused.value.key) == (first.id, one.get_key((4,)))
     with pytest.raises(AlreadyQueued):
-        bench.app.enqueue_many([one.s(5)])
+        harness.app.enqueue_many([one.s(5)])
     assert one.delay(2).get() == 2
 
 
 def test_a_receiver_that_raises_costs_nothing(
-    bench: Bench, t: Any, caplog: pytest.LogCaptureFixture
+    harness: Harness, t: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     @signals.before_task_publish.connect
     def bad(headers: Any, **_: Any) -> None:
@@ -199,36 +199,36 @@ REFUSED: dict[Any, str] = {
 
 @pytest.mark.parametrize("receiver", REFUSED)
 def test_what_cannot_be_sent_is_an_error_and_nothing_is_stored(
-    bench: Bench, t: Any, receiver: Any
+    harness: Harness, t: Any, receiver: Any
 ) -> None:
     signals.before_task_publish.connect(receiver)
     for send in (
         lambda: t.add.delay(1, 2),
         chain(t.add.s(1, 2), t.echo.s()),
-        lambda: bench.app.enqueue_many([t.add.s(1, 2)]),
+        lambda: harness.app.enqueue_many([t.add.s(1, 2)]),
     ):
         with pytest.raises(ConfigError, match=REFUSED[receiver]):
             send()
-    assert bench.store.find(MessageQuery()) == ()
+    assert harness.store.find(MessageQuery()) == ()
 
 
-def test_what_a_receiver_adds_counts_for_the_size(bench: Bench, t: Any) -> None:
+def test_what_a_receiver_adds_counts_for_the_size(harness: Harness, t: Any) -> None:
     @signals.before_task_publish.connect
     def long(headers: Any, **_: Any) -> None:
-        headers["x"] = "x" * bench.app.settings.max_message_bytes
+        headers["x"] = "x" * harness.app.settings.max_message_bytes
 
     with pytest.raises(MessageTooLarge, match="a message of add"):
         t.add.delay(1, 2)
 
 
 def test_a_retry_goes_on_without_a_change_that_cannot_be_sent(
-    bench: Bench, seen: list[Any], caplog: pytest.LogCaptureFixture
+    harness: Harness, seen: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     @signals.before_task_publish.connect
     def bad(headers: Any, **_: Any) -> None:
         headers["x-trace"] = object() if headers["retries"] else "t1"
 
-    result = bench.app.tasks["look"].delay(again="retry")
+    result = harness.app.tasks["look"].delay(again="retry")
     assert result.get() == "seen"
     assert seen == [("t1", "t1")] * 2
     assert "goes on without the change" in caplog.text

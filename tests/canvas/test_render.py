@@ -11,28 +11,28 @@ from reliable_tasks.canvas import render_dot, render_mermaid, render_tree
 from reliable_tasks.cli._context import Chosen
 from reliable_tasks.cli.graph import command, workflow_of
 from reliable_tasks.errors import UnknownResult
-from tests.canvas.helpers import Bench, add_tasks
+from tests.canvas.helpers import Harness, add_tasks
 
 
 @pytest.fixture
-def workflow(t: Any, bench: Bench) -> Any:
+def workflow(t: Any, harness: Harness) -> Any:
     """A chord of which one member has succeeded and the other failed, with an errback."""
     body = t.xsum.s().set(task_id="body").on_error(t.echo.s().set(task_id="errback"))
     header = [t.echo.si(1).set(task_id="good"), t.boom.si(2).set(task_id="bad")]
     result = chord(header, body | t.echo.s().set(task_id="end"))()
-    bench.drain()
+    harness.drain()
     return result
 
 
-def records(bench: Bench) -> Any:
+def records(harness: Harness) -> Any:
     return sorted(
-        bench.records(), key=lambda r: ("good", "bad", "body", "errback", "end").index(r.id)
+        harness.records(), key=lambda r: ("good", "bad", "body", "errback", "end").index(r.id)
     )
 
 
-def test_a_tree(workflow: Any, bench: Bench) -> None:
+def test_a_tree(workflow: Any, harness: Harness) -> None:
     assert workflow.id == "end"
-    assert render_tree(records(bench)).splitlines() == [
+    assert render_tree(records(harness)).splitlines() == [
         "echo good [SUCCESS]",
         "└─ xsum body [FAILURE: parent]",
         "   ├─ (on failure) echo errback [SUCCESS]",
@@ -42,14 +42,14 @@ def test_a_tree(workflow: Any, bench: Bench) -> None:
     ]
 
 
-def test_what_waits_says_for_how_many(t: Any, bench: Bench) -> None:
+def test_what_waits_says_for_how_many(t: Any, harness: Harness) -> None:
     chord([t.echo.si(1), t.echo.si(2)], t.xsum.s())()
-    assert "[PENDING, waits for 2]" in render_tree(bench.records())
+    assert "[PENDING, waits for 2]" in render_tree(harness.records())
 
 
-def test_mermaid(workflow: Any, bench: Bench) -> None:
+def test_mermaid(workflow: Any, harness: Harness) -> None:
     assert workflow.failed()
-    text = render_mermaid(records(bench))
+    text = render_mermaid(records(harness))
     assert text.startswith("flowchart TD\n")
     assert '    n1["boom<br/>FAILURE: failed"]' in text
     assert "    n0 --> n2" in text
@@ -57,25 +57,25 @@ def test_mermaid(workflow: Any, bench: Bench) -> None:
     assert "    style n1 fill:#ffcdd2,color:#212121" in text
 
 
-def test_dot(workflow: Any, bench: Bench) -> None:
+def test_dot(workflow: Any, harness: Harness) -> None:
     assert workflow.failed()
-    text = render_dot(records(bench))
+    text = render_dot(records(harness))
     assert text.startswith("digraph workflow {")
     assert '  "bad" [label="boom\\nFAILURE: failed", fillcolor="#ffcdd2"];' in text
     assert '  "body" -> "errback" [label="on failure", style=dashed];' in text
     assert text.endswith("}")
 
 
-def test_the_workflow_of_any_of_its_messages(workflow: Any, bench: Bench) -> None:
+def test_the_workflow_of_any_of_its_messages(workflow: Any, harness: Harness) -> None:
     for message_id in ("good", "body", workflow.id):
-        found = workflow_of(bench.app.store, message_id, 100)
+        found = workflow_of(harness.app.store, message_id, 100)
         assert {record.id for record in found} == {"good", "bad", "body", "errback", "end"}
-    assert len(workflow_of(bench.app.store, "good", 2)) == 2
+    assert len(workflow_of(harness.app.store, "good", 2)) == 2
 
 
-def test_a_lone_message_is_a_workflow_of_one(t: Any, bench: Bench) -> None:
+def test_a_lone_message_is_a_workflow_of_one(t: Any, harness: Harness) -> None:
     lone = t.echo.delay(1)
-    assert [record.id for record in workflow_of(bench.app.store, lone.id, 100)] == [lone.id]
+    assert [record.id for record in workflow_of(harness.app.store, lone.id, 100)] == [lone.id]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reliable_tasks import OnceTask, chain, chord, group
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 
 PAGES = 3
 POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
@@ -24,11 +24,11 @@ SHAPES: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_once_task_goes_on_with_itself(t: Any, bench: Bench, policy: str, shape: str) -> None:
+def test_a_once_task_goes_on_with_itself(t: Any, harness: Harness, policy: str, shape: str) -> None:
     options = {"keys": [], "on_conflict": policy}
     seen = set[tuple[str, bool]]()
 
-    @bench.app.task(name="page", bind=True, base=OnceTask, once=options)
+    @harness.app.task(name="page", bind=True, base=OnceTask, once=options)
     def page(self: Any, n: int) -> Any:
         duplicate = self.apply_async((n,), once={"on_conflict": "return"})
         seen.add((duplicate.id, duplicate.duplicate))
@@ -37,18 +37,18 @@ def test_a_once_task_goes_on_with_itself(t: Any, bench: Bench, policy: str, shap
     result = page.delay(0)
     result.get()
     assert seen == {(result.id, True)}  # as long as the whole lives, and by whatever part of it
-    bench.drain()
-    assert bench.unended() == []
+    harness.drain()
+    assert harness.unended() == []
     assert not page.delay(PAGES).duplicate
 
 
-def test_a_member_of_a_chord_adds_itself(t: Any, bench: Bench) -> None:
-    @bench.app.task(name="page", bind=True, base=OnceTask, once={"keys": []})
+def test_a_member_of_a_chord_adds_itself(t: Any, harness: Harness) -> None:
+    @harness.app.task(name="page", bind=True, base=OnceTask, once={"keys": []})
     def page(self: Any, n: int) -> int:
         if n < PAGES:
             self.add_to_chord(self.si(n + 1))
         return n
 
     assert chord([page.si(0), t.echo.si(9)], t.echo.s())().get() == [0, 1, 2, 3, 9]
-    bench.drain()
-    assert bench.unended() == []
+    harness.drain()
+    assert harness.unended() == []

@@ -8,7 +8,7 @@ import pytest
 from reliable_tasks import App, chain, group
 from reliable_tasks.core.request import MAX_CHILDREN, Request
 from reliable_tasks.errors import ConfigError
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def told() -> list[Any]:
     return []
 
 
-def test_limits_properties_and_times(bench: Bench, told: list[Any]) -> None:
-    @bench.app.task(bind=True, name="look", time_limit=60, soft_time_limit=45)
+def test_limits_properties_and_times(harness: Harness, told: list[Any]) -> None:
+    @harness.app.task(bind=True, name="look", time_limit=60, soft_time_limit=45)
     def look(self: Any) -> None:
         r = self.request
         told.append((r.time_limit, r.soft_time_limit, r.reply_to, r.properties, r.eta))
@@ -25,8 +25,8 @@ def test_limits_properties_and_times(bench: Bench, told: list[Any]) -> None:
     look.apply_async(time_limit=30, reply_to="me", app_id="shop", priority=3, countdown=5)
     look.delay()
     chain(look.si(), look.si().set(countdown=5)).apply_async()
-    sent = bench.clock.now
-    bench.drain()
+    sent = harness.clock.now
+    harness.drain()
     plain, delayed, *_, after = sorted(told, key=lambda each: (each[4] or "", each[0]))
     hard, soft, reply_to, properties, eta = delayed if delayed[4] else after
     assert (hard, soft, reply_to, properties["app_id"]) == (30, 45, "me", "shop")
@@ -36,25 +36,25 @@ def test_limits_properties_and_times(bench: Bench, told: list[Any]) -> None:
     assert [each[4] for each in told].count(None) == 3
 
 
-def test_children_are_what_the_body_enqueues(bench: Bench, told: list[Any]) -> None:
-    @bench.app.task(name="leaf")
+def test_children_are_what_the_body_enqueues(harness: Harness, told: list[Any]) -> None:
+    @harness.app.task(name="leaf")
     def leaf() -> None: ...
 
-    @bench.app.task(bind=True, name="parent")
+    @harness.app.task(bind=True, name="parent")
     def parent(self: Any) -> None:
         made: list[Any] = [leaf.delay(), group(leaf.s(), leaf.s())(), (leaf.si() | leaf.si())()]
         leaf.apply_async(add_to_parent=False)
         group(leaf.s(), leaf.s()).apply_async(add_to_parent=False)
         told.append([child.id for child in self.request.children] == [each.id for each in made])
 
-    @bench.app.task(bind=True, name="quiet", trail=False)
+    @harness.app.task(bind=True, name="quiet", trail=False)
     def quiet(self: Any) -> None:
         leaf.delay()
         told.append(self.request.children == [])
 
     parent.delay()
     quiet.delay()
-    bench.drain()
+    harness.drain()
     assert told == [True, True]
 
 
@@ -65,15 +65,15 @@ def test_children_are_bounded() -> None:
     assert len(request.children) == MAX_CHILDREN
 
 
-def test_replacements_are_counted(bench: Bench, told: list[int]) -> None:
-    @bench.app.task(bind=True, name="again")
+def test_replacements_are_counted(harness: Harness, told: list[int]) -> None:
+    @harness.app.task(bind=True, name="again")
     def again(self: Any, left: int) -> None:
         told.append(self.request.replaced_task_nesting)
         if left:
             self.replace(again.s(left - 1))
 
     again.delay(2)
-    bench.drain()
+    harness.drain()
     assert told == [0, 1, 2]
 
 
@@ -91,19 +91,21 @@ def failing_call(app: App, told: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("eager", [False, True])
-def test_an_errback_sees_the_call_that_failed(bench: Bench, told: list[Any], eager: bool) -> None:
-    canvas = failing_call(bench.app, told)
+def test_an_errback_sees_the_call_that_failed(
+    harness: Harness, told: list[Any], eager: bool
+) -> None:
+    canvas = failing_call(harness.app, told)
     result = canvas.apply(throw=False) if eager else canvas.apply_async()
-    bench.drain()
+    harness.drain()
     (name, args, kwargs, failed, kind), root_id = told
     assert (name, tuple(args), kwargs) == ("fails", (1,), {"b": 2})
     assert (failed, root_id, kind) == (result.id, result.id, ValueError)
 
 
-def test_what_the_store_has_lost_is_empty(bench: Bench) -> None:
+def test_what_the_store_has_lost_is_empty(harness: Harness) -> None:
     from reliable_tasks.canvas.arguments import FailedRequest  # noqa: PLC0415
 
-    request = FailedRequest(bench.app, "gone", None)
+    request = FailedRequest(harness.app, "gone", None)
     assert (request.task, request.args, request.kwargs, request.retries) == (None, (), {}, 0)
     assert "gone" in repr(request)
     with pytest.raises(AttributeError, match="nonsense"):
@@ -121,8 +123,8 @@ def test_a_request_can_be_changed_and_emptied() -> None:
     assert (request.id, request.called_directly, request.children) == (None, True, [])
 
 
-def test_wrong_properties_are_refused(bench: Bench) -> None:
-    @bench.app.task(name="plain")
+def test_wrong_properties_are_refused(harness: Harness) -> None:
+    @harness.app.task(name="plain")
     def plain() -> None: ...
 
     wrong: list[dict[str, Any]]
@@ -135,11 +137,11 @@ def test_wrong_properties_are_refused(bench: Bench) -> None:
 @pytest.mark.parametrize("value", [None, []])
 @pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain", "chord"])
 def test_a_body_cannot_drop_what_follows_by_its_request(
-    t: Any, bench: Bench, name: str, value: Any
+    t: Any, harness: Harness, name: str, value: Any
 ) -> None:
     """Celery drops the rest of a chain so; here it would run, and nobody would have said so."""
 
-    @bench.app.task(name="drop", bind=True)
+    @harness.app.task(name="drop", bind=True)
     def drop(self: Any) -> None:
         before = getattr(self.request, name)
         with pytest.raises(ConfigError, match=rf"self\.request\.{name} .*raise Ignore\(\)"):
@@ -152,8 +154,8 @@ def test_a_body_cannot_drop_what_follows_by_its_request(
     assert result.get() == 1
 
 
-def test_a_pushed_request_says_what_follows(bench: Bench) -> None:
-    task = bench.app.task(name="pushed")(lambda: None)
+def test_a_pushed_request_says_what_follows(harness: Harness) -> None:
+    task = harness.app.task(name="pushed")(lambda: None)
     following: dict[str, Any] = {"callbacks": [{}], "errbacks": [{}], "chain": [{}], "chord": {}}
     task.push_request(**following)
     assert {name: getattr(task.request, name) for name in following} == following

@@ -7,7 +7,7 @@ import pytest
 from reliable_tasks import chain, chord, group, signals
 from reliable_tasks.canvas import Signature, StampingVisitor, chunks, xmap
 from reliable_tasks.errors import ConfigError
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 
 Seen = dict[str, dict[str, Any] | None]
 
@@ -19,8 +19,8 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def mark(bench: Bench, seen: Seen) -> Any:
-    @bench.app.task(bind=True, name="mark", max_retries=1)
+def mark(harness: Harness, seen: Seen) -> Any:
+    @harness.app.task(bind=True, name="mark", max_retries=1)
     def mark(self: Any, *args: Any) -> Any:
         label = args[-1]
         seen[label] = self.request.stamps
@@ -66,13 +66,13 @@ class Named(StampingVisitor):
         return {"errback": True}
 
 
-def test_a_visitor_stamps_every_part(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_a_visitor_stamps_every_part(mark: Any, seen: Seen, harness: Harness) -> None:
     first = mark.si("a").set(link=mark.si("linked"), link_error=mark.si("unused"))
     canvas = chain(first, group(mark.si("b"), mark.si("c")), mark.si("d"))
     visitor = Named()
     assert canvas.stamp(visitor) is canvas
     canvas.apply_async()
-    bench.drain()
+    harness.drain()
     assert seen == {
         "a": {"in_chain": True, "label": "a"},
         "linked": {"in_chain": True, "callback": True, "label": "linked"},
@@ -83,11 +83,11 @@ def test_a_visitor_stamps_every_part(mark: Any, seen: Seen, bench: Bench) -> Non
     assert visitor.shown == ["chain", "group", "group ends with ['in_chain', 'in_group']"]
 
 
-def test_the_body_and_the_errbacks_of_a_chord(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_the_body_and_the_errbacks_of_a_chord(mark: Any, seen: Seen, harness: Harness) -> None:
     canvas = chord([mark.si("fails")], mark.s("body").on_error(mark.si("told")))
     canvas.stamp(Named())
     canvas.apply_async()
-    bench.drain()
+    harness.drain()
     common = {"in_group": True}
     assert seen == {
         "fails": {**common, "label": "fails"},
@@ -95,49 +95,49 @@ def test_the_body_and_the_errbacks_of_a_chord(mark: Any, seen: Seen, bench: Benc
     }
 
 
-def test_stamps_by_name_and_again(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_stamps_by_name_and_again(mark: Any, seen: Seen, harness: Harness) -> None:
     sig = mark.si("a").stamp(one=1, who=("x", {1: 2}))
     assert sig.options["stamped_headers"] == ["one", "who"]
     sig.stamp(one=2).stamp(None, True, one=3)
-    again = Signature.from_dict(dict(sig), app=bench.app)
+    again = Signature.from_dict(dict(sig), app=harness.app)
     assert again == sig == sig.clone()
     again.apply_async(stamped_headers=["late", "one"], late=True, one=9)
     mark.apply_async(("b",), stamped_headers=["x", "absent"], x=None)
     mark.delay("c")
-    bench.drain()
+    harness.drain()
     assert seen["a"] == {"one": [2, 3], "who": ("x", {1: 2}), "late": True}
     assert (seen["b"], seen["c"]) == ({"x": None}, None)
     assert sig.options["one"] == [2, 3]
 
 
-def test_callbacks_that_are_plain_dictionaries(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_callbacks_that_are_plain_dictionaries(mark: Any, seen: Seen, harness: Harness) -> None:
     sig = mark.si("a")
     sig.options["link"] = dict(mark.si("linked"))
     sig.stamp(by="me").apply_async()
-    bench.drain()
+    harness.drain()
     assert seen == {"a": {"by": "me"}, "linked": {"by": "me"}}
 
 
-def test_stamps_stay_over_retries_and_replacements(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_stamps_stay_over_retries_and_replacements(mark: Any, seen: Seen, harness: Harness) -> None:
     for label in ("retries", "replaced"):
         mark.si(label).stamp(by="me").apply_async()
-    bench.drain()
+    harness.drain()
     assert seen["retries"] == {"by": "me"}
     assert seen["in"] == {"own": 1, "by": "me"}
     assert seen["other"] == {"by": "itself"}
 
 
-def test_maps_chunks_and_eager_calls(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_maps_chunks_and_eager_calls(mark: Any, seen: Seen, harness: Harness) -> None:
     mark.si("eager").stamp(by="me").apply()
     assert seen.pop("eager") == {"by": "me"}
     for canvas in (xmap(mark.s(), ["a"]), chunks(mark.s(), [("b",)], 1)):
         canvas.stamp(by="me")
         canvas.apply_async()
-    bench.drain()
-    assert [r.headers.count(b"me") for r in bench.records()] == [1, 1]
+    harness.drain()
+    assert [r.headers.count(b"me") for r in harness.records()] == [1, 1]
 
 
-def test_receivers_see_and_change_stamps(mark: Any, seen: Seen, bench: Bench) -> None:
+def test_receivers_see_and_change_stamps(mark: Any, seen: Seen, harness: Harness) -> None:
     told = []
 
     def receiver(headers: Any, **_: Any) -> None:
@@ -149,7 +149,7 @@ def test_receivers_see_and_change_stamps(mark: Any, seen: Seen, bench: Bench) ->
         mark.si("a").stamp(one=1).apply_async()
     finally:
         signals.before_task_publish.disconnect(receiver)
-    bench.drain()
+    harness.drain()
     assert told == [(["one"], {"one": 1})]
     assert seen["a"] == {"one": 1, "added": 1}
 
@@ -171,8 +171,8 @@ def test_wrong_stamps_are_refused(mark: Any) -> None:
         mark.apply_async(("a",), x=1)
 
 
-def test_an_empty_chain_cannot_replace(bench: Bench) -> None:
-    @bench.app.task(bind=True, name="empties")
+def test_an_empty_chain_cannot_replace(harness: Harness) -> None:
+    @harness.app.task(bind=True, name="empties")
     def empties(self: Any) -> None:
         self.replace(chain())
 

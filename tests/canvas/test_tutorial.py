@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.canvas.helpers import Bench
+from tests.canvas.helpers import Harness
 from tests.patience import PATIENCE_S
 
 
@@ -41,8 +41,8 @@ def stored() -> dict[str, Any]:
 
 
 @pytest.fixture
-def tasks(bench: Bench, stored: dict[str, Any]) -> Any:
-    app = bench.app
+def tasks(harness: Harness, stored: dict[str, Any]) -> Any:
+    app = harness.app
 
     class Tasks:
         @staticmethod
@@ -64,20 +64,20 @@ def tasks(bench: Bench, stored: dict[str, Any]) -> Any:
     return Tasks
 
 
-def test_as_a_chain(tasks: Any, bench: Bench, stored: dict[str, Any], url: str) -> None:
+def test_as_a_chain(tasks: Any, harness: Harness, stored: dict[str, Any], url: str) -> None:
     chain = tasks.fetch_page.s(url) | tasks.parse_page.s() | tasks.store_page_info.s(url)
     result = chain()
     assert result.get() is None
     assert stored == {url: "Page /one"}
-    bench.drain()
-    assert bench.unended() == []
+    harness.drain()
+    assert harness.unended() == []
 
 
-def test_as_callbacks(tasks: Any, bench: Bench, stored: dict[str, Any], url: str) -> None:
+def test_as_callbacks(tasks: Any, harness: Harness, stored: dict[str, Any], url: str) -> None:
     result = tasks.fetch_page.apply_async(
         (url), link=[tasks.parse_page.s(), tasks.store_page_info.s(url)]
     )
     assert result.get() == "<title>Page /one</title>"
-    bench.drain()
+    harness.drain()
     assert stored == {url: "<title>Page /one</title>"}
     assert [child.get() for child in result.children] == ["Page /one", None]

@@ -8,7 +8,7 @@ from reliable_tasks.canvas import Signature, chunks
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
-from tests.canvas.helpers import Bench, Open
+from tests.canvas.helpers import Harness, Open
 
 
 def test_a_chain_hands_each_result_on(t: Any) -> None:
@@ -35,12 +35,12 @@ def test_a_group_gives_the_list_of_results(t: Any) -> None:
     assert result.get() == [3, 7, 11]
 
 
-def test_a_chord_hands_its_body_the_list(t: Any, bench: Bench) -> None:
+def test_a_chord_hands_its_body_the_list(t: Any, harness: Harness) -> None:
     result = chord((t.add.s(i, i) for i in range(4)), t.xsum.s())()
     assert result.get() == 12
     assert isinstance(result.parent, GroupResult)
     assert result.parent.get() == [0, 2, 4, 6]
-    assert bench.ran == {"add": 4, "xsum": 1}
+    assert harness.ran == {"add": 4, "xsum": 1}
 
 
 def test_a_chord_may_get_its_body_later(t: Any) -> None:
@@ -126,13 +126,15 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_nesting_gives_what_eager_evaluation_gives(t: Any, bench: Bench, name: str) -> None:
+def test_every_nesting_gives_what_eager_evaluation_gives(
+    t: Any, harness: Harness, name: str
+) -> None:
     eager = SHAPES[name](t).apply()
     result = SHAPES[name](t).apply_async()
     assert result.get() == eager.get()
     assert shape(result) == shape(eager)
-    bench.drain()
-    assert bench.unended() == []
+    harness.drain()
+    assert harness.unended() == []
 
 
 def test_the_values_of_some_nestings(t: Any) -> None:
@@ -158,39 +160,39 @@ def _back(result: AsyncResult[Any]) -> Any:
         handle = handle.parent
 
 
-def test_an_empty_group_sends_nothing(bench: Bench) -> None:
-    result = group([], app=bench.app)()
+def test_an_empty_group_sends_nothing(harness: Harness) -> None:
+    result = group([], app=harness.app)()
     assert result.get() == []
     assert result.ready()
-    assert bench.store.batches == []
+    assert harness.store.batches == []
 
 
-def test_an_empty_chain_and_a_chord_without_body_are_errors(t: Any, bench: Bench) -> None:
+def test_an_empty_chain_and_a_chord_without_body_are_errors(t: Any, harness: Harness) -> None:
     with pytest.raises(ConfigError, match="empty chain"):
-        chain(app=bench.app)()
+        chain(app=harness.app)()
     with pytest.raises(ConfigError, match="no body"):
         chord([t.echo.s(1)])()
     assert chain(t.echo.si(1), chain())().get() == 1
 
 
-def test_links_run_with_the_result(t: Any, bench: Bench) -> None:
+def test_links_run_with_the_result(t: Any, harness: Harness) -> None:
     seen = list[Any]()
 
-    @bench.app.task(name="see")
+    @harness.app.task(name="see")
     def see(value: Any, label: str) -> None:
         seen.append((label, value))
 
     first = t.add.apply_async((1, 2), link=[see.s("one"), see.s("two"), t.add.s(4) | see.s("sum")])
     assert first.get() == 3
-    bench.drain()
+    harness.drain()
     assert sorted(seen) == [("one", 3), ("sum", 7), ("two", 3)]
     assert [type(child) for child in first.children] == [AsyncResult] * 3
 
 
-def test_links_of_canvases(t: Any, bench: Bench) -> None:
+def test_links_of_canvases(t: Any, harness: Harness) -> None:
     seen = list[Any]()
 
-    @bench.app.task(name="see")
+    @harness.app.task(name="see")
     def see(*values: Any) -> None:
         seen.append(values)
 
@@ -203,40 +205,40 @@ def test_links_of_canvases(t: Any, bench: Bench) -> None:
     side = group(t.add.s(1, 1), t.add.s(2, 2))
     side.link(see.s("group"))
     side()
-    bench.drain()
+    harness.drain()
     assert sorted(seen, key=str) == sorted([(3, "chain"), (6, "chord"), ("group",)], key=str)
     with pytest.raises(TypeError, match="use a chord"):
         side.apply_async(link=see.s())
 
 
-def test_options_of_parts_and_of_the_whole(t: Any, bench: Bench) -> None:
+def test_options_of_parts_and_of_the_whole(t: Any, harness: Harness) -> None:
     part = t.add.s(1, 2).set(priority=2, queue="other")
     result = chain(part, t.add.s(3), t.add.s(4)).apply_async(
         countdown=60, priority=7, task_id="the-last", headers={"who": "me"}
     )
     assert result.id == "the-last"
-    messages = {m.id: m for batch in bench.store.batches for m in batch.messages}
+    messages = {m.id: m for batch in harness.store.batches for m in batch.messages}
     first, second, last = (messages[handle.id] for handle in reversed(list(_back(result))))
     assert [m.queue for m in (first, second, last)] == ["other", "celery", "celery"]
     assert [m.priority for m in (first, second, last)] == [7, 7, 7]
     assert [m.delay_ms for m in (first, second, last)] == [60_000, 0, 0]
     assert {m.root_id for m in messages.values()} == {first.id}
-    before = bench.clock.now
+    before = harness.clock.now
     assert result.get() == 10
-    assert bench.clock.now == before + 60_000
+    assert harness.clock.now == before + 60_000
 
 
-def test_a_countdown_in_the_middle_counts_from_its_parents(t: Any, bench: Bench) -> None:
+def test_a_countdown_in_the_middle_counts_from_its_parents(t: Any, harness: Harness) -> None:
     result = chain(t.echo.si(1).set(countdown=5), t.echo.s().set(countdown=7))()
-    before = bench.clock.now
+    before = harness.clock.now
     assert result.get() == 1
-    assert bench.clock.now == before + 12_000
+    assert harness.clock.now == before + 12_000
 
 
-def test_requests_tell_of_the_workflow(t: Any, bench: Bench) -> None:
+def test_requests_tell_of_the_workflow(t: Any, harness: Harness) -> None:
     seen = dict[str, Any]()
 
-    @bench.app.task(name="look", bind=True)
+    @harness.app.task(name="look", bind=True)
     def look(self: Any, value: Any, label: str) -> None:
         request = self.request
         seen[label] = (request.root_id, request.group, request.chord, request.chain)
@@ -249,11 +251,11 @@ def test_requests_tell_of_the_workflow(t: Any, bench: Bench) -> None:
     assert seen["body"] == (root, None, None, result.id)
 
 
-def test_unregistered_tasks_can_be_parts(t: Any, bench: Bench) -> None:
-    elsewhere = Signature("elsewhere", (1,), app=bench.app)
+def test_unregistered_tasks_can_be_parts(t: Any, harness: Harness) -> None:
+    elsewhere = Signature("elsewhere", (1,), app=harness.app)
     result = chain(elsewhere, t.echo.s())()
 
-    @bench.app.task(name="elsewhere")
+    @harness.app.task(name="elsewhere")
     def elsewhere_task(value: int) -> int:
         return value + 1
 
@@ -261,13 +263,13 @@ def test_unregistered_tasks_can_be_parts(t: Any, bench: Bench) -> None:
 
 
 def test_arguments_that_do_not_fit_are_refused_where_the_canvas_is_enqueued(
-    t: Any, bench: Bench
+    t: Any, harness: Harness
 ) -> None:
     with pytest.raises(TypeError, match="add"):
         chain(t.add.s(1, 2), t.add.s(3, 4))()
     with pytest.raises(TypeError, match="add"):
         chord([t.add.s(1)], t.xsum.s())()
-    assert bench.store.batches == []
+    assert harness.store.batches == []
 
 
 def test_chunks_need_a_size(t: Any) -> None:
@@ -276,20 +278,20 @@ def test_chunks_need_a_size(t: Any) -> None:
 
 
 def test_many_at_once(t: Any, open_bench: Open) -> None:
-    bench = open_bench(max_batch=10)
+    harness = open_bench(max_batch=10)
 
-    @bench.app.task(name="double")
+    @harness.app.task(name="double")
     def double(x: int) -> int:
         return 2 * x
 
     sigs = [double.s(i) for i in range(25)]
-    results = bench.app.enqueue_many([*sigs, chain(double.s(3), double.s())])
+    results = harness.app.enqueue_many([*sigs, chain(double.s(3), double.s())])
     assert [result.get() for result in results] == [*(2 * i for i in range(25)), 12]
-    assert sorted(len(batch.messages) for batch in bench.store.batches) == [2, 5, 10, 10]
+    assert sorted(len(batch.messages) for batch in harness.store.batches) == [2, 5, 10, 10]
 
 
 @pytest.mark.parametrize("eager", [False, True])
-def test_empty_groups_in_a_chain(t: Any, bench: Bench, eager: bool) -> None:
+def test_empty_groups_in_a_chain(t: Any, harness: Harness, eager: bool) -> None:
     def ran(canvas: Any) -> Any:
         return (canvas.apply() if eager else canvas.apply_async()).get()
 
@@ -305,5 +307,5 @@ def test_empty_groups_in_a_chain(t: Any, bench: Bench, eager: bool) -> None:
     linked = group()
     linked.link(t.pair.si("after", "linked"))
     assert ran(chain(t.echo.si(1), linked)) == []
-    bench.drain()
-    assert bench.ran["pair"] == (0 if eager else 1)
+    harness.drain()
+    assert harness.ran["pair"] == (0 if eager else 1)
