@@ -23,6 +23,7 @@ from reliable_tasks.core.message import (
     encode_headers,
 )
 from reliable_tasks.core.once import once_key, once_label
+from reliable_tasks.core.texts import shown
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -192,6 +193,19 @@ def _own_headers(message: Message, told: Headers, retries: int) -> dict[str, Any
     }
 
 
+def _limits(value: Any) -> tuple[float | None, float | None]:
+    """The limits, hard and soft, that a receiver has set; None for none of either."""
+    what = "headers['timelimit']"
+    if value is None:
+        return None, None
+    if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - a pair
+        raise ConfigError(
+            f"{what} must be a list [hard, soft] of seconds or None, got {shown(value)}"
+        )
+    hard, soft = (None if limit is None else checks.limit(what, limit) for limit in value)
+    return hard, soft
+
+
 def _iso(ms: int | None) -> str | None:
     return None if ms is None else dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
 
@@ -288,10 +302,7 @@ def _changes_of_headers(shown: _Shown) -> dict[str, Any]:
         flag = checks.flag("headers['ignore_result']", shown.headers["ignore_result"])
         changes["ignore_result"] = flag
     if _differs(shown, "timelimit"):
-        hard, soft = (
-            None if limit is None else checks.limit("headers['timelimit']", limit)
-            for limit in shown.headers["timelimit"]
-        )
+        hard, soft = _limits(shown.headers["timelimit"])
         checks.limits_fit(soft, hard)
         changes |= {"time_limit": hard, "soft_time_limit": soft}
     if _differs(shown, "stamps"):

@@ -10,7 +10,7 @@ import pytest
 
 from reliable_tasks import App, OnceTask, Task, current_task
 from reliable_tasks.bodies.calling import called_by_attempts
-from reliable_tasks.errors import MaxRetriesExceededError, Retry
+from reliable_tasks.errors import CodecError, MaxRetriesExceededError, Retry
 from reliable_tasks.store.values import SessionInfo
 from reliable_tasks.testing import bound, run_until_idle
 from tests.patience import PATIENCE_S
@@ -264,3 +264,21 @@ def test_a_pushed_request_is_not_that_of_an_attempt_that_starts_later(app: App) 
     assert task.apply(task_id="eager").get() == "eager"
     assert task.run() == "pushed"
     task.pop_request()
+
+
+def test_a_plain_function_that_returns_a_coroutine_is_told_of_async_def() -> None:
+    coroutines: list[Any] = []
+
+    async def later() -> int:
+        return 1
+
+    with App("told", broker="sqlite://", set_as_current=False) as app:
+
+        @app.task(name="forgets")
+        def forgets() -> Any:
+            coroutines.append(later())
+            return coroutines[0]
+
+        with pytest.raises(CodecError, match="nobody has awaited: make the body an `async def`"):
+            forgets.apply().get()
+    coroutines[0].close()  # or Python says that it was never awaited

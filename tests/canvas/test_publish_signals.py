@@ -189,11 +189,16 @@ def _bad_date(headers: Any, **_: Any) -> None:
     headers["eta"] = "tomorrow"
 
 
+def _one_limit(headers: Any, **_: Any) -> None:
+    headers["timelimit"] = 20
+
+
 REFUSED: dict[Any, str] = {
     _unencodable: "headers\\['x'\\]",
     _other_id: "headers\\['id'\\] belongs to the message",
     _no_arguments: "missing a required argument: 'x'",
     _bad_date: "ISO 8601",
+    _one_limit: "headers\\['timelimit'\\] must be a list \\[hard, soft\\] .*, got 20",
 }
 
 
@@ -210,6 +215,18 @@ def test_what_cannot_be_sent_is_an_error_and_nothing_is_stored(
         with pytest.raises(ConfigError, match=REFUSED[receiver]):
             send()
     assert harness.store.find(MessageQuery()) == ()
+
+
+def test_a_receiver_may_take_the_limits_away(harness: Harness) -> None:
+    @signals.before_task_publish.connect
+    def unlimited(headers: Any, **_: Any) -> None:
+        headers["timelimit"] = None
+
+    @harness.app.task(name="limits", bind=True)
+    def limits(self: Any) -> Any:
+        return self.request.timelimit
+
+    assert limits.apply_async(time_limit=9).get() == (None, None)
 
 
 def test_what_a_receiver_adds_counts_for_the_size(harness: Harness, t: Any) -> None:

@@ -15,7 +15,7 @@ import datetime as dt
 import enum
 import uuid
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from decimal import Decimal
 from types import NoneType
 from typing import Any
@@ -113,6 +113,11 @@ def _remedy(value: object) -> str:
         return (
             "which is not encoded as such: declare the task with pydantic=True and annotate the "
             "argument, or pass its .model_dump(mode='json')"
+        )
+    if isinstance(value, Coroutine):
+        return (
+            "which nobody has awaited: make the body an `async def` (and a __call__ of the task's "
+            "own, too), or return what it comes to"
         )
     return (
         "which cannot be encoded: pass plain values (such as its id), or give the class a __json__ "
