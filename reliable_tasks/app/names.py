@@ -100,13 +100,14 @@ class CeleryNames(Configured):
     # What runs -----------------------------------------------------------------------------------
 
     def finalize(self, auto: bool = False) -> None:  # noqa: ARG002 - Celery's; nothing is lazy here
-        """Send `on_after_configure` and `on_after_finalize`, if they have not been sent yet.
+        """Put settings into force, and send `on_after_configure` and `on_after_finalize` once.
 
         Raises:
-            ConfigError: a receiver raised.
+            ConfigError: a setting is not possible, or a receiver raised.
         """
         from reliable_tasks.beat.sync import run_hooks  # noqa: PLC0415 - beat does it by itself
 
+        _ = self.settings  # once they are asked for, the tasks have their annotations
         run_hooks(self._whole)
 
     @property

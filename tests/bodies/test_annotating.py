@@ -109,6 +109,13 @@ def test_a_changed_setting_is_followed(app: App) -> None:
     assert add.time_limit == 8
 
 
+def test_a_finalized_app_has_annotated_its_tasks(app: App) -> None:
+    add: Any = app.task(name="add")(lambda: 1)
+    app.conf.task_annotations = {"add": {"max_retries": 7}}
+    app.finalize()
+    assert add.max_retries == 7
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
