@@ -110,7 +110,7 @@ class Driver:
         return [r.id for r in self._records().values() if r.state not in FINAL_STATES]
 
     def _one_more_ends(self, worker: Worker) -> bool:
-        left = len(self._pending())
+        left = len(self._pending()) or 1  # none, if the last one has just ended
         try:
             wait_until(
                 lambda: not worker.running or len(self._pending()) < left, "progress", _PATIENCE_S
