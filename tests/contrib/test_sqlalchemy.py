@@ -18,8 +18,7 @@ from reliable_tasks.errors import CodecError, ConfigError, StoreUnavailable
 from tests.contrib.postgres import postgres
 from tests.patience import PATIENCE_S
 from tests.redis_server import redis_server
-from tests.store.empty import empty_store
-from tests.tasks.adelaying import Bench
+from tests.tasks.adelaying import Harness, harness, here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +26,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks import Signature
 
-__all__ = ["redis_server"]
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(empty_store(request, tmp_path))
-    yield bench
-    bench.watched.free.set()
-    bench.app.close()
-
-
-@pytest.fixture
-def here() -> Iterator[Bench]:
-    """One for what does not depend on the store."""
-    bench = Bench("sqlite://")
-    yield bench
-    bench.watched.free.set()
-    bench.app.close()
+__all__ = ["harness", "here", "redis_server"]
 
 
 @pytest.fixture
@@ -61,27 +43,29 @@ def insert(session: Session) -> None:
     session.execute(text("INSERT INTO orders VALUES (1)"))
 
 
-def numbers(bench: Bench, *handles: Any) -> list[bool]:
+def numbers(harness: Harness, *handles: Any) -> list[bool]:
     return [handle.exists() for handle in handles]
 
 
-def test_a_commit_enqueues_all_of_it(bench: Bench, session: Session) -> None:
+def test_a_commit_enqueues_all_of_it(harness: Harness, session: Session) -> None:
     insert(session)
-    one = after_commit(session, bench.add.s(1, 2))
-    many = after_commit(session, chain(bench.add.s(1, 1), group(bench.other.s(), bench.other.s())))
-    two = after_commit(session, bench.other.s(3).set(queue="mail"))
-    assert bench.watched.batches == []
+    one = after_commit(session, harness.add.s(1, 2))
+    many = after_commit(
+        session, chain(harness.add.s(1, 1), group(harness.other.s(), harness.other.s()))
+    )
+    two = after_commit(session, harness.other.s(3).set(queue="mail"))
+    assert harness.watched.batches == []
     session.commit()
-    assert ["add", "other"] in bench.watched.batches, "the lone ones share a round trip"
+    assert ["add", "other"] in harness.watched.batches, "the lone ones share a round trip"
     assert [one.args, two.queue, len(many.results)] == [(1, 2), "mail", 2]  # type: ignore[attr-defined]
-    assert bench.stored() == 5
+    assert harness.stored() == 5
     insert(session)
     session.commit()
-    assert bench.stored() == 5
+    assert harness.stored() == 5
 
 
 @pytest.mark.parametrize("ending", ["rollback", "close", "invalidate"])
-def test_without_a_commit_nothing_is_enqueued(here: Bench, session: Session, ending: str) -> None:
+def test_without_a_commit_nothing_is_enqueued(here: Harness, session: Session, ending: str) -> None:
     insert(session)
     after_commit(session, here.add.s(1, 2))
     getattr(session, ending)()
@@ -90,7 +74,7 @@ def test_without_a_commit_nothing_is_enqueued(here: Bench, session: Session, end
     assert here.stored() == 0
 
 
-def test_what_raises_in_a_block_enqueues_nothing(here: Bench, session: Session) -> None:
+def test_what_raises_in_a_block_enqueues_nothing(here: Harness, session: Session) -> None:
     def fails() -> None:
         with session.begin():
             after_commit(session, here.add.s(1, 2))
@@ -104,7 +88,7 @@ def test_what_raises_in_a_block_enqueues_nothing(here: Bench, session: Session) 
 
 
 def test_what_is_asked_for_before_a_transaction_belongs_to_the_next(
-    here: Bench, session: Session
+    here: Harness, session: Session
 ) -> None:
     after_commit(session, here.add.s(1, 2))
     with session.begin():
@@ -112,7 +96,7 @@ def test_what_is_asked_for_before_a_transaction_belongs_to_the_next(
     assert here.stored() == 1
 
 
-def test_savepoints_keep_what_is_theirs(here: Bench, session: Session) -> None:
+def test_savepoints_keep_what_is_theirs(here: Harness, session: Session) -> None:
     insert(session)
     outer = after_commit(session, here.add.s(1, 1))
     with session.begin_nested():
@@ -130,7 +114,7 @@ def test_savepoints_keep_what_is_theirs(here: Bench, session: Session) -> None:
     assert numbers(here, outer, kept, dropped, gone) == [True, True, False, False]
 
 
-def test_savepoints_go_with_the_transaction(here: Bench, session: Session) -> None:
+def test_savepoints_go_with_the_transaction(here: Harness, session: Session) -> None:
     insert(session)
     with session.begin_nested():
         after_commit(session, here.add.s(2, 2))
@@ -140,7 +124,7 @@ def test_savepoints_go_with_the_transaction(here: Bench, session: Session) -> No
     assert here.stored() == 0
 
 
-def test_a_failure_after_the_commit_says_so(here: Bench, session: Session) -> None:
+def test_a_failure_after_the_commit_says_so(here: Harness, session: Session) -> None:
     here.watched.away = 100
     insert(session)
     handle = after_commit(session, here.add.s(1, 2))
@@ -155,7 +139,7 @@ def test_a_failure_after_the_commit_says_so(here: Bench, session: Session) -> No
     assert handle.exists()
 
 
-def test_what_is_wrong_with_a_call_is_told_at_the_line(here: Bench, session: Session) -> None:
+def test_what_is_wrong_with_a_call_is_told_at_the_line(here: Harness, session: Session) -> None:
     insert(session)
     wrong: list[tuple[Any, type[Exception]]] = [
         (here.add.s(1), TypeError),
@@ -173,7 +157,7 @@ def test_what_is_wrong_with_a_call_is_told_at_the_line(here: Bench, session: Ses
     assert here.stored() == 0
 
 
-def test_scoped_sessions(here: Bench, session: Session) -> None:
+def test_scoped_sessions(here: Harness, session: Session) -> None:
     scoped = scoped_session(sessionmaker(session.get_bind()))
     scoped.execute(text("INSERT INTO orders VALUES (2)"))
     after_commit(scoped, here.add.s(1, 2))
@@ -182,7 +166,7 @@ def test_scoped_sessions(here: Bench, session: Session) -> None:
     assert here.stored() == 1
 
 
-def test_a_signature_may_be_asked_for_again(here: Bench, session: Session) -> None:
+def test_a_signature_may_be_asked_for_again(here: Harness, session: Session) -> None:
     sig: Signature[int] = here.add.s(1, 2)
     insert(session)
     assert after_commit(session, sig).id != after_commit(session, sig).id
@@ -206,7 +190,7 @@ def test_eager_calls_run_after_the_commit(session: Session) -> None:
     assert seen == [1]
 
 
-def test_the_loop_goes_on_while_an_async_session_enqueues(here: Bench, session: Session) -> None:
+def test_the_loop_goes_on_while_an_async_session_enqueues(here: Harness, session: Session) -> None:
     """The session's own driver is a plain one here: what counts is what follows its commit."""
 
     async def main() -> int:
@@ -228,7 +212,7 @@ def test_the_loop_goes_on_while_an_async_session_enqueues(here: Bench, session: 
     assert asyncio.run(asyncio.wait_for(main(), PATIENCE_S)) >= 1000
 
 
-def test_an_async_session_on_its_own_driver(here: Bench) -> None:
+def test_an_async_session_on_its_own_driver(here: Harness) -> None:
     async def main(url: str) -> tuple[Any, Any]:
         engine = create_async_engine(url)
         async with AsyncSession(engine) as session:

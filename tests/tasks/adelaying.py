@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from reliable_tasks import App, OnceTask
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from tests.patience import PATIENCE_S
+from tests.store.empty import empty_store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
 
     from reliable_tasks.store.values import Batch, Enqueued
 
-__all__ = ["Bench", "Watched", "run"]
+__all__ = ["Harness", "Watched", "harness", "here", "run"]
 
 
 class Watched:
@@ -47,7 +52,7 @@ class Watched:
         return enqueued
 
 
-class Bench:
+class Harness:
     def __init__(self, url: str) -> None:
         policy = {"interval_start": 0, "interval_step": 0, "interval_max": 0}
         self.app = App("adelay", broker=url, task_publish_retry_policy=policy)
@@ -71,6 +76,30 @@ class Bench:
     def stored(self) -> int:
         states = self.app.store.counts().states
         return sum(states.values())
+
+
+@contextlib.contextmanager
+def _open(url: str) -> Iterator[Harness]:
+    harness = Harness(url)
+    try:
+        yield harness
+    finally:
+        harness.watched.free.set()
+        harness.app.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    """One on each store."""
+    with _open(empty_store(request, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def here() -> Iterator[Harness]:
+    """One for what does not depend on the store."""
+    with _open("sqlite://") as opened:
+        yield opened
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:

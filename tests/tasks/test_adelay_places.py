@@ -15,36 +15,17 @@ from reliable_tasks import App, Task, chain, group, signals
 from reliable_tasks.errors import ConfigError, StoreUnavailable
 from reliable_tasks.errors import TimeoutError as ResultTimeoutError
 from tests.redis_server import redis_server
-from tests.store.empty import empty_store
-from tests.tasks.adelaying import Bench, run
+from tests.tasks.adelaying import Harness, harness, here, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["redis_server"]
+__all__ = ["harness", "here", "redis_server"]
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(empty_store(request, tmp_path))
-    yield bench
-    bench.watched.free.set()
-    bench.app.close()
-
-
-@pytest.fixture
-def here() -> Iterator[Bench]:
-    """One for what does not depend on the store."""
-    bench = Bench("sqlite://")
-    yield bench
-    bench.watched.free.set()
-    bench.app.close()
-
-
-def test_loops_in_several_threads_share_a_store(bench: Bench) -> None:
+def test_loops_in_several_threads_share_a_store(harness: Harness) -> None:
     async def main(number: int) -> list[Any]:
-        return await asyncio.gather(*[bench.add.adelay(i, number) for i in range(50)])
+        return await asyncio.gather(*[harness.add.adelay(i, number) for i in range(50)])
 
     def runs(number: int) -> None:
         got.extend(run(main(number)) for _ in range(3))
@@ -56,10 +37,10 @@ def test_loops_in_several_threads_share_a_store(bench: Bench) -> None:
     for thread in threads:
         thread.join()
     assert len({handle.id for handles in got for handle in handles}) == 600
-    assert bench.stored() == 600
+    assert harness.stored() == 600
 
 
-def test_a_loop_that_has_ended_holds_up_nobody(here: Bench) -> None:
+def test_a_loop_that_has_ended_holds_up_nobody(here: Harness) -> None:
     """Its coroutine called and was thrown away before the loop came to start the thread."""
 
     async def main() -> None:
@@ -75,22 +56,22 @@ def test_a_loop_that_has_ended_holds_up_nobody(here: Bench) -> None:
 
 
 def test_a_fork_stores_by_itself(tmp_path: Path) -> None:
-    bench = Bench(f"sqlite:///{tmp_path}/tasks.db")
-    run(bench.add.adelay(1, 1))
+    harness = Harness(f"sqlite:///{tmp_path}/tasks.db")
+    run(harness.add.adelay(1, 1))
     child = os.fork()
     if child == 0:
         code = 1
         with contextlib.suppress(BaseException):
-            run(bench.add.adelay(2, 2))
+            run(harness.add.adelay(2, 2))
             code = 0
         os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    run(bench.add.adelay(3, 3))
-    assert bench.stored() == 3
-    bench.app.close()
+    run(harness.add.adelay(3, 3))
+    assert harness.stored() == 3
+    harness.app.close()
 
 
-def test_receivers_of_signals_see_the_callers_context(here: Bench) -> None:
+def test_receivers_of_signals_see_the_callers_context(here: Harness) -> None:
     who: ContextVar[str] = ContextVar("who", default="nobody")
     told: list[tuple[str, str, int]] = []
     tokens: dict[str, Any] = {}
@@ -126,7 +107,7 @@ def test_receivers_of_signals_see_the_callers_context(here: Bench) -> None:
     assert len(handles) == 2
 
 
-def test_what_a_receiver_exits_with_comes_out_of_its_own_call(here: Bench) -> None:
+def test_what_a_receiver_exits_with_comes_out_of_its_own_call(here: Harness) -> None:
     @signals.before_task_publish.connect(sender="other")
     def exits(**_: Any) -> None:
         raise SystemExit(3)
@@ -146,7 +127,7 @@ def test_what_a_receiver_exits_with_comes_out_of_its_own_call(here: Bench) -> No
     assert here.stored() == 1
 
 
-def test_an_apply_async_of_ones_own_is_called_by_the_twins(here: Bench) -> None:
+def test_an_apply_async_of_ones_own_is_called_by_the_twins(here: Harness) -> None:
     class Tenant(Task):
         def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:  # type: ignore[override]
             return super().apply_async(args, kwargs, **{**options, "queue": "tenant"})
@@ -176,10 +157,10 @@ def test_eager_calls_run_beside_the_loop() -> None:
     app.close()
 
 
-def test_callbacks_go_with_the_twin(bench: Bench) -> None:
-    run(bench.add.aapply_async((1, 1), link=bench.other.s()))
-    run(bench.app.asend_task("far", (1,), link_error=bench.other.si(1)))
-    assert bench.stored() == 4
+def test_callbacks_go_with_the_twin(harness: Harness) -> None:
+    run(harness.add.aapply_async((1, 1), link=harness.other.s()))
+    run(harness.app.asend_task("far", (1,), link_error=harness.other.si(1)))
+    assert harness.stored() == 4
 
 
 def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
@@ -189,16 +170,16 @@ def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     app.close()
 
 
-def test_aget_waits_beside_the_loop(bench: Bench) -> None:
+def test_aget_waits_beside_the_loop(harness: Harness) -> None:
     async def main() -> None:
-        handle = await bench.add.adelay(1, 1)
+        handle = await harness.add.adelay(1, 1)
         for timeout in (0, 0.01):
             with pytest.raises(ResultTimeoutError, match="had not ended"):
                 await handle.aget(timeout=timeout)
-        both = await group(bench.add.s(1, 1), bench.other.s(1)).adelay()
+        both = await group(harness.add.s(1, 1), harness.other.s(1)).adelay()
         with pytest.raises(ResultTimeoutError, match="and others had not ended"):
             await both.aget(timeout=0.01)
 
     run(main())
     with pytest.raises(ConfigError, match="timeout"):
-        run(bench.app.AsyncResult("x").aget(timeout="soon"))  # type: ignore[arg-type]
+        run(harness.app.AsyncResult("x").aget(timeout="soon"))  # type: ignore[arg-type]
