@@ -20,6 +20,7 @@ __all__ = ["differs", "instead", "no_attribute", "no_name"]
 _SAME_WORDS = {
     **dict.fromkeys(("chain", "group", "chord", "chunks", "xmap", "xstarmap"), "Signature"),
     **dict.fromkeys(("GroupResult", "ResultSet", "EagerResult"), "AsyncResult"),
+    "crontab": "schedule",
     "celery.app": "celery",
 }
 """Sections that say what another one says of a name, unless they say more."""

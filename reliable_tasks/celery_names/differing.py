@@ -2,8 +2,6 @@
 
 from reliable_tasks.celery_names.words import Table
 
-_NO_ELECTION = "refuses: every message is run by one worker; a once-task is enqueued once"
-
 DIFFERING: Table = {
     "App": {
         "is sent with the schedule's entries, by beat; and by `app.finalize()`": (
@@ -37,16 +35,13 @@ DIFFERING: Table = {
         "of a chord's body: the last member of its header": "parent_id",
         "one for the whole workflow: its first message": "root_id",
     },
-    "Signature": {_NO_ELECTION: "election"},
+    "Signature": {
+        "refuses: every message is run by one worker; a once-task is enqueued once": "election"
+    },
     "chain": {
-        _NO_ELECTION: "election",
         "refuses: a chain is compiled as a whole; `freeze()` gives ids to its parts": (
             "prepare_steps"
         ),
-    },
-    **{
-        name: {_NO_ELECTION: "election"}
-        for name in ("group", "chord", "chunks", "xmap", "xstarmap")
     },
     "schedule": {
         "the schedule's own zone, where it was given one": "tz",
@@ -55,9 +50,6 @@ DIFFERING: Table = {
     },
     "crontab": {
         "the difference is a timedelta": "remaining_delta",
-        "the schedule's own zone, where it was given one": "tz",
-        "always true": "utc_enabled",
-        "returns the instant as it is": "to_local",
     },
     "celery.schedules": {"another name of BadSchedule": "ParseException"},
     "celery.exceptions": {
