@@ -66,9 +66,9 @@ class Chosen:
         from ._find_app import find_app  # noqa: PLC0415 - imports the app's machinery
 
         self._enter_workdir()
-        text = self.app or ("" if self.given else os.environ.get(APP_VARIABLE))
-        if not text and self.given:
+        if self.given and not self.app:
             return self._as_current(self.given)
+        text = self.app or os.environ.get(APP_VARIABLE)
         if not text:
             there = " (CELERY_APP is not read)" if os.environ.get("CELERY_APP") else ""
             raise click.UsageError(
