@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             left += 1
             continue
         written = not (given.check or given.diff)
-        for one in rewrite(done.data).left if written else done.left:  # by the lines that it has
+        # Told by the lines that the file has in the end.
+        for one in rewrite(done.data).left if written and done.left else done.left:
             print(f"{path}:{one.line}: {one.name}: {one.words}")
         left += len(done.left)
         if done.data != path.read_bytes():

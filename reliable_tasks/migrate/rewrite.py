@@ -67,7 +67,8 @@ def rewrite(data: bytes) -> Rewritten:
             edits += _of_import_from(node, places, left)
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         body = body[: edit.start] + edit.text + body[edit.end :]
-    _parsed(body)  # whatever was rewritten: a file that does not parse is never written
+    if edits:
+        _parsed(body)  # whatever was rewritten: a file that does not parse is never written
     return Rewritten(bom + body, tuple(sorted(left)))
 
 
