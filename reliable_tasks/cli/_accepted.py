@@ -31,6 +31,20 @@ def _telling(why: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return callback
 
 
+def _hidden(
+    command: F,
+    names: tuple[str, ...],
+    callback: Callable[[click.Context, click.Parameter, Any], None],
+    text: str,
+    **kind: Any,
+) -> F:
+    """Give a command an option that does no more than to call back."""
+    option = click.option(
+        *names, hidden=True, expose_value=False, callback=callback, help=text, **kind
+    )
+    return option(command)
+
+
 def not_needed(
     options: Mapping[tuple[str, ...], str], flags: Mapping[tuple[str, ...], str] | None = None
 ) -> Callable[[F], F]:
@@ -38,26 +52,11 @@ def not_needed(
 
     def decorate(command: F) -> F:
         for names, why in options.items():
-            option = click.option(
-                *names,
-                hidden=True,
-                expose_value=False,
-                metavar="VALUE",
-                callback=_telling(why),
-                help=f"Not needed: {why}.",
-            )
-            command = option(command)
+            text = f"Not needed: {why}."
+            command = _hidden(command, names, _telling(why), text, metavar="VALUE")
         for names, why in (flags or {}).items():
-            flag = click.option(
-                *names,
-                is_flag=True,
-                default=None,
-                hidden=True,
-                expose_value=False,
-                callback=_telling(why),
-                help=f"Not needed: {why}.",
-            )
-            command = flag(command)
+            text = f"Not needed: {why}."
+            command = _hidden(command, names, _telling(why), text, is_flag=True, default=None)
         return command
 
     return decorate
@@ -83,15 +82,7 @@ def _refuse(why: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 def refused(command: F) -> F:
     """Refuse what a process manager does: taking these in silence would leave a root process."""
     for names, is_flag, why in _REFUSED:
-        option = click.option(
-            *names,
-            is_flag=is_flag,
-            hidden=True,
-            expose_value=False,
-            callback=_refuse(why),
-            help=f"Refused: {why}.",
-        )
-        command = option(command)
+        command = _hidden(command, names, _refuse(why), f"Refused: {why}.", is_flag=is_flag)
     return command
 
 
