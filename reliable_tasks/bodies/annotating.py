@@ -52,7 +52,9 @@ def annotate(app: AppContext, task: Any, plain: type, found: Annotations) -> Non
             setattr(cls, name, value)
             vars(task).pop(name, None)
         for name in given.keys() - own.keys():
-            cls.add_around(name.removeprefix(_AROUND), given[name])
+            replaced = name.removeprefix(_AROUND)
+            cls.add_around(replaced, given[name])
+            vars(task).pop(replaced, None)
     if annotated:
         try:
             task.prepare(app)

@@ -101,6 +101,30 @@ def test_an_annotation_may_be_around_a_method(app: App) -> None:
     assert add(1, 2) == 30
 
 
+class AroundBodies(Task[Any, Any]):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+def test_it_may_be_around_a_coroutine_that_a_plain_call_is_around(app: App) -> None:
+    @app.task(name="echo", base=AroundBodies)
+    async def echo(n: int) -> int:
+        return n
+
+    def tenfold(run: Any) -> Any:
+        async def made(n: int) -> int:
+            return int(await run(n)) * 10
+
+        return made
+
+    app.conf.task_annotations = {"echo": {"@run": tenfold}}
+    result = echo.delay(1)
+    run_until_idle(app)
+    assert (result.get(timeout=5), echo.apply((2,)).get()) == (10, 20)
+    echo.annotate()
+    assert echo.apply((3,)).get() == 30
+
+
 def test_a_changed_setting_is_followed(app: App) -> None:
     add: Any = app.task(name="add", time_limit=5)(lambda: 1)
     app.conf.task_annotations = {"add": {"time_limit": 7}}
