@@ -212,10 +212,6 @@ def _stand_in(module: str, qualname: str, args: tuple[Any, ...], message: str) -
     return exc
 
 
-def _stand_in_for(failure: Failure, args: tuple[Any, ...]) -> BaseException:
-    return _stand_in(*_names(failure), args, failure.message)
-
-
 def _stand_in_group(module: str, qualname: str, message: str, parts: list[Any]) -> Any:
     exc = _stand_in_class(module, qualname, _StandInGroup)(message, parts)
     exc.message = message
