@@ -38,10 +38,7 @@ class ByName:
 
 
 def _frozen(value: object) -> Annotations:
-    if value is None:
-        return ()
-    each = value if isinstance(value, list | tuple) else (value,)
-    return tuple(_one(part) for part in each)
+    return tuple(_one(part) for part in _as_list(value))
 
 
 def _imported(dotted: str) -> object:
@@ -71,8 +68,9 @@ def _one(part: object) -> Any:
 
 
 def _checked(value: object) -> Any:
-    if not isinstance(value, str):  # the module that a name is in may need this app
-        _frozen([part for part in _as_list(value) if not isinstance(part, str)])
+    for part in _as_list(value):
+        if not isinstance(part, str):  # the module that a name is in may need this app
+            _one(part)
     return value
 
 
