@@ -45,7 +45,8 @@ class Overriding:
         """Undo what has set a name since `set_now` gave `before`; `()` is nothing."""
         place, name = self._place(spelling, namespace)
         place.pop(name, None)
-        place.update(dict.fromkeys([name], *before) if before else {})
+        if before:
+            (place[name],) = before
         if name not in self._own:
             self._own.told.pop(name, None)
         self._snapshot = None
