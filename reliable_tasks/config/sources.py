@@ -9,7 +9,7 @@ from reliable_tasks.config.names import resolve
 from reliable_tasks.config.own import check_name
 from reliable_tasks.errors import ConfigError
 
-__all__ = ["candidates", "items", "one_spelling", "pairs"]
+__all__ = ["candidates", "items", "one_spelling", "pairs", "prefix_of"]
 
 
 def items(sources: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -24,9 +24,14 @@ def candidates(source: object) -> list[str]:
     return [name for name in names if not name.startswith("_")]
 
 
+def prefix_of(namespace: str | None) -> str:
+    """What the names of a namespace begin with."""
+    return f"{namespace.rstrip('_').upper()}_" if namespace else ""
+
+
 def pairs(source: object, namespace: str | None) -> Iterator[tuple[str, Any]]:
     """What a source sets, as it spells it: all of a dict, of others what is no helper."""
-    prefix = f"{namespace.rstrip('_').upper()}_" if namespace else ""
+    prefix = prefix_of(namespace)
     if isinstance(source, Mapping):
         yield from ((name, source[name]) for name in source if str(name).startswith(prefix))
         return
@@ -62,7 +67,7 @@ def one_spelling(
     Raises:
         ConfigError: two spellings of one setting differ, or a name is almost that of a setting.
     """
-    prefix = f"{namespace.rstrip('_').upper()}_" if namespace else ""
+    prefix = prefix_of(namespace)
     found: dict[str, tuple[str, Any]] = {}
     others: dict[Any, Any] = {}
     for spelling, value in given:

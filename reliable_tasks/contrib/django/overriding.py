@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from reliable_tasks.config.sources import prefix_of
+
 if TYPE_CHECKING:
     from reliable_tasks.config.conf import Conf
 
@@ -48,7 +50,7 @@ class _Follower:
     def __init__(self, conf: Conf, namespace: str | None) -> None:
         self.conf = weakref.ref(conf)
         self._namespace = namespace
-        self._prefix = f"{namespace.rstrip('_').upper()}_" if namespace else ""
+        self._prefix = prefix_of(namespace)
         self._before: dict[str, list[tuple[Any, ...] | None]] = {}
 
     def changed(self, setting: str, enter: bool) -> None:
