@@ -77,9 +77,11 @@ class Awaited(Generic[R]):
 
     async def _ended_within(self, limit_s: float | None) -> None:
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s) as limit:
                 await ended(self)
         except TimeoutError:
+            if not limit.expired():
+                raise
             if self.version < 0:  # the time was too short to hear of it at all
                 await self.app.gathering.in_thread(f"a look at {self.id}", self._read)
             if self._final is None:
@@ -117,9 +119,11 @@ class AwaitedGroup(Generic[R]):
             context.refuse_waiting()
         limit_s = wait_span(timeout)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s) as limit:
                 await get_as_they_end(self._open(), propagate=propagate)
         except TimeoutError:
+            if not limit.expired():  # a body raised it
+                raise
             if left := self._open():
                 said = not_ended(left[0], limit_s, " and others")
                 raise ResultTimeoutError(f"{self._named()}: {said}") from None

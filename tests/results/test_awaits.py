@@ -143,6 +143,21 @@ def test_aget_gives_values_and_errors(driver: Driver) -> None:
     assert told == [(good.id, 0)]
 
 
+@pytest.mark.parametrize("timeout", [None, PATIENCE_S])
+def test_a_body_s_own_timeout_error_is_not_taken_for_the_wait_s(
+    driver: Driver, timeout: float | None
+) -> None:
+    (bad,) = driver.call()
+    claim = driver.app.store.exchange("s", (), v.ClaimRequest(queues=("celery",), limit=1)).claims[
+        0
+    ]
+    failed = outcome.Failed(failure=encode_failure(TimeoutError("the body's own")))
+    driver.app.store.exchange("s", [v.Commit(id=bad.id, fence=claim.fence, outcome=failed)], None)
+    both = GroupResult(results=[*driver.call(), bad], app=driver.app)
+    with pytest.raises(TimeoutError, match="the body's own"):
+        asyncio.run(asyncio.wait_for(both.aget(timeout), PATIENCE_S))
+
+
 def test_what_is_gone_is_not_awaited_for_ever(driver: Driver) -> None:
     (handle,) = driver.call()
     driver.end_all()
