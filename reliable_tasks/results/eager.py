@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.typevars import R
-from reliable_tasks.results.result import PROPAGATED, AsyncResult
-from reliable_tasks.results.states import raised_by_get
+from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.results.states import PROPAGATED, raised_by_get
 from reliable_tasks.results.wait import wait_span
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.values import Receipt, Record
 
-__all__ = ["PROPAGATED", "AsyncResult", "state_of"]
+__all__ = ["AsyncResult", "state_of"]
 
 
 class AsyncResult(Related, Awaited[R]):
@@ -151,7 +151,7 @@ class AsyncResult(Related, Awaited[R]):
             extension = extension_of(value)  # its own value comes before those it added
             return value if extension is None else extension[0]
         state = state_of(record)
-        if state in {"FAILURE", "REVOKED"}:
+        if state in PROPAGATED:
             return exception_of(record, self.app.exceptions, self._decoded)
         if state == "RETRY" and record.failure:
             return self.app.exceptions.rebuild(decode_failure(record.failure))

@@ -14,13 +14,13 @@ from reliable_tasks.results.awaiting import AwaitedGroup
 from reliable_tasks.results.base import ResultBase
 from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.lineage import lineage
-from reliable_tasks.results.result import AsyncResult, state_of
 from reliable_tasks.results.wait import LONGEST_WAIT_S, not_ended, wait_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from reliable_tasks.core.context import AppContext
+    from reliable_tasks.results.result import AsyncResult
 
 
 __all__ = ["ResultSet"]
@@ -129,19 +129,9 @@ class ResultSet(ResultBase, AwaitedGroup[R]):
 
     def _states(self) -> list[str]:
         """The states of its messages, read in batches; "" for one that has not ended."""
-        found = dict[int, str]()
-        open_ = list[AsyncResult[Any]]()
-        for at, leaf in enumerate(leaves := list(self.leaves())):
-            if isinstance(leaf, EagerResult) or leaf._final is not None:  # noqa: SLF001 - its kin
-                found[at] = leaf.state
-            else:
-                open_.append(leaf)
-        _refresh(open_, self.app)
-        for at, leaf in enumerate(leaves):
-            if at not in found:
-                record = leaf._final  # noqa: SLF001 - its kin
-                found[at] = state_of(record) if record is not None else ""
-        return [found[at] for at in range(len(leaves))]
+        leaves = list(self.leaves())
+        _refresh(leaves, self.app)
+        return [leaf.state if _has_ended(leaf) else "" for leaf in leaves]
 
     def ready(self) -> bool:
         """Whether all have ended."""
@@ -363,7 +353,7 @@ class ResultSet(ResultBase, AwaitedGroup[R]):
 
 def _refresh(handles: list[AsyncResult[Any]], app: AppContext) -> None:
     """Refresh the handles that had not ended, many at a time."""
-    open_ = [h for h in handles if not isinstance(h, EagerResult) and h._final is None]  # noqa: SLF001
+    open_ = [handle for handle in handles if not _has_ended(handle)]
     for at in range(0, len(open_), _READ_AT_ONCE):
         part = open_[at : at + _READ_AT_ONCE]
         for handle, record in zip(part, app.store.read([h.id for h in part]), strict=True):
