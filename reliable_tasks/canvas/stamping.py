@@ -7,13 +7,14 @@ options are stamps. They travel in the headers of the message, to `request.stamp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.core.call_options import CALL_OPTIONS
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["StampingVisitor", "stamp", "stamp_links"]
 
@@ -106,34 +107,28 @@ def _stamp_call(sig: Any, visitor: Any, append: bool, headers: Stamps) -> None:
     sig.set(**{name: value for name, value in merged.items() if name in meant})
 
 
-def _stamp_chain(sig: Any, visitor: Any, append: bool, headers: Stamps) -> None:
-    headers = _merged(headers, _asked(visitor, "on_chain_start", sig, headers), append)
+def _stamp_parts(sig: Any, visitor: Any, append: bool, headers: Stamps, hook: str) -> Stamps:
+    """Stamp what a chain, a group or a header consists of; returns the stamps for each part."""
+    headers = _merged(headers, _asked(visitor, f"{hook}_start", sig, headers), append)
     stamp_links(sig, visitor, append, headers)
     for part in sig.tasks:
         stamp(part, visitor, append, headers)
-    _asked(visitor, "on_chain_end", sig, headers)
-
-
-def _stamp_group(sig: Any, visitor: Any, append: bool, headers: Stamps) -> None:
-    headers = _merged(headers, _asked(visitor, "on_group_start", sig, headers), append)
-    stamp_links(sig, visitor, append, headers)
-    for member in sig.tasks:
-        stamp(member, visitor, append, headers)
-    _asked(visitor, "on_group_end", sig, headers)
+    _asked(visitor, f"{hook}_end", sig, headers)
+    return headers
 
 
 def _stamp_chord(sig: Any, visitor: Any, append: bool, headers: Stamps) -> None:
-    headers = _merged(headers, _asked(visitor, "on_chord_header_start", sig, headers), append)
-    stamp_links(sig, visitor, append, headers)
-    for member in sig.tasks:
-        stamp(member, visitor, append, headers)
-    _asked(visitor, "on_chord_header_end", sig, headers)
+    headers = _stamp_parts(sig, visitor, append, headers, "on_chord_header")
     if sig.body is not None:
         headers = _merged(headers, _asked(visitor, "on_chord_body", sig, headers), append)
         stamp(sig.body, visitor, append, headers)
 
 
-_STAMPERS = {"chain": _stamp_chain, "group": _stamp_group, "chord": _stamp_chord}
+_STAMPERS: dict[str | None, Callable[[Any, Any, bool, Stamps], object]] = {
+    "chain": partial(_stamp_parts, hook="on_chain"),
+    "group": partial(_stamp_parts, hook="on_group"),
+    "chord": _stamp_chord,
+}
 
 
 def _stamps(headers: Mapping[str, Any]) -> Stamps:
