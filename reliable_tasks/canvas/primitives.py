@@ -69,10 +69,6 @@ class Canvas(Signature[R]):
         """Enqueue it, as `apply_async` does."""
         return self.apply_async(partial_args, **options)
 
-    def delay(self, *partial_args: Any, **partial_kwargs: Any) -> AsyncResult[R]:
-        """Enqueue it with these arguments for its first parts."""
-        return self.apply_async(partial_args, partial_kwargs)
-
     def _merge(
         self,
         args: Any = None,
