@@ -119,12 +119,12 @@ def celery_worker(
 
 @contextlib.contextmanager
 def _app(config: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterator[App]:
-    before = context._current_app  # noqa: SLF001 - asking for the current one would make one
+    before = context.app_made()
     with TestApp(config=config, **parameters) as app:
         try:
             yield app
         finally:
-            context._current_app = before  # noqa: SLF001
+            context._current_app = before  # noqa: SLF001 - none can be set otherwise
 
 
 @contextlib.contextmanager
