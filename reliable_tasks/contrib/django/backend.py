@@ -119,7 +119,7 @@ class ReliableTasksBackend(BaseTaskBackend):
         if task.run_after is not None:
             moment = task.run_after
             options["eta"] = moment if timezone.is_aware(moment) else timezone.make_aware(moment)
-        ours = registered(self.app, task)
+        ours = self.app.tasks[task.module_path]  # as it has just been validated
         with on_commit() if self._on_commit else contextlib.nullcontext():
             handle = ours.apply_async(result.args, result.kwargs, **options)
         if handle.duplicate:
