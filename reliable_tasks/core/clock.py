@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 import time as _time
 
-__all__ = ["iso", "monotonic", "now_ms", "sleep", "utcnow"]
+__all__ = ["iso", "moment", "monotonic", "now_ms", "sleep", "utcnow"]
 
 monotonic = _time.monotonic
 sleep = _time.sleep
@@ -23,6 +23,11 @@ def now_ms() -> int:
 def utcnow() -> dt.datetime:
     """The present instant, aware, in UTC."""
     return dt.datetime.now(dt.UTC)
+
+
+def moment(ms: int | None) -> dt.datetime | None:
+    """An instant that a store has noted, aware, in UTC; None if there was none."""
+    return None if ms is None else dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
 def iso(ms: int) -> str:

@@ -5,7 +5,6 @@ Whoever may view one of them sees its page; its actions are for those who may ch
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
@@ -16,6 +15,7 @@ from django.urls import path, reverse
 
 from reliable_tasks.contrib.django.models import DeadLetter, Message, Schedule
 from reliable_tasks.contrib.django.project import project_app
+from reliable_tasks.core.clock import moment
 from reliable_tasks.core.message import State
 from reliable_tasks.errors import ReliableTasksError
 from reliable_tasks.store.values import AuditQuery, MessageQuery
@@ -47,10 +47,6 @@ class Page(NamedTuple):
 
     rows: list[Row]
     after: str | None = None
-
-
-def _moment(ms: int | None) -> dt.datetime | None:
-    return None if ms is None else dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
 def _link(message_id: str | None) -> str:
@@ -158,7 +154,7 @@ class MessageAdmin(StoreAdmin):
         return Page([self._row(record) for record in records], _after(records))
 
     def _row(self, r: Record) -> Row:
-        times = [_moment(r.enqueued_ms), _moment(r.ended_ms)]
+        times = [moment(r.enqueued_ms), moment(r.ended_ms)]
         columns = [r.task, r.state.value, r.queue, r.attempt, r.worker or "", *times]
         return Row(r.id, _link(r.id), columns)
 
@@ -194,7 +190,7 @@ class MessageAdmin(StoreAdmin):
             "opts": self.opts,
             "fields": {name: value for name, value in fields.items() if value not in {None, ""}},
             "relatives": {n: (i, _link(i)) for n, i in relatives.items() if i and i != object_id},
-            "trail": [(_moment(x.at_ms), x.event, x.attempt, x.worker, x.fields) for x in trail],
+            "trail": [(moment(x.at_ms), x.event, x.attempt, x.worker, x.fields) for x in trail],
         }
         return TemplateResponse(request, "admin/reliable_tasks/message.html", context)
 
@@ -226,7 +222,7 @@ class DeadLetterAdmin(StoreAdmin):
         """The dead letters, in the store's order."""
         records = app.store.find(_query(given, dead=True))
         rows = [
-            Row(r.id, _link(r.id), [r.task, r.queue, r.attempt, r.reason, _moment(r.ended_ms)])
+            Row(r.id, _link(r.id), [r.task, r.queue, r.attempt, r.reason, moment(r.ended_ms)])
             for r in records
         ]
         return Page(rows, _after(records))

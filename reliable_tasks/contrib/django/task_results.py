@@ -16,6 +16,7 @@ from reliable_tasks.contrib.django.tasks_api import (
     TaskResultDoesNotExist,
     TaskResultStatus,
 )
+from reliable_tasks.core.clock import moment
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.codec.tags import untag
 from reliable_tasks.core.message import State, decode_headers
@@ -198,9 +199,9 @@ def _of_told(app: App, record: Record, declared: Any, told: Mapping[str, Any]) -
         record.queue,
         id=record.id,
         status=status,
-        started_at=_moment(record.first_started_ms),
-        finished_at=_moment(record.ended_ms),
-        last_attempted_at=_moment(record.started_ms),
+        started_at=moment(record.first_started_ms),
+        finished_at=moment(record.ended_ms),
+        last_attempted_at=moment(record.started_ms),
         errors=_errors(record),
         worker_ids=_workers(app, record),
     )
@@ -209,10 +210,6 @@ def _of_told(app: App, record: Record, declared: Any, told: Mapping[str, Any]) -
         handle.found(record)
         object.__setattr__(result, "_return_value", handle.result)
     return result
-
-
-def _moment(ms: int | None) -> dt.datetime | None:
-    return None if ms is None else dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
 def _errors(record: Record) -> list[Any]:
