@@ -50,6 +50,16 @@ def test_a_formatter_for_all_lines(configure: Any) -> None:
     assert stream.getvalue().splitlines() == ["mine: config.note note='x'", "mine: hello"]
 
 
+def test_a_formatter_for_events_that_nobody_else_sees(configure: Any) -> None:
+    @signals.after_setup_logger.connect
+    def choose(logger: logging.Logger, **_: Any) -> None:
+        logger.handlers[0].setFormatter(logging.Formatter("mine: %(message)s"))
+
+    stream = configure("INFO", hijack_root=False)
+    events.emit("config.note", note="x", id=None)
+    assert stream.getvalue() == "mine: config.note note='x'\n"
+
+
 def test_a_handler_beside_ours(configure: Any) -> None:
     seen = list[str]()
 
