@@ -222,6 +222,14 @@ def test_coroutine_bodies_that_await_each_other_share_their_loop(app: App) -> No
     assert eagerly(app, outer).get() == (1, "of me")
 
 
+def test_a_coroutine_body_may_await_a_call_of_its_own_task(app: App) -> None:
+    @app.task(base=BySuper)
+    async def factorial(n: int) -> int:
+        return n * int(await factorial(n - 1)) if n else 1
+
+    assert eagerly(app, factorial, 3).get() == 6
+
+
 def test_a_task_without_one_is_called_as_it_was(app: App) -> None:
     task = app.task(name="it")(plain)
     assert called_by_attempts(task, Task.__call__) == (task.run, False)

@@ -15,6 +15,7 @@ from reliable_tasks.core.codec import dumps
 from reliable_tasks.core.codec.exceptions import SafeExceptions
 from reliable_tasks.core.codec.failures import (
     Failure,
+    Opaque,
     decode_failure,
     encode_failure,
 )
@@ -162,6 +163,16 @@ def test_text_that_takes_six_times_its_room_has_bounds_in_bytes() -> None:
     data = encode_failure(exc, "\x01" * 60_000)
     assert len(data) <= 2**20
     assert decode_failure(data).message == "\x01" * 60_000
+
+
+def test_many_large_attributes_have_bounds_together() -> None:
+    exc = KeyError()
+    for n in range(40):
+        setattr(exc, f"of_{n}", "x" * 60_000)
+    state = decode_failure(encode_failure(exc)).state
+    texts = [value.text if isinstance(value, Opaque) else value for value in state.values()]
+    assert texts[0] == "x" * 60_000
+    assert sum(map(len, texts)) <= 65_536 + 1000
 
 
 def test_a_cause_that_is_its_own_cause_has_bounds() -> None:
