@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +74,19 @@ def test_without_a_commit_nothing_is_enqueued(here: Harness, session: Session, e
     insert(session)
     session.commit()
     assert here.stored() == 0
+
+
+def test_what_is_rolled_back_is_not_kept(here: Harness, session: Session) -> None:
+    """A session may live long, and roll back often."""
+    insert(session)
+    after_commit(session, here.add.s(1, 2))
+    begun = session.get_transaction()
+    assert begun is not None
+    transaction = weakref.ref(begun)
+    del begun
+    session.rollback()
+    gc.collect()
+    assert transaction() is None
 
 
 def test_what_raises_in_a_block_enqueues_nothing(here: Harness, session: Session) -> None:
