@@ -12,6 +12,7 @@ from reliable_tasks import GroupResult, chain, chord, group
 from reliable_tasks.core.codec import loads, trail_of
 from reliable_tasks.errors import ConfigError, IncompleteStream
 from reliable_tasks.results import offspring
+from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.groups import result_from_tuple
 
 if TYPE_CHECKING:
@@ -217,6 +218,15 @@ def test_iterdeps_and_the_graph_know_what_has_ended_only(harness: Harness, tree:
 
 
 # As values ---------------------------------------------------------------------------------------
+
+
+def test_what_two_have_started_is_followed_once(harness: Harness) -> None:
+    a, b, c, d, e = (EagerResult(each, each, "SUCCESS", app=harness.app) for each in "abcde")
+    a.children, b.children, c.children, d.children = [b, c], [d], [d], [e]
+    assert [(str(parent), str(each)) for parent, each in a.iterdeps()] == [
+        *(("None", "a"), ("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("d", "e"))
+    ]
+    assert [value for _, value in a.collect()] == ["a", "b", "c", "d", "e"]
 
 
 def test_a_chain_with_a_group_goes_through_a_tuple(harness: Harness, t: Any) -> None:
