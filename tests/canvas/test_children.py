@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reliable_tasks import GroupResult, chain, chord, group
+from reliable_tasks import App, GroupResult, chain, chord, group
 from reliable_tasks.core.codec import loads, trail_of
-from reliable_tasks.errors import ConfigError, IncompleteStream
+from reliable_tasks.errors import ConfigError, IncompleteStream, ReliableTasksError
 from reliable_tasks.results import offspring
 from reliable_tasks.results.eager import EagerResult
 from reliable_tasks.results.groups import result_from_tuple
@@ -241,6 +241,12 @@ def test_a_chain_with_a_group_goes_through_a_tuple(harness: Harness, t: Any) -> 
         assert made.as_list() == last.as_list()
         assert made.as_tuple() == last.as_tuple()
     assert len(last.as_list()) == 3
+
+
+@pytest.mark.parametrize("wrong", [7, (), ("a", None, "more"), "ab"])
+def test_what_is_no_tuple_of_a_result_is_refused(wrong: object) -> None:
+    with pytest.raises(ReliableTasksError, match="is not the tuple of a result"):
+        result_from_tuple(wrong, App("tuples", set_as_current=False))
 
 
 def test_a_long_chain_goes_through_a_tuple(harness: Harness) -> None:

@@ -81,6 +81,7 @@ def test_errbacks_are_shared(t: Any) -> None:
     compiled = graph(line)
     errback = next(node for node in compiled.nodes if node.any_parent)
     assert (errback.takes, errback.waits) == ("errback", 5)
+    assert errback.parent_id is None, "which of them it was is known when one has failed"
     failing = [arrow for arrow in arrows(compiled) if arrow[2] == On.FAILURE]
     assert {(parent, child) for parent, child, _, _ in failing} == {
         (parent, "oops") for parent in "abcd"
