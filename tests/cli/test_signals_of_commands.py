@@ -81,12 +81,13 @@ def test_receivers_change_settings_and_queues(
     assert (options.concurrency, options.queues) == (5, ("celery", "w1@here.dq"))
 
 
+@pytest.mark.parametrize("queues", [{"a": 1}, "a", ["a", 1]], ids=repr)
 def test_queues_that_are_no_names_are_refused(
-    run: Run, started: list[WorkerOptions], tasks: str
+    run: Run, started: list[WorkerOptions], tasks: str, queues: object
 ) -> None:
     @signals.celeryd_after_setup.connect
     def spoil(instance: Any, **_: Any) -> None:
-        instance.queues = {"a": 1}
+        instance.queues = queues
 
     assert "leave a list of names" in run("-q", "-A", tasks, "worker", code=2).stderr
     assert started == []

@@ -250,3 +250,10 @@ def test_a_mark_at_the_beginning_stays() -> None:
 
 def test_literals_that_python_warns_of_are_none_of_our_business() -> None:
     assert rewrite(b'import celery\nx = "\\d"\n').data.endswith(b'x = "\\d"\n')
+
+
+def test_a_file_that_would_no_longer_parse_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("reliable_tasks.migrate.rewrite")
+    monkeypatch.setattr(module, "moved_module", lambda _: "not a module")
+    with pytest.raises(SyntaxError):
+        rewrite(b"import celery\n")
