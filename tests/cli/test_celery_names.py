@@ -120,9 +120,13 @@ def test_a_mask_of_file_modes_is_set(mistake: Mistake) -> None:
 
 
 def test_a_health_check_asks_for_a_worker(run: Run, mistake: Mistake, shop: Shop) -> None:
-    for session, name in (("s1", "one@h"), ("s2", "two@h")):
-        info = SessionInfo(id=session, worker=name, pid=7, queues=("celery",))
-        shop.store.open_session(info, 600_000)
+    leases_ms = {"one@h": 600_000, "two@h": 600_000, "three@h": 1}  # the third one is dead
+    for name, lease_ms in leases_ms.items():
+        info = SessionInfo(id=name, worker=name, pid=7, queues=("celery",))
+        shop.store.open_session(info, lease_ms)
+    opened_ms = shop.store.now_ms()
+    while shop.store.now_ms() <= opened_ms + 1:
+        pass
     told = run("-b", shop.url, "status", "-d", "one@h").stdout
     assert "one@h" in told
     assert "two@h" not in told
