@@ -25,19 +25,24 @@ class Postgres:
     """
 
     def __init__(self, server: Any, folder: Path) -> None:
+        self.folder = folder
         self._server = server
-        self._folder = folder
 
     def settings(self, **more: Any) -> str:
         """Django's settings of a database of it, as JSON."""
         engine = "django.db.backends.postgresql"
-        names = {"NAME": "postgres", "USER": "postgres", "HOST": str(self._folder)}
+        names = {"NAME": "postgres", "USER": "postgres", "HOST": str(self.folder)}
         return json.dumps({"ENGINE": engine, **names, **more})
+
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        return int((self.folder / "postmaster.pid").read_text().split()[0])
 
     @property
     def url(self) -> str:
         """SQLAlchemy's URL of a database of it."""
-        return f"postgresql+psycopg://postgres@/postgres?host={self._folder}"
+        return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
 
     def restart(self) -> None:
         """Stop it, which ends all its connections, and start it anew."""
@@ -45,7 +50,7 @@ class Postgres:
 
         pgexec(
             "pg_ctl",
-            ("-w", "-D", str(self._folder), "-m", "fast", "restart"),
+            ("-w", "-D", str(self.folder), "-m", "fast", "restart"),
             bin_path=self._server.bin_path,
             user=self._server.system_user,
         )

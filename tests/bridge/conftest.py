@@ -1,0 +1,66 @@
+"""The real systems on either side of the bridge: each starts once in a run of the tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.bridge.memcached import Memcached
+from tests.bridge.rabbitmq import RabbitMQ
+from tests.bridge.servers import watch
+from tests.bridge.zookeeper import ZooKeeper
+from tests.contrib.postgres import Postgres, postgres
+from tests.redis_server import redis_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["redis_server"]
+
+# Tests that ask for one of these run in one process of xdist's, so it starts once.
+_GROUPS: Final = ("rabbitmq", "zookeeper", "memcached", "postgres_server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of a server together, those of several with those of the slowest."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        group = next((name for name in _GROUPS if name in names), None)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """The session's RabbitMQ; a test that uses it takes queues of its own names."""
+    with RabbitMQ() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> Iterator[ZooKeeper]:
+    """The session's ZooKeeper; a test that uses it takes queues of its own names."""
+    with ZooKeeper() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached() -> Iterator[Memcached]:
+    """The session's Memcached."""
+    with Memcached() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The session's PostgreSQL, in which Celery's result backend makes its own tables."""
+    with postgres() as server:
+        watcher = watch(server.folder.parent, [server.pid])
+        try:
+            yield server
+        finally:
+            os.killpg(watcher.pid, signal.SIGKILL)
+            watcher.wait()
