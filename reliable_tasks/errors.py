@@ -40,6 +40,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnavailable",
     "StoreVersionError",
+    "TaskIdConflict",
     "TaskPredicate",
     "TaskRevokedError",
     "TimeLimitExceeded",
@@ -287,6 +288,31 @@ class AlreadyQueued(ReliableTasksError):
     def __str__(self) -> str:
         when = f", expected to be free in {self.countdown:g} s" if self.countdown > 0 else ""
         return f"already queued as {self.task_id} (key {self.key}){when}"
+
+
+class TaskIdConflict(AlreadyQueued):
+    """Another call, of another task or with other arguments, has this `task_id`.
+
+    Attributes:
+        task: of this call, which was not stored.
+        holder_task: of the call that has the id.
+    """
+
+    def __init__(self, task_id: str, task: str, holder_task: str, countdown: float = 0.0) -> None:
+        super().__init__(countdown, task_id, None)
+        self.args = (task_id, task, holder_task, countdown)
+        self.task = task
+        self.holder_task = holder_task
+
+    def __str__(self) -> str:
+        same = self.task == self.holder_task
+        other = (
+            "another call of it, with other arguments" if same else f"a call of {self.holder_task}"
+        )
+        return (
+            f"the call of {self.task} with task_id={self.task_id!r} was not stored: {other}, has "
+            "this id; give each call an id of its own"
+        )
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

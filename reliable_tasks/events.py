@@ -140,6 +140,11 @@ EVENTS: Mapping[str, Event] = {
     "message.duplicate": Event(
         INFO, "A message was not stored: its once-key is held.", (*_MESSAGE, "kind", "holder")
     ),
+    "message.conflict": Event(
+        WARNING,
+        "A message was not stored: another call has its id, of `holder_task`.",
+        (*_MESSAGE, "holder_task", "message"),
+    ),
     "message.dead_lettered": Event(
         ERROR,
         "The store dead-lettered a message whose hooks nobody ran.",

@@ -72,10 +72,10 @@ class Agreement(Invariants):
         else:
             assert self.store.enqueue(batch) == expected
 
-    @rule(data=st.data(), once=st.booleans(), size=st.integers(1, 3))
-    def enqueue(self, data: st.DataObject, once: bool, size: int) -> None:
+    @rule(data=st.data(), once=st.booleans(), size=st.integers(1, 3), kept=st.booleans())
+    def enqueue(self, data: st.DataObject, once: bool, size: int, kept: bool) -> None:
         drawn = [data.draw(some.messages(self.now, once)) for _ in range(size)]
-        self._enqueue(v.Batch(messages=tuple(drawn)))
+        self._enqueue(v.Batch(messages=tuple(drawn), keep_ended=kept))
 
     @rule(data=st.data())
     def enqueue_plain(self, data: st.DataObject) -> None:

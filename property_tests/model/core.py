@@ -35,22 +35,30 @@ class Core(Transitions):
         if batch.stage is not None:
             stage = self.stages.setdefault(batch.stage, Stage(0))
             stage.deadline = self.clock() + self.options.stage_ttl_ms
-        receipts = tuple(self._store(m, batch.stage) for m in batch.messages)
+        kept = batch.keep_ended
+        receipts = tuple(self._store(m, batch.stage, keep_ended=kept) for m in batch.messages)
         held = 0
         if stage is not None and batch.stage is not None and batch.seal:
             stage.sealed = True
             held = self._open_stage(batch.stage, self.options.max_batch)
         return v.Enqueued(receipts=receipts, held=held)
 
-    def _store(self, m: Message, stage: str | None, graft: str | None = None) -> v.Receipt:
+    def _store(
+        self, m: Message, stage: str | None, graft: str | None = None, *, keep_ended: bool = False
+    ) -> v.Receipt:
         old = self.recs.get(m.id)
         if old is not None:
             if old.m.token == m.token:
                 return self._receipt_again(old)
-            if old.state not in FINAL_STATES:
-                self._audit(Ev.DUPLICATE, old)
+            if keep_ended or old.state not in FINAL_STATES:
+                same = (old.m.task, old.payload) == (m.task, m.payload)
+                self._audit(Ev.DUPLICATE if same else Ev.CONFLICT, old)
                 return v.Receipt(
-                    id=m.id, kind=v.ReceiptKind.DUPLICATE, holder=m.id, countdown_ms=self._left(old)
+                    id=m.id,
+                    kind=v.ReceiptKind.DUPLICATE if same else v.ReceiptKind.CONFLICT,
+                    holder=m.id,
+                    countdown_ms=self._left(old),
+                    holder_task="" if same else old.m.task,
                 )
         r = Row(m, m.once, list(m.edges), m.waits, self.clock(), payload=m.payload, stage=stage)
         r.graft = graft

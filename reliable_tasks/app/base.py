@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 import msgspec
 
 from reliable_tasks import signals
+from reliable_tasks.app import publish
 from reliable_tasks.app.coroutines import AsyncSending
 from reliable_tasks.app.discovery import Discovery
 from reliable_tasks.app.gathering import Gathering
@@ -21,7 +22,7 @@ from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
 from reliable_tasks.results.result import AsyncResult
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
-from reliable_tasks.tasks import calls, publish
+from reliable_tasks.tasks import calls
 from reliable_tasks.tasks.builtins import register_builtins
 from reliable_tasks.tasks.options import duplicate_is_error
 from reliable_tasks.tasks.registry import TaskRegistry, task_of_function
@@ -237,7 +238,7 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         """Enqueue one message and return its handle.
 
         Raises:
-            AlreadyQueued: its once-key is held.
+            AlreadyQueued: its once-key is held, or its id by another call (`task_id_conflict`).
         """
         if signals.before_task_publish.receivers:
             (message,) = publishing.announce(self, (message,), options)
@@ -246,14 +247,16 @@ class App(AsyncSending, HasStore, CeleryNames, Discovery):
         if not receipts:  # it is stored when the transaction around this call commits
             return AsyncResult(message.id, task_name=message.task, app=self)
         receipt = receipts[0]
-        if receipt.kind == ReceiptKind.DUPLICATE:
+        if receipt.kind != ReceiptKind.CREATED:
             self.check_receipt(receipt, message, options)
         return context.noted_child(self.handle_of(receipt, message.task), options)
 
     def check_receipt(self, receipt: Receipt, message: Message, options: Mapping[str, Any]) -> None:
-        """Raise `AlreadyQueued` if the once-key of a message is held, and that is an error."""
-        if receipt.kind != ReceiptKind.DUPLICATE:
+        """Raise `AlreadyQueued` if a message was refused, and that is an error."""
+        if receipt.kind == ReceiptKind.CREATED:
             return
+        if receipt.kind == ReceiptKind.CONFLICT and self.settings.task_id_conflict == "raise":
+            raise publish.conflict_of(message, receipt)
         if duplicate_is_error(self.tasks.get(message.task), receipt.kind, options):
             key = message.once.key if message.once else None
             raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)

@@ -18,10 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from reliable_tasks import signals
+from reliable_tasks.app import publish
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import Batch, Receipt
-from reliable_tasks.tasks import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

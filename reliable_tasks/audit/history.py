@@ -52,6 +52,7 @@ _ENDINGS = frozenset(
 _SENTENCES: dict[str, str] = {
     Ev.PROMOTED: "its time has come",
     Ev.DUPLICATE: "another call with the same once-key was not stored",
+    Ev.CONFLICT: "another call with its id was not stored",
     Ev.REPLACED: "a later call with the same once-key gave it new arguments",
     Ev.RERUN: "a later call with the same once-key asked for one more run",
     Ev.JOINED: "ends as the message that holds its once-key ends",

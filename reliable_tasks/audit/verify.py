@@ -272,7 +272,10 @@ class _Check:
 
 # Rows that tell of somebody else: of a call that was not stored, of a claim that came too late.
 _NOT_OF_THE_MESSAGE = frozenset(
-    {Ev.DUPLICATE, Ev.STALE, Ev.UNLOCKED, Ev.FIRED, Ev.SUPPRESSED, Ev.REPLACED, Ev.RERUN}
+    {
+        *{Ev.DUPLICATE, Ev.CONFLICT, Ev.STALE, Ev.UNLOCKED},
+        *{Ev.FIRED, Ev.SUPPRESSED, Ev.REPLACED, Ev.RERUN},
+    }
 )
 
 

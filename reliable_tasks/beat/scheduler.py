@@ -257,7 +257,7 @@ def _emit_fired(entry: Entry, message: Message, receipt: Receipt, now_ms: int) -
         "task": message.task,
         "id": message.id,
     }
-    if receipt.kind is ReceiptKind.DUPLICATE:
+    if receipt.kind in {ReceiptKind.DUPLICATE, ReceiptKind.CONFLICT}:
         events.emit("beat.suppressed", **told, holder=receipt.holder)
     elif not message.waits:
         events.emit("beat.fired", **told, late=max(0, now_ms - slot_ms) / 1000)

@@ -31,6 +31,7 @@ __all__ = ["apply_canvas", "enqueue_many", "handles_of", "lone_message", "messag
 
 _PUBLISH = ("durable", "retry", "retry_policy")  # about the sending, not about the messages
 _ANYTHING = object()  # stands for an argument that a parent will leave
+_REFUSED = frozenset({ReceiptKind.DUPLICATE, ReceiptKind.CONFLICT})
 _STORED = frozenset({ReceiptKind.CREATED, ReceiptKind.JOINED})  # as themselves
 
 
@@ -53,7 +54,7 @@ def apply_canvas(
         result = app.send_message(messages[0], {**only.options, **publish})
         return _handle_of_one(graph, app, result)
     receipts = _store(app, messages, publish)
-    _check_duplicates(graph, receipts)
+    _check_duplicates(app, graph, messages, receipts)
     return context.noted_child(handles_of(graph, app, receipts), options)
 
 
@@ -203,11 +204,17 @@ def _store(
 
 
 def _is_refused(receipt: Receipt) -> bool:
-    return receipt.kind == ReceiptKind.DUPLICATE
+    return receipt.kind in _REFUSED
 
 
-def _check_duplicates(graph: Graph, receipts: Mapping[str, Receipt]) -> None:
+def _check_duplicates(
+    app: AppContext, graph: Graph, messages: Sequence[Message], receipts: Mapping[str, Receipt]
+) -> None:
     """Refuse a canvas if some of its messages are there already, but not all."""
+    for message in messages:
+        receipt = receipts.get(message.id)
+        if receipt is not None and receipt.kind == ReceiptKind.CONFLICT:
+            app.check_receipt(receipt, message, {})
     refused = [receipt for receipt in receipts.values() if _is_refused(receipt)]
     own = [node.id for node in graph.nodes if node.call.task != COLLECT]
     if refused and len(refused) < len(own):
@@ -227,8 +234,9 @@ def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
                 continue
             graph, receipts = compile_plan(plan), dict[str, Receipt]()
             if graph.nodes:
-                receipts = _store(app, messages_of(graph, app), publish)
-                _check_duplicates(graph, receipts)
+                messages = messages_of(graph, app)
+                receipts = _store(app, messages, publish)
+                _check_duplicates(app, graph, messages, receipts)
             results.append(handles_of(graph, app, receipts))
         sender.flush()
     for result in results:

@@ -128,6 +128,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     task_publish_retry_policy: Mapping[str, Any] = _set(
         _TASKS, kinds.PUBLISH_RETRY, kinds.publish_retry,
         "How often and how far apart; what is left out has its default. Intervals in seconds.")
+    task_id_conflict: Literal["warn", "raise"] = _set(
+        _TASKS, "warn", kinds.choice("warn", "raise"),
+        "What a call gets whose `task_id` another call has, of another task or with other "
+        "arguments: a warning and the handle of what is there, or `TaskIdConflict`.")
     enqueue_on_commit: bool = _set(_TASKS, False, kinds.flag,
         "Under Django: what is enqueued inside `transaction.atomic()` is stored when that "
         "commits, and never if it is rolled back.")

@@ -80,7 +80,7 @@ def test_the_default_trail_is_no_violation(seed: int) -> None:
 
 # Altered trails -----------------------------------------------------------------------------------
 
-OF_OTHERS = {"stale", "duplicate", "replaced", "rerun"}
+OF_OTHERS = {"stale", "duplicate", "conflict", "replaced", "rerun"}
 TOLD_BY_OTHERS = {"enqueued", "started", "succeeded", "failed", "retry", "ignored"}
 
 

@@ -1,11 +1,12 @@
 """Enqueue: idempotent by id and token, bounded, and free again after every ending."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from reliable_tasks.core import outcome as oc
-from reliable_tasks.core.message import State
+from reliable_tasks.core.message import Message, State
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store.values import AuditQuery, Batch, ReceiptKind, StoreOptions
 from tests.fakes import FakeClock
@@ -54,11 +55,44 @@ def test_the_same_enqueue_repeated_after_the_end_changes_nothing(drive: Driver) 
 
 def test_a_live_id_given_again_is_a_duplicate(drive: Driver) -> None:
     drive.put_one("a", token="t", delay_ms=700)
-    receipt = drive.put_one("a", token="other", payload=b"new")
+    receipt = drive.put_one("a", token="other")
     assert (receipt.kind, receipt.holder) == (ReceiptKind.DUPLICATE, "a")
     assert receipt.countdown_ms == 700
-    assert drive.record("a", full=True).payload == b""
     assert drive.events("a") == ["enqueued", "duplicate"]
+
+
+LARGE = b"x" * 5_000
+
+
+@pytest.mark.parametrize("payload", [b"old", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("other", [{"payload": b"new"}, {"task": "mul"}], ids=repr)
+def test_a_live_id_of_another_call_is_a_conflict(
+    drive: Driver, payload: bytes, other: dict[str, Any]
+) -> None:
+    drive.put_one("a", token="t", payload=payload, delay_ms=700)
+    receipt = drive.put_one("a", **{"payload": payload, "token": "other", **other})
+    assert (receipt.kind, receipt.holder) == (ReceiptKind.CONFLICT, "a")
+    assert receipt.countdown_ms == 700
+    record = drive.record("a", full=True)
+    assert (record.task, record.payload) == ("add", payload)
+    assert drive.events("a") == ["enqueued", "conflict"]
+    assert drive.put_one("a", token="again", payload=payload).kind == ReceiptKind.DUPLICATE
+
+
+def test_calls_of_one_batch_are_compared(drive: Driver) -> None:
+    def call(token: str, payload: bytes) -> Message:
+        return message("a", token=token, payload=payload)
+
+    given = [call("1", LARGE), call("2", LARGE), call("3", b"new"), call("1", b"new")]
+    assert [r.kind for r in drive.put(*given)] == ["created", "duplicate", "conflict", "created"]
+    assert drive.record("a", full=True).payload == LARGE
+
+
+def test_a_call_is_compared_with_the_arguments_that_a_retry_left(drive: Driver) -> None:
+    drive.put_one("a", token="t", payload=b"old")
+    drive.run(oc.Retry(payload=LARGE, delay_ms=5))
+    assert drive.put_one("a", token="2", payload=b"old").kind == ReceiptKind.CONFLICT
+    assert drive.put_one("a", token="3", payload=LARGE).kind == ReceiptKind.DUPLICATE
 
 
 def _succeed(drive: Driver) -> None:
@@ -94,6 +128,28 @@ def test_an_ended_id_can_be_used_again(drive: Driver, ending: Callable[[Driver],
     assert (record.state, record.payload, record.attempt) == (State.QUEUED, b"new", 1)
     assert (record.result, record.failure, record.ended_ms) == (None, None, None)
     assert [claim.id for claim in drive.claim(10)] == ["a"]
+
+
+@pytest.mark.parametrize("ending", [_succeed, _fail, _ignore, _reject, _revoke, _purge])
+def test_an_ended_id_stays_taken_where_a_batch_asks_for_it(
+    drive: Driver, ending: Callable[[Driver], None]
+) -> None:
+    drive.put_one("a", token="t", payload=b"old")
+    ending(drive)
+    before = drive.record("a", full=True)
+
+    def deliver(token: str, **fields: Any) -> ReceiptKind:
+        given = message("a", **{"payload": b"old", "token": token, **fields})
+        (receipt,) = drive.store.enqueue(Batch(messages=(given,), keep_ended=True)).receipts
+        return receipt.kind
+
+    assert deliver("t") == ReceiptKind.CREATED, "the same delivery, repeated"
+    assert deliver("other", payload=b"new") == ReceiptKind.CONFLICT
+    assert deliver("other", task="mul") == ReceiptKind.CONFLICT
+    unknown = before.payload is None  # and then nobody can tell that it is the same call
+    assert deliver("other") == (ReceiptKind.CONFLICT if unknown else ReceiptKind.DUPLICATE)
+    assert drive.record("a", full=True) == before
+    assert drive.claim(10) == ()
 
 
 def test_a_message_of_the_largest_size_is_stored(open_driver: Opener) -> None:

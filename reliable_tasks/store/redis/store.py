@@ -44,7 +44,8 @@ class RedisStore(Readers):
         v.check_batch(batch, self.options)
         plain = None if batch.stage or batch.after else fast_path.pack_plain(batch.messages)
         rows = b"" if plain else records.pack_messages(batch.messages)
-        args = (rows, *self._stage_args(batch), batch.after or "", plain or b"")
+        kept = "1" if batch.keep_ended else ""
+        args = (rows, *self._stage_args(batch), batch.after or "", plain or b"", kept)
         reply = self._do("enqueue", *args, durable=batch.durable)
         if reply == STAGE_GONE:
             raise StoreError(STAGE_DROPPED)

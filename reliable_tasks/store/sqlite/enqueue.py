@@ -59,7 +59,8 @@ def enqueue(work: Transitions, batch: v.Batch) -> v.Enqueued:
     if batch.after is not None and work.get(batch.after) is None:
         raise StoreError(STAGE_DROPPED)
     work.prefetch(m.id for m in batch.messages)
-    receipts = tuple([store_message(work, m, stage) for m in batch.messages])
+    kept = batch.keep_ended
+    receipts = tuple([store_message(work, m, stage, None, kept) for m in batch.messages])
     held = 0
     if stage is not None and batch.seal:
         work.execute(STAGE_SEAL, (stage,))
@@ -68,16 +69,15 @@ def enqueue(work: Transitions, batch: v.Batch) -> v.Enqueued:
 
 
 def store_message(
-    work: Transitions, m: Message, stage: int | None, graft: str | None = None
+    work: Transitions, m: Message, stage: int | None, graft: str | None = None, kept: bool = False
 ) -> v.Receipt:
     """Store one message, or answer why it is not stored."""
     old = work.get(m.id)
     if old is not None:
         if old.token == m.token:
             return _receipt_again(old)
-        if old.state < FIRST_FINAL:
-            work.audit(Ev.DUPLICATE, old)
-            return v.Receipt(id=m.id, kind=Kind.DUPLICATE, holder=m.id, countdown_ms=work.left(old))
+        if kept or old.state < FIRST_FINAL:
+            return _refuse_id(work, m, old)
     if m.once is not None:
         refused = _refuse(work, m)
         if refused is not None:
@@ -94,6 +94,18 @@ def store_message(
     if work.startable(r):
         work.ready(r)
     return v.Receipt(id=m.id)
+
+
+def _refuse_id(work: Transitions, m: Message, old: Row) -> v.Receipt:
+    """The answer to a message that is not stored because another call has its id.
+
+    What has succeeded keeps no payload; as another call it then counts as one with other arguments.
+    """
+    same = old.task == m.task and old.payload == m.payload
+    work.audit(Ev.DUPLICATE if same else Ev.CONFLICT, old)
+    kind, other = (Kind.DUPLICATE, "") if same else (Kind.CONFLICT, old.task)
+    left = work.left(old)
+    return v.Receipt(id=m.id, kind=kind, holder=m.id, countdown_ms=left, holder_task=other)
 
 
 def _refuse(work: Transitions, m: Message) -> v.Receipt | None:

@@ -21,6 +21,7 @@ class AuditEvent(StrEnum):
     STEP = "step"
     FIRED = "fired"
     DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
     REPLACED = "replaced"
     RERUN = "rerun"
     JOINED = "joined"

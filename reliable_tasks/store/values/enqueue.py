@@ -18,6 +18,8 @@ class Batch(Value, frozen=True, kw_only=True):
             dropped if that is not within `stage_ttl_ms` of its last batch.
         seal: with `stage`: this batch is the last, let the workflow start.
         after: what an earlier batch put into the stage; refused where that is gone.
+        keep_ended: an id stays taken when its record has ended: what a broker delivers again must
+            not run again, however late.
         durable: durability asked for this call (Redis only), see the settings reference.
     """
 
@@ -25,6 +27,7 @@ class Batch(Value, frozen=True, kw_only=True):
     stage: str | None = None
     seal: bool = False
     after: str | None = None
+    keep_ended: bool = False
     durable: str | None = None
 
 
@@ -34,6 +37,8 @@ class ReceiptKind(StrEnum):
     CREATED = "created"
     DUPLICATE = "duplicate"
     """Not stored: the once-key (or the id) is held by `Receipt.holder`."""
+    CONFLICT = "conflict"
+    """Not stored: another call, of another task or with other arguments, has its id."""
     REPLACED = "replaced"
     """Not stored: its arguments replaced those of the waiting `Receipt.holder`."""
     RERUN = "rerun"
@@ -47,12 +52,14 @@ class Receipt(Value, frozen=True, kw_only=True):
 
     `holder` is the id of the message that holds the key (or the id); `countdown_ms` is how long
     that is expected to last: the rest of the lock's timeout, else of the holder's delay, else 0.
+    `holder_task` is the task of the other call, where that is a conflict.
     """
 
     id: str
     kind: ReceiptKind = ReceiptKind.CREATED
     holder: str | None = None
     countdown_ms: int = 0
+    holder_task: str = ""
 
 
 class Enqueued(Value, frozen=True, kw_only=True):

@@ -71,11 +71,14 @@ def parse_enqueued(reply: Sequence[Any], messages: Sequence[Message]) -> v.Enque
     """Receipts: as the script says for some messages, and "created" for all others."""
     receipts = [v.Receipt(id=m.id) for m in messages]
     for index, kind, holder, countdown_ms in by(reply, 4, 1):
+        message_id, kind_of = messages[index - 1].id, v.ReceiptKind(kind.decode())
+        there, told = holder.decode() if holder else None, kind_of == v.ReceiptKind.CONFLICT
         receipts[index - 1] = v.Receipt(
-            id=messages[index - 1].id,
-            kind=v.ReceiptKind(kind.decode()),
-            holder=holder.decode() if holder else None,
+            id=message_id,
+            kind=kind_of,
+            holder=message_id if told else there,
             countdown_ms=countdown_ms,
+            holder_task=there or "" if told else "",
         )
     return v.Enqueued(receipts=tuple(receipts), held=reply[0])
 

@@ -3,7 +3,8 @@
 -- ARGV    now, audit mode, rows (msgpack, see `store` in storing.lua; '' = all are plain),
 --         stage ('' = none), seal ('1'), the stage's deadline in ms from now, limit of the opening,
 --         a message that is in the stage ('' = none is known),
---         plain messages (msgpack, see `store_plain` in fast_path/store.lua)
+--         plain messages (msgpack, see `store_plain` in fast_path/store.lua),
+--         whether records that have ended keep their ids ('1')
 -- Returns {-1} where that one is gone, else as `store_batch` in storing.lua does, {held, then index, kind, holder, countdown_ms for each message not simply created}.
 -- @include notify.lua
 -- @include layout.lua
@@ -41,4 +42,5 @@ local stage = ARGV[4] ~= '' and ARGV[4] or nil
 general()
 if ARGV[8] ~= '' and not made.load(ARGV[8]) then return { -1 } end
 local rows = plain and made.rows_of(unpack(plain, 1, 5)) or cmsgpack.unpack(ARGV[3])
-return made.store_batch(rows, stage, ARGV[5] == '1', now + ARGV[6], tonumber(ARGV[7]))
+local seal, deadline = ARGV[5] == '1', now + ARGV[6]
+return made.store_batch(rows, stage, seal, deadline, tonumber(ARGV[7]), ARGV[10] == '1')

@@ -182,7 +182,8 @@ function F.forget_payload(r)
 end
 function F.set_payload(r, packed)
   F.forget_payload(r)
-  if packed and #packed > 1024 then
+  r.apart = packed and #packed > 1024 and packed
+  if r.apart then
     F.defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end
@@ -481,6 +482,10 @@ function F.decode_valid(packed)
   return m, c, rest
 end
 -- record.lua
+function F.payload_of(r)
+  if not F.is_apart(r) then return string.sub(r.rest, -r.c[22]) end
+  return r.apart or redis.call('GET', prefix .. 'p:' .. r.id)
+end
 function F.is_dead(state, reason)
   return state == 'failed' and reason ~= 'parent' and reason ~= 'mirror'
 end
@@ -978,11 +983,13 @@ function F.supersede(r, old)
   r.old_state, r.old_queue, r.old_session = old.old_state, old.old_queue, old.old_session
   r.old_expires, r.old_reason = old.old_expires, old.old_reason
 end
-function F.is_known(old, m)
+function F.is_known(old, m, packed, keep_ended)
   if F.static(old)[8] == m[8] then return true, F.receipt_again(old) end
-  if FINAL[old.c[1]] then return false end
-  F.audit('duplicate', old)
-  return true, F.receipt(old.id, 'duplicate', old.id, F.time_left(old))
+  if FINAL[old.c[1]] and not keep_ended then return false end
+  local same = F.static(old)[1] == m[1] and F.payload_of(old) == packed
+  F.audit(same and 'duplicate' or 'conflict', old)
+  if same then return true, F.receipt(old.id, 'duplicate', old.id, F.time_left(old)) end
+  return true, F.receipt(old.id, 'conflict', F.static(old)[1], F.time_left(old))
 end
 function F.extras(m, edges, stage, graft)
   local x = {}
@@ -1008,11 +1015,11 @@ function F.new_record(row, m, stage, graft)
     old_state = false, moved = true, popped = false, dirty = false, packed = false,
   }
 end
-function F.store(row, stage, graft)
+function F.store(row, stage, graft, keep_ended)
   local id, p, old = row[1], row[3], F.load(row[1])
   local m = (old or not row[8]) and cmsgpack.unpack(row[2])
   if old then
-    local known, said = F.is_known(old, m)
+    local known, said = F.is_known(old, m, p, keep_ended)
     if known then return said end
   elseif foreign[id] then
     refusal = refusal or 'FOREIGN the key of message ' .. id .. ' is in use for something else'
@@ -1045,21 +1052,21 @@ function F.find_foreign(rows)
     end
   end
 end
-function F.store_rows(rows, stage, reply, graft)
+function F.store_rows(rows, stage, reply, graft, keep_ended)
   local ids = {}
   for index, row in ipairs(rows) do ids[index] = row[1] end
   F.load_all(ids)
   F.find_foreign(rows)
   reserve = math.max(1, #rows)
   for index, row in ipairs(rows) do
-    local got = F.store(row, stage, graft)
+    local got = F.store(row, stage, graft, keep_ended)
     if got then
       reply[#reply + 1] = index
       for part = 2, 4 do reply[#reply + 1] = got[part] end
     end
   end
 end
-function F.store_batch(rows, stage, seal, deadline, limit)
+function F.store_batch(rows, stage, seal, deadline, limit, keep_ended)
   local sealed
   if stage then
     sealed = redis.call('ZSCORE', prefix .. 'sealed', stage)
@@ -1067,7 +1074,7 @@ function F.store_batch(rows, stage, seal, deadline, limit)
     stage_is_open[stage] = not sealed
   end
   local reply = { 0 }
-  F.store_rows(rows, stage, reply)
+  F.store_rows(rows, stage, reply, nil, keep_ended)
   if refusal then return redis.error_reply(refusal) end
   F.flush()
   if stage and seal then
@@ -1137,4 +1144,5 @@ local stage = ARGV[4] ~= '' and ARGV[4] or nil
 general()
 if ARGV[8] ~= '' and not made.load(ARGV[8]) then return { -1 } end
 local rows = plain and made.rows_of(unpack(plain, 1, 5)) or cmsgpack.unpack(ARGV[3])
-return made.store_batch(rows, stage, ARGV[5] == '1', now + ARGV[6], tonumber(ARGV[7]))
+local seal, deadline = ARGV[5] == '1', now + ARGV[6]
+return made.store_batch(rows, stage, seal, deadline, tonumber(ARGV[7]), ARGV[10] == '1')

@@ -191,7 +191,8 @@ function F.forget_payload(r)
 end
 function F.set_payload(r, packed)
   F.forget_payload(r)
-  if packed and #packed > 1024 then
+  r.apart = packed and #packed > 1024 and packed
+  if r.apart then
     F.defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end
@@ -492,11 +493,11 @@ function F.new_record(row, m, stage, graft)
     old_state = false, moved = true, popped = false, dirty = false, packed = false,
   }
 end
-function F.store(row, stage, graft)
+function F.store(row, stage, graft, keep_ended)
   local id, p, old = row[1], row[3], F.load(row[1])
   local m = (old or not row[8]) and cmsgpack.unpack(row[2])
   if old then
-    local known, said = F.is_known(old, m)
+    local known, said = F.is_known(old, m, p, keep_ended)
     if known then return said end
   elseif foreign[id] then
     refusal = refusal or 'FOREIGN the key of message ' .. id .. ' is in use for something else'
@@ -529,14 +530,14 @@ function F.find_foreign(rows)
     end
   end
 end
-function F.store_rows(rows, stage, reply, graft)
+function F.store_rows(rows, stage, reply, graft, keep_ended)
   local ids = {}
   for index, row in ipairs(rows) do ids[index] = row[1] end
   F.load_all(ids)
   F.find_foreign(rows)
   reserve = math.max(1, #rows)
   for index, row in ipairs(rows) do
-    local got = F.store(row, stage, graft)
+    local got = F.store(row, stage, graft, keep_ended)
     if got then
       reply[#reply + 1] = index
       for part = 2, 4 do reply[#reply + 1] = got[part] end
@@ -603,6 +604,10 @@ function F.decode_valid(packed)
   return m, c, rest
 end
 -- record.lua
+function F.payload_of(r)
+  if not F.is_apart(r) then return string.sub(r.rest, -r.c[22]) end
+  return r.apart or redis.call('GET', prefix .. 'p:' .. r.id)
+end
 function F.is_dead(state, reason)
   return state == 'failed' and reason ~= 'parent' and reason ~= 'mirror'
 end
@@ -1121,11 +1126,13 @@ function F.supersede(r, old)
   r.old_state, r.old_queue, r.old_session = old.old_state, old.old_queue, old.old_session
   r.old_expires, r.old_reason = old.old_expires, old.old_reason
 end
-function F.is_known(old, m)
+function F.is_known(old, m, packed, keep_ended)
   if F.static(old)[8] == m[8] then return true, F.receipt_again(old) end
-  if FINAL[old.c[1]] then return false end
-  F.audit('duplicate', old)
-  return true, F.receipt(old.id, 'duplicate', old.id, F.time_left(old))
+  if FINAL[old.c[1]] and not keep_ended then return false end
+  local same = F.static(old)[1] == m[1] and F.payload_of(old) == packed
+  F.audit(same and 'duplicate' or 'conflict', old)
+  if same then return true, F.receipt(old.id, 'duplicate', old.id, F.time_left(old)) end
+  return true, F.receipt(old.id, 'conflict', F.static(old)[1], F.time_left(old))
 end
 function F.extras(m, edges, stage, graft)
   local x = {}

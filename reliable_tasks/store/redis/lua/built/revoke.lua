@@ -178,7 +178,8 @@ function F.forget_payload(r)
 end
 function F.set_payload(r, packed)
   F.forget_payload(r)
-  if packed and #packed > 1024 then
+  r.apart = packed and #packed > 1024 and packed
+  if r.apart then
     F.defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end

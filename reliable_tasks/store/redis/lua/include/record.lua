@@ -121,7 +121,8 @@ end
 -- Put a payload, packed, in the place of the one that is there; false = it is not needed any more.
 local function set_payload(r, packed)
   forget_payload(r)
-  if packed and #packed > INLINE then
+  r.apart = packed and #packed > INLINE and packed -- which the server does not have yet
+  if r.apart then
     defer('SET', prefix .. 'p:' .. r.id, packed)
     packed = APART
   end
@@ -132,6 +133,12 @@ local function set_payload(r, packed)
 end
 
 -- @rare
+
+-- A record's payload, packed; NO_PAYLOAD where it is not needed any more.
+local function payload_of(r)
+  if not is_apart(r) then return string.sub(r.rest, -r.c[SIZE_OF_P]) end
+  return r.apart or redis.call('GET', prefix .. 'p:' .. r.id)
+end
 
 -- A dead letter: it failed by itself, and can be replayed.
 local function is_dead(state, reason)

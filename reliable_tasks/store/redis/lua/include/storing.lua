@@ -72,12 +72,15 @@ local function supersede(r, old)
 end
 
 -- Whether a message is not stored because of the record with its id, and then the receipt: none
--- where the same call has created it before. A record that has ended gives way to another call's.
-local function is_known(old, m)
+-- where the same call has created it before. A record that has ended gives way to another call's,
+-- unless it is to be kept. Without a payload it counts as a call with other arguments.
+local function is_known(old, m, packed, keep_ended)
   if static(old)[TOKEN] == m[TOKEN] then return true, receipt_again(old) end
-  if FINAL[old.c[STATE]] then return false end
-  audit('duplicate', old)
-  return true, receipt(old.id, 'duplicate', old.id, time_left(old))
+  if FINAL[old.c[STATE]] and not keep_ended then return false end
+  local same = static(old)[TASK] == m[TASK] and payload_of(old) == packed
+  audit(same and 'duplicate' or 'conflict', old)
+  if same then return true, receipt(old.id, 'duplicate', old.id, time_left(old)) end
+  return true, receipt(old.id, 'conflict', static(old)[TASK], time_left(old))
 end
 
 -- The extras of a new message, from its m.
@@ -109,11 +112,11 @@ end
 -- Store one row {id, m, p, edges or false, queue, priority, result_ttl, whether there is nothing
 -- in m but one plain call to start at once}; `graft` is the message in whose place it is to stand.
 -- Returns its receipt; nil = created.
-local function store(row, stage, graft)
+local function store(row, stage, graft, keep_ended)
   local id, p, old = row[ROW_ID], row[ROW_P], load(row[ROW_ID])
   local m = (old or not row[ROW_AT_ONCE]) and cmsgpack.unpack(row[ROW_M])
   if old then
-    local known, said = is_known(old, m)
+    local known, said = is_known(old, m, p, keep_ended)
     if known then return said end
   elseif foreign[id] then
     refusal = refusal or 'FOREIGN the key of message ' .. id .. ' is in use for something else'
@@ -149,14 +152,14 @@ local function find_foreign(rows)
   end
 end
 
-local function store_rows(rows, stage, reply, graft)
+local function store_rows(rows, stage, reply, graft, keep_ended)
   local ids = {}
   for index, row in ipairs(rows) do ids[index] = row[ROW_ID] end
   load_all(ids)
   find_foreign(rows)
   reserve = math.max(1, #rows)
   for index, row in ipairs(rows) do
-    local got = store(row, stage, graft)
+    local got = store(row, stage, graft, keep_ended)
     if got then
       reply[#reply + 1] = index
       for part = 2, 4 do reply[#reply + 1] = got[part] end
@@ -165,8 +168,9 @@ local function store_rows(rows, stage, reply, graft)
 end
 
 -- Store the rows of a batch. Returns {held, index, kind, holder, countdown, ...} with four values
--- for each message that was not simply created; -2 - held where resume.lua has something to do.
-local function store_batch(rows, stage, seal, deadline, limit)
+-- for each message that was not simply created, where the holder of a conflict is the other call's
+-- task, since its id is the message's; -2 - held where resume.lua has something to do.
+local function store_batch(rows, stage, seal, deadline, limit, keep_ended)
   local sealed
   if stage then
     sealed = redis.call('ZSCORE', prefix .. 'sealed', stage)
@@ -174,7 +178,7 @@ local function store_batch(rows, stage, seal, deadline, limit)
     stage_is_open[stage] = not sealed
   end
   local reply = { 0 }
-  store_rows(rows, stage, reply)
+  store_rows(rows, stage, reply, nil, keep_ended)
   if refusal then return redis.error_reply(refusal) end
   flush()
   if stage and seal then

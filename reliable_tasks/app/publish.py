@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks import events, signals
 from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.retry import DEFAULT_MAX_RETRIES
-from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.errors import StoreUnavailable, TaskIdConflict
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import ReceiptKind
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from reliable_tasks.store.protocol import ProducerStore
     from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
-__all__ = ["emit_stored", "enqueue_again", "pauses_s", "tell_stored"]
+__all__ = ["conflict_of", "emit_stored", "enqueue_again", "pauses_s", "tell_stored"]
 
 
 def tell_stored(messages: Sequence[Message], receipts: Sequence[Receipt]) -> None:
@@ -45,8 +46,25 @@ def emit_stored(message: Message, receipt: Receipt) -> None:
     if receipt.kind == ReceiptKind.CREATED:
         delay_s = message.delay_ms / 1000
         events.emit("message.enqueued", **about, delay=delay_s, next_at=message.eta_ms)
+    elif receipt.kind == ReceiptKind.CONFLICT:
+        said = _warning_of(message, receipt)
+        events.emit("message.conflict", **about, holder_task=receipt.holder_task, message=said)
     else:
         events.emit("message.duplicate", **about, kind=receipt.kind, holder=receipt.holder)
+
+
+def conflict_of(message: Message, receipt: Receipt) -> TaskIdConflict:
+    """The error of a call whose id another call has."""
+    countdown = receipt.countdown_ms / 1000
+    return TaskIdConflict(message.id, message.task, receipt.holder_task, countdown)
+
+
+def _warning_of(message: Message, receipt: Receipt) -> str:
+    """What to say of it; said at once where no log listens for it: a call is missing."""
+    said = str(conflict_of(message, receipt))
+    if not events.enabled("message.conflict"):
+        logging.getLogger(__name__).warning("%s", said)
+    return said
 
 
 def enqueue_again(
