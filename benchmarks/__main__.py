@@ -10,9 +10,10 @@ from pathlib import Path
 
 from . import environments, suite
 from .arena import ROOT, Place
-from .measures import BRIEF, FULL, MEASURES, QUICK
+from .measures import MEASURES
 from .report import insert, markdown
 from .results import Results
+from .scale import BRIEF, FULL, QUICK
 from .systems import PEERS, systems_of
 
 __all__ = ["main"]
@@ -35,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers", type=_names({**PEERS}), default=tuple(PEERS), help="with commas; '' for none")
     add("--only", type=_names({**MEASURES}), help=", ".join(MEASURES))
     add("--systems", default="", help="only systems whose name contains this")
+    add("--before", type=Path, help="another checkout of this project, to measure next to this one")
+    add("--goals", action="store_true", help="as --brief, and only what decides about a goal")
     add("--rounds", type=int, default=5, help="the tables show medians over them")
     add("--brief", action="store_true", help="shorter runs, and only of what the goals are about")
     add("--quick", action="store_true", help="tiny runs, to see that everything works")
@@ -54,21 +57,26 @@ def main(argv: list[str] | None = None) -> int:
         environments.make(given.venvs, peer)
     environments.compile_ours(ROOT)
     place = Place(given.venvs, given.work)
-    systems = [s for s in systems_of(given.peers) if given.systems in s.name]
+    if given.before:
+        given.before = given.before.absolute()
+        environments.compile_ours(given.before)
+    systems = [s for s in systems_of(given.peers, given.before) if given.systems in s.name]
     rounds = 1 if given.quick else given.rounds
-    results = Results(suite.describe(place, given.peers, rounds))
+    results = Results(suite.describe(place, given.peers, rounds, given.before))
     data = given.out and given.out.with_suffix(".json")
 
     def saved() -> None:
         if data:
             results.save(data)
 
-    scale = QUICK if given.quick else BRIEF if given.brief else FULL
-    names = given.only or [n for n, m in MEASURES.items() if m.is_goal or not given.brief]
+    brief = given.brief or given.goals
+    scale = QUICK if given.quick else BRIEF if brief else FULL
+    names = given.only or [n for n, m in MEASURES.items() if m.is_goal or not brief]
     if given.keep and data and data.exists():
         results.keep(Results.load(data), names)
-    suite.run(results, systems, names, rounds, place, scale, saved)
-    text = markdown(results, [s for s in systems_of(tuple(PEERS)) if results.has(s.name)])
+    suite.run(results, systems, names, rounds, place, scale, saved, decisive=given.goals)
+    everyone = systems_of(tuple(PEERS), given.before or ROOT)
+    text = markdown(results, [s for s in everyone if results.has(s.name)])
     if given.out is None:
         print(text)
     else:

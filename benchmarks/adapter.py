@@ -7,13 +7,17 @@ imported here, for every peer's environment loads this.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import sys
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 __all__ = [
     "PART",
@@ -68,13 +72,39 @@ class WithoutIt(Exception):
 class Adapter:
     """What the driver asks of a peer. Times are nanoseconds of the monotonic clock."""
 
+    blocking = True
+    """Whether `send` and `round_trip` are the peer's own calls, not a coroutine that is run."""
+    _runner: asyncio.Runner | None = None
+
     def send(self, count: int) -> None:
         """Enqueue calls of the empty body one after the other."""
         raise NotImplementedError
 
     def send_bulk(self, count: int) -> None:
-        """Enqueue them in the fastest way that the peer offers."""
+        """Enqueue them in the way that the peer has for many."""
         raise WithoutIt
+
+    def send_bulk_otherwise(self, count: int) -> None:
+        """The same in another way, where it is not plain which is the fastest."""
+        raise WithoutIt
+
+    def send_one(self) -> None:
+        """Enqueue one call of the empty body."""
+        self.send(1)
+
+    async def asend_one(self) -> None:
+        """The same from a coroutine."""
+        raise WithoutIt
+
+    async def around_trip(self) -> int:
+        """`round_trip` from a coroutine."""
+        raise WithoutIt
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the event loop on which the peer is at home."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(coroutine)
 
     def finished(self) -> int | None:
         """How many messages are over and done with, their results stored; None if unknown."""
@@ -115,11 +145,32 @@ class _Verbs:
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
 
-    def timed(self, what: str, count: int) -> float:
-        """Seconds that a verb of the adapter's takes for so many messages."""
-        began = time.monotonic_ns()
+    def timed(self, what: str, count: int) -> dict[str, float]:
+        """Seconds that a verb of the adapter's takes for so many messages: elapsed, and of CPU."""
+        began, used = time.monotonic_ns(), time.process_time()
         getattr(self._adapter, what)(count)
-        return (time.monotonic_ns() - began) / 1e9
+        return {"s": (time.monotonic_ns() - began) / 1e9, "cpu_s": time.process_time() - used}
+
+    def at_once(self, what: str, count: int, width: int, *, threads: bool) -> dict[str, float]:
+        """The same for so many coroutines side by side, each of which calls again and again.
+
+        `threads`: each call is a blocking one, in a thread, as one does with no other at hand.
+        """
+        if threads and not self._adapter.blocking:
+            raise WithoutIt
+        began, used = time.monotonic_ns(), time.process_time()
+        self._adapter.run(self._side_by_side(what, count, width, threads=threads))
+        return {"s": (time.monotonic_ns() - began) / 1e9, "cpu_s": time.process_time() - used}
+
+    async def _side_by_side(self, what: str, count: int, width: int, *, threads: bool) -> None:
+        async def call() -> None:
+            for _ in range(count // width):
+                if threads:
+                    await asyncio.to_thread(getattr(self._adapter, what))
+                else:
+                    await getattr(self._adapter, f"a{what}")()
+
+        await asyncio.gather(*(call() for _ in range(width)))
 
     def latencies(self, count: int) -> list[list[int]]:
         """Of so many lone messages: ns from the enqueue to the body's start, and to the result.

@@ -54,7 +54,7 @@ def _die_with_driver() -> None:
 def _spawn(command: list[str], env: dict[str, str], **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=env["PYTHONPATH"].partition(os.pathsep)[0],  # `-m` looks there first
         env=env,
         start_new_session=True,
         preexec_fn=_die_with_driver,  # noqa: PLW1509 - the driver has no other thread
@@ -152,9 +152,12 @@ class Arena:
             self.database = self.folder / "bench.db"
             url = f"sqlite:///{self.database}"
         self._python = str(python_of(place.venvs, system.module))
+        adapters = self.folder / "adapters"  # ours, whichever checkout they measure
+        adapters.mkdir()
+        (adapters / "benchmarks").symlink_to(ROOT / "benchmarks")
         self._env = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(adapters), str(system.checkout or ROOT)]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONWARNINGS": "ignore",
             STORE: url,

@@ -52,12 +52,12 @@ def make(folder: Path, name: str) -> None:
 
 
 def compile_ours(root: Path) -> None:
-    """Compile this checkout, as an installation compiles what it installs: workers write nothing.
+    """Compile a checkout, as an installation compiles what it installs: workers write nothing.
 
     Raises:
         SyntaxError: a file cannot be compiled.
     """
-    for name in ("reliable_tasks", "locks", "benchmarks", "tests"):
+    for name in ("reliable_tasks", "locks", "benchmarks"):
         if not compileall.compile_dir(root / name, quiet=1):
             raise SyntaxError(f"a file below {root / name} cannot be compiled")
 

@@ -9,83 +9,22 @@ from typing import TYPE_CHECKING
 
 from . import processes
 from .arena import Arena
+from .drains import DRAIN_S, PROCESSES, backlog, drain, drain_without_results, logs, workers
+from .producing import awaited, coroutines, enqueue
+from .scale import WARM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .arena import Place
+    from .scale import Scale
     from .systems import System
 
-__all__ = ["BRIEF", "FULL", "MEASURES", "QUICK", "Measure", "Scale"]
+__all__ = ["MEASURES", "Measure"]
 
 Numbers = dict[str, float]
-PROCESSES = 2
-DRAIN_S = 240.0
 SETTLE_S = 1.0
-WARM = 20
 AT_ONCE = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """How much is run.
-
-    Attributes:
-        seconds: how long a drain is to take, by the system's expected pace.
-        sent: messages of an enqueue one by one, at most.
-        lone: messages of a latency.
-        memory: messages after which memory is looked at again, at most.
-        memory_s: and how long running them may take.
-        lasting: messages after which memory is looked at to see whether it grows.
-        chord: parts of a chord.
-        backlogs: how many messages wait.
-        scheduled: how many are not due while others run; 0 leaves it out.
-        workers: numbers of processes.
-        least: the fewest messages of any run.
-    """
-
-    seconds: float = 4.0
-    sent: int = 5_000
-    lone: int = 300
-    memory: int = 100_000
-    memory_s: float = 20.0
-    lasting: tuple[int, ...] = (10_000, 100_000, 1_000_000)
-    chord: int = 10_000
-    backlogs: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
-    scheduled: int = 1_000_000
-    workers: tuple[int, ...] = (1, 2, 4, 8)
-    least: int = 500
-
-    def drained(self, system: System) -> int:
-        """Messages of a drain."""
-        return max(self.least, int(system.pace * self.seconds))
-
-
-FULL = Scale()
-BRIEF = Scale(
-    seconds=1.5,
-    sent=2_000,
-    lone=120,
-    memory_s=3.0,
-    lasting=(10_000, 100_000),
-    chord=2_000,
-    backlogs=(1_000, 1_000_000),
-    scheduled=0,
-    workers=(1, 2, 4),
-)
-QUICK = Scale(
-    seconds=0.1,
-    sent=50,
-    lone=5,
-    memory=200,
-    memory_s=1.0,
-    lasting=(100, 200),
-    chord=50,
-    backlogs=(200, 1_000),
-    scheduled=1_000,
-    workers=(1, 2),
-    least=100,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +37,7 @@ class Measure:
         fits: which systems have it.
         chart: the number that the plot shows, if any.
         is_goal: whether the goals are about it.
+        rivals: the peers without whom they cannot be judged; None for all that are asked for.
     """
 
     title: str
@@ -105,6 +45,12 @@ class Measure:
     fits: Callable[[System], bool]
     chart: str = ""
     is_goal: bool = False
+    rivals: frozenset[str] | None = None
+
+    def decides(self, system: System) -> bool:
+        """Whether a goal depends on what it finds of this system."""
+        rivals = self.rivals is None or system.module in self.rivals | {"ours"}
+        return self.is_goal and self.fits(system) and rivals
 
 
 def _queues(system: System) -> bool:
@@ -117,121 +63,6 @@ def _ours(system: System) -> bool:
 
 def _ours_and_celery(system: System) -> bool:
     return system.module in {"ours", "celery"} and system.name != "Celery, default"
-
-
-# Drains ------------------------------------------------------------------------------------------
-
-
-def _drained(
-    arena: Arena, count: int, *, workers: int = PROCESSES, level: str = "WARNING", log: str = ""
-) -> Numbers:
-    """Run what waits; from the first body's start until the last result is stored."""
-    server_before = arena.server_seconds()
-    arena.start_worker(workers, level, log)
-    arena.wait(lambda: arena.seen().bodies > 0, 60, "starting")
-    cpu_before = processes.cpu_seconds(arena.worker_pid)
-    seen = arena.wait_for_bodies(count, DRAIN_S)
-    ended_ns = seen.last_ns
-    if arena.control.ask("finished") is not None:
-        arena.wait(lambda: int(arena.control.ask("finished")) >= count, 30, "storing results")
-        ended_ns = time.monotonic_ns()
-    numbers = {"per_second": count / ((ended_ns - seen.first_ns) / 1e9)}
-    if not arena.system.is_floor:  # whose processes end with their work
-        used = processes.cpu_seconds(arena.worker_pid) - cpu_before
-        numbers["worker_us"] = used / count * 1e6
-    if server_before is not None:
-        after = arena.server_seconds()
-        numbers["server_us"] = ((after or 0.0) - server_before) / count * 1e6
-    return numbers
-
-
-def drain(system: System, place: Place, scale: Scale) -> Numbers:
-    """Two processes run what waits; results are stored."""
-    count = scale.drained(system)
-    with Arena(system, place) as arena:
-        arena.control.ask("fill", count=count)
-        return _drained(arena, count)
-
-
-def drain_without_results(system: System, place: Place, scale: Scale) -> Numbers:
-    """The same, keeping no results."""
-    count = scale.drained(system)
-    with Arena(system, place, "no-results") as arena:
-        arena.control.ask("fill", count=count)
-        return _drained(arena, count)
-
-
-def logs(system: System, place: Place, scale: Scale) -> Numbers:
-    """A drain that logs each message to a file, and one that logs warnings only."""
-    count = scale.drained(system)
-    numbers: Numbers = {}
-    for name, level in (("off", "WARNING"), ("info", "INFO")):
-        with Arena(system, place) as arena:
-            arena.control.ask("fill", count=count)
-            log = str(arena.folder / "messages.log")
-            found = _drained(arena, count, level=level, log=log)
-            numbers |= {name: found["per_second"], f"{name}_us": found["worker_us"]}
-    return {**numbers, "share": numbers["info"] / numbers["off"]}
-
-
-def workers(system: System, place: Place, scale: Scale) -> Numbers:
-    """Drains with more and more processes."""
-    count = scale.drained(system)
-    numbers = {}
-    for number in scale.workers:
-        with Arena(system, place) as arena:
-            arena.control.ask("fill", count=count)
-            numbers[f"{number}"] = _drained(arena, count, workers=number)["per_second"]
-    return numbers
-
-
-def backlog(system: System, place: Place, scale: Scale) -> Numbers:
-    """The rate at which two processes run with so many messages waiting."""
-    window = scale.drained(system)
-    numbers = {}
-    for waiting in scale.backlogs:
-        with Arena(system, place) as arena:
-            numbers[f"{waiting:,} waiting"] = _with_backlog(arena, waiting, window)
-    if scale.scheduled:
-        with Arena(system, place) as arena:
-            arena.control.ask("timed", what="schedule", count=scale.scheduled)
-            numbers[f"{scale.scheduled:,} scheduled"] = _with_backlog(arena, window, window)
-    return numbers
-
-
-def _with_backlog(arena: Arena, waiting: int, window: int) -> float:
-    """Bodies a second: within one long run, or over many short ones where little waits."""
-    if waiting >= window:
-        arena.control.ask("fill", count=waiting)
-        arena.start_worker(PROCESSES)
-        seen = arena.wait_for_bodies(min(window, waiting), DRAIN_S)
-        return (seen.bodies - 1) / ((seen.last_ns - seen.first_ns) / 1e9)
-    arena.start_worker(PROCESSES)
-    done, spent_ns = 0, 0
-    while done < window:
-        arena.control.ask("fill", count=waiting)
-        seen = arena.wait_for_bodies(waiting, DRAIN_S)
-        spent_ns += seen.last_ns - seen.first_ns
-        done += seen.bodies - 1
-        arena.forget_bodies()
-    return done / (spent_ns / 1e9)
-
-
-# Enqueueing --------------------------------------------------------------------------------------
-
-
-def enqueue(system: System, place: Place, scale: Scale) -> Numbers:
-    """One producer, no worker: one call after the other, then the fastest way there is."""
-    count = min(scale.sent, scale.drained(system))
-    many = count if system.pace < 5_000 else 10 * count
-    with Arena(system, place) as arena:
-        for verb in ("send", "send_bulk"):  # connections and scripts are there
-            arena.control.ask("timed", what=verb, count=WARM)
-        numbers = {"one_by_one": count / arena.control.ask("timed", what="send", count=count)}
-        took = arena.control.ask("timed", what="send_bulk", count=many)
-        if took is not None:
-            numbers["bulk"] = many / took
-    return numbers
 
 
 # Latencies ---------------------------------------------------------------------------------------
@@ -326,18 +157,31 @@ def _goal(
     run: Callable[[System, Place, Scale], Numbers],
     fits: Callable[[System], bool] = _queues,
     chart: str = "",
+    rivals: frozenset[str] | None = None,
 ) -> Measure:
-    return Measure(title, run, fits, chart, is_goal=True)
+    return Measure(title, run, fits, chart, is_goal=True, rivals=rivals)
+
+
+_ALONE, _HUEY = frozenset[str](), frozenset({"huey"})
 
 
 MEASURES = {
-    "drain": _goal("Drain, results stored", drain, lambda _: True, "per_second"),
-    "enqueue": _goal("Enqueue, messages a second", enqueue, chart="one_by_one"),
+    "drain": _goal(
+        "Drain, results stored", drain, lambda _: True, "per_second", frozenset({"floor", "huey"})
+    ),
+    "enqueue": _goal("Enqueue, messages a second", enqueue, chart="one"),
+    "coroutines": _goal("Enqueue from coroutines, µs a call", coroutines, rivals=_ALONE),
     "latency": _goal("Latency on an idle worker, ms", latency, chart="round_p50"),
-    "memory": _goal("Memory of two processes (PSS), MiB", memory, chart="idle"),
-    "start": _goal("Cold start to the first body, s", cold_start, chart="seconds"),
+    "memory": _goal("Memory of two processes (PSS), MiB", memory, chart="idle", rivals=_HUEY),
+    "start": _goal("Cold start to the first body, s", cold_start, chart="seconds", rivals=_HUEY),
     "backlog": _goal("Drain by what waits, messages a second", backlog, _ours),
-    "logs": _goal("A line for each message to a file, messages a second", logs, _ours_and_celery),
+    "logs": _goal(
+        "A line for each message to a file, messages a second",
+        logs,
+        _ours_and_celery,
+        rivals=_ALONE,
+    ),
+    "awaited": Measure("Round trips from coroutines, µs a call", awaited, _queues),
     "bare": Measure("Drain without results", drain_without_results, _queues),
     "loaded": Measure("Latency under half load, ms", loaded_latency, _queues),
     "chord": Measure("A chord of many parts, s", chord, _ours_and_celery),

@@ -25,7 +25,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a tree has used so far."""
+    """Processor time that a tree has used so far, with those of it that have ended."""
     return sum(_cpu(p) for p in tree(pid))
 
 
@@ -34,7 +34,7 @@ def _cpu(pid: int) -> float:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:  # it has ended meanwhile
         return 0.0
-    return (int(after_name[11]) + int(after_name[12])) * _TICK_S
+    return sum(map(int, after_name[11:15])) * _TICK_S  # its own, and of children that it waited for
 
 
 def pss_mib(pid: int) -> float:

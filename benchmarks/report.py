@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from .goals import verdicts
@@ -19,10 +20,25 @@ __all__ = ["insert", "markdown", "table"]
 END = "<!-- end of results -->"
 _TITLES = {
     "per_second": "messages/s",
-    "worker_us": "worker CPU µs/message",
-    "server_us": "server CPU µs/message",
-    "one_by_one": "one by one",
-    "bulk": "in bulk",
+    "worker_us": "worker CPU µs",
+    "server_us": "server CPU µs",
+    "one": "one by one, /s",
+    "one_us": "producer CPU µs",
+    "one_server_us": "server CPU µs",
+    "bulk": "in bulk, /s",
+    "bulk_us": "producer CPU µs",
+    "bulk_server_us": "server CPU µs",
+    "otherwise": "in bulk, another way, /s",
+    "otherwise_us": "producer CPU µs",
+    "otherwise_server_us": "server CPU µs",
+    "lone": "one at a time",
+    "lone_cpu": "CPU",
+    "many": "64 at once",
+    "many_cpu": "CPU",
+    "lone_threads": "one at a time, in threads",
+    "lone_threads_cpu": "CPU",
+    "many_threads": "64 at once, in threads",
+    "many_threads_cpu": "CPU",
     "start_p50": "to start p50",
     "start_p99": "to start p99",
     "round_p50": "to result p50",
@@ -34,6 +50,7 @@ _TITLES = {
     "off_us": "worker CPU µs, warnings only",
     "info_us": "worker CPU µs, a line each",
 }
+_UNTOLD = {"fastest", "cpu_us", "shortest", "longest"}  # they are for the goals
 _LARGE, _SMALL = 100, 10
 
 
@@ -84,7 +101,7 @@ def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
         found = results.values.get(key)
         if not found:
             continue
-        names = list(dict.fromkeys(name for numbers in found.values() for name in numbers))
+        names = [n for n in dict.fromkeys(itertools.chain(*found.values())) if n not in _UNTOLD]
         head = ["", *(_TITLES.get(name, name) for name in names)]
         rows = [
             [system.name, *(_cell(results.spread(key, system.name, name)) for name in names)]
@@ -97,10 +114,18 @@ def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
 
 
 def _goals(results: Results, systems: Sequence[System]) -> str:
-    rows = [(v.goal, v.found, v.word) for v in verdicts(results, systems)]
-    if not rows:
+    found = verdicts(results, systems)
+    if not found:
         return ""
-    return f"### Goals\n\n{table(['goal', 'found', ''], rows)}"
+    rows = []
+    for v in found:
+        against = "-" if v.against is None else f"{v.against[0]}: {_cell(v.against[1])}"
+        ratios = ("-" if r is None else f"{r:.2f} x" for r in (v.ratio_before, v.ratio))
+        rows.append([v.goal, _cell(v.before), _cell(v.now), against, *ratios, v.word])
+    head = ["goal", "before", "now", "held against", "ratio before", "ratio", ""]
+    if all(v.before is None for v in found):
+        head, *rows = ([*cells[:1], *cells[2:4], *cells[5:]] for cells in (head, *rows))
+    return f"### Goals\n\n{table(head, rows)}"
 
 
 def _about(results: Results, systems: Sequence[System]) -> str:

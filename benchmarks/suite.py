@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,15 +16,15 @@ from reliable_tasks import __version__
 from tests.redis_server import default_server
 
 from . import environments
-from .arena import BenchmarkError
+from .arena import ROOT, BenchmarkError
 from .measures import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .arena import Place
-    from .measures import Scale
     from .results import Results
+    from .scale import Scale
     from .systems import System
 
 __all__ = ["describe", "run"]
@@ -37,11 +38,17 @@ def run(
     place: Place,
     scale: Scale,
     saved: Callable[[], None],
+    *,
+    decisive: bool = False,
 ) -> None:
-    """Run each measure for each system, `rounds` times; each round begins with another system."""
+    """Run each measure for each system, `rounds` times; each round begins with another system.
+
+    `decisive`: only for the systems on which a goal depends.
+    """
     for name in names:
         measure = MEASURES[name]
-        fitting = [system for system in systems if measure.fits(system)]
+        wanted = measure.decides if decisive else measure.fits
+        fitting = [system for system in systems if wanted(system)]
         for number in range(rounds):
             turn = number % len(fitting) if fitting else 0
             for system in fitting[turn:] + fitting[:turn]:
@@ -65,7 +72,9 @@ def _run_one(
     print(f"{what} ({time.monotonic() - began:.1f} s): {said}", flush=True)
 
 
-def describe(place: Place, peers: Sequence[str], rounds: int) -> dict[str, str]:
+def describe(
+    place: Place, peers: Sequence[str], rounds: int, before: Path | None = None
+) -> dict[str, str]:
     """Machine and versions, in words."""
     server = default_server()
     return {
@@ -73,9 +82,17 @@ def describe(place: Place, peers: Sequence[str], rounds: int) -> dict[str, str]:
         "machine": f"{os.cpu_count()} processors ({_processor()}), {platform.system()}",
         "Python": platform.python_version(),
         "server": f"{server.path.name} {server.version}, no persistence, on the same machine",
-        "reliable_tasks": f"{__version__}, redis {version('redis')}",
+        "reliable_tasks": f"{_commit(ROOT)}, redis {version('redis')}",
+        **({"before": _commit(before)} if before else {}),
         **environments.versions(place.venvs, peers),
     }
+
+
+def _commit(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    commit = done.stdout.strip()
+    return f"{__version__} ({commit})" if commit else __version__
 
 
 def _processor() -> str:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-__all__ = ["PEERS", "SYSTEMS", "System", "systems_of"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["BEFORE", "PEERS", "SYSTEMS", "System", "before", "systems_of"]
+
+BEFORE = ", before"
+"""At the end of a name: another checkout of this project, measured in the same run."""
 
 PEERS = {
     "celery": ("celery[redis]", "hiredis"),
@@ -14,6 +21,7 @@ PEERS = {
     "saq": ("saq[redis]", "hiredis", "typing-extensions"),
     "arq": ("arq", "hiredis"),
     "streaq": ("streaq", "coredis"),
+    "potatoq": ("potatoq[redis]", "hiredis"),
 }
 """What to install for each peer."""
 
@@ -29,6 +37,7 @@ class System:
         pace: messages that two processes are about to run in a second; sizes the runs.
         guarantee: what is promised with these settings when a worker dies.
         variant: passed to the adapter.
+        checkout: of this project, where it is not the one that measures.
     """
 
     name: str
@@ -37,6 +46,7 @@ class System:
     pace: int
     guarantee: str
     variant: str = ""
+    checkout: Path | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -63,14 +73,14 @@ SYSTEMS = (
         "at least once, one fenced commit of result and state",
     ),
     System(
-        "reliable_tasks, SQLite",
+        "reliable_tasks, SQLite (FULL)",
         "ours",
         "sqlite",
         10_000,
-        "at least once, one fenced commit of result and state, on the disk (FULL)",
+        "at least once, one fenced commit of result and state, on the disk",
     ),
     System("floor, Redis", "floor", "redis", 60_000, "none: the bare claim and commit"),
-    System("floor, SQLite", "floor", "sqlite", 60_000, "none: the bare claim and commit (FULL)"),
+    System("floor, SQLite (FULL)", "floor", "sqlite", 60_000, "none: the bare claim and commit"),
     System(
         "Celery, acks_late",
         "celery",
@@ -88,7 +98,7 @@ SYSTEMS = (
         "at least once (a minute after a death), results apart",
     ),
     System("Huey, Redis", "huey", "redis", 2_500, "at most once"),
-    System("Huey, SQLite", "huey", "sqlite", 1_500, "at most once (FULL)"),
+    System("Huey, SQLite (FULL)", "huey", "sqlite", 1_500, "at most once"),
     System(
         "taskiq, streams",
         "taskiq",
@@ -111,9 +121,38 @@ SYSTEMS = (
         "at least once (five minutes after a death), results apart",
     ),
     System("streaq", "streaq", "redis", 1_500, "at least once (a minute after a death)"),
+    System("potatoq, Redis", "potatoq", "redis", 1_500, "at least once (a minute after a death)"),
+    System(
+        "potatoq, SQLite (NORMAL)",
+        "potatoq",
+        "sqlite",
+        1_000,
+        "at least once (a minute after a death); the last commits may be lost with the machine",
+    ),
+    System(
+        "potatoq, SQLite (FULL)",
+        "potatoq",
+        "sqlite",
+        600,
+        "at least once (a minute after a death)",
+        "durable",
+    ),
 )
 
 
-def systems_of(peers: tuple[str, ...]) -> tuple[System, ...]:
-    """Our own rows, the floors, and those of the peers that were asked for."""
-    return tuple(s for s in SYSTEMS if s.module in {"ours", "floor", *peers})
+def before(checkout: Path) -> tuple[System, ...]:
+    """Our own rows once more, run by the code of another checkout."""
+    ours = [system for system in SYSTEMS if system.is_ours]
+    return tuple(replace(s, name=f"{s.name}{BEFORE}", checkout=checkout) for s in ours)
+
+
+def systems_of(peers: tuple[str, ...], checkout: Path | None = None) -> tuple[System, ...]:
+    """Our rows, another checkout's beside them, the floors, and those of the peers asked for."""
+    earlier = {s.name: s for s in before(checkout)} if checkout else {}
+    found: list[System] = []
+    for system in SYSTEMS:
+        if system.module in {"ours", "floor", *peers}:
+            found.append(system)
+            if older := earlier.get(f"{system.name}{BEFORE}"):
+                found.append(older)
+    return tuple(found)

@@ -36,33 +36,37 @@ class WorkerSettings:
 
 
 class Peer(Adapter):
+    blocking = False
+
     def __init__(self) -> None:
-        self._runner = asyncio.Runner()
-        self._pool = self._runner.run(create_pool(SETTINGS))
+        self._pool = self.run(create_pool(SETTINGS))
         self._naps = {}
 
     def send(self, count: int) -> None:
-        self._runner.run(self._send(count))
+        self.run(self._send(count))
 
     async def _send(self, count: int) -> None:
         for value in range(count):
             await self._pool.enqueue_job("noop", value)
 
     def send_bulk(self, count: int) -> None:
-        self._runner.run(self._send_bulk(count))
+        self.run(self._send_bulk(count))
 
     async def _send_bulk(self, count: int) -> None:
         for first in range(0, count, TOGETHER):
             together = range(first, min(first + TOGETHER, count))
             await asyncio.gather(*(self._pool.enqueue_job("noop", value) for value in together))
 
+    async def asend_one(self) -> None:
+        await self._pool.enqueue_job("noop", 1)
+
     def finished(self) -> int:
         return key_count()
 
     def round_trip(self) -> int:
-        return self._runner.run(self._round_trip())
+        return self.run(self.around_trip())
 
-    async def _round_trip(self) -> int:
+    async def around_trip(self) -> int:
         job = await self._pool.enqueue_job("now")
         return await job.result(timeout=60, poll_delay=0.001)
 
@@ -71,17 +75,17 @@ class Peer(Adapter):
         return command + (["-v"] if level == "INFO" else [])
 
     def send_naps(self, numbers: list[int], milliseconds: int) -> None:
-        self._runner.run(self._send_naps(numbers, milliseconds))
+        self.run(self._send_naps(numbers, milliseconds))
 
     async def _send_naps(self, numbers: list[int], milliseconds: int) -> None:
         for number in numbers:
             self._naps[number] = await self._pool.enqueue_job("nap", number, milliseconds)
 
     def waiting(self) -> list[int]:
-        return [job.args[0] for job in self._runner.run(self._pool.queued_jobs())]
+        return [job.args[0] for job in self.run(self._pool.queued_jobs())]
 
     def nap_results(self) -> list[tuple[int, str | None]]:
-        return self._runner.run(self._nap_results())
+        return self.run(self._nap_results())
 
     async def _nap_results(self) -> list[tuple[int, str | None]]:
         found = [(number, await job.result_info()) for number, job in self._naps.items()]

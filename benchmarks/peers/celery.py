@@ -52,6 +52,11 @@ class Peer(Adapter):
     def send_bulk(self, count: int) -> None:
         group(noop.s(value) for value in range(count)).apply_async(add_to_parent=False)
 
+    def send_bulk_otherwise(self, count: int) -> None:
+        with app.producer_pool.acquire(block=True) as producer:
+            for value in range(count):
+                noop.apply_async((value,), producer=producer)
+
     def finished(self) -> int | None:
         if "no-results" in variant():
             return None

@@ -6,6 +6,7 @@ claims. On Redis each is one Lua script; on SQLite the commit of a batch and the
 are one transaction.
 """
 
+import signal
 import sys
 
 import apsw
@@ -132,6 +133,7 @@ def main(processes: int) -> None:
         child.start()
     for child in children:
         child.join()
+    signal.pause()  # its processor time, with theirs, is asked for until it is ended
 
 
 if __name__ == "__main__":

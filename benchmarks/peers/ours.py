@@ -5,7 +5,7 @@ import sys
 import time
 
 from benchmarks import marks, probe
-from benchmarks.adapter import PART, Adapter, store_url, variant
+from benchmarks.adapter import PART, Adapter, WithoutIt, store_url, variant
 from reliable_tasks import App, chord
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import MessageQuery
@@ -49,6 +49,17 @@ class Peer(Adapter):
 
     def send_bulk(self, count: int) -> None:
         app.enqueue_many(noop.s(value) for value in range(count))
+
+    def send_bulk_otherwise(self, count: int) -> None:
+        if not hasattr(noop, "enqueue_many"):
+            raise WithoutIt
+        noop.enqueue_many((value,) for value in range(count))
+
+    async def asend_one(self) -> None:
+        await noop.adelay(1)
+
+    async def around_trip(self) -> int:
+        return await (await now.adelay()).aget(timeout=60)
 
     def finished(self) -> int:
         counts = app.store.counts().states

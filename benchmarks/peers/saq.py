@@ -1,6 +1,7 @@
 """SAQ on Redis."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import Any
@@ -37,14 +38,15 @@ if quick():
 
 
 class Peer(Adapter):
+    blocking = False
+
     def __init__(self) -> None:
-        self._runner = asyncio.Runner()
-        self._runner.run(queue.connect())
+        self.run(queue.connect())
         self._sent = 0
         self._naps = {}
 
     def send(self, count: int) -> None:
-        self._runner.run(self._send(count))
+        self.run(self._send(count))
         self._sent += count
 
     async def _send(self, count: int) -> None:
@@ -52,7 +54,7 @@ class Peer(Adapter):
             await queue.enqueue("noop", value=value, ttl=TTL, retries=2)
 
     def send_bulk(self, count: int) -> None:
-        self._runner.run(self._send_bulk(count))
+        self.run(self._send_bulk(count))
         self._sent += count
 
     async def _send_bulk(self, count: int) -> None:
@@ -62,11 +64,22 @@ class Peer(Adapter):
             await asyncio.gather(*calls)
 
     def finished(self) -> int:
-        left = self._runner.run(queue.count("incomplete"))
+        left = self.run(queue.count("incomplete"))
         return self._sent - left
 
+    async def asend_one(self) -> None:
+        await queue.enqueue("noop", value=1, ttl=TTL, retries=2)
+        self._sent += 1
+
     def round_trip(self) -> int:
-        return self._runner.run(queue.apply("now", timeout=60, retries=2))
+        return self.run(self.around_trip())
+
+    async def around_trip(self) -> int:
+        job = await queue.enqueue("now", retries=2)
+        while not job.completed:  # an end between its look and its listening is not told
+            with contextlib.suppress(TimeoutError):
+                await job.refresh(until_complete=1)
+        return job.result
 
     def worker(self, processes: int, level: str, logfile: str) -> list[str]:
         command = [sys.executable, "-m", "saq", "benchmarks.peers.saq.settings"]
@@ -74,7 +87,7 @@ class Peer(Adapter):
         return [*command, "--workers", str(processes)]
 
     def send_naps(self, numbers: list[int], milliseconds: int) -> None:
-        self._runner.run(self._send_naps(numbers, milliseconds))
+        self.run(self._send_naps(numbers, milliseconds))
 
     async def _send_naps(self, numbers: list[int], milliseconds: int) -> None:
         for number in numbers:
@@ -82,14 +95,14 @@ class Peer(Adapter):
             self._naps[number] = job
 
     def waiting(self) -> list[int]:
-        return self._runner.run(self._waiting())
+        return self.run(self._waiting())
 
     async def _waiting(self) -> list[int]:
         living = [Status.NEW, Status.QUEUED, Status.ACTIVE]
         return [job.kwargs["number"] async for job in queue.iter_jobs(statuses=living)]
 
     def nap_results(self) -> list[tuple[int, str | None]]:
-        return self._runner.run(self._nap_results())
+        return self.run(self._nap_results())
 
     async def _nap_results(self) -> list[tuple[int, str | None]]:
         for job in self._naps.values():

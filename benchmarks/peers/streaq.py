@@ -2,8 +2,10 @@
 
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from datetime import timedelta
+from typing import Any
 
 from anyio.from_thread import start_blocking_portal
 from streaq import Worker
@@ -32,7 +34,13 @@ async def nap(number: int, milliseconds: int) -> str:
     return await marks.async_nap(number, milliseconds)
 
 
+async def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return await coroutine
+
+
 class Peer(Adapter):
+    blocking = False
+
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal())
@@ -54,13 +62,20 @@ class Peer(Adapter):
             self._portal.call(worker.enqueue_many, [noop.enqueue(value) for value in some])
         self._sent += count
 
+    async def asend_one(self) -> None:
+        await noop.enqueue(1)
+        self._sent += 1
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._portal.start_task_soon(_await, coroutine).result()
+
     def finished(self) -> int:
         return self._sent - self._portal.call(worker.queue_size)
 
     def round_trip(self) -> int:
-        return self._portal.call(self._round_trip)
+        return self._portal.call(self.around_trip)
 
-    async def _round_trip(self) -> int:
+    async def around_trip(self) -> int:
         task = await now.enqueue()
         return (await task.result(timeout=60)).result
 

@@ -36,33 +36,37 @@ async def nap(number: int, milliseconds: int) -> str:
 
 
 class Peer(Adapter):
+    blocking = False
+
     def __init__(self) -> None:
         self._naps = {}
-        self._runner = asyncio.Runner()
-        self._runner.run(broker.startup())
+        self.run(broker.startup())
 
     def send(self, count: int) -> None:
-        self._runner.run(self._send(count))
+        self.run(self._send(count))
 
     async def _send(self, count: int) -> None:
         for value in range(count):
             await noop.kiq(value)
 
     def send_bulk(self, count: int) -> None:
-        self._runner.run(self._send_bulk(count))
+        self.run(self._send_bulk(count))
 
     async def _send_bulk(self, count: int) -> None:
         for first in range(0, count, TOGETHER):
             together = range(first, min(first + TOGETHER, count))
             await asyncio.gather(*(noop.kiq(value) for value in together))
 
+    async def asend_one(self) -> None:
+        await noop.kiq(1)
+
     def finished(self) -> int | None:
         return key_count() if RESULTS else None
 
     def round_trip(self) -> int:
-        return self._runner.run(self._round_trip())
+        return self.run(self.around_trip())
 
-    async def _round_trip(self) -> int:
+    async def around_trip(self) -> int:
         task = await now.kiq()
         result = await task.wait_result(timeout=60, check_interval=0.001)
         return result.return_value
@@ -72,7 +76,7 @@ class Peer(Adapter):
         return [*command, "--workers", str(processes), "--log-level", level]
 
     def send_naps(self, numbers: list[int], milliseconds: int) -> None:
-        self._runner.run(self._send_naps(numbers, milliseconds))
+        self.run(self._send_naps(numbers, milliseconds))
 
     async def _send_naps(self, numbers: list[int], milliseconds: int) -> None:
         for number in numbers:
@@ -87,7 +91,7 @@ class Peer(Adapter):
         return [json.loads(fields[b"data"])["args"][0] for _, fields in found]
 
     def nap_results(self) -> list[tuple[int, str | None]]:
-        return self._runner.run(self._nap_results())
+        return self.run(self._nap_results())
 
     async def _nap_results(self) -> list[tuple[int, str | None]]:
         return [(number, await self._result(task)) for number, task in self._naps.items()]

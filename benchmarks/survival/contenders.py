@@ -15,6 +15,8 @@ _QUICKLY = {
     "SAQ": "SAQ, retries 3, sweep 10 s",
     "arq, one process": "arq, one process, job_timeout 1 s",
     "streaq": "streaq, idle_timeout 10 s",
+    "potatoq, Redis": "potatoq, Redis, worker_dead_after 10 s",
+    "potatoq, SQLite (NORMAL)": "potatoq, SQLite (NORMAL), worker_dead_after 10 s",
 }
 """By its name with defaults, what a peer is set to; its adapter does so."""
 

@@ -145,10 +145,10 @@ def test_peers_take_part_with_their_defaults_and_once_more_set_to_recover_quickl
     systems = contenders(("dramatiq", "huey"))
     assert [s.name for s in systems if SCENARIOS["kills"].fits(s)] == [
         "reliable_tasks, Redis",
-        "reliable_tasks, SQLite",
+        "reliable_tasks, SQLite (FULL)",
         "Dramatiq",
         "Huey, Redis",
-        "Huey, SQLite",
+        "Huey, SQLite (FULL)",
     ]
     (quick,) = [s for s in systems if SCENARIOS["quick"].fits(s)]
     assert quick.module == "dramatiq"
@@ -187,7 +187,7 @@ def test_goals_are_told_from_misses() -> None:
 def test_a_table_says_what_was_found_and_what_cannot_be() -> None:
     found = [replace(WELL, scenario="store"), replace(WELL, system="Dramatiq", scenario="store")]
     text = markdown(found, systems_of(("dramatiq",)), {"when": "today"}, [])
-    assert "| reliable_tasks, SQLite | not applicable |" in text
+    assert "| reliable_tasks, SQLite (FULL) | not applicable |" in text
     assert "| Dramatiq | - | 0 | 0 | 1 | 0 | 2.9 | run |" in text
     assert "All are reached." in text
     worse = replace(
