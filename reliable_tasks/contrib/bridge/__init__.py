@@ -1,0 +1,1 @@
+"""The bridge: takes over the messages that other systems' brokers hold."""
