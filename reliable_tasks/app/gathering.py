@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from reliable_tasks import signals
 from reliable_tasks.app import publish
+from reliable_tasks.app.standby import Standby
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import Batch, Receipt
@@ -34,7 +35,7 @@ __all__ = ["Gathering"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_THREADS = 32  # made as they are needed: one for batches, the others for whole workflows
+_THREADS = 32  # made as they are needed, for whole workflows
 _PUBLISH = ("durable", "retry", "retry_policy")
 
 
@@ -98,6 +99,7 @@ class Gathering:
         self._waiting: deque[_Call] = deque()
         self._storing = False
         self._starts_in: asyncio.AbstractEventLoop | None = None
+        self._storer = Standby("reliable_tasks.enqueue", self._store_all)
         self._threads: ThreadPoolExecutor | None = None
 
     def _executor(self) -> ThreadPoolExecutor:
@@ -110,7 +112,10 @@ class Gathering:
 
     def close(self) -> None:
         """End the threads, once what they have begun is done; the next call makes new ones."""
-        if self._pid == os.getpid() and self._threads is not None:
+        if self._pid != os.getpid():
+            return
+        self._storer.close()
+        if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
 
@@ -177,7 +182,7 @@ class Gathering:
                 return
             self._storing = True
         try:
-            self._executor().submit(self._store_all)
+            self._storer.ask()
         except RuntimeError as exc:  # the interpreter ends
             with self._lock:
                 self._storing = False
