@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks.core import frameworks
+from reliable_tasks.core import doors, frameworks
 from reliable_tasks.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -135,4 +135,9 @@ def _django() -> Any:
     return import_module(".contrib.django.fixup", __name__).installed()
 
 
+def _door() -> Any:
+    return import_module(".contrib.bridge.door", __name__).BridgeDoor()
+
+
 frameworks.announce("DJANGO_SETTINGS_MODULE", "django.conf", _django)
+doors.announce(_door)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from reliable_tasks.config.brokers import is_broker
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.config.configured import Configured
+from reliable_tasks.core.doors import door
 from reliable_tasks.store import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reliable_tasks.app.gathering import Gathering
     from reliable_tasks.store.protocol import Store
 
@@ -20,9 +24,12 @@ class HasStore(Configured):
 
     Attributes:
         gathering: what its coroutines enqueue.
+        served: the queues whose messages this process stores itself, although a broker stands
+            before the store; none of them for commands, and None for programs that only call.
     """
 
     gathering: Gathering
+    served: frozenset[str] | None = None
     _store: Store | None
     _first: dict[str, Store]
 
@@ -46,13 +53,29 @@ class HasStore(Configured):
     def _opened(self) -> Store:
         """A store that was just opened; all threads that open one at the same time share it."""
         settings = self.settings
-        opened = open_store(store_url(settings), settings)
+        if is_broker(settings.broker_url) and self.served != frozenset():
+            opened = door().store_of(self)
+        else:
+            opened = open_store(store_url(settings), settings)
         first = self._first.setdefault("store", opened)
         if first is opened:
             self.conf.opened(settings)
         else:
             opened.close()
         return first
+
+    def serve(self, queues: Iterable[str] = ()) -> None:
+        """Let this process use the store itself, and not only what the broker offers.
+
+        A worker names its queues: what its bodies send to others goes to the broker, since it may
+        be Celery's workers that serve those. For an app without a broker nothing changes.
+        """
+        served = frozenset(queues)
+        if served != self.served and is_broker(self.settings.broker_url):
+            if self._store is not None:
+                self.store.close()
+            self._store, self._first = None, {}
+        self.served = served
 
     def close(self) -> None:
         """Close the store's connections; the next call opens them again."""

@@ -43,7 +43,7 @@ def emit_stored(message: Message, receipt: Receipt) -> None:
         "queue": message.queue,
         "once_key": message.once.key if message.once else None,
     }
-    if receipt.kind == ReceiptKind.CREATED:
+    if receipt.kind in {ReceiptKind.CREATED, ReceiptKind.PUBLISHED}:
         delay_s = message.delay_ms / 1000
         events.emit("message.enqueued", **about, delay=delay_s, next_at=message.eta_ms)
     elif receipt.kind == ReceiptKind.CONFLICT:

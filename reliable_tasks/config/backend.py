@@ -1,11 +1,18 @@
-"""Results live with the messages: check that `result_backend` does not ask for more."""
+"""Results live with the messages: check that `result_backend` does not ask for more.
+
+Behind a broker it may: what ends is told to one of Celery's backends as well.
+"""
 
 import posixpath
 
+from reliable_tasks.config.brokers import BACKENDS, DEFAULT_STORE, backend_url, is_broker
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.config.url import SCHEMES, SUPPORTED, StoreUrl, parse_store_url, wrong_url
 
-__all__ = ["check_backend"]
+__all__ = ["check_backend", "check_places", "named_backend"]
+
+_NONE = frozenset({"disabled", "disabled://"})
+_BEHIND_A_BROKER = ", ".join(f"{scheme}://" for scheme in sorted(BACKENDS))
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -29,7 +36,7 @@ def check_backend(broker_url: str, result_backend: str | None) -> str | None:
     """
     if not result_backend:
         return None
-    if result_backend in {"disabled", "disabled://"}:
+    if result_backend in _NONE:
         return "result_backend='disabled' is not needed: task_ignore_result=True keeps no results"
     backend = f"{result_backend}://" if result_backend in {"redis", "rediss"} else result_backend
     remedy = (
@@ -47,3 +54,43 @@ def check_backend(broker_url: str, result_backend: str | None) -> str | None:
         f"result_backend={mask_url(backend)!r} is on the server of broker_url: results are kept "
         "with the messages, so that a commit is one atomic step"
     )
+
+
+def named_backend(result_backend: str | None) -> str | None:
+    """The URL of the backend that an app behind a broker names, as Celery spells it.
+
+    Raises:
+        ConfigError: Celery has no such backend.
+    """
+    if not result_backend or result_backend in _NONE:
+        return None
+    remedy = f"behind a broker the backend is one of Celery's: {_BEHIND_A_BROKER}"
+    try:
+        url = backend_url(result_backend)
+    except ValueError as meant:
+        remedy, url = str(meant), None
+    if url is None:
+        raise wrong_url("result_backend", result_backend, remedy)
+    return url
+
+
+def check_places(broker_url: str, store_url: str | None, result_backend: str | None) -> str | None:
+    """Check that broker, store and backend fit together, and return a note for the log.
+
+    Raises:
+        ConfigError: there are two stores, or the backend is of no use with this broker.
+    """
+    if is_broker(broker_url):
+        named_backend(result_backend)
+        return None
+    if store_url and broker_url != DEFAULT_STORE:
+        here = parse_store_url(broker_url, need_service=False)
+        there = parse_store_url(store_url, name="store_url", need_service=False)
+        if here.url != there.url:
+            raise wrong_url(
+                "store_url",
+                store_url,
+                f"broker_url={mask_url(broker_url)!r} is a store already, and there is one; leave "
+                "store_url out, or let broker_url name a broker (amqp://…, zookeeper://…)",
+            )
+    return check_backend(store_url or broker_url, result_backend)

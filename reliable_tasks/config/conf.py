@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from reliable_tasks.config.backend import check_backend
+from reliable_tasks.config.brokers import DEFAULT_STORE, is_broker
 from reliable_tasks.config.checks import checked, copied, invalid, is_lent, note, parsed
 from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.masks import mask_url, masked, shown
@@ -31,6 +32,7 @@ __all__ = [
     "check_backend",
     "mask_url",
     "settings_table",
+    "store_text",
     "store_url",
 ]
 
@@ -44,10 +46,19 @@ def store_url(settings: Settings) -> StoreUrl:
     """Read where the store is.
 
     Raises:
-        ConfigError: `broker_url` is not the URL of a store that is supported.
+        ConfigError: `broker_url` (or `store_url`) is not the URL of a store that is supported.
     """
     service = settings.broker_transport_options.get("master_name")
-    return parse_store_url(settings.broker_url, service=None if service is None else str(service))
+    name = "store_url" if settings.store_url or is_broker(settings.broker_url) else "broker_url"
+    service = None if service is None else str(service)
+    return parse_store_url(store_text(settings), name=name, service=service)
+
+
+def store_text(settings: Settings) -> str:
+    """The URL of the store, as it was given."""
+    if settings.store_url:
+        return settings.store_url
+    return DEFAULT_STORE if is_broker(settings.broker_url) else settings.broker_url
 
 
 _COMMAND_LINE = frozenset({f"{ENV_PREFIX}APP", f"{ENV_PREFIX}DEBUG"})

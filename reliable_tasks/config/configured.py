@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from reliable_tasks.config.conf import Conf, Settings, check_backend
+from reliable_tasks.config.backend import check_places
+from reliable_tasks.config.conf import Conf, Settings
 from reliable_tasks.config.importing import import_object
 from reliable_tasks.config.routes import find_route
 from reliable_tasks.core.codec.exceptions import SafeExceptions
@@ -50,7 +51,8 @@ class Configured:
             return settings
         settings = conf.settings()
         if settings is not self._checked:
-            note = check_backend(settings.broker_url, settings.result_backend)
+            places = (settings.broker_url, settings.store_url, settings.result_backend)
+            note = check_places(*places)
             self.notes = [*self.remarks, *([note] if note else [])]
             for cls in exception_classes(settings):
                 self.exceptions.register(cls)

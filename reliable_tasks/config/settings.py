@@ -8,6 +8,7 @@ import msgspec
 
 from reliable_tasks.config import kinds
 from reliable_tasks.config.annotations import task_annotations
+from reliable_tasks.config.brokers import DEFAULT_STORE
 from reliable_tasks.config.kinds import Kind
 from reliable_tasks.config.masks import masked
 from reliable_tasks.config.routes import Router, routes
@@ -57,10 +58,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     # fmt: off
-    broker_url: str = _set(_STORE, "sqlite:///reliable_tasks.db", kinds.url,
-        "Where messages, results, locks, schedules and audit live.")
+    broker_url: str = _set(_STORE, DEFAULT_STORE, kinds.url,
+        "Where messages, results, locks, schedules and audit live. A broker's URL (amqp://…, "
+        "zookeeper://…) names what messages come through on their way to `store_url`.")
+    store_url: str | None = _set(_STORE, None, kinds.optional(kinds.url),
+        "The store, where `broker_url` names a broker; None is then sqlite:///reliable_tasks.db.")
     result_backend: str | None = _set(_STORE, None, kinds.optional(kinds.url),
-        "Accepted if it is on the server of `broker_url`: results live with the messages.")
+        "Accepted if it is on the server of `broker_url`: results live with the messages. With a "
+        "broker: one of Celery's backends, to which what ends is told as well.")
     store_namespace: str = _set(_STORE, "reliable_tasks", kinds.name,
         "Begins every key, so that several installations can share a server.")
     broker_transport_options: Mapping[str, Any] = _set(_STORE, {}, kinds.mapping,
@@ -305,6 +310,7 @@ READ_AT_OPENING = frozenset(
         "store_busy_timeout",
         "store_file_mode",
         "store_namespace",
+        "store_url",
     }
 )
 """Settings that the store reads when it is opened, at an app's first call: later is too late.

@@ -51,6 +51,7 @@ class AppContext(Protocol):
     commons: dict[str, Any]
     gathering: Any
     notes: list[str]
+    served: frozenset[str] | None
     Task: type[Any]
     on_after_configure: Any
     on_after_finalize: Any

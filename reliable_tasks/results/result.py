@@ -99,7 +99,8 @@ class AsyncResult(Related, Awaited[R]):
         Raises:
             ResultGone: it was there, since it was enqueued by this handle, or had been read.
         """
-        if self.version < 0 and (self._was_there or self.receipt is not None):
+        stored = self.receipt is not None and self.receipt.kind != "published"
+        if self.version < 0 and (self._was_there or stored):
             raise ResultGone(
                 f"message {self.id} was there and is gone: its result has expired "
                 f"(result_expires={self.app.settings.result_expires!r}), or it was forgotten"

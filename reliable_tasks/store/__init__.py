@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from reliable_tasks.config.brokers import is_broker
+from reliable_tasks.config.conf import store_text
 from reliable_tasks.errors import ConfigError
 
 from .values import StoreOptions
@@ -61,6 +63,6 @@ def open_store(url: StoreUrl, settings: Settings) -> Store:
     transport = {
         "socket_timeout": patience,
         "socket_connect_timeout": min(5.0, patience),
-        **settings.broker_transport_options,
+        **({} if is_broker(settings.broker_url) else settings.broker_transport_options),
     }
-    return RedisStore(settings.broker_url, options, transport_options=transport)
+    return RedisStore(store_text(settings), options, transport_options=transport)

@@ -25,6 +25,7 @@ OTHER_VALUES: dict[str, Any] = {
     "store_busy_timeout": 7,
     "store_file_mode": "0640",
     "store_namespace": "other",
+    "store_url": "sqlite:///other.db",
 }
 
 

@@ -126,9 +126,7 @@ def test_cluster_urls(url: str, hosts: tuple[tuple[str, int], ...], normal: str)
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("amqp://guest@localhost//", "supported: sqlite:///file.db"),
-        ("pyamqp://", "not supported"),
-        ("sqs://", "not supported"),
+        ("memory://", "supported: sqlite:///file.db"),
         ("db+sqlite:///x.db", "not supported"),
         ("sqlit:///x.db", "did you mean 'sqlite'"),
         ("x.db", "not supported"),

@@ -14,7 +14,15 @@ from reliable_tasks.core.codec.classes import attributes_of, name_of_main, slots
 from reliable_tasks.core.texts import printable
 from reliable_tasks.errors import CodecError
 
-__all__ = ["REMOTE_NAMES", "AddedNote", "Failure", "Opaque", "decode_failure", "encode_failure"]
+__all__ = [
+    "REMOTE_NAMES",
+    "AddedNote",
+    "Failure",
+    "Opaque",
+    "decode_failure",
+    "encode_failure",
+    "encode_named",
+]
 
 REMOTE_NAMES = frozenset({"remote_text", "remote_traceback"})
 """The attributes that `SafeExceptions` adds to exceptions."""
@@ -213,6 +221,22 @@ def encode_failure(
     if data and len(data) <= _MAX_FAILURE:
         return data
     return dumps(_Encoding().bare(exc, traceback_text))
+
+
+def encode_named(
+    name: str, module: str, args: tuple[Any, ...] = (), traceback_text: str = ""
+) -> bytes:
+    """Encode a failure of which only names and arguments are known: its class may not be here."""
+    encoding = _Encoding()
+    fields = {
+        "type": encoding.cut(name),
+        "module": encoding.cut(module),
+        "message": encoding.text(str, args[0] if len(args) == 1 else args or ""),
+        "traceback": encoding.cut(traceback_text),
+        "args": [encoding.arg(arg) for arg in args],
+        "cause": None,
+    }
+    return dumps(fields)
 
 
 def decode_failure(data: bytes) -> Failure:

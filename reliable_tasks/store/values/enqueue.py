@@ -43,6 +43,8 @@ class ReceiptKind(StrEnum):
     """Not stored: its arguments replaced those of the waiting `Receipt.holder`."""
     RERUN = "rerun"
     """It runs once more after the present one: as itself, or as the waiting `Receipt.holder`."""
+    PUBLISHED = "published"
+    """Not stored yet: a broker has it, and the bridge will store it."""
     JOINED = "joined"
     """Stored as a mirror of `Receipt.holder`."""
 

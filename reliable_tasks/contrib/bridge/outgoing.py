@@ -1,0 +1,115 @@
+"""A message of ours as Celery's protocol 2 has it, so that Celery's workers could take it, too.
+
+Pure: nothing of kombu or Celery is needed to say what goes out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reliable_tasks.core.codec import loads_call
+from reliable_tasks.core.message import decode_headers
+from reliable_tasks.core.texts import shown
+
+if TYPE_CHECKING:
+    from reliable_tasks.core.context import AppContext
+    from reliable_tasks.core.message import Headers, Message
+
+__all__ = ["Outgoing", "outgoing"]
+
+_LONGEST_REPR = 1024  # as long as Celery's
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """What is published of one message.
+
+    Attributes:
+        id: of the message.
+        queue: where to.
+        body: arguments, keyword arguments, and what follows.
+        headers: Celery's, and those of the call.
+        properties: what AMQP has places of its own for.
+        priority: 0 to 9.
+        serializer: of the body.
+    """
+
+    id: str
+    queue: str
+    body: tuple[Any, ...]
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    priority: int
+    serializer: str
+
+
+def outgoing(app: AppContext, message: Message, now_ms: int, reply_to: str = "") -> Outgoing:
+    """Say a message in Celery's words.
+
+    Args:
+        app: whose message it is.
+        message: without edges, which have no place in a broker.
+        now_ms: the present; delays are counted from it.
+        reply_to: the queue that results are told to, for `rpc://`.
+    """
+    headers = decode_headers(message.headers)
+    args, kwargs = loads_call(message.payload, headers.serializer, {headers.serializer})
+    properties = {"correlation_id": message.id, "reply_to": reply_to, **(headers.properties or {})}
+    follows = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    told = _headers(app, message, headers, now_ms)
+    told |= {"argsrepr": _shown(args), "kwargsrepr": _shown(kwargs)}
+    return Outgoing(
+        id=message.id,
+        queue=message.queue,
+        body=(args, kwargs, follows),
+        headers=(headers.user or {}) | told,
+        properties=properties,
+        priority=message.priority,
+        serializer=headers.serializer,
+    )
+
+
+def _headers(app: AppContext, message: Message, headers: Headers, now_ms: int) -> dict[str, Any]:
+    eta_ms, expires_ms = message.eta_ms, message.expires_ms
+    if eta_ms is None and message.delay_ms:
+        eta_ms = now_ms + message.delay_ms
+    if expires_ms is None and message.expires_in_ms is not None:
+        expires_ms = now_ms + message.expires_in_ms
+    stamps = headers.stamps or {}
+    return {
+        "lang": "py",
+        "task": message.task,
+        "id": message.id,
+        "shadow": headers.shadow,
+        "eta": _iso(eta_ms),
+        "expires": _iso(expires_ms),
+        "group": headers.group,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [headers.time_limit, headers.soft_time_limit],
+        "root_id": message.root_id or message.id,
+        "parent_id": message.parent_id,
+        "origin": headers.origin,
+        "ignore_result": ignores_result(app, message.task, headers),
+        "replaced_task_nesting": headers.nesting,
+        "stamped_headers": list(stamps) or None,
+        "stamps": stamps,
+    }
+
+
+def ignores_result(app: AppContext, task_name: str, headers: Headers) -> bool:
+    """Whether nobody wants the result: the call says so, else its task, else the settings."""
+    if headers.ignore_result is not None:
+        return headers.ignore_result
+    of_task = getattr(app.tasks.get(task_name), "ignore_result", None)
+    return app.settings.task_ignore_result if of_task is None else bool(of_task)
+
+
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
+
+
+def _shown(value: object) -> str:
+    return shown(value)[:_LONGEST_REPR]
