@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .systems import System
 
-__all__ = ["Arena", "BenchmarkError", "Control", "Place", "end_group"]
+__all__ = ["Arena", "BenchmarkError", "Control", "Place", "end_group", "link_adapters"]
 
 ROOT = Path(__file__).parents[1]
 ANSWER_S = 600.0
@@ -45,6 +45,14 @@ class Place:
     def __init__(self, venvs: Path, work: Path | None = None) -> None:
         self.venvs = venvs
         self.work = work
+
+
+def link_adapters(folder: Path) -> Path:
+    """A folder with this checkout's benchmarks and nothing else, to be first on the path."""
+    place = folder / "adapters"
+    place.mkdir()
+    (place / "benchmarks").symlink_to(ROOT / "benchmarks")
+    return place
 
 
 def _die_with_driver() -> None:
@@ -152,12 +160,11 @@ class Arena:
             self.database = self.folder / "bench.db"
             url = f"sqlite:///{self.database}"
         self._python = str(python_of(place.venvs, system.module))
-        adapters = self.folder / "adapters"  # ours, whichever checkout they measure
-        adapters.mkdir()
-        (adapters / "benchmarks").symlink_to(ROOT / "benchmarks")
         self._env = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(adapters), str(system.checkout or ROOT)]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(link_adapters(self.folder)), str(system.checkout or ROOT)]
+            ),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONWARNINGS": "ignore",
             STORE: url,

@@ -1,18 +1,22 @@
-"""What the scripts cost a server: `python -m benchmarks.instructions`, with valgrind installed.
+"""What messages cost a server: `python -m benchmarks.instructions`, with valgrind installed.
 
 Counts the server's instructions for each message, or for each call, by callgrind. Unlike seconds
 they are the same whatever else the machine does, to a few in a hundred: the collection of Lua's
-garbage falls on some calls and not on others.
+garbage falls on some calls and not on others. `--before` counts another checkout's as well.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +24,14 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from reliable_tasks.core import ids
-from reliable_tasks.core.message import Message
 from reliable_tasks.core.outcome import Succeeded
 from reliable_tasks.store.redis import RedisStore
-from reliable_tasks.store.values import Batch, ClaimRequest, Commit, SessionInfo, StoreOptions
+from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo, StoreOptions
 from tests.redis_server import default_server, free_port
+
+from .adapter import PAUSE_S, STORE, Adapter
+from .arena import ROOT, link_adapters
+from .report import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,9 +50,10 @@ QUEUES = ("celery",)
 class _Counter:
     """A server under callgrind, and the store on it."""
 
-    def __init__(self, pid: int, folder: Path, store: RedisStore) -> None:
+    def __init__(self, pid: int, folder: Path, url: str, store: RedisStore) -> None:
         self._pid = pid
         self._folder = folder
+        self.url = url
         self.store = store
 
     def per_call(self, count: int, run: Callable[[], object]) -> float:
@@ -78,7 +85,7 @@ def _counter() -> Iterator[_Counter]:
                 url = f"redis://127.0.0.1:{port}/0"
                 options = {"socket_timeout": PATIENCE_S}
                 store = RedisStore(url, StoreOptions(), transport_options=options)
-                yield _Counter(process.pid, folder, store)
+                yield _Counter(process.pid, folder, url, store)
                 store.close()
             finally:
                 process.kill()
@@ -93,28 +100,20 @@ def _wait_until_it_answers(port: int) -> None:
 class _Work:
     """What is counted: each method is one thing that producers or workers do."""
 
-    def __init__(self, store: RedisStore) -> None:
+    def __init__(self, store: RedisStore, peer: Adapter) -> None:
         self._store = store
-        self._many = self._messages(MANY)
-        self._few = self._messages(FEW)
+        self._peer = peer
         self._held: list[Claim] = []
         store.open_session(SessionInfo(id=SESSION, worker="w@host"), LEASE_MS)
-        self._enqueue(self._messages(WARM), 1000)
+        peer.send(1)
+        peer.send_bulk(WARM)
         self.drain()
 
-    @staticmethod
-    def _messages(count: int) -> list[Message]:
-        return [Message(id=ids.new_id(), task="noop", payload=b"[[1],{}]") for _ in range(count)]
-
-    def _enqueue(self, messages: Sequence[Message], at_once: int) -> None:
-        for first in range(0, len(messages), at_once):
-            self._store.enqueue(Batch(messages=tuple(messages[first : first + at_once])))
-
     def enqueue_many(self) -> None:
-        self._enqueue(self._many, 1000)
+        self._peer.send_bulk(MANY)
 
     def enqueue_few(self) -> None:
-        self._enqueue(self._few, 1)
+        self._peer.send(FEW)
 
     def _claim(self, limit: int, commits: Sequence[Commit] = ()) -> tuple[Claim, ...]:
         return self._store.exchange(
@@ -143,14 +142,35 @@ class _Work:
             self._claim(1)
 
 
-def main() -> int:
-    """Print the table; returns the exit code."""
-    if shutil.which("valgrind") is None:
-        print("valgrind is not installed: it is what counts", file=sys.stderr)
-        return 1
-    print("| on the server | instructions |\n| --- | ---: |")
+def _peer(url: str) -> Adapter:
+    os.environ[STORE] = url
+    from .peers.ours import Peer  # noqa: PLC0415 - it opens the store of the environment
+
+    return Peer()
+
+
+@contextlib.contextmanager
+def _idle_worker(peer: Adapter) -> Iterator[None]:
+    with subprocess.Popen(peer.worker(2, "WARNING", "")) as process:
+        try:
+            for _ in range(WARM // 10):
+                peer.round_trip()
+            yield
+        finally:
+            process.terminate()
+
+
+def _live(peer: Adapter) -> None:
+    for _ in range(FEW):
+        peer.round_trip()
+        time.sleep(PAUSE_S)  # so that the worker waits again
+
+
+def counts() -> Iterator[tuple[str, float]]:
+    """What there is to count, and the instructions of each."""
     with _counter() as counter:
-        work = _Work(counter.store)
+        peer = _peer(counter.url)
+        work = _Work(counter.store, peer)
         for what, count, run in (
             ("a message, enqueued with many", MANY, work.enqueue_many),
             ("a message, claimed and committed with many", MANY, work.drain),
@@ -159,7 +179,41 @@ def main() -> int:
             ("a message, committed alone", FEW, work.commit_few),
             ("an exchange that finds nothing", FEW, work.find_nothing),
         ):
-            print(f"| {what} | {counter.per_call(count, run):,.0f} |", flush=True)
+            yield what, counter.per_call(count, run)
+        work.drain()
+        with _idle_worker(peer):
+            what = "a message's life: enqueued, run by an idle worker, its result awaited"
+            yield what, counter.per_call(FEW, lambda: _live(peer))
+
+
+def _counts_of(checkout: Path) -> dict[str, float]:
+    """The counts of a checkout's code, in a process that imports it."""
+    with tempfile.TemporaryDirectory(prefix="rt-instructions-") as name:
+        path = [str(link_adapters(Path(name))), str(checkout)]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "benchmarks.instructions", "--count"]
+        done = subprocess.run(command, cwd=path[0], env=env, check=True, stdout=subprocess.PIPE)
+        found: dict[str, float] = json.loads(done.stdout)
+        return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions")
+    parser.add_argument("--before", type=Path, help="another checkout of this project")
+    parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args(argv)
+    if shutil.which("valgrind") is None:
+        print("valgrind is not installed: it is what counts", file=sys.stderr)
+        return 1
+    if given.count:
+        print(json.dumps(dict(counts())))
+        return 0
+    checkouts = {"before": given.before.absolute()} if given.before else {}
+    checkouts["now"] = ROOT
+    found = {name: _counts_of(checkout) for name, checkout in checkouts.items()}
+    rows = [[what, *(f"{of[what]:,.0f}" for of in found.values())] for what in found["now"]]
+    print(table(["instructions of the server", *found], rows))
     return 0
 
 
