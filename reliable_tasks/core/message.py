@@ -5,8 +5,9 @@ is told by its `Record` (see `reliable_tasks.store.values`). All times are milli
 epoch by the store's clock; all spans are milliseconds.
 """
 
+import functools
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,12 +18,14 @@ __all__ = [
     "LIVE_STATES",
     "Edge",
     "Headers",
+    "Kind",
     "Message",
     "On",
     "OnceLock",
     "State",
     "decode_headers",
     "encode_headers",
+    "kind_of",
 ]
 
 
@@ -146,6 +149,38 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     waits: int = 0
     any_parent: bool = False
     token: str = ""
+
+
+class Kind(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
+    """What plain calls of one task with the same options have in common.
+
+    Plain calls have no once-key, no edges and no times: id and payload are all that differs. A kind
+    is equal to itself only, so that to look something up by it costs next to nothing. A producer
+    makes one and keeps it, and the store what it has packed of it. Claims whose kinds have the same
+    fields have the same one for as long as a bounded cache remembers it: work out once what depends
+    on these fields alone, and keep it by the kind, in a mapping that is bounded as well.
+
+    The fields are those of `Message`.
+    """
+
+    task: str
+    queue: str
+    priority: int
+    max_deliveries: int
+    result_ttl_ms: int
+    failure_ttl_ms: int
+    root_id: str
+    parent_id: str | None
+    headers: bytes
+
+
+_remembered = functools.lru_cache(maxsize=512)(Kind)
+_LONGEST_HEADERS: Final = 4096  # longer ones are not remembered
+
+
+def kind_of(**fields: Any) -> Kind:
+    """The kind with these fields: the one that was made before, while that is remembered."""
+    return (_remembered if len(fields["headers"]) <= _LONGEST_HEADERS else Kind)(**fields)
 
 
 class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Claiming: in order, not before it is due, not after it expired."""
 
 from reliable_tasks.core import outcome as oc
-from reliable_tasks.core.message import State
+from reliable_tasks.core.message import OnceLock, State
 from reliable_tasks.store.values import ClaimRequest, Commit
 from tests.store.driver import LEASE_MS, SESSION, WORKER, Driver, message
 
@@ -21,6 +21,21 @@ def test_a_claim_carries_what_the_worker_needs(drive: Driver) -> None:
     record = drive.record("a")
     assert (record.state, record.session, record.worker) == (State.RUNNING, SESSION, WORKER)
     assert record.fence == claim.fence
+
+
+def test_plain_claims_of_the_same_options_have_the_same_kind(drive: Driver) -> None:
+    for message_id in "ab":
+        drive.put_one(message_id, payload=message_id.encode(), headers=b"h")
+    drive.put_one("c", headers=b"other")
+    drive.put_one("d", once=OnceLock("key"))
+    a, b, c, d = drive.claim(4)
+    assert d.kind is None
+    if a.kind is None:  # the reference model tells of none
+        return
+    assert a.kind is b.kind is not c.kind
+    assert (a.kind.task, a.kind.headers, a.kind.queue) == (a.task, b"h", "celery")
+    drive.commit(a, oc.Released())
+    assert drive.claim_one().kind is a.kind
 
 
 def test_first_in_first_out_within_a_priority(drive: Driver) -> None:

@@ -46,7 +46,7 @@ def with_a_number(packed: bytes) -> bytes:
 
 
 def in_a_later_layout(packed: bytes) -> bytes:
-    return b"\x05" + packed[1:]
+    return b"\x09" + packed[1:]
 
 
 def cut(packed: bytes) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from reliable_tasks.core.message import Edge, Message, OnceLock, State
+from reliable_tasks.core.message import Edge, Kind, Message, OnceLock, State, kind_of
 from reliable_tasks.store import values as v
 
 __all__ = [
@@ -236,6 +236,21 @@ def as_claim(r: Row, inputs: tuple[v.Input, ...] = (), oversize: int = 0) -> v.C
         inputs=inputs,
         oversize=oversize,
         limit_failure=r.doom,
+        kind=None if once or inputs or oversize or r.doom is not None else _kind(r),
+    )
+
+
+def _kind(r: Row) -> Kind:
+    return kind_of(
+        task=r.task,
+        queue=r.queue,
+        priority=r.priority,
+        headers=r.headers,
+        max_deliveries=r.max_deliveries,
+        root_id=r.root_id,
+        parent_id=r.parent_id,
+        result_ttl_ms=r.result_ttl,
+        failure_ttl_ms=r.failure_ttl,
     )
 
 

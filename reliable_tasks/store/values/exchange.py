@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from reliable_tasks.core.message import Kind
 from reliable_tasks.core.outcome import Outcome
 from reliable_tasks.store.values.base import Value
 
@@ -65,6 +66,8 @@ class Claim(Value, frozen=True, kw_only=True):
         oversize: how many bytes the inputs have that were left out, being over `max_input_bytes`.
         first_started_ms, started_ms: when the first attempt was claimed, and when this one.
         limit_failure: the failure to dead-letter it with, if it was killed at its hard limit.
+        kind: of a plain call, what it has in common with others, `task` and `headers` among it;
+            None where it is more than that, or the store does not tell.
     """
 
     id: str
@@ -89,6 +92,7 @@ class Claim(Value, frozen=True, kw_only=True):
     inputs: tuple[Input, ...] = ()
     oversize: int = 0
     limit_failure: bytes | None = None
+    kind: Kind | None = None
 
 
 class Exchange(Value, frozen=True, kw_only=True):

@@ -1,48 +1,59 @@
 """The fast path of plain messages, whose records are written and read without unpacking them.
 
 A plain message is one call, to be run at once, without once-key, edges or expiry, and with a small
-payload. Its string begins with a byte that says how far the message is, and has what happened to it
-before its array or at its end: see lua/include/layout.lua. Everything else goes the general way,
-which could do the same for these, more slowly.
+payload. What it has in common with other calls, its kind, is packed once and understood once: it
+is how its string begins. What happens to it is put before that, or at the end: see
+lua/include/layout.lua. Everything else goes the general way, which could do the same for these,
+more slowly.
 """
 
 import functools
 import struct
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from reliable_tasks.core.message import Message, State
+from reliable_tasks.core.message import Message, State, kind_of
 from reliable_tasks.store.redis.codec.layout import (
     INLINE,
     NONE,
-    Control,
     Packed,
+    bytes_of,
+    none_of,
     pack,
     pack_static,
     starts_at_once,
     text,
     unpack,
 )
+from reliable_tasks.store.values import Claim
 
-__all__ = ["open_record", "pack_plain"]
+__all__ = ["open_record", "pack_plain", "plain_claim"]
 
 _AT_ONCE: Final = 1000
 """How many plain messages go by one command."""
 _LONGEST_HEAD: Final = 5
 """Of a string in msgpack."""
+_STR8: Final = 0xD9
+"""What begins one of 32 to 255 bytes."""
 
-QUEUED, CLAIMED, SUCCEEDED, SILENT = range(1, 5)
+_MOST_KINDS: Final = 512
+_LONGEST_KIND: Final = 4096
+"""Kinds are remembered up to this size only, so that all of them are bounded."""
+
+QUEUED, CLAIMED, SUCCEEDED, SILENT = range(5, 9)
 """The first byte of a string; `SILENT`: succeeded, and nobody wants the result."""
 ARRAY: Final = b"\x93"
 """The first byte of any other record: msgpack's array of three."""
 QUEUED_HEAD: Final = struct.Struct(">BIQ")
-"""What a queued string begins with: the first byte, the place of p, the result's time to live."""
-CLAIMED_HEAD: Final = struct.Struct(">BQIQH")
-"""And one that was claimed: its fence after the first byte, and at the end the stamp's size."""
+"""What a kind begins with: the first byte, its size, the result's time to live."""
+CLAIMED_HEAD: Final = struct.Struct(">BQH")
+"""What is put before it by a claim: the first byte, the fence, and the size of the stamp behind."""
 PLACED: Final = struct.Struct(">QQ")
-"""What stands before the array: seq and enqueued."""
+"""What stands behind the kind: enqueued and seq."""
+_SIZE_OF_KIND: Final = struct.Struct(">xI")
 _ENDED: Final = struct.Struct(">Q")
 
 
@@ -60,28 +71,34 @@ _unpack_stamp = msgspec.msgpack.Decoder(Stamp).decode
 
 def open_record(packed: bytes) -> Packed:
     """Decode any record's string; as `decode` in lua/include/decode.lua."""
-    kind = packed[0]
-    if kind > SILENT:
+    first, head = packed[0], 0
+    if not QUEUED <= first <= SILENT:
         return unpack(packed)
-    if kind == QUEUED:
-        record = unpack(packed[QUEUED_HEAD.size + PLACED.size :])
-        record.c.seq, record.c.enqueued = PLACED.unpack_from(packed, QUEUED_HEAD.size)
-        return record
-    _, fence, place_of_p, _, size = CLAIMED_HEAD.unpack_from(packed)
-    placed, end = CLAIMED_HEAD.size + size, place_of_p - 1
-    array = placed + PLACED.size
-    record = unpack(packed[array:] if kind == CLAIMED else packed[array:end] + NONE)
+    if first != QUEUED:
+        _, fence, size = CLAIMED_HEAD.unpack_from(packed)
+        head = CLAIMED_HEAD.size + size
+    placed = head + _SIZE_OF_KIND.unpack_from(packed, head)[0]
+    end = placed + PLACED.size
+    is_live = first in {QUEUED, CLAIMED}
+    record = _opened(packed[head:placed], packed[end:] if is_live else NONE)
     c = record.c
-    c.seq, c.enqueued = PLACED.unpack_from(packed, placed)
-    stamp = _stamp(packed[CLAIMED_HEAD.size : placed])
+    c.enqueued, c.seq = PLACED.unpack_from(packed, placed)
+    if first == QUEUED:
+        return record
+    stamp = _stamp(packed[CLAIMED_HEAD.size : head])
     c.session, c.worker, c.started = stamp.session, stamp.worker, stamp.started
     c.state, c.version, c.fence, c.delivery = State.RUNNING, c.version + 1, fence, c.delivery + 1
     c.first = c.first or c.started
-    if kind != CLAIMED:
+    if not is_live:
         c.state, c.version, c.reason, c.committed = State.SUCCEEDED, c.version + 1, "", fence
         c.session, c.due, c.ended = False, False, *_ENDED.unpack_from(packed, end)
-        c.result = text(packed[end + _ENDED.size :]) if kind == SUCCEEDED else NONE
-        c.size_of_p = 1
+        c.result = text(packed[end + _ENDED.size :]) if first == SUCCEEDED else NONE
+    return record
+
+
+def _opened(kind: bytes, p: bytes | msgspec.Raw) -> Packed:
+    record = unpack(b"".join((ARRAY, kind[QUEUED_HEAD.size :], p)))
+    record.c.size_of_p = len(bytes(p))
     return record
 
 
@@ -90,41 +107,89 @@ def _stamp(packed: bytes) -> Stamp:
     return _unpack_stamp(packed)
 
 
-def _plain_record(queue: str, result_ttl_ms: int, m: bytes, p: bytes) -> tuple[bytes, bytes]:
-    """The string of a new record: what stands before seq and enqueued, and what follows them."""
-    c = _first_control(queue, result_ttl_ms, len(p))
-    place_of_p = QUEUED_HEAD.size + PLACED.size + len(ARRAY) + len(c) + len(m) + 1
-    return QUEUED_HEAD.pack(QUEUED, place_of_p, result_ttl_ms), b"".join((ARRAY, c, m, p))
+# Claims -------------------------------------------------------------------------------------------
+
+
+def plain_claim(message_id: bytes, packed: bytes) -> Claim:
+    """The claim of a plain message, from its string.
+
+    Raises:
+        MsgspecError, struct.error, ValueError, IndexError, TypeError: it is damaged.
+    """
+    _, fence, size = CLAIMED_HEAD.unpack_from(packed)
+    head = CLAIMED_HEAD.size + size
+    placed = head + _SIZE_OF_KIND.unpack_from(packed, head)[0]
+    kind = packed[head:placed]
+    common = _claim_of(kind) if len(kind) <= _LONGEST_KIND else _parsed(kind)
+    enqueued, _ = PLACED.unpack_from(packed, placed)
+    started = _stamp(packed[CLAIMED_HEAD.size : head]).started
+    return replace(
+        common,
+        id=message_id.decode(),
+        payload=_payload(packed[placed + PLACED.size :]),
+        fence=fence,
+        enqueued_ms=enqueued,
+        first_started_ms=common.first_started_ms or started,
+        started_ms=started,
+    )
+
+
+def _payload(p: bytes) -> bytes:
+    """Unpack a payload, of which most are short."""
+    if p[0] == _STR8 and p[1] == len(p) - 2:
+        return p[2:]
+    return bytes_of(msgspec.msgpack.decode(p, type=msgspec.Raw)) or b""
+
+
+def _parsed(kind: bytes) -> Claim:
+    """What claims of a kind have in common, with 0 and nothing for what differs."""
+    record = _opened(kind, NONE)
+    c, m = record.c, record.m
+    common = {
+        "task": m.task,
+        "queue": c.queue,
+        "priority": m.priority,
+        "headers": bytes_of(m.headers) or b"",
+        "max_deliveries": m.max_deliveries,
+        "root_id": m.root_id,
+        "parent_id": none_of(m.parent_id),
+    }
+    ttls = {"result_ttl_ms": c.result_ttl_ms, "failure_ttl_ms": m.failure_ttl_ms}
+    return Claim(
+        **common,
+        id="",
+        payload=b"",
+        fence=0,
+        attempt=c.attempt,
+        delivery=c.delivery + 1,
+        bounces=c.bounces,
+        enqueued_ms=0,
+        first_started_ms=c.first or 0,
+        started_ms=0,
+        eta_ms=none_of(m.eta_ms),
+        kind=kind_of(**common, **ttls),
+    )
+
+
+_claim_of = functools.lru_cache(_MOST_KINDS)(_parsed)
+
+
+# New messages -------------------------------------------------------------------------------------
+
+
+def _pack_kind(m: Message) -> bytes:
+    """How the strings of a plain message and of all of its kind begin."""
+    c, static = _first_control(m.queue, m.result_ttl_ms), pack_static(m)
+    size = QUEUED_HEAD.size + len(c) + len(static)
+    return b"".join((QUEUED_HEAD.pack(QUEUED, size, m.result_ttl_ms), c, static))
 
 
 @functools.lru_cache(maxsize=1024)
-def _first_control(queue: str, result_ttl_ms: int, size_of_p: int) -> bytes:
-    """The part c of a message that has just been enqueued; the script knows seq and enqueued."""
-    c = Control(
-        state=State.QUEUED,
-        version=1,
-        reason="",
-        attempt=1,
-        delivery=0,
-        bounces=0,
-        fence=0,
-        committed=0,
-        seq=0,
-        session=False,
-        worker=False,
-        enqueued=0,
-        due=False,
-        expires=False,
-        first=False,
-        started=False,
-        ended=False,
-        queue=queue,
-        result_ttl_ms=result_ttl_ms,
-        extras=False,
-        result=NONE,
-        size_of_p=size_of_p,
-    )
-    return pack(c)
+def _first_control(queue: str, result_ttl_ms: int) -> bytes:
+    """The part c of a message that has just been enqueued, with 0 for what differs."""
+    none = (False,) * 5  # due, expires, first, started, ended
+    c = (State.QUEUED, 1, "", 1, 0, 0, 0, 0, 0, False, False, 0, *none, queue, result_ttl_ms)
+    return pack((*c, False, False, 0))  # as `new_record` in lua/include/storing.lua
 
 
 def pack_plain(messages: Sequence[Message]) -> bytes | None:
@@ -133,17 +198,15 @@ def pack_plain(messages: Sequence[Message]) -> bytes | None:
         return None
     if not all(map(_is_plain, messages)):
         return None
-    groups: dict[tuple[str, int], int] = {}
-    heads: list[Any] = []
-    rests: list[Any] = []
-    belongs: list[int] = []
+    kinds: dict[tuple[bytes, str, int], int] = {}
+    belongs = []
     for m in messages:
-        head, rest = _plain_record(m.queue, m.result_ttl_ms, pack_static(m), bytes(text(m.payload)))
-        heads.append(text(head))
-        rests.append(text(rest))
-        belongs.append(groups.setdefault((m.queue, m.priority), len(groups) + 1))
+        kind = _pack_kind(m), m.queue, m.priority
+        belongs.append(kinds.setdefault(kind, len(kinds) + 1))
     ids = [m.id for m in messages]
-    return pack((ids, heads, rests, list(groups), len(groups) > 1 and belongs))
+    payloads = [text(bytes(text(m.payload))) for m in messages]
+    starts = [(text(start), queue, priority) for start, queue, priority in kinds]
+    return pack((ids, payloads, starts, len(kinds) > 1 and belongs))
 
 
 def _is_plain(m: Message) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import Message, On, State
 from reliable_tasks.store import values as v
-from reliable_tasks.store.redis.codec.fast_path import open_record
+from reliable_tasks.store.redis.codec.fast_path import CLAIMED, open_record, plain_claim
 from reliable_tasks.store.redis.codec.layout import (
     NO_EXTRAS,
     Packed,
@@ -172,7 +172,8 @@ def parse_claims(reply: Sequence[Any], unread: Unread, start: int = 0) -> tuple[
     claims = []
     for row in by(reply, 4, start):
         try:
-            claims.append(_claim(*row))
+            is_plain = row[1][0] == CLAIMED
+            claims.append(plain_claim(row[0], row[1]) if is_plain else _claim(*row))
         except NOT_DECODED:
             unread.append((row[0], row[1]))
     return tuple(claims)

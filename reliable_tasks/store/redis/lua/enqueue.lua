@@ -19,13 +19,12 @@ local F = {}
 -- @include storing.lua
 
 -- The rows of plain messages.
-local function rows_of(ids, heads, rests, groups, belongs)
+local function rows_of(ids, payloads, kinds, belongs)
   local rows = {}
   for index, id in ipairs(ids) do
-    local group = groups[belongs and belongs[index] or 1]
-    local c, rest = decode(heads[index] .. struct.pack('>I8I8', 0, 0) .. rests[index])
-    local m, p = string.sub(rest, 1, -c[SIZE_OF_P] - 1), string.sub(rest, -c[SIZE_OF_P])
-    rows[index] = { id, m, p, false, group[1], group[2], c[RESULT_TTL], true }
+    local start, queue, priority = unpack(kinds[belongs and belongs[index] or 1])
+    local c, m = decode(start .. struct.pack('>I8I8', 0, 0))
+    rows[index] = { id, m, payloads[index], false, queue, priority, c[RESULT_TTL], true }
   end
   return rows
 end
@@ -37,10 +36,10 @@ end
 -- @include fast_path/store.lua
 
 local plain = ARGV[9] ~= '' and cmsgpack.unpack(ARGV[9])
-if plain and store_plain(unpack(plain, 1, 5)) then return { 0 } end
+if plain and store_plain(unpack(plain, 1, 4)) then return { 0 } end
 local stage = ARGV[4] ~= '' and ARGV[4] or nil
 general()
 if ARGV[8] ~= '' and not made.load(ARGV[8]) then return { -1 } end
-local rows = plain and made.rows_of(unpack(plain, 1, 5)) or cmsgpack.unpack(ARGV[3])
+local rows = plain and made.rows_of(unpack(plain, 1, 4)) or cmsgpack.unpack(ARGV[3])
 local seal, deadline = ARGV[5] == '1', now + ARGV[6]
 return made.store_batch(rows, stage, seal, deadline, tonumber(ARGV[7]), ARGV[10] == '1')

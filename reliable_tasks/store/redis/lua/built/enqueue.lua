@@ -46,7 +46,7 @@ local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
 function F.is_record(packed)
   local kind = string.byte(packed) or 0
-  return kind == 147 or kind >= 1 and kind <= 4
+  return kind == 147 or kind >= 5 and kind <= 8
 end
 function F.is_ours(packed)
   local kind = string.byte(packed) or 0
@@ -303,10 +303,13 @@ end
 function F.string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
-  local packed = ARRAY .. cmsgpack.pack(c) .. rest
-  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return packed end
-  local place_of_p = 13 + 16 + #packed - c[22] + 1
-  return struct.pack('>BI4I8I8I8', 1, place_of_p, c[19], c[9], c[12]) .. packed
+  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  local enqueued, seq, size = c[12], c[9], c[22]
+  c[12], c[9], c[22] = 0, 0, 0
+  local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)
+  c[12], c[9], c[22] = enqueued, seq, size
+  return struct.pack('>BI4I8', 5, 13 + #kind, c[19]) .. kind
+    .. struct.pack('>I8I8', enqueued, seq) .. string.sub(rest, -size)
 end
 function F.write_records(list)
   local pairs_, gone = {}, {}
@@ -430,31 +433,32 @@ setmetatable(F, nil)
 -- decode.lua
 function F.decode(packed)
   if not F.is_record(packed) then return nil end
-  local kind, first = string.byte(packed), 2
-  local fence, place_of_p, size, _, seq, enqueued, offset, c
+  local kind, head = string.byte(packed), 0
   if kind == 147 then
-    offset, c = cmsgpack.unpack_one(packed, 1)
+    local offset, c = cmsgpack.unpack_one(packed, 1)
     return c, string.sub(packed, offset + 1)
-  elseif kind == 1 then
-    place_of_p, _, first = struct.unpack('>I4I8', packed, first)
-  else
-    fence, place_of_p, _, size, first = struct.unpack('>I8I4I8I2', packed, first)
-    first = first + size
   end
-  seq, enqueued, offset = struct.unpack('>I8I8', packed, first)
-  offset, c = cmsgpack.unpack_one(packed, offset)
-  c[9], c[12] = seq, enqueued
-  if kind == 1 then return c, string.sub(packed, offset + 1) end
-  local stamp = cmsgpack.unpack(string.sub(packed, first - size, first - 1))
+  local fence, size
+  if kind ~= 5 then
+    fence, size = struct.unpack('>I8I2', packed, 2)
+    head = 11 + size
+  end
+  local place = head + struct.unpack('>I4', packed, head + 2) + 1
+  local offset, c = cmsgpack.unpack_one(packed, head + 13)
+  local m, place_of_p = string.sub(packed, offset + 1, place - 1), place + 16
+  c[12], c[9] = struct.unpack('>I8I8', packed, place)
+  c[22] = #packed - place_of_p + 1
+  if kind == 5 then return c, m .. string.sub(packed, place_of_p) end
+  local stamp = cmsgpack.unpack(string.sub(packed, 11 + 1, head))
   c[1], c[2], c[7], c[5] = 'running', c[2] + 1, fence, c[5] + 1
   c[10], c[11], c[16] = stamp[1], stamp[2], stamp[3]
   c[15] = c[15] or stamp[3]
-  if kind == 2 then return c, string.sub(packed, offset + 1) end
+  if kind == 6 then return c, m .. string.sub(packed, place_of_p) end
   c[1], c[2], c[3], c[8] = 'succeeded', c[2] + 1, '', fence
   c[10], c[13], c[17] = false, false, struct.unpack('>I8', packed, place_of_p)
-  c[21] = kind == 3 and string.sub(packed, place_of_p + 8)
+  c[21] = kind == 7 and string.sub(packed, place_of_p + 8)
   c[22] = 1
-  return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
+  return c, m .. NO_PAYLOAD
 end
 -- validate.lua
 function F.all_valid(checks, values)
@@ -1089,13 +1093,12 @@ function F.store_batch(rows, stage, seal, deadline, limit, keep_ended)
   return reply
 end
 -- enqueue.lua
-function F.rows_of(ids, heads, rests, groups, belongs)
+function F.rows_of(ids, payloads, kinds, belongs)
   local rows = {}
   for index, id in ipairs(ids) do
-    local group = groups[belongs and belongs[index] or 1]
-    local c, rest = F.decode(heads[index] .. struct.pack('>I8I8', 0, 0) .. rests[index])
-    local m, p = string.sub(rest, 1, -c[22] - 1), string.sub(rest, -c[22])
-    rows[index] = { id, m, p, false, group[1], group[2], c[19], true }
+    local start, queue, priority = unpack(kinds[belongs and belongs[index] or 1])
+    local c, m = F.decode(start .. struct.pack('>I8I8', 0, 0))
+    rows[index] = { id, m, payloads[index], false, queue, priority, c[19], true }
   end
   return rows
 end
@@ -1112,25 +1115,27 @@ local function audit_stored(ids, strings)
   for index, id in ipairs(ids) do general().audit_packed('enqueued', id, strings[2 * index]) end
   general().flush()
 end
-local function store_plain(ids, heads, rests, groups, belongs)
-  local total, strings, scores, stored = #ids, {}, {}, {}
+local function store_plain(ids, payloads, kinds, belongs)
+  local total, strings, starts, scores, stored = #ids, {}, {}, {}, {}
   local seq = redis.call('INCRBY', prefix .. 'seq', total) - total
   local enqueued, start = struct.pack('>I8', now), prefix .. 'm:'
-  for number = 1, #groups do scores[number], stored[number] = {}, {} end
+  for number, kind in ipairs(kinds) do
+    starts[number], scores[number], stored[number] = kind[1] .. enqueued, {}, {}
+  end
   for index = 1, total do
     local id, number = ids[index], belongs and belongs[index] or 1
-    local of_group, size = scores[number], #stored[number]
+    local of_kind, size = scores[number], #stored[number]
     strings[2 * index - 1] = start .. id
-    strings[2 * index] = heads[index] .. struct.pack('>I8', seq + index) .. enqueued .. rests[index]
-    of_group[2 * size + 1], of_group[2 * size + 2] = groups[number][2] * PLACE_IN_QUEUE + seq + index, id
+    strings[2 * index] = starts[number] .. struct.pack('>I8', seq + index) .. payloads[index]
+    of_kind[2 * size + 1], of_kind[2 * size + 2] = kinds[number][3] * PLACE_IN_QUEUE + seq + index, id
     stored[number][size + 1] = id
   end
   if redis.call('MSETNX', unpack(strings)) == 0 then return false end
-  for number, group in ipairs(groups) do
-    redis.call('ZADD', prefix .. 'q:' .. group[1], unpack(scores[number]))
-    count_in('queued', group[1], #stored[number])
-    if redis.call('EXISTS', prefix .. 'idle:' .. group[1], prefix .. 'watched') > 0 then
-      wake(group[1], #stored[number])
+  for number, kind in ipairs(kinds) do
+    redis.call('ZADD', prefix .. 'q:' .. kind[2], unpack(scores[number]))
+    count_in('queued', kind[2], #stored[number])
+    if redis.call('EXISTS', prefix .. 'idle:' .. kind[2], prefix .. 'watched') > 0 then
+      wake(kind[2], #stored[number])
       notify_changed(stored[number], 'queued')
     end
   end
@@ -1139,10 +1144,10 @@ local function store_plain(ids, heads, rests, groups, belongs)
 end
 -- enqueue.lua
 local plain = ARGV[9] ~= '' and cmsgpack.unpack(ARGV[9])
-if plain and store_plain(unpack(plain, 1, 5)) then return { 0 } end
+if plain and store_plain(unpack(plain, 1, 4)) then return { 0 } end
 local stage = ARGV[4] ~= '' and ARGV[4] or nil
 general()
 if ARGV[8] ~= '' and not made.load(ARGV[8]) then return { -1 } end
-local rows = plain and made.rows_of(unpack(plain, 1, 5)) or cmsgpack.unpack(ARGV[3])
+local rows = plain and made.rows_of(unpack(plain, 1, 4)) or cmsgpack.unpack(ARGV[3])
 local seal, deadline = ARGV[5] == '1', now + ARGV[6]
 return made.store_batch(rows, stage, seal, deadline, tonumber(ARGV[7]), ARGV[10] == '1')

@@ -55,7 +55,7 @@ local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
 function F.is_record(packed)
   local kind = string.byte(packed) or 0
-  return kind == 147 or kind >= 1 and kind <= 4
+  return kind == 147 or kind >= 5 and kind <= 8
 end
 function F.is_ours(packed)
   local kind = string.byte(packed) or 0
@@ -316,10 +316,13 @@ end
 function F.string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
-  local packed = ARRAY .. cmsgpack.pack(c) .. rest
-  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return packed end
-  local place_of_p = 13 + 16 + #packed - c[22] + 1
-  return struct.pack('>BI4I8I8I8', 1, place_of_p, c[19], c[9], c[12]) .. packed
+  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  local enqueued, seq, size = c[12], c[9], c[22]
+  c[12], c[9], c[22] = 0, 0, 0
+  local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)
+  c[12], c[9], c[22] = enqueued, seq, size
+  return struct.pack('>BI4I8', 5, 13 + #kind, c[19]) .. kind
+    .. struct.pack('>I8I8', enqueued, seq) .. string.sub(rest, -size)
 end
 function F.write_records(list)
   local pairs_, gone = {}, {}
@@ -552,31 +555,32 @@ setmetatable(F, nil)
 -- decode.lua
 function F.decode(packed)
   if not F.is_record(packed) then return nil end
-  local kind, first = string.byte(packed), 2
-  local fence, place_of_p, size, _, seq, enqueued, offset, c
+  local kind, head = string.byte(packed), 0
   if kind == 147 then
-    offset, c = cmsgpack.unpack_one(packed, 1)
+    local offset, c = cmsgpack.unpack_one(packed, 1)
     return c, string.sub(packed, offset + 1)
-  elseif kind == 1 then
-    place_of_p, _, first = struct.unpack('>I4I8', packed, first)
-  else
-    fence, place_of_p, _, size, first = struct.unpack('>I8I4I8I2', packed, first)
-    first = first + size
   end
-  seq, enqueued, offset = struct.unpack('>I8I8', packed, first)
-  offset, c = cmsgpack.unpack_one(packed, offset)
-  c[9], c[12] = seq, enqueued
-  if kind == 1 then return c, string.sub(packed, offset + 1) end
-  local stamp = cmsgpack.unpack(string.sub(packed, first - size, first - 1))
+  local fence, size
+  if kind ~= 5 then
+    fence, size = struct.unpack('>I8I2', packed, 2)
+    head = 11 + size
+  end
+  local place = head + struct.unpack('>I4', packed, head + 2) + 1
+  local offset, c = cmsgpack.unpack_one(packed, head + 13)
+  local m, place_of_p = string.sub(packed, offset + 1, place - 1), place + 16
+  c[12], c[9] = struct.unpack('>I8I8', packed, place)
+  c[22] = #packed - place_of_p + 1
+  if kind == 5 then return c, m .. string.sub(packed, place_of_p) end
+  local stamp = cmsgpack.unpack(string.sub(packed, 11 + 1, head))
   c[1], c[2], c[7], c[5] = 'running', c[2] + 1, fence, c[5] + 1
   c[10], c[11], c[16] = stamp[1], stamp[2], stamp[3]
   c[15] = c[15] or stamp[3]
-  if kind == 2 then return c, string.sub(packed, offset + 1) end
+  if kind == 6 then return c, m .. string.sub(packed, place_of_p) end
   c[1], c[2], c[3], c[8] = 'succeeded', c[2] + 1, '', fence
   c[10], c[13], c[17] = false, false, struct.unpack('>I8', packed, place_of_p)
-  c[21] = kind == 3 and string.sub(packed, place_of_p + 8)
+  c[21] = kind == 7 and string.sub(packed, place_of_p + 8)
   c[22] = 1
-  return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
+  return c, m .. NO_PAYLOAD
 end
 -- validate.lua
 function F.all_valid(checks, values)
@@ -1282,15 +1286,10 @@ local function notify_changed(ids, state)
   for _, id in ipairs(ids) do publish(id, state) end
 end
 -- fast_path/claims.lua
-local function claimed_string(packed, fence, stamp)
-  local place_of_p, ttl = struct.unpack('>I4I8', packed, 2)
-  local head = struct.pack('>BI8I4I8I2', 2, fence, place_of_p + #stamp + 23 - 13, ttl,
-    #stamp)
-  return head .. stamp .. string.sub(packed, 13 + 1)
-end
 local function succeeded_string(packed, place_of_p, ended, result)
-  return (result and '\3' or '\4') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
+  return (result and '\7' or '\8') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
 end
+local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
 local function claim_from(queue, session, limit, reply, others)
   local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
   local looked_at = limit + 1000
@@ -1299,15 +1298,15 @@ local function claim_from(queue, session, limit, reply, others)
     local most = math.min(limit - claimed, 1000)
     ids = redis.call('ZRANGE', key, seen, seen + most - 1)
     if not ids[1] then break end
-    stamp = stamp or cmsgpack.pack({ session, worker(), now, queue })
+    stamp = stamp or sized(cmsgpack.pack({ session, worker(), now, queue }))
     local keys = keys_of(ids, 1, #ids)
     local found, strings, scores, plain = redis.call('MGET', unpack(keys)), {}, {}, {}
     local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
     for index, id in ipairs(ids) do
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
-      if packed and string.byte(packed) == 1 and #packed > 13 + 16 then
-        packed = claimed_string(packed, fence, stamp)
+      if packed and string.byte(packed) == 5 then
+        packed = struct.pack('>BI8', 6, fence) .. stamp .. packed
         plain[number + 1] = id
         strings[2 * number + 1], strings[2 * number + 2] = keys[index], packed
         scores[2 * number + 1], scores[2 * number + 2] = fence, id
@@ -1347,17 +1346,18 @@ local function commit_succeeded(ids, fences, results, discard_result, first, las
   for offset, packed in ipairs(redis.call('MGET', unpack(keys))) do
     local index = first + offset - 1
     local id, fence, keep = ids[index], fences[index], not (discard_result and discard_result[index])
-    if fence and packed and string.byte(packed) == 2 and string.sub(packed, 2, 9) == fence
-      and #packed > 23 then
-      local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
-      local stamp = string.sub(packed, 23 + 1, 23 + length)
+    if fence and packed and string.byte(packed) == 6 and string.sub(packed, 2, 9) == fence
+      and #packed > 11 then
+      local head = 11 + struct.unpack('>I2', packed, 10)
+      local stamp = string.sub(packed, 11 + 1, head)
       local group = by_stamp[stamp]
       if not group and stamp_is_valid(stamp) then
         group = { {}, {}, {} }
         by_stamp[stamp] = group
       end
-      if group then
-        packed = succeeded_string(packed, place_of_p, ended, keep and results[index])
+      if group and #packed > head + 13 + 16 then
+        local size_of_kind, ttl = struct.unpack('>I4I8', packed, head + 2)
+        packed = succeeded_string(packed, head + size_of_kind + 16 + 1, ended, keep and results[index])
         changed[size + 1], changed[size + 2] = keys[offset], packed
         size = size + 2
         local number = #group[1]

@@ -42,7 +42,7 @@ local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
 function F.is_record(packed)
   local kind = string.byte(packed) or 0
-  return kind == 147 or kind >= 1 and kind <= 4
+  return kind == 147 or kind >= 5 and kind <= 8
 end
 function F.is_ours(packed)
   local kind = string.byte(packed) or 0
@@ -299,10 +299,13 @@ end
 function F.string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
-  local packed = ARRAY .. cmsgpack.pack(c) .. rest
-  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return packed end
-  local place_of_p = 13 + 16 + #packed - c[22] + 1
-  return struct.pack('>BI4I8I8I8', 1, place_of_p, c[19], c[9], c[12]) .. packed
+  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  local enqueued, seq, size = c[12], c[9], c[22]
+  c[12], c[9], c[22] = 0, 0, 0
+  local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)
+  c[12], c[9], c[22] = enqueued, seq, size
+  return struct.pack('>BI4I8', 5, 13 + #kind, c[19]) .. kind
+    .. struct.pack('>I8I8', enqueued, seq) .. string.sub(rest, -size)
 end
 function F.write_records(list)
   local pairs_, gone = {}, {}
@@ -423,31 +426,32 @@ setmetatable(F, nil)
 -- decode.lua
 function F.decode(packed)
   if not F.is_record(packed) then return nil end
-  local kind, first = string.byte(packed), 2
-  local fence, place_of_p, size, _, seq, enqueued, offset, c
+  local kind, head = string.byte(packed), 0
   if kind == 147 then
-    offset, c = cmsgpack.unpack_one(packed, 1)
+    local offset, c = cmsgpack.unpack_one(packed, 1)
     return c, string.sub(packed, offset + 1)
-  elseif kind == 1 then
-    place_of_p, _, first = struct.unpack('>I4I8', packed, first)
-  else
-    fence, place_of_p, _, size, first = struct.unpack('>I8I4I8I2', packed, first)
-    first = first + size
   end
-  seq, enqueued, offset = struct.unpack('>I8I8', packed, first)
-  offset, c = cmsgpack.unpack_one(packed, offset)
-  c[9], c[12] = seq, enqueued
-  if kind == 1 then return c, string.sub(packed, offset + 1) end
-  local stamp = cmsgpack.unpack(string.sub(packed, first - size, first - 1))
+  local fence, size
+  if kind ~= 5 then
+    fence, size = struct.unpack('>I8I2', packed, 2)
+    head = 11 + size
+  end
+  local place = head + struct.unpack('>I4', packed, head + 2) + 1
+  local offset, c = cmsgpack.unpack_one(packed, head + 13)
+  local m, place_of_p = string.sub(packed, offset + 1, place - 1), place + 16
+  c[12], c[9] = struct.unpack('>I8I8', packed, place)
+  c[22] = #packed - place_of_p + 1
+  if kind == 5 then return c, m .. string.sub(packed, place_of_p) end
+  local stamp = cmsgpack.unpack(string.sub(packed, 11 + 1, head))
   c[1], c[2], c[7], c[5] = 'running', c[2] + 1, fence, c[5] + 1
   c[10], c[11], c[16] = stamp[1], stamp[2], stamp[3]
   c[15] = c[15] or stamp[3]
-  if kind == 2 then return c, string.sub(packed, offset + 1) end
+  if kind == 6 then return c, m .. string.sub(packed, place_of_p) end
   c[1], c[2], c[3], c[8] = 'succeeded', c[2] + 1, '', fence
   c[10], c[13], c[17] = false, false, struct.unpack('>I8', packed, place_of_p)
-  c[21] = kind == 3 and string.sub(packed, place_of_p + 8)
+  c[21] = kind == 7 and string.sub(packed, place_of_p + 8)
   c[22] = 1
-  return c, string.sub(packed, offset + 1, place_of_p - 1) .. NO_PAYLOAD
+  return c, m .. NO_PAYLOAD
 end
 -- validate.lua
 function F.all_valid(checks, values)

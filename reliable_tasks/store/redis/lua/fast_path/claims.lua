@@ -3,18 +3,12 @@
 
 local MESSAGES_BY_ONE_CALL = 1000
 
--- The string of a message that is queued, once it is claimed.
-local function claimed_string(packed, fence, stamp)
-  local place_of_p, ttl = struct.unpack('>I4I8', packed, 2)
-  local head = struct.pack('>BI8I4I8I2', IS_CLAIMED, fence, place_of_p + #stamp + CLAIMED_HEAD - QUEUED_HEAD, ttl,
-    #stamp)
-  return head .. stamp .. string.sub(packed, QUEUED_HEAD + 1)
-end
-
 -- The string of one that is claimed, once it has succeeded; `result` is false where it is not kept.
 local function succeeded_string(packed, place_of_p, ended, result)
-  return (result and '\3' or '\4') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
+  return (result and '\7' or '\8') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
 end
+
+local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
 
 -- Claim at most `limit` messages of a queue for a session. Adds to `reply` what a worker gets: id,
 -- string, payload if it lies apart, inputs if there are any; and to `others` the records of those
@@ -27,15 +21,15 @@ local function claim_from(queue, session, limit, reply, others)
     local most = math.min(limit - claimed, MESSAGES_BY_ONE_CALL)
     ids = redis.call('ZRANGE', key, seen, seen + most - 1)
     if not ids[1] then break end
-    stamp = stamp or cmsgpack.pack({ session, worker(), now, queue })
+    stamp = stamp or sized(cmsgpack.pack({ session, worker(), now, queue }))
     local keys = keys_of(ids, 1, #ids)
     local found, strings, scores, plain = redis.call('MGET', unpack(keys)), {}, {}, {}
     local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
     for index, id in ipairs(ids) do
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
-      if packed and string.byte(packed) == IS_QUEUED and #packed > QUEUED_HEAD + PLACED then
-        packed = claimed_string(packed, fence, stamp)
+      if packed and string.byte(packed) == IS_QUEUED then
+        packed = struct.pack('>BI8', IS_CLAIMED, fence) .. stamp .. packed
         plain[number + 1] = id
         strings[2 * number + 1], strings[2 * number + 2] = keys[index], packed
         scores[2 * number + 1], scores[2 * number + 2] = fence, id
@@ -83,15 +77,16 @@ local function commit_succeeded(ids, fences, results, discard_result, first, las
     local id, fence, keep = ids[index], fences[index], not (discard_result and discard_result[index])
     if fence and packed and string.byte(packed) == IS_CLAIMED and string.sub(packed, 2, 9) == fence
       and #packed > CLAIMED_HEAD then
-      local place_of_p, ttl, length = struct.unpack('>I4I8I2', packed, 10)
-      local stamp = string.sub(packed, CLAIMED_HEAD + 1, CLAIMED_HEAD + length)
+      local head = CLAIMED_HEAD + struct.unpack('>I2', packed, 10)
+      local stamp = string.sub(packed, CLAIMED_HEAD + 1, head)
       local group = by_stamp[stamp]
       if not group and stamp_is_valid(stamp) then
         group = { {}, {}, {} }
         by_stamp[stamp] = group
       end
-      if group then
-        packed = succeeded_string(packed, place_of_p, ended, keep and results[index])
+      if group and #packed > head + QUEUED_HEAD + PLACED then
+        local size_of_kind, ttl = struct.unpack('>I4I8', packed, head + 2)
+        packed = succeeded_string(packed, head + size_of_kind + PLACED + 1, ended, keep and results[index])
         changed[size + 1], changed[size + 2] = keys[offset], packed
         size = size + 2
         local number = #group[1]

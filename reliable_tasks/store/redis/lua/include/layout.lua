@@ -8,11 +8,12 @@
 --
 -- A plain message is one call without extras (one that expires has the extra `born`), and with its
 -- payload inside the string. For these not even c is unpacked: what happens to the message is put
--- before the array, or at its end:
---   \1 head seq enqueued \147 c m p                        queued
---   \2 fence head size stamp seq enqueued \147 c m p       claimed
---   \3 fence head size stamp seq enqueued \147 c m ended result    succeeded; \4: no result is kept
--- where head is where p begins (4 bytes, counted from 1) and result_ttl, size has 2 bytes and other
+-- before its string, or at the end:
+--   kind enqueued seq p                                 queued
+--   \6 fence size stamp kind enqueued seq p             claimed
+--   \7 fence size stamp kind enqueued seq ended result  succeeded; \8: no result is kept
+-- where kind is what calls of a task with the same options have in common: \5, its own size (4
+-- bytes), result_ttl, c and m, with 0 for what differs. The size of the stamp has 2 bytes and other
 -- numbers 8, and stamp is msgpack: session, worker, started, queue.
 -- Only `decode` of decode.lua reads such strings.
 -- @include fields.lua

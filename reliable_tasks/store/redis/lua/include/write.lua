@@ -98,10 +98,13 @@ end
 local function string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[EXTRAS] = x ~= NO_EXTRAS and next(x) and x or false
-  local packed = ARRAY .. cmsgpack.pack(c) .. rest
-  if c[STATE] ~= 'queued' or c[EXTRAS] or is_apart(r) then return packed end
-  local place_of_p = QUEUED_HEAD + PLACED + #packed - c[SIZE_OF_P] + 1
-  return struct.pack('>BI4I8I8I8', IS_QUEUED, place_of_p, c[RESULT_TTL], c[SEQ], c[ENQUEUED]) .. packed
+  if c[STATE] ~= 'queued' or c[EXTRAS] or is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  local enqueued, seq, size = c[ENQUEUED], c[SEQ], c[SIZE_OF_P]
+  c[ENQUEUED], c[SEQ], c[SIZE_OF_P] = 0, 0, 0 -- they stand behind the kind, or are seen
+  local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)
+  c[ENQUEUED], c[SEQ], c[SIZE_OF_P] = enqueued, seq, size
+  return struct.pack('>BI4I8', IS_QUEUED, QUEUED_HEAD + #kind, c[RESULT_TTL]) .. kind
+    .. struct.pack('>I8I8', enqueued, seq) .. string.sub(rest, -size)
 end
 
 -- Write the records, and what was put off until then.
