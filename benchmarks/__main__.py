@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
 def _draw(venvs: Path, page: Path) -> None:
     environments.make(venvs, environments.PLOTTING)
     python = environments.python_of(venvs, environments.PLOTTING)
-    files = [str(page.with_suffix(suffix).absolute()) for suffix in (".json", ".png", ".svg")]
+    files = [str(page.with_suffix(suffix).absolute()) for suffix in (".json", ".svg")]
     command = [str(python), "-m", "benchmarks.plot", *files]
     subprocess.run(command, cwd=ROOT, check=True, timeout=300)
 
