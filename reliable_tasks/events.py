@@ -108,6 +108,17 @@ EVENTS: Mapping[str, Event] = {
         ("store", "error"),
     ),
     "store.recovered": Event(WARNING, "The store can be reached again.", ("store", "after")),
+    # The bridge
+    "bridge.not_told": Event(
+        WARNING,
+        "A bridge could not tell how messages ended; it tries again.",
+        ("bridge", "place", "error", "delay"),
+    ),
+    "bridge.untold": Event(
+        ERROR,
+        "A result backend does not take how a message ended: that is a dead letter now.",
+        ("bridge", "place", "id", "error"),
+    ),
     # Attempts: one line each but for `attempt.started`
     "attempt.started": _attempt(DEBUG, "A body is about to run."),
     "attempt.succeeded": _attempt(INFO, "A body returned.", "runtime"),

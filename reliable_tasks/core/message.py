@@ -16,6 +16,7 @@ __all__ = [
     "COMPLETE",
     "FINAL_STATES",
     "LIVE_STATES",
+    "TELL",
     "Edge",
     "Headers",
     "Kind",
@@ -33,6 +34,8 @@ COMPLETE = "__rt_complete__"
 """Says, among the keyword arguments of a stored call, that nothing goes before its arguments."""
 COLLECT = "reliable_tasks.collect"
 """The task of messages that users do not see: it returns its argument, and joins two groups."""
+TELL = "reliable_tasks.bridge.tell"
+"""The task of messages by which bridges tell result backends how others ended; nor of these."""
 
 
 class State(StrEnum):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks.core.codec import dumps, trail_of
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.codec.tags import Trailed
-from reliable_tasks.core.message import COLLECT, FINAL_STATES, On, State
+from reliable_tasks.core.message import COLLECT, FINAL_STATES, TELL, On, State
 from reliable_tasks.results.base import ResultBase, as_tuple, first_of
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _next_ones(message_id: str, app: AppContext) -> list[Any]:
         for child, record in zip(following, _read(list(following), app), strict=True):
             if record is not None and record.task == COLLECT:  # users do not see these
                 todo.append(child)
-            else:
+            elif record is None or record.task != TELL:
                 found[child] = None
     return [app.AsyncResult(child) for child in found]
 

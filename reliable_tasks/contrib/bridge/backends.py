@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from celery import exceptions as celery_exceptions
 from celery.exceptions import ImproperlyConfigured
+from celery.utils.serialization import ensure_serializable
 from kombu.exceptions import EncodeError
 
 from reliable_tasks.config.brokers import broker_url_of
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from reliable_tasks.config.conf import Settings
 
-__all__ = ["Kept", "Unfit", "celery_app", "is_celerys", "store"]
+    from .tells import About
+
+__all__ = ["Kept", "Request", "Unfit", "celery_app", "is_celerys", "store"]
 
 Unfit = EncodeError
 """What a result raises that has no form in the backend's encoding."""
@@ -77,7 +80,40 @@ def store(
         Unfit: the result has no form in the backend's encoding.
         Exception: whatever the backend's driver raises while the backend is away.
     """
+    if status in app.backend.EXCEPTION_STATES:
+        args = ensure_serializable(result["exc_message"], app.backend.encode)
+        result = {**result, "exc_message": args}
     app.backend.store_result(message_id, result, status, traceback=traceback, request=request)
+
+
+class Request:
+    """What Celery's backends ask of a task's request.
+
+    Args:
+        about: what is known of the message.
+        children: what its body has started, as Celery nests ids.
+    """
+
+    chord = chain = None
+    ignore_result = False
+
+    def __init__(self, about: About, children: Sequence[Any]) -> None:
+        self.id = about.id
+        self.task = about.task
+        self.reply_to, self.correlation_id = about.reply_to, about.correlation_id or about.id
+        self.group, self.parent_id = about.group, about.parent_id
+        linked = [((child, None), None) for child in about.children]
+        self.children = [_Child(each) for each in (*linked, *children)]
+
+
+class _Child:
+    """A result of which only its place in the tree is known."""
+
+    def __init__(self, nested: Any) -> None:
+        self._nested = nested
+
+    def as_tuple(self) -> Any:
+        return self._nested
 
 
 class Kept:

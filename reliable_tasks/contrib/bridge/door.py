@@ -15,11 +15,11 @@ import msgspec
 from reliable_tasks.config.backend import named_backend
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.config.masks import mask_url
-from reliable_tasks.core import clock
+from reliable_tasks.core import clock, ids
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store import open_store, store_options
-from reliable_tasks.store.values import Enqueued, Receipt, ReceiptKind
+from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import Store
-    from reliable_tasks.store.values import Batch, Health, Record
+    from reliable_tasks.store.values import Health, Record
 
 __all__ = ["BridgeDoor", "BrokerStore", "backend_options"]
 
@@ -37,7 +37,10 @@ _WEAKER = (
     "messages come through the broker {place}: until the bridge has stored a message the broker's "
     "promises hold, and that a once-task's call is a duplicate is known only then"
 )
-_OF_BACKENDS = ("cache_", "database_", "mongodb_", "result_backend_", "cassandra_", "s3_")
+_OF_BACKENDS = (
+    *("cache_", "cassandra_", "database_", "elasticsearch_", "mongodb_", "redis_"),
+    *("result_backend_", "s3_"),
+)
 
 
 class BridgeDoor:
@@ -174,14 +177,14 @@ class BrokerStore:
             ConfigError: the broker has no place for what is asked.
         """
         if batch.stage is not None or any(m.edges or m.waits for m in batch.messages):
-            return self._store(_CANVAS).enqueue(batch)
+            return self._stored(batch, _CANVAS)
         away = [m for m in batch.messages if m.queue not in self._served]
         receipts = {m.id: Receipt(id=m.id, kind=ReceiptKind.PUBLISHED) for m in away}
         if away:
             self._publish(away, batch)
         if len(away) < len(batch.messages):
             here = tuple(m for m in batch.messages if m.id not in receipts)
-            stored = self._store("").enqueue(msgspec.structs.replace(batch, messages=here))
+            stored = self._stored(msgspec.structs.replace(batch, messages=here), "")
             receipts |= {m.id: r for m, r in zip(here, stored.receipts, strict=True)}
         return Enqueued(receipts=tuple(receipts[m.id] for m in batch.messages))
 
@@ -195,23 +198,67 @@ class BrokerStore:
             )
         now_ms = clock.now_ms()
         reply_to = self._results.address() if self._results is not None else ""
-        self._publisher.publish([outgoing(self._app, m, now_ms, reply_to) for m in messages])
+        high_first = self._publisher.high_first
+        said = [outgoing(self._app, m, now_ms, reply_to, high_first=high_first) for m in messages]
+        self._publisher.publish(said)
+
+    def _stored(self, batch: Batch, why: str) -> Enqueued:
+        """Store a batch whole, with what tells the backend of its endings."""
+        store = self._store(why)
+        backend = named_backend(self._settings.result_backend)
+        if backend is None or not batch.messages:
+            return store.enqueue(batch)
+        from .tells import with_tells  # noqa: PLC0415 - only with a backend
+
+        # Of a once-task's call the caller hears that it is a duplicate; nobody else waits for it.
+        told = with_tells(self._app, [m for m in batch.messages if m.once is None], backend)
+        keyed = [m for m in batch.messages if m.once is not None]
+        receipts = self._in_parts(store, batch, (*told, *keyed))
+        return Enqueued(receipts=tuple(receipts[m.id] for m in batch.messages))
+
+    def _in_parts(
+        self, store: Store, batch: Batch, messages: Sequence[Message]
+    ) -> dict[str, Receipt]:
+        """Store messages that may be more than a batch holds: all of them, or none."""
+        most = self.options.max_batch
+        if len(messages) <= most:
+            whole = store.enqueue(msgspec.structs.replace(batch, messages=tuple(messages)))
+            return {receipt.id: receipt for receipt in whole.receipts}
+        stage, receipts = batch.stage or ids.new_id(), dict[str, Receipt]()
+        after = batch.after
+        for at in range(0, len(messages), most):
+            part = tuple(messages[at : at + most])
+            staged = msgspec.structs.replace(
+                batch, messages=part, stage=stage, seal=False, after=after
+            )
+            receipts |= {receipt.id: receipt for receipt in store.enqueue(staged).receipts}
+            after = after or part[0].id
+        held = int(batch.stage is None)
+        while held:
+            held = store.enqueue(Batch(stage=stage, seal=True, after=after)).held
+        return receipts
 
     # Reading -------------------------------------------------------------------------------------
 
+    @property
+    def _asks_store(self) -> bool:
+        """Whether the store is asked before the backend: it knows more."""
+        named = self._served or self._settings.store_url is not None
+        return bool(named) or self._results is None
+
     def read(self, ids: Sequence[str], *, full: bool = False) -> tuple[Record | None, ...]:
-        """What the backend says of messages; in a worker the store is asked first."""
-        if self._results is None or self._served:
-            found = self._store("reading results without a result_backend").read(ids, full=full)
-            if self._results is None:
-                return found
-            return tuple(
-                self._told(message_id) if record is None else record
-                for message_id, record in zip(ids, found, strict=True)
-            )
-        return tuple(self._told(message_id) for message_id in ids)
+        """What is known of messages: by the store, if this program knows it, or the backend."""
+        found: Sequence[Record | None] = [None] * len(ids)
+        if self._asks_store:
+            found = self._store(_RESULTS).read(ids, full=full)
+        return tuple(
+            self._told(message_id) if record is None else record
+            for message_id, record in zip(ids, found, strict=True)
+        )
 
     def _told(self, message_id: str) -> Record | None:
+        if self._results is None:
+            return None
         from .metas import record_of  # noqa: PLC0415 - only those who read need it
 
         meta = self._results.meta(message_id)
@@ -219,49 +266,59 @@ class BrokerStore:
 
     def read_ended(self, message_id: str, timeout: float) -> Record | None:
         """Block until a message has ended."""
-        if self._results is None or self._served:
-            store = self._store("reading results without a result_backend")
-            return store.read_ended(message_id, timeout)
         until = clock.monotonic() + min(timeout, _MOST_WAIT_S)
         while True:
+            left = max(0.0, until - clock.monotonic())
+            if self._asks_store:
+                pause_s = left if self._results is None else min(left, _ASK_BOTH_S)
+                record = self._store(_RESULTS).read_ended(message_id, pause_s)
+                if record is not None:
+                    return record
             record = self._told(message_id)
             if record is not None and record.state in FINAL_STATES:
                 return record
-            left = until - clock.monotonic()
             if left <= 0:
                 return None
-            self._results.wait([message_id], left)
+            if not self._asks_store:
+                self._results.wait([message_id], left)
 
     def wait(
         self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
     ) -> bool:
         """Block until one of these messages has another version than the one seen."""
-        if self._results is None or self._served:
-            store = self._store("reading results without a result_backend")
-            return store.wait(seen, timeout, ended=ended, wake_fd=wake_fd)
+        span_s = min(timeout, _MOST_WAIT_S)
+        if self._results is None:
+            return self._store(_RESULTS).wait(seen, timeout, ended=ended, wake_fd=wake_fd)
         if self._changed(seen, ended=ended):
             return True
-        self._results.wait(list(seen), min(timeout, _MOST_WAIT_S), wake_fd)
+        if self._asks_store:
+            span_s = min(span_s, _ASK_BOTH_S)
+            return self._store(_RESULTS).wait(seen, span_s, ended=ended, wake_fd=wake_fd)
+        self._results.wait(list(seen), span_s, wake_fd)
         return self._changed(seen, ended=ended)
 
     def _changed(self, seen: Mapping[str, int], *, ended: bool) -> bool:
+        """Whether the backend knows something new."""
         for message_id, version in seen.items():
             record = self._told(message_id)
-            if ended:
-                if record is not None and record.state in FINAL_STATES:
-                    return True
-            elif (-1 if record is None else record.version) != version:
+            if record is None or (ended and record.state not in FINAL_STATES):
+                continue
+            if ended or record.version != version:
                 return True
         return False
 
     def drop(self, ids: Sequence[str]) -> int:
         """Forget results."""
-        if self._results is None or self._served:
-            return self._store("forgetting results without a result_backend").drop(ids)
-        return sum(self._results.forget(message_id) for message_id in ids)
+        dropped = self._store(_RESULTS).drop(ids) if self._asks_store else 0
+        told = 0
+        if self._results is not None:
+            told = sum(self._results.forget(message_id) for message_id in ids)
+        return max(dropped, told)
 
 
 _MOST_WAIT_S = 1.0
+_ASK_BOTH_S = 0.2
+_RESULTS = "reading results without a result_backend"
 _CANVAS = (
     "a workflow (a call with links, a chain, a chord) is stored whole, which a broker cannot do: it"
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outgoing", "outgoing"]
 
+_LEAST_URGENT = 9
 _LONGEST_REPR = 1024  # as long as Celery's
 
 
@@ -45,7 +46,9 @@ class Outgoing(msgspec.Struct, frozen=True):
     serializer: str
 
 
-def outgoing(app: AppContext, message: Message, now_ms: int, reply_to: str = "") -> Outgoing:
+def outgoing(
+    app: AppContext, message: Message, now_ms: int, reply_to: str = "", *, high_first: bool = False
+) -> Outgoing:
     """Say a message in Celery's words.
 
     Args:
@@ -53,6 +56,7 @@ def outgoing(app: AppContext, message: Message, now_ms: int, reply_to: str = "")
         message: without edges, which have no place in a broker.
         now_ms: the present; delays are counted from it.
         reply_to: the queue that results are told to, for `rpc://`.
+        high_first: the broker serves high priorities first, as RabbitMQ does.
     """
     headers = decode_headers(message.headers)
     args, kwargs = loads_call(message.payload, headers.serializer, {headers.serializer})
@@ -66,7 +70,7 @@ def outgoing(app: AppContext, message: Message, now_ms: int, reply_to: str = "")
         body=(args, kwargs, follows),
         headers=(headers.user or {}) | told,
         properties=properties,
-        priority=message.priority,
+        priority=_priority(app, message.priority, high_first=high_first),
         serializer=headers.serializer,
     )
 
@@ -105,6 +109,14 @@ def ignores_result(app: AppContext, task_name: str, headers: Headers) -> bool:
         return headers.ignore_result
     of_task = getattr(app.tasks.get(task_name), "ignore_result", None)
     return app.settings.task_ignore_result if of_task is None else bool(of_task)
+
+
+def _priority(app: AppContext, priority: int, *, high_first: bool) -> int:
+    """Here 0 is first. Where 9 is, 0 is what a message has that asks for nothing."""
+    if not high_first:
+        return priority
+    usual = priority == app.settings.task_default_priority
+    return 0 if usual else max(1, _LEAST_URGENT - priority)
 
 
 def _iso(ms: int | None) -> str | None:

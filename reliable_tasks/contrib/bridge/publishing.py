@@ -26,6 +26,7 @@ __all__ = ["Publisher", "connection_to", "errors_of"]
 
 _MOST_IDLE = 10
 _FAREWELL_S = 1.0
+_HIGH_FIRST = frozenset({"amqp", "mongodb", "qpid"})
 _AMQP = ("amqp", "amqps", "pyamqp")
 _inherited: list[Any] = []
 """What a fork took along: closing it would say goodbye on the connection of the parent."""
@@ -135,6 +136,11 @@ class Publisher:
     def place(self) -> str:
         """Where the broker is, without secrets."""
         return mask_url(self._url)
+
+    @property
+    def high_first(self) -> bool:
+        """Whether the broker serves high priorities first; those of the others serve 0 first."""
+        return self._connection.transport.driver_type in _HIGH_FIRST
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Publish messages, in order; returns when the broker has confirmed each of them.
