@@ -24,6 +24,7 @@ __all__ = [
     "Ignore",
     "IncompleteStream",
     "MaxRetriesExceededError",
+    "MessageRefused",
     "MessageTooLarge",
     "NotRegistered",
     "Reject",
@@ -88,6 +89,10 @@ class CodecError(ReliableTasksError, ValueError):
 
 class MessageTooLarge(ReliableTasksError, ValueError):
     """A message or a result is larger than the store accepts."""
+
+
+class MessageRefused(ReliableTasksError, ValueError):
+    """A message of another system's broker cannot be taken over; the text says why."""
 
 
 # What the store says ----------------------------------------------------------------------------

@@ -161,6 +161,29 @@ EVENTS: Mapping[str, Event] = {
         "The store dead-lettered a message whose hooks nobody ran.",
         ("task", "id", "reason"),
     ),
+    # The bridge
+    "bridge.started": Event(
+        INFO,
+        "A bridge takes over what comes to a broker's queues.",
+        ("bridge", "pid", "broker", "queues", "store"),
+    ),
+    "bridge.stored": Event(
+        DEBUG, "A bridge has stored a batch; the broker is told.", ("bridge", "messages", "runtime")
+    ),
+    "bridge.refused": Event(
+        ERROR,
+        "A broker's message cannot be taken over, and is a dead letter under this id.",
+        ("bridge", "id", "queue", "reason"),
+    ),
+    "bridge.stopped": Event(
+        INFO,
+        "A bridge has stopped; what it took over since it started.",
+        ("bridge", "pid", "stored", "duplicates", "refused", "conflicts"),
+    ),
+    "broker.unavailable": Event(
+        ERROR, "The broker cannot be reached; it is tried again.", ("broker", "error", "delay")
+    ),
+    "broker.recovered": Event(WARNING, "The broker can be reached again.", ("broker", "after")),
     # Everything else
     "config.note": Event(WARNING, "Something to know about the settings.", ("note",)),
     "log.dropped": Event(

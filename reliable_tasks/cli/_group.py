@@ -34,6 +34,7 @@ COMMANDS = {
     "audit": "Tell the story of a message, or what happened lately.",
     "backup": "Write a whole copy of a SQLite store while others work on it.",
     "beat": "Run the schedule: enqueue what is due.",
+    "bridge": "Take over the messages of another system's broker.",
     "call": "Enqueue a call of a task.",
     "dead": "Look at dead letters, replay them, drop them.",
     "demo": "Run real work, kill a worker, and check that nothing was lost.",

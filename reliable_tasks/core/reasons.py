@@ -23,6 +23,8 @@ class Reason(StrEnum):
     """Its process died in each of `max_deliveries` deliveries."""
     INTERNAL_ERROR = "internal error"
     """The worker itself failed."""
+    REFUSED = "refused"
+    """It came over the bridge, and cannot be taken over."""
     UNREADABLE = "unreadable"
     """What the store has of it cannot be decoded."""
     EXPIRED = "expired"
