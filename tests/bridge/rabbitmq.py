@@ -18,7 +18,7 @@ SCRIPT = "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
 
 SETTINGS = """
 listeners.tcp.1 = 127.0.0.1:{port}
-vm_memory_high_watermark.absolute = 256MB
+vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 1MB
 log.console = true
 log.console.level = warning
