@@ -205,10 +205,13 @@ def _source(
         if url.startswith("zookeeper://"):
             zookeeper = import_module(".zookeeper", __package__)
             return zookeeper.ZooKeeperSource(url, queues), True
-        kombu_source = import_module(".kombu_source", __package__)
+        cls = import_module(".kombu_source", __package__).KombuSource
+        amqp = import_module(".amqp_source", __package__).AmqpSource
     except ImportError as error:
         raise ConfigError(f"the bridge needs {error.name or error}; {_INSTALL}") from error
-    made = kombu_source.KombuSource(url, queues, prefetch=prefetch, options=options, drain=drain)
+    if amqp.reads(url) and not drain:
+        cls = amqp
+    made = cls(url, queues, prefetch=prefetch, options=options, drain=drain)
     return made, made.high_first
 
 

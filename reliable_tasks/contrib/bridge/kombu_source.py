@@ -43,6 +43,8 @@ class KombuSource:
         ConfigError: there is no such transport, or a library for it is missing.
     """
 
+    _transport: Any = None  # the one that the URL names
+
     def __init__(
         self,
         url: str,
@@ -79,7 +81,8 @@ class KombuSource:
             self._connect()
             if self._drain:
                 return self._got(limit)
-            self._drained(seconds)
+            if not self._held:
+                self._drained(seconds)
             until = clock.monotonic() + _GATHER_S
             while self._held and len(self._held) < limit:
                 left_s = until - clock.monotonic()
@@ -112,6 +115,7 @@ class KombuSource:
     def _fresh(self) -> Any:
         return kombu.Connection(
             self._url,
+            transport=self._transport,
             transport_options=self._options,
             connect_timeout=_CONNECT_S,
             heartbeat=_HEARTBEAT_S,
@@ -126,13 +130,16 @@ class KombuSource:
         queues = [self._declared(name) for name in self._names]
         self._bound = [queue(self._channel) for queue in queues]
         for queue in () if self._drain else self._bound:
-            kombu.Consumer(
-                self._channel,
-                [queue],
-                on_message=partial(self._on_message, queue.name),
-                auto_declare=False,
-                prefetch_count=max(1, self._prefetch // len(self._bound)),
-            ).consume()
+            self._consume(queue, max(1, self._prefetch // len(self._bound)))
+
+    def _consume(self, queue: Any, prefetch: int) -> None:
+        kombu.Consumer(
+            self._channel,
+            [queue],
+            on_message=partial(self._on_message, queue.name),
+            auto_declare=False,
+            prefetch_count=prefetch,
+        ).consume()
 
     def _opened(self) -> Any:
         channel = self._connection.channel()
