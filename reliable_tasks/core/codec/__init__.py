@@ -28,9 +28,11 @@ __all__ = [
     "NO_UNSAFE",
     "SERIALIZERS",
     "UNSAFE",
+    "call_decoder",
     "canonical_serializer",
     "dumps",
     "dumps_call",
+    "encoder",
     "loads",
     "loads_call",
     "trail_of",
@@ -58,6 +60,7 @@ NO_UNSAFE = (
     "keep Python's types (tuples, sets, dates, decimals, …), and a class may have a __json__ method"
 )
 _TAG_BYTES = TAG.encode()
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 # Codecs ------------------------------------------------------------------------------------------
@@ -72,6 +75,8 @@ class _Codec(Protocol):
 
     def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes: ...
 
+    def loads_call(self, data: bytes) -> _Call: ...
+
 
 class _TaggedCodec:
     """A format of msgspec with tags for what the format lacks."""
@@ -79,19 +84,21 @@ class _TaggedCodec:
     def __init__(
         self,
         name: str,
-        encode: Callable[[Any], bytes],
-        decode: Callable[[bytes], Any],
+        form: Any,
         *,
         raw: bool,
     ) -> None:
         self.name = name
-        self._encode = encode
-        self._decode = decode
+        self._encode: Callable[[Any], bytes] = form.Encoder().encode
+        self._decode: Callable[[bytes], Any] = form.Decoder().decode
+        self._decode_call: Callable[[bytes], _Call] = form.Decoder(_Call).decode
         self._raw = raw
 
     def dumps(self, value: Any) -> bytes:
         try:
-            return self._write(value if is_plain(value) else self._tag(value), self._tag)
+            return self._encode(value if is_plain(value) else self._tag(value))
+        except UnicodeEncodeError:  # a lone surrogate in a plain value: its tagged form has none
+            return self._encode(self._tag(value))
         except UnencodableError as error:
             raise CodecError(error.tell("value")) from None
         except RecursionError:
@@ -100,16 +107,12 @@ class _TaggedCodec:
     def dumps_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         try:
             if all(map(is_plain, args)) and is_plain(kwargs):
-                return self._write((args, kwargs), self._tag_call)
+                return self._encode((args, kwargs))
+            return self._encode(self._tag_call((args, kwargs)))
+        except UnicodeEncodeError:  # see above
             return self._encode(self._tag_call((args, kwargs)))
         except RecursionError:
             raise CodecError(f"one of the arguments {TOO_DEEP}") from None
-
-    def _write(self, value: Any, tagging: Callable[[Any], Any]) -> bytes:
-        try:
-            return self._encode(value)
-        except UnicodeEncodeError:  # a lone surrogate in a plain value: its tagged form has none
-            return self._encode(tagging(value))
 
     def _tag(self, value: Any) -> Any:
         return tag(value, self._raw)
@@ -126,7 +129,7 @@ class _TaggedCodec:
     def loads(self, data: bytes) -> Any:
         try:
             value = self._decode(data)
-            return untag(value) if _TAG_BYTES in data else value
+            return value if data.find(_TAG_BYTES) < 0 else untag(value)  # thrice as fast as `in`
         except CodecError:
             raise
         except RecursionError:
@@ -134,12 +137,23 @@ class _TaggedCodec:
         except (msgspec.DecodeError, ValueError) as error:
             raise CodecError(f"these {len(data)} bytes are not {self.name}: {error}") from error
 
+    def loads_call(self, data: bytes) -> _Call:
+        if data.find(_TAG_BYTES) < 0:
+            try:
+                return self._decode_call(data)
+            except (msgspec.DecodeError, RecursionError, ValueError):
+                call = None  # `loads` says what is wrong
+        call = self.loads(data)
+        if isinstance(call, list | tuple) and len(call) == 2:  # noqa: PLR2004 - args and kwargs
+            args, kwargs = call
+            if isinstance(args, list | tuple) and isinstance(kwargs, dict):
+                return tuple(args), kwargs
+        raise CodecError(f"these {len(data)} bytes are not the arguments of a call")
+
 
 _CODECS: dict[str, _Codec] = {
-    "json": _TaggedCodec("json", msgspec.json.Encoder().encode, msgspec.json.decode, raw=False),
-    "msgpack": _TaggedCodec(
-        "msgpack", msgspec.msgpack.Encoder().encode, msgspec.msgpack.decode, raw=True
-    ),
+    "json": _TaggedCodec("json", msgspec.json, raw=False),
+    "msgpack": _TaggedCodec("msgpack", msgspec.msgpack, raw=True),
 }
 
 
@@ -213,11 +227,16 @@ def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any], serializer: str = 
 
 def loads_call(
     data: bytes, serializer: str = "json", accept: Collection[str] = DEFAULT_ACCEPT
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+) -> _Call:
     """Decode what `dumps_call` returned. Raises as `loads` does."""
-    call = _accepted(serializer, accept).loads(data)
-    if isinstance(call, list | tuple) and len(call) == 2:  # noqa: PLR2004 - args and kwargs
-        args, kwargs = call
-        if isinstance(args, list | tuple) and isinstance(kwargs, dict):
-            return tuple(args), kwargs
-    raise CodecError(f"these {len(data)} bytes are not the arguments of a call")
+    return _accepted(serializer, accept).loads_call(data)
+
+
+def encoder(serializer: str) -> Callable[[Any], bytes]:
+    """`dumps` for many values of one serializer."""
+    return _codec(serializer).dumps
+
+
+def call_decoder(serializer: str, accept: Collection[str]) -> Callable[[bytes], _Call]:
+    """`loads_call` for many calls of one serializer, which raises if that is not accepted."""
+    return _accepted(serializer, accept).loads_call

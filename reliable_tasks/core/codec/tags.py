@@ -56,6 +56,8 @@ def is_plain(value: object) -> bool:
     kind = type(value)
     if kind in _ATOMS:
         return True
+    if kind is int:
+        return _INT_MIN <= value <= _INT_MAX  # type: ignore[operator] # it is one
     check = _PLAIN_CHECKS.get(kind)
     return check is not None and check(value)
 
@@ -69,7 +71,6 @@ def _is_plain_dict(value: dict[Any, Any]) -> bool:
 
 
 _PLAIN_CHECKS: dict[type, Callable[[Any], bool]] = {
-    int: lambda value: _INT_MIN <= value <= _INT_MAX,
     float: lambda value: value - value == 0.0,  # neither an infinity nor a NaN
     list: lambda value: all(map(is_plain, value)),
     dict: _is_plain_dict,
