@@ -243,11 +243,11 @@ _OF_CLAIMS = (
     ),
     _simulated(
         "no body beyond the delivery limit",
-        f"{_EXECUTOR}._begin",
+        f"{_EXECUTOR}.begin",
         " or claim.delivery > claim.max_deliveries",
     ),
     _simulated(
-        "the killed are dead-lettered", f"{_EXECUTOR}._begin", "claim.limit_failure is not None or "
+        "the killed are dead-lettered", f"{_EXECUTOR}.begin", "claim.limit_failure is not None or "
     ),
     _simulated(
         "an unknown task goes back",

@@ -187,7 +187,7 @@ class SimChild:
             self._ended(claim, started)
             return
         takes = self.world.rng.choice((0, 5, 50, 500, 3000))
-        if started.soft_limit_s or started.hard_limit_s:
+        if started.prepared.soft_limit_s or started.prepared.hard_limit_s:
             takes = self.world.rng.choice((50, 3000, 3000))
         self.body = Body(claim, started, context, self.world.now_ms + takes)
 

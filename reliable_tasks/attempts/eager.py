@@ -91,7 +91,7 @@ class _EagerNotifier(Notifier):
     progress: tuple[str, Any] | None = None
 
     def ended(self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException) -> None:
-        self.cause, self.progress = exc, started.running.progress
+        self.cause, self.progress = exc, started.progress
         super().ended(started, done, exc)
 
     def emit(self, event: str, claim: Claim, said: Any = None, /, **more: Any) -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reliable_tasks import signals
+from reliable_tasks import events, signals
 from reliable_tasks.attempts.attempt import (
     MAX_TEXT,
-    PreparedTask,
+    PreparedCall,
     StartedAttempt,
     einfo_of,
     encode_detail,
@@ -34,11 +34,9 @@ from reliable_tasks.canvas import ReplaceMessage, arguments_of
 from reliable_tasks.canvas.replacing import extended
 from reliable_tasks.core import context, outcome
 from reliable_tasks.core.clock import monotonic
-from reliable_tasks.core.codec import dumps, loads_call
 from reliable_tasks.core.codec.failures import decode_failure, encode_failure
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.reasons import Reason
-from reliable_tasks.core.request import AttemptContext, request_of_claim
 from reliable_tasks.core.texts import said
 from reliable_tasks.errors import (
     Ignore,
@@ -49,6 +47,7 @@ from reliable_tasks.errors import (
     TimeLimitExceeded,
     WorkerLostError,
 )
+from reliable_tasks.log import output
 from reliable_tasks.tasks.calls import once_lock
 
 if TYPE_CHECKING:
@@ -56,13 +55,14 @@ if TYPE_CHECKING:
 
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Headers
-    from reliable_tasks.core.request import AttemptStore, Request
+    from reliable_tasks.core.request import AttemptStore
     from reliable_tasks.store.values import Claim
     from reliable_tasks.tasks.task import Task
 
 __all__ = ["Executor", "StartedAttempt"]
 
 _HOOKS_LIMIT_S = 60.0
+_MOST_PREPARED = 256  # calls with different headers
 
 
 class Executor:
@@ -94,39 +94,37 @@ class Executor:
     ) -> None:
         self._app = app
         self._settings = app.settings
-        self._accept = app.accept_content
-        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks if tasks is None else tasks
-        self._hostname = hostname
-        self._limits = (soft_time_limit, time_limit)
         self._timer = timer
         self._outlived = outlived
         self._eager = eager
         self._notifier = notifier or Notifier(hostname, outlived)
-        self._prepared_tasks: dict[str, PreparedTask] = {}
+        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks if tasks is None else tasks
+        self._hostname = hostname
+        self._limits = (soft_time_limit, time_limit)
+        self._prepared_tasks: dict[str, PreparedCall] = {}
+        self._prepared_calls: dict[tuple[str, bytes], PreparedCall] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
     def begin(self, claim: Claim, store: AttemptStore | None) -> StartedAttempt | outcome.Outcome:
         """Prepare an attempt. Returns an outcome at once if the body must not run."""
         try:
-            return self._begin(claim, store)
+            prepared = self._prepared(claim)
+            if prepared is None:
+                return self._unknown(claim)
+            # If these bytes cannot be decoded, the message becomes a dead letter.
+            args, kwargs = prepared.decode(claim.payload)
+            if prepared.headers.takes or claim.oversize:
+                args, kwargs = self._with_inputs(claim, prepared.headers, args, kwargs)
+            if claim.limit_failure is not None or claim.delivery > claim.max_deliveries:
+                return self._dead_letter(claim, prepared, args, kwargs)
+            if claim.once_key is None and prepared.task.once_options is not None:
+                lock = once_lock(prepared.task, args, kwargs)
+                if lock is not None:
+                    return outcome.KeyAssigned(once=lock)
+            started = self._start(claim, prepared, args, kwargs, store)
         except self._outlived as exc:
             return self._failed_unrun(claim, exc)
-
-    def _begin(self, claim: Claim, store: AttemptStore | None) -> StartedAttempt | outcome.Outcome:
-        prepared = self._prepared(claim.task)
-        if prepared is None:
-            return self._unknown(claim)
-        headers = decode_headers(claim.headers)
-        # If these bytes cannot be decoded, `begin` makes the message a dead letter.
-        args, kwargs = self._arguments(claim, headers)
-        if claim.limit_failure is not None or claim.delivery > claim.max_deliveries:
-            return self._dead_letter(claim, prepared, headers, args, kwargs)
-        if prepared.task.once_options is not None and claim.once_key is None:
-            lock = once_lock(prepared.task, args, kwargs)
-            if lock is not None:
-                return outcome.KeyAssigned(once=lock)
-        started = self._start(claim, prepared, headers, args, kwargs, store)
         if "before_start" in prepared.hooks:
             try:
                 prepared.task.before_start(claim.id, args, kwargs)
@@ -142,33 +140,46 @@ class Executor:
 
         The hooks of a message that killed its workers always have a limit: they may kill again.
         """
-        prepared = self._prepared(claim.task)
-        limit_s = prepared.limits[1] if prepared is not None else None
         try:
-            limit_s = decode_headers(claim.headers).time_limit or limit_s
+            prepared = self._prepared(claim)
         except Exception:  # noqa: BLE001 - nothing of it will run
             return _HOOKS_LIMIT_S
+        limit_s = prepared.hard_limit_s if prepared is not None else None
         only_hooks = claim.limit_failure is not None or claim.delivery > claim.max_deliveries
         return limit_s or (_HOOKS_LIMIT_S if only_hooks else 0.0)
 
-    def _prepared(self, name: str) -> PreparedTask | None:
-        prepared = self._prepared_tasks.get(name)
-        if prepared is None and name in self._tasks:
-            around = None if self._eager else self._app.framework  # it is around an eager's caller
-            prepared = PreparedTask(self._tasks[name], self._limits, around)
-            self._prepared_tasks[name] = prepared
-        return prepared
+    def _prepared(self, claim: Claim) -> PreparedCall | None:
+        """What this call has in common with others; None for a task that is not known here.
 
-    def _arguments(self, claim: Claim, headers: Headers) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        Raises:
+            Exception: its headers cannot be read.
+        """
+        key = (claim.task, claim.headers)
+        return self._prepared_calls.get(key) or self._prepare(*key)
+
+    def _prepare(self, name: str, packed: bytes) -> PreparedCall | None:
+        of_task = self._prepared_tasks.get(name)
+        if of_task is None:
+            if name not in self._tasks:
+                return None
+            task, limits = self._tasks[name], self._limits
+            of_task = PreparedCall(task, limits, self._hostname, eager=self._eager)
+            self._prepared_tasks[name] = of_task
+        if len(self._prepared_calls) >= _MOST_PREPARED:
+            self._prepared_calls.clear()  # each call may have headers of its own
+        found = of_task.with_headers(decode_headers(packed))
+        self._prepared_calls[name, packed] = found
+        return found
+
+    def _with_inputs(
+        self, claim: Claim, headers: Headers, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if claim.oversize:
             raise MessageTooLarge(
                 f"what the parents of {claim.task} left for it has {claim.oversize:,} bytes "
                 f"together; the limit is {self._settings.max_input_bytes:,} (setting "
                 "max_input_bytes): let them return references, or raise it and replay this message"
             )
-        args, kwargs = loads_call(claim.payload, headers.serializer, self._accept)
-        if not headers.takes:
-            return args, kwargs
         call: tuple[tuple[Any, ...], dict[str, Any]] = arguments_of(
             self._app, claim, headers, args, kwargs
         )
@@ -177,64 +188,71 @@ class Executor:
     def _start(
         self,
         claim: Claim,
-        prepared: PreparedTask,
-        headers: Headers,
+        prepared: PreparedCall,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         store: AttemptStore | None,
     ) -> StartedAttempt:
-        soft = headers.soft_time_limit or prepared.limits[0]
-        hard = headers.time_limit or prepared.limits[1]
-        keep = not self._ignores(prepared, headers)
-
-        def request() -> Request:
-            return request_of_claim(
-                claim,
-                headers,
-                args,
-                kwargs,
-                hostname=self._hostname,
-                limits=(hard, soft),
-                ignore_result=not keep,
-                eager=self._eager,
-            )
-
-        running = AttemptContext(prepared.task, request, store, headers)
-        context.attempts[claim.id] = running
-        forbidden = not self._eager or context.forbid_waiting.get()
-        tokens = (context.current_attempt.set(running), context.forbid_waiting.set(forbidden))
-        if signals.task_received.has_listeners and not self._eager:
-            received = {"request": running.request}
-            self._notifier.send(signals.task_received, claim, prepared.task, **received)
-        self._notifier.starts(claim, prepared.task, args, kwargs)
-        began = self._timer()
-        return StartedAttempt(
-            claim, prepared, headers, running, args, kwargs, began, soft, hard, keep, tokens
+        started = StartedAttempt(
+            prepared.task,
+            None,
+            store,
+            prepared.headers,
+            claim=claim,
+            prepared=prepared,
+            args=args,
+            kwargs=kwargs,
         )
-
-    def _ignores(self, prepared: PreparedTask, headers: Headers) -> bool:
-        for chosen in (headers.ignore_result, prepared.task.ignore_result):
-            if chosen is not None:
-                return bool(chosen)
-        return self._settings.task_ignore_result
+        context.attempts[claim.id] = started
+        if self._eager:  # its caller's context goes on
+            forbidden = context.forbid_waiting.set(context.waiting_forbidden())
+            started.tokens = context.current_attempt.set(started), forbidden
+        else:
+            context.current_attempt.set(started)
+        if (
+            signals.task_received.receivers
+            or signals.task_prerun.receivers
+            or events.listening["attempt.started"]
+        ):
+            self._notifier.starts(started)
+        started.began = self._timer()
+        return started
 
     # After the body ------------------------------------------------------------------------------
 
     def returned(self, started: StartedAttempt, value: Any) -> outcome.Outcome:
         """The outcome of an attempt whose body returned `value`."""
+        prepared, exc = started.prepared, None
+        done: outcome.Outcome
         try:
-            done, exc = self._outcome_of_value(started, value)
+            if started.made is None and not prepared.policy.watches_results:  # it asked for nothing
+                done = self._succeeded(started, value)
+            else:
+                done, exc = self._outcome_of_value(started, value)
         except self._outlived as raised:
             done, exc = failed(started, raised), raised
-        if exc is None:
-            return self._handed_over(started, done, value)
-        return self._ended(started, done, exc)
+        if exc is not None:
+            return self._ended(started, done, exc)
+        try:
+            if not isinstance(done, outcome.Succeeded):
+                # It has added to its chord, and others take its place.
+                self._notifier.set_aside(started, done, value)
+            elif (
+                prepared.hooks
+                or signals.task_success.receivers
+                or signals.task_postrun.receivers
+                or events.listening["attempt.succeeded"]
+            ):
+                self._notifier.succeeded(started, value, self._timer())
+        finally:
+            self.leave(started)
+        return done
 
     def _outcome_of_value(
         self, started: StartedAttempt, value: Any
     ) -> tuple[outcome.Outcome, BaseException | None]:
         """Decide on a returned value: the outcome, and its exception unless it succeeded."""
-        asked = started.running.retry
+        asked = started.retry
         if asked is not None:
             return retry_asked(started, asked, self._timer(), self._outlived)
         if started.prepared.policy.watches_results:
@@ -242,17 +260,19 @@ class Executor:
             if decision.retry:
                 exc = Retry(f"the result {said(value):.200} is retried")
                 return retry_decided(started, exc, decision, self._timer()), exc
-        if started.running.additions:
-            return checked(outcome.Replaced(messages=extended(started.running, value))), None
-        return outcome.Succeeded(result=self._encoded(started, value), keep=started.keep), None
+        if started.additions:
+            return checked(outcome.Replaced(messages=extended(started, value))), None
+        return self._succeeded(started, value), None
 
-    def _encoded(self, started: StartedAttempt, value: Any) -> bytes:
+    def _succeeded(self, started: StartedAttempt, value: Any) -> outcome.Succeeded:
+        keep = started.prepared.keep
         try:
-            return started.encoded(value, self._settings.max_result_bytes)
+            result = started.encoded(value, self._settings.max_result_bytes)
         except self._outlived:
-            if started.keep:
+            if keep:
                 raise
-            return b""  # nobody wants to have it
+            result = b""  # nobody wants to have it
+        return outcome.Succeeded(result=result, keep=keep)
 
     def raised(
         self, started: StartedAttempt, exc: BaseException, *, retriable: bool = True
@@ -285,28 +305,16 @@ class Executor:
         if isinstance(exc, Retry):
             return retry_asked(started, exc, self._timer(), self._outlived)
         decision = None
-        if retriable and not started.running.gave_up(exc):
+        if retriable and not started.gave_up(exc):
             decision = asked_of_policy(started, self._timer(), self._outlived, exception=exc)
             if decision.retry:
                 return retry_decided(started, exc, decision, self._timer()), exc
-        return failed(started, exc, decision, started.running.exhausted), exc
+        return failed(started, exc, decision, started.exhausted), exc
 
     def _rejected(self, exc: Reject) -> outcome.Outcome:
         reason, requeue = said(exc.reason, str)[:MAX_TEXT], bool(exc.requeue)
         detail = encode_detail({"reason": reason, "requeue": requeue})
         return outcome.Rejected(requeue=requeue, failure=encode_failure(exc), detail=detail)
-
-    def _handed_over(
-        self, started: StartedAttempt, done: outcome.Outcome, value: Any
-    ) -> outcome.Outcome:
-        try:
-            if isinstance(done, outcome.Succeeded):
-                self._notifier.succeeded(started, value, self._timer())
-            else:  # it has added to its chord, and others take its place
-                self._notifier.set_aside(started, done, value)
-        finally:
-            self.leave(started)
-        return done
 
     def _ended(
         self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException
@@ -319,9 +327,9 @@ class Executor:
 
     def _ignored(self, started: StartedAttempt) -> outcome.Outcome:
         """`raise Ignore()` keeps the state that the body set with `update_state`."""
-        said, meta = started.running.progress or ("", None)
+        said, meta = started.progress or ("", None)
         if said == "SUCCESS":
-            return outcome.Succeeded(result=dumps(meta, started.prepared.serializer))
+            return outcome.Succeeded(result=started.prepared.encode(meta))
         return outcome.Ignored(detail=encode_detail({"state": said}) if said else b"")
 
     # Claims whose body does not run --------------------------------------------------------------
@@ -356,8 +364,7 @@ class Executor:
     def _dead_letter(
         self,
         claim: Claim,
-        prepared: PreparedTask,
-        headers: Headers,
+        prepared: PreparedCall,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> outcome.Outcome:
@@ -372,7 +379,7 @@ class Executor:
                 f"{claim.task}[{claim.id}]; replay it once the cause is mended"
             )
             failure, reason = encode_failure(exc), Reason.DELIVERY_LIMIT
-        started = self._start(claim, prepared, headers, args, kwargs, None)
+        started = self._start(claim, prepared, args, kwargs, None)
         detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason}
         done = outcome.Failed(failure=failure, reason=reason, detail=encode_detail(detail))
         return self._ended(started, done, exc)
@@ -384,10 +391,12 @@ class Executor:
             return exc
 
     def leave(self, started: StartedAttempt) -> None:
-        """Clean up after an attempt: context variables, and references that form a cycle."""
+        """Clean up after an attempt: what refers to it, and an eager caller's context."""
         started.told = None  # the frames of its exception refer to it
-        self._notifier.is_over(started)
-        if context.attempts.get(started.claim.id) is started.running:
+        if output.unfinished:
+            self._notifier.is_over(started)
+        if context.attempts.get(started.claim.id) is started:
             del context.attempts[started.claim.id]
-        context.current_attempt.reset(started.tokens[0])
-        context.forbid_waiting.reset(started.tokens[1])
+        if started.tokens is not None:
+            context.current_attempt.reset(started.tokens[0])
+            context.forbid_waiting.reset(started.tokens[1])

@@ -42,28 +42,29 @@ class Notifier:
 
     # The ends of an attempt ----------------------------------------------------------------------
 
-    def starts(self, claim: Claim, task: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+    def starts(self, started: StartedAttempt) -> None:
         """The body is about to run."""
-        if signals.task_prerun.has_listeners:
-            call = {"task_id": claim.id, "task": task, "args": args, "kwargs": kwargs}
-            self.send(signals.task_prerun, claim, task, **call)
+        claim, task = started.claim, started.task
+        if signals.task_received.receivers and not started.prepared.eager:
+            self.send(signals.task_received, claim, task, request=started.request)
+        call = {"task": task, "args": started.args, "kwargs": started.kwargs}
+        self.send(signals.task_prerun, claim, task, task_id=claim.id, **call)
         if events.enabled("attempt.started"):
             self.emit("attempt.started", claim)
 
     def succeeded(self, started: StartedAttempt, value: Any, now: float) -> None:
         """The body has returned, and its result can be stored."""
-        claim, task = started.claim, started.prepared.task
+        claim, task = started.claim, started.task
         self.hook(started, "on_success", value, claim.id, started.args, started.kwargs)
         self._after(started, "SUCCESS", value, None)
-        if signals.task_success.has_listeners:
-            self.send(signals.task_success, claim, task, result=value)
+        self.send(signals.task_success, claim, task, result=value)
         self._postrun(started, value, "SUCCESS")
         if events.enabled("attempt.succeeded"):
             self.emit("attempt.succeeded", claim, runtime=round(now - started.began, 6))
 
     def ended(self, started: StartedAttempt, done: outcome.Outcome, exc: BaseException) -> None:
         """The attempt ended other than by success, because of `exc`."""
-        task, claim = started.prepared.task, started.claim
+        task, claim = started.task, started.claim
         if isinstance(done, outcome.Retry):
             self._retried(started, done, exc)
         elif isinstance(done, outcome.Failed):
@@ -85,7 +86,7 @@ class Notifier:
             self.emit("attempt.replaced", started.claim)
 
     def _retried(self, started: StartedAttempt, done: outcome.Retry, exc: BaseException) -> None:
-        task, claim = started.prepared.task, started.claim
+        task, claim = started.task, started.claim
         cause = exc.exc or exc if isinstance(exc, Retry) else exc
         einfo = started.einfo(cause)
         self.hook(started, "on_retry", cause, claim.id, started.args, started.kwargs, einfo)
@@ -96,7 +97,7 @@ class Notifier:
         self.tell("attempt.retried", claim, done.detail)
 
     def _failed(self, started: StartedAttempt, done: outcome.Failed, exc: BaseException) -> None:
-        task, claim = started.prepared.task, started.claim
+        task, claim = started.task, started.claim
         einfo = started.einfo(exc)
         self.hook(started, "on_failure", exc, claim.id, started.args, started.kwargs, einfo)
         self._after(started, "FAILURE", exc, einfo)
@@ -110,7 +111,7 @@ class Notifier:
 
     def revoked(self, started: StartedAttempt) -> None:
         """The message was revoked, and its body stopped."""
-        claim, task = started.claim, started.prepared.task
+        claim, task = started.claim, started.task
         if signals.task_revoked.has_listeners:
             said = {"terminated": True, "signum": None, "expired": False}
             self.send(signals.task_revoked, claim, task, request=started.request, **said)
@@ -119,16 +120,14 @@ class Notifier:
 
     def is_over(self, started: StartedAttempt) -> None:
         """The attempt is over: flush the last unfinished line that it printed."""
-        if output.unfinished:
-            running = started.running
-            self._try(started.claim, "the log of what it printed", output.finish, running)
+        self._try(started.claim, "the log of what it printed", output.finish, started)
 
     # Each of those who are told ------------------------------------------------------------------
 
     def hook(self, started: StartedAttempt, name: str, *args: Any) -> None:
         """Call a hook if the task overrides it."""
         if name in started.prepared.hooks:
-            self._try(started.claim, name, getattr(started.prepared.task, name), *args)
+            self._try(started.claim, name, getattr(started.task, name), *args)
 
     def _after(self, started: StartedAttempt, status: str, value: Any, einfo: Any) -> None:
         call = (started.claim.id, started.args, started.kwargs)
@@ -136,7 +135,7 @@ class Notifier:
 
     def _postrun(self, started: StartedAttempt, value: Any, state: str) -> None:
         if signals.task_postrun.has_listeners:
-            claim, task = started.claim, started.prepared.task
+            claim, task = started.claim, started.task
             call = {"task": task, "args": started.args, "kwargs": started.kwargs}
             said = {"task_id": claim.id, **call, "retval": value, "state": state}
             self.send(signals.task_postrun, claim, task, **said)

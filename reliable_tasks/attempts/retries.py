@@ -43,7 +43,7 @@ def failed(
     if exhausted is not None and exhausted[0] is exc:
         reason = none_left(exhausted[1])
     detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
-    sent = trail(started.running.children)
+    sent = trail(started.children)
     failure = encode_failure(exc, started.einfo(exc).traceback, sent)
     return outcome.Failed(failure=failure, detail=encode_detail(detail))
 
@@ -57,7 +57,7 @@ def asked_of_policy(
 ) -> Decision:
     """Ask the task's policy about an attempt that `ended` in an exception or a result."""
     if policy is None:
-        policy, said = started.prepared.policy, started.running.max_retries
+        policy, said = started.prepared.policy, started.max_retries
         if said is not None:  # by the body, for this attempt
             policy = replace(policy, max_retries=said)
     try:
@@ -77,7 +77,7 @@ def retry_asked(
         The outcome, and the exception that hooks are told of.
     """
     cause = asked if asked.exc is None else asked.exc
-    task = started.prepared.task
+    task = started.task
 
     def decide(policy: RetryPolicy) -> Decision:
         return asked_of_policy(started, now, outlived, policy, exception=cause, asked=True)
@@ -112,8 +112,8 @@ def retry_decided(
     limit = started.prepared.policy.max_retries
     if asked is not None and asked.max_retries is not None:
         limit = asked.max_retries
-    elif asked is None and started.running.max_retries is not None:
-        limit = started.running.max_retries
+    elif asked is None and started.max_retries is not None:
+        limit = started.max_retries
     said = {
         "policy": decision.policy,
         "reason": decision.reason[:MAX_TEXT],
@@ -134,7 +134,7 @@ def _record(
     at_ms = None
     delay_s = max(0.0, checks.span("the delay of a retry", delay_s))
     if asked is not None and asked.eta is not None:
-        at_ms = checks.instant_ms("eta", asked.eta, started.prepared.task.app.timezone)
+        at_ms = checks.instant_ms("eta", asked.eta, started.task.app.timezone)
         delay_s = max(0.0, (at_ms - now_ms) / 1000)
     detail = {
         "exception": type(exc).__name__,
@@ -153,9 +153,9 @@ def _record(
         detail=encode_detail(detail),
         **({} if asked is None else _changes(started, asked, now_ms)),
     )
-    if signals.before_task_publish.receivers and started.running.store is not None:
+    if signals.before_task_publish.receivers and started.store is not None:
         due_ms = now_ms + retry.delay_ms if at_ms is None else at_ms
-        retry = hand_over_retry(started.prepared.task.app, started.claim, retry, due_ms)
+        retry = hand_over_retry(started.task.app, started.claim, retry, due_ms)
     return checked(retry)
 
 
@@ -180,7 +180,7 @@ def _changes(started: StartedAttempt, asked: Retry, now_ms: int) -> dict[str, An
     """What `self.retry()` changes of the message; it has checked and encoded it."""
     expires, expires_ms = asked.expires, None
     if isinstance(expires, dt.datetime | str):
-        expires_ms = checks.instant_ms("expires", expires, started.prepared.task.app.timezone)
+        expires_ms = checks.instant_ms("expires", expires, started.task.app.timezone)
     elif expires is not None:
         expires_ms = now_ms + max(0, checks.span_ms("expires", expires))
     return {

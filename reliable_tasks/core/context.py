@@ -32,6 +32,7 @@ __all__ = [
     "on_each_app",
     "refuse_waiting",
     "set_current_app",
+    "waiting_forbidden",
 ]
 
 T = TypeVar("T")
@@ -139,8 +140,8 @@ current_attempt: ContextVar[AttemptContext | None] = ContextVar("attempt", defau
 attempts: dict[str, AttemptContext] = {}
 """The attempts that run in this process by message id, for threads that bodies start."""
 
-forbid_waiting: ContextVar[bool] = ContextVar("forbid_waiting", default=False)
-"""True inside a body that a worker runs, where waiting for another result may never end."""
+forbid_waiting: ContextVar[bool | None] = ContextVar("forbid_waiting", default=None)
+"""Whether waiting for a result is refused here; None: as the attempt says that runs here."""
 
 
 def noted_child(result: T, options: Mapping[str, Any]) -> T:
@@ -156,9 +157,17 @@ _default_app: Callable[[], AppContext] | None = None
 _on_app: list[Callable[[AppContext], object]] = []
 
 
+def waiting_forbidden() -> bool:
+    """Whether this is a body that a worker runs: waiting for another result may never end."""
+    forbidden, running = forbid_waiting.get(), current_attempt.get()
+    if forbidden is None:
+        return running is not None and running.forbids_waiting
+    return forbidden
+
+
 def refuse_waiting() -> None:
     """Raise RuntimeError inside a body, where waiting for a result is refused."""
-    if forbid_waiting.get():
+    if waiting_forbidden():
         raise RuntimeError(
             "Never call result.get() within a task! It can wait for its own worker for ever; "
             "use a chain or a chord, or `with allow_join_result():` if you know it cannot."

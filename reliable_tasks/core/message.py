@@ -16,6 +16,7 @@ __all__ = [
     "COMPLETE",
     "FINAL_STATES",
     "LIVE_STATES",
+    "PLAIN",
     "TELL",
     "Edge",
     "Headers",
@@ -229,14 +230,15 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Headers)
-_plain = Headers()
+PLAIN = Headers()
+"""Those of a call that has nothing to say."""
 
 
 def encode_headers(headers: Headers) -> bytes:
     """Pack headers for `Message.headers`; default headers become b""."""
-    return b"" if headers == _plain else _encoder.encode(headers)
+    return b"" if headers == PLAIN else _encoder.encode(headers)
 
 
 def decode_headers(data: bytes) -> Headers:
     """Unpack `Message.headers`."""
-    return _decoder.decode(data) if data else _plain
+    return _decoder.decode(data) if data else PLAIN

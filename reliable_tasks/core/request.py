@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
+
 from reliable_tasks.core.codec.tags import untag
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reliable_tasks.core.message import Headers
     from reliable_tasks.errors import Retry
     from reliable_tasks.store.values import Claim, StepReply
@@ -27,6 +27,8 @@ class AttemptStore:
 
     Both calls are fenced: they raise `StaleClaim` when the claim was taken away.
     """
+
+    __slots__ = ()
 
     def report(self, state: str, meta: bytes) -> None:
         """Publish the progress of this attempt."""
@@ -206,51 +208,39 @@ class Request:
         return getattr(self, name, default)
 
 
-class AttemptContext:
+class AttemptContext(msgspec.Struct, eq=False):
     """One running attempt: its task, its request, and what the body asked for without raising.
 
     Attributes:
+        made: the request, or what makes it when it is first asked for.
         store: how the body reaches the store; None for eager runs.
+        headers: of its message; None for eager runs.
         retry: the `Retry` that `self.retry(throw=False)` made.
         progress: state and meta of the last `update_state`.
-        headers: of its message; None for eager runs.
         exhausted: what `self.retry()` raised when no retry was left, and of how many.
         max_retries: what `self.retry(max_retries=…)` said, for all of this attempt.
     """
 
-    __slots__ = (
-        "_request",
-        "exhausted",
-        "headers",
-        "max_retries",
-        "progress",
-        "retry",
-        "store",
-        "task",
-    )
+    task: Any
+    made: Any
+    store: AttemptStore | None
+    headers: Headers | None = None
+    retry: Retry | None = None
+    progress: tuple[str, Any] | None = None
+    exhausted: tuple[BaseException, int] | None = None
+    max_retries: int | None = None
 
-    def __init__(
-        self,
-        task: Any,
-        request: Request | Callable[[], Request],
-        store: AttemptStore | None,
-        headers: Headers | None = None,
-    ) -> None:
-        self.task = task
-        self._request = request
-        self.store = store
-        self.headers = headers
-        self.retry: Retry | None = None
-        self.progress: tuple[str, Any] | None = None
-        self.exhausted: tuple[BaseException, int] | None = None
-        self.max_retries: int | None = None
+    @property
+    def forbids_waiting(self) -> bool:
+        """Whether its body may not wait for results of others; see `forbid_waiting`."""
+        return False
 
     @property
     def request(self) -> Request:
-        """The request, made when it is first asked for: most bodies never do."""
-        if not isinstance(self._request, Request):
-            self._request = self._request()
-        return self._request
+        """The request."""
+        if not isinstance(self.made, Request):
+            self.made = self.made()
+        return self.made
 
     def gave_up(self, exc: BaseException) -> bool:
         """Whether `self.retry()` raised this because no retry was left. Then no policy is asked."""
@@ -259,12 +249,12 @@ class AttemptContext:
     @property
     def children(self) -> list[Any]:
         """The handles of what the body has sent."""
-        return self._request.children if isinstance(self._request, Request) else []
+        return self.made.children if isinstance(self.made, Request) else []
 
     @property
     def additions(self) -> list[Any]:
         """What the body added to its chord's header."""
-        return self._request.additions if isinstance(self._request, Request) else []
+        return self.made.additions if isinstance(self.made, Request) else []
 
 
 def _iso(ms: int | None) -> str | None:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 # `take_back` runs for each message; `signal.getsignal` would search an enumeration as well.
 import _signal  # type: ignore[import-not-found]
+import mmap
 import os
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-__all__ = ["end_copy", "handle", "in_copies", "take_back"]
+__all__ = ["end_copy", "handle", "in_copies", "is_original", "take_back"]
 
 _NEEDED = (signal.SIGTERM, signal.SIGUSR1)
+_MADV_WIPEONFORK = 18  # of Linux; Python has no name for it
 _handled: dict[int, Callable[[int, FrameType | None], None]] = {}
+_needed: list[tuple[int, Callable[[int, FrameType | None], None]]] = []
 _forking = threading.local()
 
 
@@ -42,6 +46,7 @@ def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
     for number in actions:
         _handled[number] = act
         signal.signal(number, act)
+    _needed[:] = [(number, act) for number in _NEEDED if number in actions]
     os.register_at_fork(before=_hold_back, after_in_parent=_let_through)
     in_copies(_by_default)
     in_copies(_let_through)
@@ -49,10 +54,20 @@ def handle(actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
 
 def take_back() -> None:
     """Restore our handlers if a body has replaced them: the supervisor's signals are for us."""
-    for number in _NEEDED:
-        act = _handled.get(number)
-        if act is not None and _signal.getsignal(number) is not act:
+    for number, act in _needed:
+        if _signal.getsignal(number) is not act:
             signal.signal(number, act)
+
+
+def is_original() -> Callable[[], object]:
+    """A function that is true in this process, and in no copy of it, whatever has forked that."""
+    page, own = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), os.getpid()
+    page[0] = 1
+    try:
+        page.madvise(_MADV_WIPEONFORK)  # so that no message costs a system call
+    except OSError:  # not on Linux, or before 4.14
+        return lambda: os.getpid() == own
+    return partial(page.__getitem__, 0)
 
 
 def _hold_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,10 +23,14 @@ __all__ = ["attempt", "detail_of", "failing", "raised_by"]
 def attempt(
     app: App, claim: Claim, store: FakeAttemptStore | None = None, took: float = 0.0
 ) -> oc.Outcome:
-    """What a pool does with a claim; the body takes so many seconds."""
+    """What a pool does with a claim, in a context of its own; the body takes so many seconds."""
+    return contextvars.copy_context().run(_attempt, app, claim, store or FakeAttemptStore(), took)
+
+
+def _attempt(app: App, claim: Claim, store: FakeAttemptStore, took: float) -> oc.Outcome:
     now = [100.0]
     executor = Executor(app, "w@h", timer=lambda: now[0])
-    started = executor.begin(claim, store or FakeAttemptStore())
+    started = executor.begin(claim, store)
     if not isinstance(started, StartedAttempt):
         return started
     try:

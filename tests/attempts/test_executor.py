@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 import msgspec
@@ -288,9 +289,10 @@ def test_the_nearest_time_limit_is_in_force(
 ) -> None:
     app.task(name="add", time_limit=of_task)(lambda: 5)
     executor = Executor(app, "w@h", time_limit=of_worker)
-    started = executor.begin(claim_of("a", headers={"time_limit": of_call}), FakeAttemptStore())
+    claim = claim_of("a", headers={"time_limit": of_call})
+    started = contextvars.copy_context().run(executor.begin, claim, FakeAttemptStore())
     assert isinstance(started, StartedAttempt)
-    assert started.hard_limit_s == in_force
+    assert started.prepared.hard_limit_s == in_force
     executor.returned(started, 5)
 
 

@@ -1,5 +1,6 @@
 """A harness: an app on a store, and a worker that runs one round whenever somebody waits."""
 
+import contextvars
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -97,7 +98,10 @@ class Harness:
         return reply.claims
 
     def run(self, claim: v.Claim) -> outcome.Outcome:
-        """The outcome of one attempt."""
+        """The outcome of one attempt, in a context of its own."""
+        return contextvars.copy_context().run(self._run, claim)
+
+    def _run(self, claim: v.Claim) -> outcome.Outcome:
         self.ran[claim.task] += 1
         executor = Executor(self.app, "harness@here")
         started = executor.begin(claim, FencedStore(cast("Store", self.store), claim))
@@ -109,7 +113,7 @@ class Harness:
             return executor.raised(started, exc)
         done = executor.returned(started, value)
         if isinstance(done, outcome.Succeeded) and started.request.get("additions"):
-            return outcome.Replaced(messages=extended(started.running, value))
+            return outcome.Replaced(messages=extended(started, value))
         return done
 
     def commit(self, claims: Sequence[v.Claim]) -> tuple[v.Verdict, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -20,7 +19,7 @@ from reliable_tasks.core.texts import said
 from reliable_tasks.errors import StaleClaim
 from reliable_tasks.store.values import Verdict
 from reliable_tasks.worker.children import PLANNED_RELEASES
-from reliable_tasks.worker.copies import end_copy
+from reliable_tasks.worker.copies import end_copy, is_original
 from reliable_tasks.worker.scoreboard import Posted
 
 if TYPE_CHECKING:
@@ -38,27 +37,25 @@ if TYPE_CHECKING:
 __all__ = ["FencedStore", "Pool"]
 
 
-class FencedStore(AttemptStore):
+class FencedStore(AttemptStore, msgspec.Struct, eq=False):
     """How a running body reaches the store."""
 
-    __slots__ = ("_claim", "_store")
-
-    def __init__(self, store: WorkerStore, claim: Claim) -> None:
-        self._store = store
-        self._claim = claim
+    store: WorkerStore
+    claim: Claim
 
     def report(self, state: str, meta: bytes) -> None:
         """Publish progress."""
-        verdict = self._store.report(self._claim.id, self._claim.fence, state, meta)
+        claim = self.claim
+        verdict = self.store.report(claim.id, claim.fence, state, meta)
         if verdict == Verdict.STALE:
             raise StaleClaim(
-                f"{self._claim.task}[{self._claim.id}]: the claim with fence {self._claim.fence} "
+                f"{claim.task}[{claim.id}]: the claim with fence {claim.fence} "
                 "was taken away from this worker; another one has the message"
             )
 
     def step(self, name: str, value: bytes | None) -> StepReply:
         """Begin or record a step."""
-        return self._store.step(self._claim.id, self._claim.fence, name, value)
+        return self.store.step(self.claim.id, self.claim.fence, name, value)
 
 
 class Pool:
@@ -95,7 +92,7 @@ class Pool:
         self._board = board
         self._slots = slots
         self._max_memory_kib = max_memory_kib
-        self._pid = os.getpid()
+        self._is_original = is_original()
         self._heard_of = [0] * slots
 
     def run(self) -> None:
@@ -140,13 +137,14 @@ class Pool:
             done = started
         self._end_copy()
         contexts.has_ended(context, "the task")
-        done = self._with_word_of_revocation(slot, claim, done)
+        if not self.many_processes:
+            done = self._with_word_of_revocation(slot, claim, done)
         self._board.clear(slot)
         return done
 
     def _end_copy(self, error: BaseException | None = None) -> None:
         """End this process if user code has forked it: it is no worker and must commit nothing."""
-        if os.getpid() != self._pid:
+        if not self._is_original():
             end_copy(error)
 
     def _begin(self, slot: int, claim: Claim) -> StartedAttempt | outcome.Outcome:
@@ -159,12 +157,14 @@ class Pool:
             started = self._executor.begin(claim, FencedStore(self._store, claim))
         except BaseException as exc:  # noqa: BLE001 - see _not_begun
             return self._not_begun(claim, exc)
-        if isinstance(started, StartedAttempt) and started.prepared.hooks:
-            self._end_copy()
-        if isinstance(started, StartedAttempt) and (started.soft_limit_s or started.hard_limit_s):
-            soft = now + started.soft_limit_s if started.soft_limit_s else 0.0
-            hard = now + started.hard_limit_s if started.hard_limit_s else 0.0
-            self._board.post(slot, Posted(claim.id, claim.fence, now, soft, hard))
+        if isinstance(started, StartedAttempt):
+            prepared = started.prepared
+            if prepared.hooks:
+                self._end_copy()
+            if prepared.soft_limit_s or prepared.hard_limit_s:
+                soft = now + prepared.soft_limit_s if prepared.soft_limit_s else 0.0
+                hard = now + prepared.hard_limit_s if prepared.hard_limit_s else 0.0
+                self._board.post(slot, Posted(claim.id, claim.fence, now, soft, hard))
         return started
 
     def _returned(self, started: StartedAttempt, value: Any) -> outcome.Outcome:
@@ -204,7 +204,7 @@ class Pool:
         self, slot: int, claim: Claim, done: outcome.Outcome
     ) -> outcome.Outcome:
         """Note in the audit trail that a body was to be terminated but ran to its end."""
-        if self.many_processes or self._board.revoked(slot) != claim.fence:
+        if self._board.revoked(slot) != claim.fence:
             return done
         if isinstance(done, outcome.Revoked):
             return done

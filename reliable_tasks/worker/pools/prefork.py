@@ -28,7 +28,7 @@ __all__ = ["POOL", "PreforkPool"]
 
 async def limited(started: StartedAttempt) -> Any:
     """Run a coroutine body under its soft limit: it is cancelled, and told why."""
-    limit_s = started.soft_limit_s
+    limit_s = started.prepared.soft_limit_s
     try:
         async with asyncio.timeout(limit_s) as scope:
             return await started.run(*started.args, **started.kwargs)
@@ -62,13 +62,13 @@ class PreforkPool(Pool):
         self._coroutines.close()
 
     def _call(self, started: StartedAttempt, context: contextvars.Context) -> Any:
-        self._body = started.claim.fence
-        if started.soft_limit_s and not started.is_async:
-            self._soft_at = clock.monotonic() + started.soft_limit_s
+        prepared, self._body = started.prepared, started.claim.fence
         try:
-            if started.is_async:
+            if prepared.is_async:
                 return self._coroutines.run(limited(started), context)
-            return context.run(started.run, *started.args, **started.kwargs)
+            if prepared.soft_limit_s:
+                self._soft_at = clock.monotonic() + prepared.soft_limit_s
+            return context.run(prepared.run, *started.args, **started.kwargs)
         finally:
             self._soft_at, self._body = 0.0, 0
             interrupts.forget()
