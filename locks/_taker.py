@@ -104,7 +104,10 @@ def note(holding: "Holding") -> None:
 
 def taken_in(context: Context) -> "list[Holding]":
     """What was taken in a context, and not in the caller's, of which it may be a copy."""
-    tokens = context.get(_taken_here, frozenset[str]()) - _taken_here.get()
+    tokens = context.get(_taken_here)
+    if not tokens:
+        return []
+    tokens -= _taken_here.get()
     return [holding for token in tokens if (holding := _known.get(token)) is not None]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from reliable_tasks.core.outcome import Released
@@ -90,9 +91,9 @@ class Consumer:
     def ended(self, claim: Claim, outcome: Outcome, now: float) -> None:
         """Note how an attempt ended."""
         _, began = self._running.pop(claim.fence, (claim, now))
-        took = now - began
-        known = self._average_s.get(claim.task)
-        self._average_s[claim.task] = took if known is None else known + _WEIGHT * (took - known)
+        took, averages = now - began, self._average_s
+        known = averages.get(claim.task, took)
+        averages[claim.task] = known + _WEIGHT * (took - known)
         self._done.append(Commit(id=claim.id, fence=claim.fence, outcome=outcome))
         if self._left is not None:
             self._left -= 1
@@ -108,7 +109,9 @@ class Consumer:
         if self._draining or self._overdue(now) or self._doubtful(now):
             self._give_back()
         limit = self._wanted(now)
-        commits = tuple(self._done.popleft() for _ in range(min(len(self._done), _MAX_BATCH)))
+        commits = tuple(islice(self._done, _MAX_BATCH))
+        for _ in commits:
+            self._done.popleft()
         if not commits and (not limit or self._starved):
             return None
         self._sent, self._asked_for, self._asked_at = commits, limit, now
@@ -125,6 +128,8 @@ class Consumer:
             self.next_due_ms = reply.next_due_ms
         if reply.lost:
             self._session_lost()
+        if Verdict.STALE not in reply.verdicts:
+            return ()
         verdicts = zip(commits, reply.verdicts, strict=True)
         return tuple(c for c, verdict in verdicts if verdict == Verdict.STALE)
 

@@ -52,22 +52,24 @@ class _SleepWaker(Waker):
     All but the sleep itself happens under the exchanger's lock.
     """
 
-    _asleep = False
+    asleep = False
 
     def arm(self) -> None:
         """A sleep begins: from now on `wake` has to end it."""
-        self._asleep = True
+        self.asleep = True
 
     def wake(self) -> None:
         """End the sleep, if there is one."""
-        if self._asleep:
-            self._asleep = False
+        if self.asleep:
+            self.asleep = False
             super().wake()
 
     def clear(self) -> None:
-        """Reset after waking."""
-        self._asleep = False
-        super().clear()
+        """Reset after waking; if nobody ended the sleep, nothing was written."""
+        if self.asleep:
+            self.asleep = False
+        else:
+            super().clear()
 
 
 class Exchanger:
@@ -100,7 +102,8 @@ class Exchanger:
         self._on_answer = on_answer
         self._on_crash = on_crash
         self._health = StoreHealth(store.location, _STORE_BACKOFF)
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._own_waker = _SleepWaker()
         self._reconciled_at = clock.monotonic()
         self._thread = threading.Thread(target=self._consume, name="consumer", daemon=True)
@@ -118,17 +121,17 @@ class Exchanger:
 
     def take(self) -> Claim | None:
         """Block until there is a claim to run; None when there will be none any more."""
-        with self._changed:
+        with self._lock:
             return self._wait_for_next()
 
     def try_take(self) -> Claim | None:
         """The next claim to run, if there is one now."""
-        with self._changed:
+        with self._lock:
             return self._next()
 
     def done(self, claim: Claim, outcome: Outcome) -> None:
         """An attempt has come to an outcome, which is committed as soon as the store listens."""
-        with self._changed:
+        with self._lock:
             self._consumer.ended(claim, outcome, clock.monotonic())
             self._wake()
 
@@ -143,7 +146,7 @@ class Exchanger:
 
     def drain(self) -> None:
         """Claim no more and finish what runs. Safe to call from a signal handler's thread."""
-        with self._changed:
+        with self._lock:
             self._consumer.drain()
             self._changed.notify_all()
             self._wake()
@@ -179,7 +182,7 @@ class Exchanger:
                 self._health.answered(clock.monotonic())
             except StoreError as exc:
                 # Whatever ails the store, outcomes are kept and said again until it listens.
-                with self._changed:
+                with self._lock:
                     self._failed()
                 self._health.failed(exc, clock.monotonic())
                 clock.sleep(self._health.pause_s)
@@ -190,7 +193,7 @@ class Exchanger:
 
     def _turn(self) -> None:
         """Ask the store for what is next, or sleep until there is something to ask."""
-        with self._changed:
+        with self._lock:
             job = self._next_job(self._own_waker) if self._may_ask() else None
             if job is None:
                 if self._consumer.finished:
@@ -201,7 +204,7 @@ class Exchanger:
             self._ask(job, self._own_waker)
             return
         self._own_waker.wait(rest_s)
-        with self._changed:
+        with self._lock:
             self._own_waker.clear()
 
     def _may_ask(self) -> bool:
@@ -241,7 +244,7 @@ class Exchanger:
         else:
             reply = self._store.exchange(self._session, request.commits, request.want)
         self._on_answer()
-        with self._changed:
+        with self._lock:
             stale = self._consumer.replied(reply)
             waiting = self._consumer.waiting
         for commit in stale:
@@ -259,7 +262,7 @@ class Exchanger:
         held = self._store.held(self._session)
         self._on_answer()
         self._reconciled_at = clock.monotonic()
-        with self._changed:
+        with self._lock:
             self._consumer.reconcile(held)
         self._tell_pool()
 
@@ -269,11 +272,11 @@ class Exchanger:
         try:
             return self._store.wait_then_claim(self._session, want, timeout, waker.fd)
         finally:
-            with self._changed:
+            with self._lock:
                 waker.clear()
 
     def _tell_pool(self) -> None:
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
         if self._on_claims is not None:
             self._on_claims()
@@ -284,7 +287,7 @@ class ThreadedExchanger(Exchanger):
 
     def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
         """`done`, and then `take`."""
-        with self._changed:
+        with self._lock:
             self._consumer.ended(claim, outcome, clock.monotonic())
             self._wake()
             return self._wait_for_next()
@@ -317,12 +320,14 @@ class InlineExchanger(Exchanger):
 
     def done_then_take(self, claim: Claim, outcome: Outcome) -> Claim | None:
         """`done`, and then `take`."""
-        with self._changed:
-            self._consumer.ended(claim, outcome, clock.monotonic())
-            taken = self._next()
+        with self._lock:
+            now = clock.monotonic()
+            self._consumer.ended(claim, outcome, now)
+            taken = self._consumer.next_claim(now)
             if taken is None:
                 return self._wait_for_next()  # which commits it
-            self._wake()
+            if self._own_waker.asleep:
+                self._own_waker.wake()
             return taken
 
     def _wait_for_next(self) -> Claim | None:
@@ -347,14 +352,14 @@ class InlineExchanger(Exchanger):
         job = self._next_job(self._bodies_waker)
         if job is None:
             return False
-        self._changed.release()
+        self._lock.release()
         trouble = None
         try:
             super()._ask(job, self._bodies_waker)
         except StoreError as exc:
             trouble = exc
         finally:
-            self._changed.acquire()  # the caller's `with` releases it
+            self._lock.acquire()  # the caller's `with` releases it
             self._asking = False
             if trouble is not None:
                 self._trouble = trouble
@@ -390,6 +395,6 @@ class InlineExchanger(Exchanger):
         try:
             super()._ask(job, waker)
         finally:
-            with self._changed:
+            with self._lock:
                 self._asking = False
                 self._changed.notify_all()

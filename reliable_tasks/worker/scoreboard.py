@@ -16,7 +16,6 @@ import msgspec
 __all__ = ["Posted", "Scoreboard"]
 
 _BODY = struct.Struct("=ddd72s")  # began, soft and hard deadline, message id
-_ID_SIZE = 72
 _WORDS = 1 + _BODY.size // 8  # of 8 bytes in a slot: the fence, then the body
 # Starts are remembered after their bodies have ended, since an outcome on its way to the store may
 # be lost with the process. A consumer keeps no more than two exchanges of outcomes.
@@ -49,24 +48,19 @@ class Scoreboard:
         self._heard = self._starts + self._latest
         self._revoked = self._heard + 1
         self._memory = mmap.mmap(-1, (self._revoked + slots) * 8)
-        self._bytes = memoryview(self._memory)
-        self._words = self._bytes.cast("Q")
-        self._floats = self._bytes.cast("d")
+        self._words = memoryview(self._memory).cast("Q")
 
     def post(self, slot: int, posted: Posted) -> None:
         """Show that a body starts in this slot; posting it again changes its limits."""
-        at, floats = slot * _WORDS, self._floats
-        if self._words[at] != posted.fence:
-            self._words[self._starts + next(self._numbers) % self._latest] = posted.fence
+        at, words, fence = slot * _WORDS, self._words, posted.fence
+        if words[at] != fence:
+            words[self._starts + next(self._numbers) % self._latest] = fence
         # The fence is 0, an empty slot, while the rest is written. A reader that finds
         # another fence after reading the rest than before reads again.
-        self._words[at] = 0
-        floats[at + 1] = posted.began
-        floats[at + 2] = posted.soft_deadline
-        floats[at + 3] = posted.hard_deadline
-        message_id = posted.id.encode()[:_ID_SIZE].ljust(_ID_SIZE, b"\0")
-        self._bytes[(at + 4) * 8 : (at + _WORDS) * 8] = message_id
-        self._words[at] = posted.fence
+        words[at] = 0
+        times = posted.began, posted.soft_deadline, posted.hard_deadline
+        _BODY.pack_into(self._memory, (at + 1) * 8, *times, posted.id.encode())
+        words[at] = fence
 
     def clear(self, slot: int) -> None:
         """Show that the body in this slot has ended."""
@@ -120,6 +114,5 @@ class Scoreboard:
 
     def close(self) -> None:
         """Free the memory."""
-        for view in (self._words, self._floats, self._bytes):
-            view.release()
+        self._words.release()
         self._memory.close()

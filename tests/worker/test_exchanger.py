@@ -157,7 +157,7 @@ def test_pain_27_what_waits_behind_a_body_goes_back_as_soon_as_that_runs_long(
     exchanger.done(first, DONE)
     put(store, "a", "b", "c")
     eventually(
-        lambda: state(store, "c") == State.RUNNING and exchanger._own_waker._asleep,
+        lambda: state(store, "c") == State.RUNNING and exchanger._own_waker.asleep,
         "all are claimed",
     )
     running = exchanger.try_take()
@@ -248,7 +248,7 @@ def test_the_last_outcome_is_committed_at_once(store: Any, inline: bool) -> None
     last = exchanger.take()
     assert last is not None
     exchanger.drain()
-    eventually(lambda: exchanger._own_waker._asleep, "the consumer's thread has nothing to do")
+    eventually(lambda: exchanger._own_waker.asleep, "the consumer's thread has nothing to do")
     assert exchanger.done_then_take(last, DONE) is None
     exchanger.join()
     assert state(store, "last") == State.SUCCEEDED
