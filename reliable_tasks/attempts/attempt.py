@@ -73,7 +73,6 @@ class PreparedCall:
         task: Task[Any, Any],
         limits: tuple[float | None, float | None],
         hostname: str,
-        *,
         eager: bool,
     ) -> None:
         settings, (soft, hard) = task.app.settings, limits

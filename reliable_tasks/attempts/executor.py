@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.core.message import Headers
+    from reliable_tasks.core.message import Headers, Kind
     from reliable_tasks.core.request import AttemptStore
     from reliable_tasks.store.values import Claim
     from reliable_tasks.tasks.task import Task
@@ -99,10 +99,9 @@ class Executor:
         self._eager = eager
         self._notifier = notifier or Notifier(hostname, outlived)
         self._tasks: Mapping[str, Task[Any, Any]] = app.tasks if tasks is None else tasks
-        self._hostname = hostname
-        self._limits = (soft_time_limit, time_limit)
+        self._common = (soft_time_limit, time_limit), hostname, eager
         self._prepared_tasks: dict[str, PreparedCall] = {}
-        self._prepared_calls: dict[tuple[str, bytes], PreparedCall] = {}
+        self._prepared_calls: dict[Kind | tuple[str, bytes], PreparedCall] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
@@ -154,21 +153,19 @@ class Executor:
         Raises:
             Exception: its headers cannot be read.
         """
-        key = (claim.task, claim.headers)
-        return self._prepared_calls.get(key) or self._prepare(*key)
+        key = claim.kind or (claim.task, claim.headers)
+        return self._prepared_calls.get(key) or self._prepare(key, claim)
 
-    def _prepare(self, name: str, packed: bytes) -> PreparedCall | None:
-        of_task = self._prepared_tasks.get(name)
+    def _prepare(self, key: Kind | tuple[str, bytes], claim: Claim) -> PreparedCall | None:
+        of_task = self._prepared_tasks.get(claim.task)
         if of_task is None:
-            if name not in self._tasks:
+            if claim.task not in self._tasks:
                 return None
-            task, limits = self._tasks[name], self._limits
-            of_task = PreparedCall(task, limits, self._hostname, eager=self._eager)
-            self._prepared_tasks[name] = of_task
+            of_task = PreparedCall(self._tasks[claim.task], *self._common)
+            self._prepared_tasks[claim.task] = of_task
         if len(self._prepared_calls) >= _MOST_PREPARED:
             self._prepared_calls.clear()  # each call may have headers of its own
-        found = of_task.with_headers(decode_headers(packed))
-        self._prepared_calls[name, packed] = found
+        found = self._prepared_calls[key] = of_task.with_headers(decode_headers(claim.headers))
         return found
 
     def _with_inputs(
