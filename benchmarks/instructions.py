@@ -31,7 +31,7 @@ from tests.redis_server import default_server, free_port
 
 from .adapter import PAUSE_S, STORE, Adapter
 from .arena import ROOT, link_adapters
-from .report import table
+from .report import insert, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+COMMAND = "python -m benchmarks.instructions"
 LEASE_MS = 6_000_000
 PATIENCE_S = 600
 MANY, FEW, WARM, AT_ONCE = 2_048, 100, 300, 256
@@ -199,8 +200,11 @@ def _counts_of(checkout: Path) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions")
+    parser = argparse.ArgumentParser(prog=COMMAND)
     parser.add_argument("--before", type=Path, help="another checkout of this project")
+    parser.add_argument(
+        "--out", type=Path, help="the page to write: the table goes between its marks"
+    )
     parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     if shutil.which("valgrind") is None:
@@ -213,7 +217,11 @@ def main(argv: list[str] | None = None) -> int:
     checkouts["now"] = ROOT
     found = {name: _counts_of(checkout) for name, checkout in checkouts.items()}
     rows = [[what, *(f"{of[what]:,.0f}" for of in found.values())] for what in found["now"]]
-    print(table(["instructions of the server", *found], rows))
+    text = table(["instructions of the server", *found], rows)
+    if given.out is None:
+        print(text)
+    else:
+        insert(given.out, text, COMMAND)
     return 0
 
 
