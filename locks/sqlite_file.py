@@ -19,7 +19,7 @@ import apsw
 
 from locks import _clock, forks
 
-__all__ = ["MEMORY", "Act", "FileGone", "ForkedInUse", "SharedFile", "set_up"]
+__all__ = ["MEMORY", "WRITES", "Act", "FileGone", "ForkedInUse", "SharedFile", "set_up"]
 
 MEMORY: Final = ":memory:"
 READS: Final = "DEFERRED"
@@ -270,12 +270,18 @@ class SharedFile:
         self._fresh_locks()
 
 
-def set_up(connection: apsw.Connection, timeout_ms: int, synchronous: str) -> None:
-    """Set the busy timeout; a file gets the write-ahead log and this `synchronous` as well."""
-    connection.set_busy_handler(_Patience(timeout_ms))
+def set_up(connection: apsw.Connection, timeout_ms: int, synchronous: str) -> Callable[[int], bool]:
+    """Set the busy timeout; a file gets the write-ahead log and this `synchronous` as well.
+
+    Returns:
+        the handler that was set.
+    """
+    patience = _Patience(timeout_ms)
+    connection.set_busy_handler(patience)
     if connection.filename:
         _use_wal(connection, timeout_ms)
         connection.pragma("synchronous", synchronous)
+    return patience
 
 
 def _use_wal(connection: apsw.Connection, timeout_ms: int) -> None:

@@ -108,6 +108,11 @@ EVENTS: Mapping[str, Event] = {
         ("store", "error"),
     ),
     "store.recovered": Event(WARNING, "The store can be reached again.", ("store", "after")),
+    "store.not_watched": Event(
+        WARNING,
+        "An SQLite file cannot be watched; it is looked at every few milliseconds instead.",
+        ("store", "reason"),
+    ),
     # The bridge
     "bridge.not_told": Event(
         WARNING,

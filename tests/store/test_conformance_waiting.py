@@ -10,10 +10,11 @@ from typing import TypeVar
 import pytest
 
 from reliable_tasks.core import clock
+from reliable_tasks.core import waiting as core_waiting
 from reliable_tasks.core.outcome import Failed, Retry, Succeeded
 from reliable_tasks.store.protocol import Store
 from reliable_tasks.store.redis import waiting as _waiting
-from reliable_tasks.store.sqlite import store as sqlite_store
+from reliable_tasks.store.sqlite import waits
 from reliable_tasks.store.values import (
     Batch,
     Claim,
@@ -38,7 +39,8 @@ def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is not told waits for longer than we do."""
     monkeypatch.setattr(_waiting, "WORK_SECONDS", LONG_S)
     monkeypatch.setattr(_waiting, "WAIT_SECONDS", LONG_S)
-    monkeypatch.setattr(sqlite_store, "LONGEST_WAIT_S", LONG_S)
+    monkeypatch.setattr(waits, "LONGEST_WAIT_S", LONG_S)
+    monkeypatch.setattr(core_waiting, "UNTOLD_PAUSE_S", LONG_S)
 
 
 @contextmanager

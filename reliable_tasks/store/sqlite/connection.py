@@ -1,12 +1,13 @@
 """The connection to one file, and how it is set up."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
 
 from locks.files import FILE_MODE, make_file
-from locks.sqlite_file import MEMORY, Act, FileGone, ForkedInUse, SharedFile, set_up
+from locks.sqlite_file import MEMORY, WRITES, Act, FileGone, ForkedInUse, SharedFile, set_up
 from reliable_tasks.core import interrupts
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.sqlite import schema
@@ -16,6 +17,7 @@ from reliable_tasks.store.sqlite.stamp import Stamped, check_log, file_warnings,
 __all__ = ["MEMORY", "Database"]
 
 CACHED_STATEMENTS: Final = 200
+HURRIED: Final = "HURRIED"
 CACHE_KIB: Final = 16_384
 CHECKPOINT_PAGES: Final = 4000
 T = TypeVar("T")
@@ -68,12 +70,37 @@ class Database(SharedFile):
         except ForkedInUse as error:
             raise StoreError(str(error)) from None
 
-    def changes(self) -> tuple[int, int]:
-        """Another value after anything was committed, by this process or another.
+    def write_if_free(self, act: Act[T]) -> T:
+        """As `write`, but without waiting for another process that writes.
 
-        As cheap as can be: a worker that waits asks some hundred times a second.
+        Raises:
+            StoreBusy: there is one.
         """
-        return self.use(self._changes)
+        return self.write(act) if self._mine else self._alone(HURRIED, act)
+
+    def _transaction(self, connection: apsw.Connection, mode: str, act: Act[T]) -> T:
+        if mode is not HURRIED:
+            return super()._transaction(connection, mode, act)
+        connection.set_busy_handler(None)
+        try:
+            return super()._transaction(connection, WRITES, act)
+        finally:
+            connection.set_busy_handler(self._patience)
+
+    def changed(self) -> Callable[[], bool]:
+        """A function that says whether anybody committed anything since it was called last.
+
+        As cheap as can be: where the file cannot be watched, a worker that waits asks some hundred
+        times a second.
+        """
+        seen: tuple[int, int] | None = None
+
+        def ask() -> bool:
+            nonlocal seen
+            before, seen = seen, self.use(self._changes)
+            return seen != before
+
+        return ask
 
     def _changes(self, connection: apsw.Connection) -> tuple[int, int]:
         version: Any = connection.execute("PRAGMA data_version").get
@@ -109,7 +136,7 @@ class Database(SharedFile):
         return connection
 
     def _set_up(self, connection: apsw.Connection) -> None:
-        set_up(connection, self._busy_timeout_ms, self._synchronous)
+        self._patience = set_up(connection, self._busy_timeout_ms, self._synchronous)
         connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("temp_store", "MEMORY")

@@ -1,22 +1,18 @@
 """The embedded store: the verbs, each one transaction."""
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
-import apsw
 import msgspec
 
 from locks.files import FILE_MODE
 from reliable_tasks.core import clock as clocks
-from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import ConfigError, StoreError, suggest
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.sqlite import backup, enqueue, exchange, operators, reap, schedules
 from reliable_tasks.store.sqlite.connection import MEMORY, Database
-from reliable_tasks.store.sqlite.reads import Reader
 from reliable_tasks.store.sqlite.sessions import (
     close_session,
     heartbeat,
@@ -25,22 +21,17 @@ from reliable_tasks.store.sqlite.sessions import (
     step,
 )
 from reliable_tasks.store.sqlite.statements import load
-from reliable_tasks.store.sqlite.transitions import Transitions
-from reliable_tasks.store.sqlite.waiting import UNHURRIED_PAUSE_S, wait_until
+from reliable_tasks.store.sqlite.waits import Waits
 
 if TYPE_CHECKING:
     from reliable_tasks.config.conf import StoreUrl
 
 __all__ = ["SqliteStore"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
-LONGEST_WAIT_S = 1.0
 
 
-class SqliteStore:
+class SqliteStore(Waits):
     """A store in one SQLite file, which any number of processes on the machine may share.
 
     Args:
@@ -68,18 +59,17 @@ class SqliteStore:
             known = ", ".join(SYNCHRONOUS)
             hint = suggest(synchronous, SYNCHRONOUS)
             raise ConfigError(f"synchronous={synchronous!r} is not one of {known}{hint}")
-        self.options = options
         self.location = str(Path(path).expanduser().absolute()) if path else MEMORY
-        self._clock = clock or clocks.now_ms
         self._synchronous = synchronous
         self._file_mode = file_mode
-        self._database = Database(
+        database = Database(
             self.location,
             namespace=options.namespace,
             busy_timeout_ms=options.busy_timeout_ms,
             synchronous=synchronous,
             file_mode=file_mode,
         )
+        super().__init__(database, options, clock or clocks.now_ms)
 
     @classmethod
     def from_url(cls, url: "StoreUrl", options: v.StoreOptions) -> Self:
@@ -88,49 +78,6 @@ class SqliteStore:
             busy_timeout_ms = round(url.busy_timeout * 1000)
             options = msgspec.structs.replace(options, busy_timeout_ms=busy_timeout_ms)
         return cls(url.path, options, synchronous=url.synchronous)
-
-    # A verb is called by what runs its transaction, so that nothing comes between its two ends.
-
-    def _write(
-        self, act: Callable[Concatenate[Transitions, P], T], *args: P.args, **kw: P.kwargs
-    ) -> T:
-        def verb(connection: apsw.Connection) -> tuple[T, bool]:
-            work = Transitions(connection, self._clock(), self.options)
-            done = act(work, *args, **kw)
-            work.finish()
-            return done, work.leaves_some
-
-        done, rest = self._database.write(verb)
-        if rest:
-            self._resume()
-        return done
-
-    def _each(self, ids: Sequence[str], act: Callable[[Transitions, str], T]) -> tuple[T, ...]:
-        """Do something to messages, at most `max_batch` in a transaction."""
-
-        def some(work: Transitions, part: Sequence[str]) -> list[T]:
-            return [act(work, i) for i in part]
-
-        done, size = list[T](), self.options.max_batch
-        for at in range(0, len(ids), size):
-            done += self._write(some, ids[at : at + size])
-        return tuple(done)
-
-    def _resume(self) -> None:
-        """Propagate endings in bounded steps; if one fails, `reap` goes on."""
-
-        def follow(connection: apsw.Connection) -> bool:
-            work = Transitions(connection, self._clock(), self.options)
-            more = work.go_on()
-            work.finish()
-            return more
-
-        with contextlib.suppress(StoreError):
-            while self._database.write(follow):
-                pass
-
-    def _read(self, look: Callable[[Reader], T]) -> T:
-        return self._database.read(lambda c: look(Reader(c, self._clock(), self.options)))
 
     def _check(self, batch: v.Batch) -> None:
         in_memory = self.location == MEMORY
@@ -270,77 +217,6 @@ class SqliteStore:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         self._check(batch)
         return self._write(schedules.fire, entry, expected_ms, batch)
-
-    # Waiting --------------------------------------------------------------------------------------
-
-    def wait_then_claim(
-        self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
-    ) -> v.Exchange:
-        """Block until one of the queues has something or something is due, and claim it."""
-        seen: tuple[int, int] | None = None
-        due: int | None = None
-
-        def look() -> bool:
-            nonlocal seen, due
-            changes = self._database.changes()
-            if changes != seen:
-                seen = changes
-                queued, due = self._read(lambda reader: reader.waiting(list(want.queues)))
-                if queued:
-                    return True
-            return due is not None and due <= self._clock()
-
-        wait_until(look, timeout, wake_fd)
-        return self.exchange(session, (), want)
-
-    def wait(
-        self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
-    ) -> bool:
-        """Block until one of these messages has another version than the one seen, or has ended."""
-
-        def look() -> bool:
-            if ended:
-                return any(r is not None and r.state in FINAL_STATES for r in self.read([*seen]))
-            found = self._read(lambda reader: reader.versions(list(seen)))
-            return any(found.get(i, -1) != version for i, version in seen.items())
-
-        return wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S), wake_fd)
-
-    def read_ended(self, message_id: str, timeout: float) -> v.Record | None:
-        """Block until a message has ended, and read it."""
-        found: v.Record | None = None
-
-        def look() -> bool:
-            nonlocal found
-            (record,) = self.read([message_id])
-            found = record if record is not None and record.state in FINAL_STATES else None
-            return found is not None
-
-        wait_until(self._on_change(look), min(timeout, LONGEST_WAIT_S))
-        return found
-
-    def wait_for_entries(self, timeout: float, wake_fd: int = -1) -> bool:
-        """Block until an entry may have been changed by someone."""
-        began = self._entries_version()
-        look = self._on_change(lambda: self._entries_version() != began)
-        return wait_until(look, timeout, wake_fd, UNHURRIED_PAUSE_S)
-
-    def _entries_version(self) -> int:
-        return self._read(lambda reader: reader.entries_version())
-
-    def _on_change(self, look: Callable[[], bool]) -> Callable[[], bool]:
-        """`look`, but asked only when something was committed since the last time."""
-        seen: tuple[int, int] | None = None
-
-        def look_again() -> bool:
-            nonlocal seen
-            changes = self._database.changes()
-            if changes == seen:
-                return False
-            seen = changes
-            return look()
-
-        return look_again
 
     # The store itself -----------------------------------------------------------------------------
 

@@ -124,6 +124,7 @@ class Transitions(Endings):
     def queue_at(self, r: Row, due: int | None, *, keep_place: bool = False) -> None:
         """Queue a message, at its old place or the last one, or schedule it."""
         r.due = due
+        self.queues_some = True
         if due is not None and due > self.now:
             self.set_state(r, SCHEDULED)
             return

@@ -65,6 +65,8 @@ class UnitOfWork:
         now: the instant at which all of the transaction happens.
         seq: number of the latest record, place in a queue or audit row.
         fence: the latest fencing number.
+        queues_some: whether messages were queued, or scheduled.
+        changes_some: whether anything was written, when it is finished.
     """
 
     def __init__(self, connection: apsw.Connection, now: int, options: v.StoreOptions) -> None:
@@ -72,6 +74,9 @@ class UnitOfWork:
         self.executemany = connection.executemany
         self.now = now
         self.options = options
+        self.queues_some = self.changes_some = False
+        self._total_changes = connection.total_changes
+        self._changes_before = self._total_changes()
         self._rows: dict[str, Row | None] = {}
         self._stored: dict[int, RawRow] = {}
         self._unfit: list[tuple[Row, RawRow]] = []
@@ -268,6 +273,7 @@ class UnitOfWork:
             self.execute(FENCE_SET, (self.fence,))
         if self.seq != seq:
             self.execute(SEQ_SET, (self.seq,))
+        self.changes_some = self._total_changes() != self._changes_before
 
     def _tally(self, row: RawRow, by: int) -> None:
         queue, state = row[QUEUE], row[STATE]
