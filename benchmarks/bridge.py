@@ -149,13 +149,14 @@ def measure(row: Row, server: RabbitMQ, count: int) -> Measured:
             parts["worker"] = stack.enter_context(_started(folder, "worker", command, env))
         else:
             parts |= _ours(stack, folder, row, server.url, queue, env)
+        begun = _until_more(probes, 0).bodies  # what starting costs is left out
         before = {name: processes.cpu_seconds(pid) for name, pid in parts.items()}
         seen = _drained(probes, count)
         used = {n: processes.cpu_seconds(pid) - before[n] for n, pid in parts.items()}
     with server.connect() as connection:
         connection.channel().queue_delete(queue)
     seconds = (seen.last_ns - seen.first_ns) / 1e9
-    return Measured(count / seconds, {n: s / count * 1e6 for n, s in used.items()})
+    return Measured(count / seconds, {n: s / (count - begun) * 1e6 for n, s in used.items()})
 
 
 def _ours(
@@ -180,13 +181,16 @@ def _ours(
 
 
 def _drained(probes: Path, count: int) -> probe.Seen:
-    """Wait for all bodies; how long is theirs to say, as long as something moves."""
+    """Wait for all bodies, for as long as something moves."""
     seen = probe.Seen()
     while seen.bodies < count:
-        before = seen.bodies
-        _until(lambda: probe.look(probes).bodies > before, f"{before} of {count} bodies ran")  # noqa: B023 - called at once
-        seen = probe.look(probes)
+        seen = _until_more(probes, seen.bodies)
     return seen
+
+
+def _until_more(probes: Path, than: int) -> probe.Seen:
+    _until(lambda: probe.look(probes).bodies > than, f"more than {than} bodies")
+    return probe.look(probes)
 
 
 def table(rows: Sequence[Row], found: dict[str, list[Measured]]) -> str:
