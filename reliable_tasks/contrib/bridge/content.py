@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import contextlib
 import importlib
 import lzma
 import zlib
@@ -38,6 +39,8 @@ _REMEDY: Final = "let the producer send JSON or msgpack (task_serializer='json')
 _GZIP_OR_ZLIB: Final = 47
 """zlib's number for: take either header."""
 _AS_IT_IS: Final = frozenset({None, "", "binary", "utf-8", "us-ascii", "ascii"})
+_TYPED: Final = (b"__type__", b"\\u005f", b"\\u005F")
+"""One of these is in each text that has values of kombu's own kinds, such as times."""
 _BROTLI_REMEDY: Final = "install Brotli 1.2 or later, which can stop at a limit"
 
 
@@ -88,7 +91,10 @@ def _parsed(body: bytes, encoding: object) -> Any:
         ) from None
     except ValueError as error:
         raise MessageRefused(f"its body is not {name or 'UTF-8'}: {error}; {_REMEDY}") from None
-    try:
+    if name in _AS_IT_IS and not any(mark in body for mark in _TYPED):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+            return msgspec.json.decode(body)
+    try:  # what it does not take, such as NaN, or values of kombu's own kinds
         return kombu_json.loads(text)
     except Exception as error:  # noqa: BLE001 - kombu's own types raise anything at values that are not theirs
         raise MessageRefused(f"its body is not JSON: {shown(str(error))}; {_REMEDY}") from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from reliable_tasks.core.texts import as_seconds, shown
 from reliable_tasks.errors import MessageRefused
@@ -27,11 +28,11 @@ _OF_PROTOCOL: Final = frozenset(
         *{"taskset", "chord", "chain", "callbacks", "errbacks", "args", "kwargs", "utc"},
     }
 )
+_NO_LIMITS: Final = [None, None]
 _MAX_RETRIES: Final = 2**31
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignCall:
+class ForeignCall(msgspec.Struct, frozen=True, kw_only=True):
     """What a message of Celery's asks for. Times and options are as they were written.
 
     Attributes:
@@ -208,7 +209,7 @@ def _number(name: str, value: Any) -> int:
 
 def _limits(value: Any) -> tuple[float | None, float | None]:
     """The hard and the soft limit; a soft one above the hard one means nothing."""
-    if not value:
+    if not value or value == _NO_LIMITS:
         return None, None
     if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - hard and soft
         raise MessageRefused(f"its timelimit must be [hard, soft], not {shown(value)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from reliable_tasks.errors import ReliableTasksError
 
@@ -17,8 +18,7 @@ class BrokerUnavailable(ReliableTasksError, ConnectionError):
     """The broker does not answer; try again later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One message as the broker has it.
 
     Attributes:
@@ -34,8 +34,8 @@ class Delivery:
     body: bytes
     content_type: str | None = None
     content_encoding: str | None = None
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    properties: Mapping[str, Any] = msgspec.field(default_factory=dict)
     fault: str | None = None
     tag: Any = None
 
