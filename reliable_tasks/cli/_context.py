@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["APP_VARIABLE", "DEBUG_VARIABLE", "Chosen", "F", "app_options", "keep"]
 
+_CALLERS = frozenset({"call", "shell"})
+"""Commands that call tasks as a program does: through the broker, where the app names one."""
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -82,6 +85,9 @@ class Chosen:
         self._configure(app)
         app.set_current()
         app.set_up()
+        ctx = click.get_current_context(silent=True)
+        if ctx is None or ctx.info_name not in _CALLERS:
+            app.serve()
         self._tell(app)
         return _closed_at_the_end(app)
 

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from reliable_tasks import __version__
+from reliable_tasks.config.backend import named_backend
 from reliable_tasks.config.brokers import is_broker
 from reliable_tasks.core.waker import SignalInbox
 from reliable_tasks.errors import ConfigError
@@ -58,6 +59,12 @@ class _Told:
     help="The broker's queues; with =OURS for a queue of another name here.",
 )
 @click.option(
+    "--results",
+    metavar="URL",
+    help="Celery's result backend to tell how messages end: rpc://, cache+memcached://…, db+…; by "
+    "default the app's, if it names a broker.",
+)
+@click.option(
     "--prefetch",
     metavar="N",
     type=click.IntRange(1),
@@ -79,6 +86,7 @@ def command(
     chosen: Chosen,
     url: str | None,
     queues: tuple[str, ...],
+    results: str | None,
     prefetch: int,
     once: bool,
     transport_options: str | None,
@@ -105,6 +113,7 @@ def command(
         prefetch=prefetch,
         name=hostname,
         transport_options=_options(transport_options),
+        results=_results(app, results),
         once=once,
     )
     inbox = SignalInbox(_STOPPING)
@@ -131,6 +140,18 @@ def _broker_of(app: App) -> str:
     )
 
 
+def _results(app: App, url: str | None) -> str | None:
+    """Where endings are told.
+
+    Raises:
+        ConfigError: Celery has no such backend.
+    """
+    if url:
+        return named_backend(url, name="--results")
+    settings = app.settings
+    return named_backend(settings.result_backend) if is_broker(settings.broker_url) else None
+
+
 def _options(text: str | None) -> dict[str, Any]:
     if not text:
         return {}
@@ -149,6 +170,7 @@ def _banner(app: App, bridge: Bridge) -> str:
         f"  from    {bridge.broker}",
         f"  queues  {', '.join(queues)}",
         f"  store   {app.store.location}",
+        *([f"  results {bridge.results}"] if bridge.results else []),
         *(f"  WARNING {warning}" for warning in health_of(app.store).warnings),
     ]
     return "\n".join([*lines, ""])

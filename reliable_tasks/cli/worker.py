@@ -120,13 +120,15 @@ def command(
         options = _options(app, chosen, given, starting.hostname)
     set_up_log(app.settings, chosen, loglevel, logfile)
     options = starting.settled(options)
+    beat = bool(options.companions)
+    options = _behind_a_broker(app, options)
     with pidfile_of(pidfile):
         if purge:
             from .purge import purge_queues  # noqa: PLC0415 - rarely asked for
 
             purge_queues(app, options.queues, (), force=True)
         if not chosen.quiet:
-            say(banner(app, options, beat=bool(options.companions)))
+            say(banner(app, options, beat=beat))
         from reliable_tasks.worker import RESTART, run_worker  # noqa: PLC0415 - `--help` needs none
 
         with _stop_told(options) if not chosen.quiet else contextlib.nullcontext():
@@ -207,6 +209,25 @@ def _beat_of(app: App) -> Callable[[], int]:
     from reliable_tasks.beat.service import beat_companion  # noqa: PLC0415 - most run none
 
     return beat_companion(app)
+
+
+def _behind_a_broker(app: App, options: WorkerOptions) -> WorkerOptions:
+    """The options with the bridge as a companion, where a broker stands before the store.
+
+    Raises:
+        ConfigError: the bridge's libraries are not installed.
+    """
+    from reliable_tasks.config.brokers import is_broker  # noqa: PLC0415 - `--help` needs none
+
+    if not is_broker(app.settings.broker_url):
+        return options
+    import msgspec  # noqa: PLC0415 - as above
+
+    from reliable_tasks.core.doors import door  # noqa: PLC0415 - as above
+
+    app.serve(options.queues)
+    bridge = door().companion(app, options.queues)
+    return msgspec.structs.replace(options, companions=(*options.companions, bridge))
 
 
 def _pool(name: str | None) -> str | None:

@@ -56,8 +56,12 @@ def check_backend(broker_url: str, result_backend: str | None) -> str | None:
     )
 
 
-def named_backend(result_backend: str | None) -> str | None:
-    """The URL of the backend that an app behind a broker names, as Celery spells it.
+def named_backend(result_backend: str | None, *, name: str = "result_backend") -> str | None:
+    """The URL of a result backend of Celery's, as Celery spells it; None for none.
+
+    Args:
+        result_backend: as it was given.
+        name: what to call it in an error.
 
     Raises:
         ConfigError: Celery has no such backend.
@@ -70,7 +74,7 @@ def named_backend(result_backend: str | None) -> str | None:
     except ValueError as meant:
         remedy, url = str(meant), None
     if url is None:
-        raise wrong_url("result_backend", result_backend, remedy)
+        raise wrong_url(name, result_backend, remedy)
     return url
 
 

@@ -30,6 +30,7 @@ __all__ = ["InlineWorker", "NotIdle", "Ran", "run_until_idle"]
 
 _FOR_EVER_MS = 10**12  # a session that lapses with virtual time would take its claims away
 _SHOWN = 5
+_BRIDGES = "reliable_tasks."  # queues that bridges alone serve
 
 
 class NotIdle(AssertionError):
@@ -155,7 +156,8 @@ class InlineWorker:
 
     def _more_queues(self) -> bool:
         """Start consuming new queues; return whether there were any."""
-        found = sorted({*self._queues, *self._store.counts().queues})
+        there = [q for q in self._store.counts().queues if not q.startswith(_BRIDGES)]
+        found = sorted({*self._queues, *there})
         if len(found) == len(self._queues) or not self._consumer.idle:
             return False
         self._consume(*found)

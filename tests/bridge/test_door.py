@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 import pytest
+from kombu.transport import TRANSPORT_ALIASES, memory
 
 from reliable_tasks import App, OnceTask, group, signals
 from reliable_tasks.errors import (
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Broker:
-    """A broker of kombu's in a folder, and what somebody else does at it."""
+URL = "pyro://nowhere"
+"""Kombu's broker in memory, under the name of one that programs may name."""
 
-    def __init__(self, folder: Path) -> None:
-        self.options = {"data_folder_in": str(folder), "data_folder_out": str(folder)}
-        self.connection = kombu.Connection("filesystem://", transport_options=self.options)
+
+class Broker:
+    """A broker in this process, and what somebody else does at it."""
+
+    def __init__(self) -> None:
+        self.options = {"polling_interval": 0.01}
+        self.connection = kombu.Connection(URL, transport_options=self.options)
 
     def app(self, **settings: Any) -> App:
         settings = {"backend": "rpc", **settings}
         return App(
             "shop",
-            broker="filesystem://",
+            broker=URL,
             broker_transport_options=self.options,
             set_as_current=False,
             **settings,
@@ -68,9 +73,10 @@ class Broker:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    (tmp_path / "broker").mkdir()
-    broker = Broker(tmp_path / "broker")
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    monkeypatch.setitem(TRANSPORT_ALIASES, "pyro", "kombu.transport.memory:Transport")
+    monkeypatch.setattr(memory.Channel, "queues", {})
+    broker = Broker()
     yield broker
     broker.connection.release()
 

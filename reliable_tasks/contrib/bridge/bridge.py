@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from reliable_tasks import events
 from reliable_tasks.config.masks import mask_url
@@ -14,7 +14,9 @@ from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.errors import ConfigError, StoreError
 from reliable_tasks.worker.options import expand_hostname
 
+from .beside import Stop
 from .sources import BrokerUnavailable
+from .telling import Telling, teller_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,18 +37,6 @@ _BACKOFF: Final = Backoff(first_s=0.5, longest_s=15.0)
 _INSTALL: Final = 'pip install "reliable-tasks[bridge]"'
 
 
-class Stop(Protocol):
-    """What tells the bridge to end, such as a `threading.Event`."""
-
-    def is_set(self) -> bool:
-        """Whether it is to end."""
-        ...
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for that, for at most `timeout` seconds."""
-        ...
-
-
 class Bridge:
     """Takes over the messages of a broker's queues, for one app.
 
@@ -61,6 +51,7 @@ class Bridge:
         prefetch: how many messages may be on their way without being stored.
         name: of the bridge, in its log; `bridge@%h` by default.
         transport_options: kombu's, for the connection.
+        results: the URL of a result backend of Celery's, which is told how messages end.
         once: take over what is there and end.
 
     Raises:
@@ -76,6 +67,7 @@ class Bridge:
         prefetch: int = _PREFETCH,
         name: str | None = None,
         transport_options: Mapping[str, Any] | None = None,
+        results: str | None = None,
         once: bool = False,
     ) -> None:
         if not queues:
@@ -94,7 +86,9 @@ class Bridge:
         from .translate import Translator  # noqa: PLC0415 - as above
 
         translator = Translator(app, self.queues, high_first=high_first)
-        self._storing = Storing(app, translator, self.name)
+        self.results = results and mask_url(results)
+        self._storing = Storing(app, translator, self.name, results)
+        self._teller = teller_of(app, results, url, self.name)
         self._unreachable_since: float | None = None
 
     @property
@@ -121,7 +115,8 @@ class Bridge:
             store=self._app.store.location,
         )
         try:
-            self._run(stop)
+            with Telling(self._app, self._teller, stop, once=self._once) as telling:
+                self._run(telling)
         finally:
             self._source.close()
             counts = self.counts

@@ -6,8 +6,8 @@ promises hold, not ours. What it reads comes from the result backend. All else n
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,24 +15,25 @@ import msgspec
 from reliable_tasks.config.backend import named_backend
 from reliable_tasks.config.conf import store_url
 from reliable_tasks.config.masks import mask_url
-from reliable_tasks.core import clock, ids
+from reliable_tasks.core import clock
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store import open_store, store_options
-from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
+from reliable_tasks.store.values import Enqueued, Receipt, ReceiptKind
+
+from .extra import EXTRA, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from reliable_tasks.config.conf import Conf
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
     from reliable_tasks.store.protocol import Store
-    from reliable_tasks.store.values import Health, Record
+    from reliable_tasks.store.values import Batch, Health, Record
 
 __all__ = ["BridgeDoor", "BrokerStore", "backend_options"]
 
-_EXTRA = "pip install 'reliable-tasks[bridge]'"
 _WEAKER = (
     "messages come through the broker {place}: until the bridge has stored a message the broker's "
     "promises hold, and that a once-task's call is a duplicate is known only then"
@@ -51,19 +52,24 @@ class BridgeDoor:
     """
 
     def __init__(self) -> None:
-        if not _installed("kombu"):
-            raise ConfigError(f"a broker's URL needs kombu, which is not installed: {_EXTRA}")
+        if not installed("kombu"):
+            raise ConfigError(f"a broker's URL needs kombu, which is not installed: {EXTRA}")
 
     def store_of(self, app: AppContext) -> Store:
         """The store as a program sees it that knows the broker."""
         opened: Any = BrokerStore(app)
         return opened  # type: ignore[no-any-return]
 
+    def companion(self, app: AppContext, queues: Sequence[str]) -> Callable[[], int]:
+        """The bridge that a worker runs in a process of its own; it ends with this process.
 
-def _installed(name: str) -> bool:
-    if name in sys.modules:  # kombu puts a module there of which importlib cannot tell
-        return sys.modules[name] is not None
-    return importlib.util.find_spec(name) is not None
+        Raises:
+            ConfigError: a library is missing, or the URL names no broker.
+        """
+        from .companion import bridge_of, run_beside  # noqa: PLC0415 - only workers need it
+
+        bridge_of(app, queues)  # what is wrong is said before anything runs
+        return partial(run_beside, app, tuple(queues), os.getpid())
 
 
 def backend_options(conf: Conf) -> dict[str, Any]:
@@ -86,10 +92,10 @@ def results_of(app: AppContext) -> Any:
         from .replies import Replies  # noqa: PLC0415 - imports kombu
 
         return Replies(settings.broker_url, options, settings.socket_seconds)
-    if not _installed("celery"):
+    if not installed("celery"):
         raise ConfigError(
             f"result_backend={mask_url(url)!r} is read by Celery's own classes, and Celery is not "
-            f"installed: {_EXTRA}"
+            f"installed: {EXTRA}"
         )
     from .backends import Kept  # noqa: PLC0415 - imports Celery
 
@@ -179,14 +185,21 @@ class BrokerStore:
         if batch.stage is not None or any(m.edges or m.waits for m in batch.messages):
             return self._stored(batch, _CANVAS)
         away = [m for m in batch.messages if m.queue not in self._served]
-        receipts = {m.id: Receipt(id=m.id, kind=ReceiptKind.PUBLISHED) for m in away}
         if away:
             self._publish(away, batch)
-        if len(away) < len(batch.messages):
-            here = tuple(m for m in batch.messages if m.id not in receipts)
-            stored = self._stored(msgspec.structs.replace(batch, messages=here), "")
-            receipts |= {m.id: r for m, r in zip(here, stored.receipts, strict=True)}
-        return Enqueued(receipts=tuple(receipts[m.id] for m in batch.messages))
+        here = tuple(m for m in batch.messages if m.queue in self._served)
+        stored: Iterator[Receipt] = iter(())
+        if here:
+            part = msgspec.structs.replace(batch, messages=here)
+            stored = iter(self._stored(part, "").receipts)
+        return Enqueued(
+            receipts=tuple(
+                next(stored)
+                if m.queue in self._served
+                else Receipt(id=m.id, kind=ReceiptKind.PUBLISHED)
+                for m in batch.messages
+            )
+        )
 
     def _publish(self, messages: Sequence[Message], batch: Batch) -> None:
         from .outgoing import outgoing  # noqa: PLC0415 - only those who publish need it
@@ -208,35 +221,22 @@ class BrokerStore:
         backend = named_backend(self._settings.result_backend)
         if backend is None or not batch.messages:
             return store.enqueue(batch)
-        from .tells import with_tells  # noqa: PLC0415 - only with a backend
+        from .telling import TellingStore  # noqa: PLC0415 - only with a backend
 
+        telling = TellingStore(self._app, store, backend)
+        if why:  # it belongs together
+            return telling.enqueue(batch)
         # Of a once-task's call the caller hears that it is a duplicate; nobody else waits for it.
-        told = with_tells(self._app, [m for m in batch.messages if m.once is None], backend)
-        keyed = [m for m in batch.messages if m.once is not None]
-        receipts = self._in_parts(store, batch, (*told, *keyed))
-        return Enqueued(receipts=tuple(receipts[m.id] for m in batch.messages))
-
-    def _in_parts(
-        self, store: Store, batch: Batch, messages: Sequence[Message]
-    ) -> dict[str, Receipt]:
-        """Store messages that may be more than a batch holds: all of them, or none."""
-        most = self.options.max_batch
-        if len(messages) <= most:
-            whole = store.enqueue(msgspec.structs.replace(batch, messages=tuple(messages)))
-            return {receipt.id: receipt for receipt in whole.receipts}
-        stage, receipts = batch.stage or ids.new_id(), dict[str, Receipt]()
-        after = batch.after
-        for at in range(0, len(messages), most):
-            part = tuple(messages[at : at + most])
-            staged = msgspec.structs.replace(
-                batch, messages=part, stage=stage, seal=False, after=after
-            )
-            receipts |= {receipt.id: receipt for receipt in store.enqueue(staged).receipts}
-            after = after or part[0].id
-        held = int(batch.stage is None)
-        while held:
-            held = store.enqueue(Batch(stage=stage, seal=True, after=after)).held
-        return receipts
+        keyed = tuple(m for m in batch.messages if m.once is not None)
+        others = tuple(m for m in batch.messages if m.once is None)
+        parts = {True: (keyed, store.enqueue), False: (others, telling.enqueue)}
+        found = {
+            kind: iter(enqueue(msgspec.structs.replace(batch, messages=some)).receipts)
+            for kind, (some, enqueue) in parts.items()
+            if some
+        }
+        receipts = [next(found[m.once is not None]) for m in batch.messages]
+        return Enqueued(receipts=tuple(receipts))
 
     # Reading -------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ __all__ = ["Publisher", "connection_to", "errors_of"]
 
 _MOST_IDLE = 10
 _FAREWELL_S = 1.0
-_HIGH_FIRST = frozenset({"amqp", "mongodb", "qpid"})
+_HIGH_FIRST = frozenset({"amqp", "mongodb", "qpid", "zookeeper"})
 _AMQP = ("amqp", "amqps", "pyamqp")
 _inherited: list[Any] = []
 """What a fork took along: closing it would say goodbye on the connection of the parent."""
@@ -104,12 +104,17 @@ class _Line:
         if name in self._known:
             return
         queue = kombu.Queue(name, kombu.Exchange(name, type="direct"), routing_key=name)
-        try:
-            queue(self._producer.channel).queue_declare(passive=True)
-        except self._connection.channel_errors:  # it is not there, and the channel is closed
-            self._open()
+        if self._connection.transport.driver_type != "amqp" or not self._is_there(queue):
             queue(self._producer.channel).declare()
         self._known.add(name)
+
+    def _is_there(self, queue: Any) -> bool:
+        try:
+            queue(self._producer.channel).queue_declare(passive=True)
+        except self._connection.channel_errors:  # which has closed the channel
+            self._open()
+            return False
+        return True
 
     def drop(self) -> None:
         """Close it, without waiting for a broker that may be away."""

@@ -114,7 +114,7 @@ class Replies:
             try:
                 self._consume(connection, closing)
                 failures = 0
-            except errors_of(connection) as away:
+            except Exception as away:  # noqa: BLE001 - transports raise what their libraries do
                 self._failed = str(away) or type(away).__name__
                 failures += 1
                 closing.wait(_BACKOFF.pause_s(failures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reliable_tasks import events
 from reliable_tasks.app.publish import emit_stored
@@ -18,6 +18,7 @@ from reliable_tasks.errors import (
 from reliable_tasks.store.values import Batch, ReceiptKind
 
 from .letters import bury, letters_of
+from .telling import TellingStore
 from .translate import Translated, Translator, digest
 
 if TYPE_CHECKING:
@@ -75,14 +76,24 @@ class Storing:
         app: whose store.
         translator: makes messages of deliveries.
         name: of the bridge.
+        results: the URL of the result backend that endings are told to.
     """
 
-    def __init__(self, app: App, translator: Translator, name: str) -> None:
+    def __init__(
+        self, app: App, translator: Translator, name: str, results: str | None = None
+    ) -> None:
         self._app = app
+        self._results = results
         self._translator = translator
         self._name = name
         self._most = app.settings.max_batch
         self.counts = Counts()
+
+    @property
+    def _store(self) -> Any:
+        """The app's; with results to be told, one that keeps with each message what tells them."""
+        store = self._app.store
+        return TellingStore(self._app, store, self._results) if self._results else store
 
     def store(self, deliveries: Sequence[Delivery]) -> None:
         """Store them all; afterwards the broker may forget them. May be repeated.
@@ -130,7 +141,7 @@ class Storing:
     ) -> list[_Refused]:
         messages = tuple([message for _, message in lone])
         try:
-            receipts = self._app.store.enqueue(Batch(messages=messages, keep_ended=True)).receipts
+            receipts = self._store.enqueue(Batch(messages=messages, keep_ended=True)).receipts
         except _NOT_THE_MESSAGES:
             raise
         except StoreError as error:
@@ -170,12 +181,12 @@ class Storing:
         taken: list[tuple[Message, Receipt]] = []
         for at in range(0, len(parts), self._most):
             some = tuple(parts[at : at + self._most])
-            receipts = self._app.store.enqueue(
+            receipts = self._store.enqueue(
                 Batch(messages=some, stage=stage, keep_ended=True)
             ).receipts
             taken += [(m, r) for m, r in zip(some, receipts, strict=True) if r.kind in _REFUSED]
         if not taken:
-            while self._app.store.enqueue(Batch(stage=stage, seal=True)).held:
+            while self._store.enqueue(Batch(stage=stage, seal=True)).held:
                 pass
             counts.stored += 1
             return []
@@ -193,9 +204,11 @@ class Storing:
     def _file(self, refused: _Refused) -> None:
         """Store the letters of one; under another id where its own is taken."""
         letters = letters_of(self._app, refused.delivery, refused.reason, aside=refused.aside)
+        # Aside it has another id, which nobody waits for.
+        store = self._app.store if refused.aside else self._store
         for at in range(0, len(letters), self._most):
             batch = Batch(messages=tuple(letters[at : at + self._most]), keep_ended=True)
-            receipts = self._app.store.enqueue(batch).receipts
+            receipts = store.enqueue(batch).receipts
             if not refused.aside and any(r.kind in _REFUSED for r in receipts):
                 refused.aside = True
                 self._file(refused)

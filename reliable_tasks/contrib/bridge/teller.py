@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from reliable_tasks import events
 from reliable_tasks.config.masks import mask_url
-from reliable_tasks.core import ids
+from reliable_tasks.core import clock, ids
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.outcome import Failed, Released, Retry, Succeeded
@@ -36,10 +35,13 @@ if TYPE_CHECKING:
     from reliable_tasks.core.outcome import Outcome
     from reliable_tasks.store.values import Claim, Record
 
+    from .beside import Stop
+
 __all__ = ["Teller"]
 
 _AT_ONCE: Final = 100
 _IDLE_S: Final = 1.0
+_BEATS: Final = 4  # in the time of a lease
 _STRIKES: Final = 5
 """So often an ending is refused while others are taken, before it is told in words."""
 _BACKOFF: Final = Backoff(first_s=0.5, longest_s=30.0)
@@ -71,28 +73,20 @@ class Teller:
         self._failures = 0
         self._strikes: dict[str, int] = {}
         self._told = 0
+        self._beat_at = 0.0
 
-    def run(self, stopping: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Tell until it is to stop; what is left is told by the next bridge."""
-        done = threading.Event()
-        heart = threading.Thread(target=self._beat, args=(done,), name="reliable_tasks.heart")
-        heart.start()
         failures = 0
-        try:
-            while not stopping.is_set():
-                try:
-                    self._serve(stopping)
-                    failures = 0
-                except StoreError as away:
-                    failures += 1
-                    pause_s = _BACKOFF.pause_s(failures)
-                    self._tell_of(self._app.store.location, away, pause_s)
-                    stopping.wait(pause_s)
-        finally:
-            done.set()
-            heart.join()
-            self._close_session()
-            self._celery.close()
+        while not stop.is_set():
+            try:
+                self._serve(stop)
+                failures = 0
+            except StoreError as away:
+                failures += 1
+                pause_s = _BACKOFF.pause_s(failures)
+                self._tell_of(self._app.store.location, away, pause_s)
+                stop.wait(pause_s)
 
     def drain(self) -> int:
         """Tell what is there now; returns how many endings were told."""
@@ -131,20 +125,21 @@ class Teller:
             with contextlib.suppress(StoreError):
                 self._app.store.close_session(session)
 
-    def _beat(self, done: threading.Event) -> None:
-        """Keep the session alive while a backend takes its time; take back what dead ones held."""
-        while not done.wait(self._lease_ms / 4000):
-            with contextlib.suppress(StoreError):  # the loop notices, and says so
-                if self._session:
-                    self._app.store.heartbeat([self._session], self._lease_ms)
-                self._app.store.reap()
+    def _beat(self) -> None:
+        """Keep the session alive, and take back what dead ones held, if it is time for that."""
+        now = clock.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = now + self._lease_ms / _BEATS / 1000
+            self._app.store.heartbeat([self._session], self._lease_ms)
+            self._app.store.reap()
 
-    def _serve(self, stopping: threading.Event) -> None:
+    def _serve(self, stop: Stop) -> None:
         """Claim and tell, until the session is lost or it is to stop."""
         self._open_session()
         store, commits = self._app.store, list[Commit]()
         try:
-            while not stopping.is_set():
+            while not stop.is_set():
+                self._beat()
                 if commits or self._failures:
                     reply = store.exchange(self._session, commits, _want())
                 else:
@@ -158,11 +153,18 @@ class Teller:
                     if commits:
                         store.exchange(self._session, commits, None)
                     commits = []
-                    stopping.wait(_BACKOFF.pause_s(self._failures))
+                    self._pause(stop)
             if commits:
                 store.exchange(self._session, commits, None)
         finally:
             self._close_session()
+
+    def _pause(self, stop: Stop) -> None:
+        """Wait for a backend that is away; the session lives on."""
+        until = clock.monotonic() + _BACKOFF.pause_s(self._failures)
+        while not stop.is_set() and (left := until - clock.monotonic()) > 0:
+            self._beat()
+            stop.wait(min(left, _IDLE_S))
 
     def _tell_of(self, place: str, away: Exception, pause_s: float) -> None:
         said = str(away) or type(away).__name__
@@ -179,6 +181,7 @@ class Teller:
         for claim in claims:
             outcome: Outcome = Released()
             if not refused:
+                self._beat()
                 outcome = self._outcome(claim, records)
                 refused = isinstance(outcome, Retry)
             commits.append(Commit(id=claim.id, fence=claim.fence, outcome=outcome))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Headers
 
-__all__ = ["QUEUE", "About", "about_of", "with_tells"]
+__all__ = ["QUEUE", "About", "about_of", "tells_of", "with_tells"]
 
 QUEUE: Final = "reliable_tasks.bridge.results"
 """Where endings stand until a bridge has told them."""
@@ -89,6 +89,12 @@ def with_tells(app: AppContext, messages: Sequence[Message], backend: str) -> li
     return told + linked
 
 
+def tells_of(message: Message) -> tuple[str, str]:
+    """The ids of those that tell of a message."""
+    name = _digest(message)
+    return f"good-{name}", f"bad-{name}"
+
+
 def _is_told(app: AppContext, message: Message, headers: Headers, *, to_reply: bool) -> bool:
     if message.task in {COLLECT, TELL} or ignores_result(app, message.task, headers):
         return False
@@ -106,7 +112,7 @@ def _tell(message: Message, headers: Headers, ending: str) -> Message:
         children=_children(message.edges),
     )
     return Message(
-        id=f"{ending}-{_digest(message)}",
+        id=tells_of(message)[ending == "bad"],
         task=TELL,
         queue=QUEUE,
         payload=_encode(about),

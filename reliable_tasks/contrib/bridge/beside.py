@@ -1,0 +1,109 @@
+"""Processes beside others: what ends them, and how they begin."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final, Protocol
+
+from reliable_tasks import events
+from reliable_tasks.core import clock
+from reliable_tasks.core.waker import SignalInbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reliable_tasks.core.context import AppContext
+
+__all__ = ["Stop", "WithParent", "end", "forked", "has_ended", "listening"]
+
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+_PATIENCE_S, _TICK_S = 10.0, 0.01
+_GLANCE_S: Final = 1.0  # nothing tells a process that its parent is gone
+
+
+class Stop(Protocol):
+    """What tells a loop to end, such as a `threading.Event`."""
+
+    def is_set(self) -> bool:
+        """Whether it is to end."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for that, for at most `timeout` seconds."""
+        ...
+
+
+class WithParent:
+    """Says when to stop: at a signal, or when the parent is gone."""
+
+    def __init__(self, inbox: SignalInbox, parent: int) -> None:
+        self._inbox, self._parent = inbox, parent
+
+    def is_set(self) -> bool:
+        """Whether it is to end."""
+        return bool(self._inbox.came) or os.getppid() != self._parent
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for that, for at most `timeout` seconds."""
+        left_s = _GLANCE_S if timeout is None else timeout
+        while not self.is_set() and left_s > 0:
+            self._inbox.wait(min(left_s, _GLANCE_S))
+            left_s -= _GLANCE_S
+        return self.is_set()
+
+
+def forked(app: AppContext, main: Callable[[], int]) -> int:
+    """Run a function in a child process; returns that process's number.
+
+    The function gets its signals once it has a `SignalInbox`: see `listening`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    app.close()  # no connection crosses a fork
+    # The handlers of the parent, which the fork copies, would swallow what comes too early.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        return pid
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)  # the parent's
+        code = main()
+    except BaseException as exc:  # noqa: BLE001 - nothing may unwind into the parent's stack
+        events.emit("child.crashed", pid=os.getpid(), error=repr(exc))
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[SignalInbox]:
+    """Within the block, the signals that end a process are collected."""
+    with contextlib.closing(SignalInbox(STOPPING)) as inbox:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        yield inbox
+
+
+def end(pid: int) -> None:
+    """End a child that may be killed at any time: ask it first, and wait until it is gone."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        os.kill(pid, signal.SIGTERM)
+        until = clock.monotonic() + _PATIENCE_S
+        while not has_ended(pid):
+            if clock.monotonic() > until:
+                os.kill(pid, signal.SIGKILL)
+            clock.sleep(_TICK_S)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a child has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # somebody else has waited for it
+        return True
