@@ -39,7 +39,6 @@ RECOVERY_S = 10
 """After so long a peer is to take a worker for dead, where it is set to recover quickly."""
 PAUSE_S = 0.004
 PART = 20_000
-LATENCIES_S = 20.0
 
 
 def store_url() -> str:
@@ -172,13 +171,13 @@ class _Verbs:
 
         await asyncio.gather(*(call() for _ in range(width)))
 
-    def latencies(self, count: int) -> list[list[int]]:
+    def latencies(self, count: int, seconds: float) -> list[list[int]]:
         """Of so many lone messages: ns from the enqueue to the body's start, and to the result.
 
-        Of fewer, where they are so slow that it would take for ever.
+        Of fewer, where they take longer than so many seconds.
         """
         found: list[list[int]] = []
-        deadline = time.monotonic() + LATENCIES_S
+        deadline = time.monotonic() + seconds
         while len(found) < count and time.monotonic() < deadline:
             sent = time.monotonic_ns()
             started = self._adapter.round_trip()

@@ -38,6 +38,7 @@ class Measure:
         chart: the number that the plot shows, if any.
         is_goal: whether the goals are about it.
         rivals: the peers without whom they cannot be judged; None for all that are asked for.
+        stays: whether they only say that it is to stay as it was: a few rounds show that.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Measure:
     chart: str = ""
     is_goal: bool = False
     rivals: frozenset[str] | None = None
+    stays: bool = False
 
     def decides(self, system: System) -> bool:
         """Whether a goal depends on what it finds of this system."""
@@ -68,6 +70,11 @@ def _ours_and_celery(system: System) -> bool:
 # Latencies ---------------------------------------------------------------------------------------
 
 
+def _lone(arena: Arena, scale: Scale, count: int) -> list[list[int]]:
+    found: list[list[int]] = arena.control.ask("latencies", count=count, seconds=scale.lone_s)
+    return found
+
+
 def _percentiles(pairs: list[list[int]]) -> Numbers:
     numbers = {}
     for name, index in (("start", 0), ("round", 1)):
@@ -81,19 +88,19 @@ def latency(system: System, place: Place, scale: Scale) -> Numbers:
     """Lone messages to an idle worker, in ms: to the body's start, and to the result."""
     with Arena(system, place, "latency") as arena:
         arena.start_worker(PROCESSES)
-        arena.control.ask("latencies", count=min(WARM, scale.lone))
-        return _percentiles(arena.control.ask("latencies", count=scale.lone))
+        _lone(arena, scale, min(WARM, scale.lone))
+        return _percentiles(_lone(arena, scale, scale.lone))
 
 
 def loaded_latency(system: System, place: Place, scale: Scale) -> Numbers:
     """The same while another producer keeps the workers half busy."""
     with Arena(system, place, "latency") as arena:
         arena.start_worker(PROCESSES)
-        arena.control.ask("latencies", count=min(WARM, scale.lone))
+        _lone(arena, scale, min(WARM, scale.lone))
         producer = arena.another_control()
         producer.ask("finished")  # it is there
         producer.begin("paced", rate=system.pace / 2, seconds=scale.lone * 0.02)
-        numbers = _percentiles(arena.control.ask("latencies", count=scale.lone))
+        numbers = _percentiles(_lone(arena, scale, scale.lone))
         return {**numbers, "load": float(producer.answer())}
 
 
@@ -148,7 +155,7 @@ def chord(system: System, place: Place, scale: Scale) -> Numbers:
     """Seconds from calling a chord of many parts to the result of its body."""
     with Arena(system, place) as arena:
         arena.start_worker(PROCESSES)
-        arena.control.ask("latencies", count=1)
+        _lone(arena, scale, 1)
         return {"seconds": arena.control.ask("timed", what="chord", count=scale.chord)}
 
 
@@ -158,8 +165,10 @@ def _goal(
     fits: Callable[[System], bool] = _queues,
     chart: str = "",
     rivals: frozenset[str] | None = None,
+    *,
+    stays: bool = False,
 ) -> Measure:
-    return Measure(title, run, fits, chart, is_goal=True, rivals=rivals)
+    return Measure(title, run, fits, chart, is_goal=True, rivals=rivals, stays=stays)
 
 
 _ALONE, _HUEY = frozenset[str](), frozenset({"huey"})
@@ -172,14 +181,19 @@ MEASURES = {
     "enqueue": _goal("Enqueue, messages a second", enqueue, chart="one"),
     "coroutines": _goal("Enqueue from coroutines, µs a call", coroutines, rivals=_ALONE),
     "latency": _goal("Latency on an idle worker, ms", latency, chart="round_p50"),
-    "memory": _goal("Memory of two processes (PSS), MiB", memory, chart="idle", rivals=_HUEY),
-    "start": _goal("Cold start to the first body, s", cold_start, chart="seconds", rivals=_HUEY),
-    "backlog": _goal("Drain by what waits, messages a second", backlog, _ours),
+    "memory": _goal(
+        "Memory of two processes (PSS), MiB", memory, chart="idle", rivals=_HUEY, stays=True
+    ),
+    "start": _goal(
+        "Cold start to the first body, s", cold_start, chart="seconds", rivals=_HUEY, stays=True
+    ),
+    "backlog": _goal("Drain by what waits, messages a second", backlog, _ours, stays=True),
     "logs": _goal(
         "A line for each message to a file, messages a second",
         logs,
         _ours_and_celery,
         rivals=_ALONE,
+        stays=True,
     ),
     "awaited": Measure("Round trips from coroutines, µs a call", awaited, _queues),
     "bare": Measure("Drain without results", drain_without_results, _queues),

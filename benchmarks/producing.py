@@ -63,7 +63,7 @@ def awaited(system: System, place: Place, scale: Scale) -> Numbers:
     """The same for calls whose results are awaited, too."""
     with Arena(system, place, "latency") as arena:
         arena.start_worker(PROCESSES)
-        arena.control.ask("latencies", count=min(WARM, scale.lone))
+        arena.control.ask("latencies", count=WARM, seconds=1.0)
         return _side_by_side(
             arena, "round_trip", min(scale.sent // 2, 10 * scale.lone), scale.width
         )

@@ -22,7 +22,8 @@ class Scale:
         seconds: how long a drain is to take, by the system's expected pace.
         sent: messages of an enqueue one by one, at most.
         width: coroutines that call side by side.
-        lone: messages of a latency.
+        lone: messages of a latency, at most.
+        lone_s: and how long they may take.
         memory: messages after which memory is looked at again, at most.
         memory_s: and how long running them may take.
         lasting: messages after which memory is looked at to see whether it grows.
@@ -37,6 +38,7 @@ class Scale:
     sent: int = 5_000
     width: int = 64
     lone: int = 300
+    lone_s: float = 20.0
     memory: int = 100_000
     memory_s: float = 20.0
     lasting: tuple[int, ...] = (10_000, 100_000, 1_000_000)
@@ -56,6 +58,7 @@ BRIEF = Scale(
     seconds=1.5,
     sent=2_000,
     lone=120,
+    lone_s=4.0,
     memory_s=3.0,
     lasting=(10_000, 100_000),
     chord=2_000,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "run"]
 
+_FEW = 3
+
 
 def run(
     results: Results,
@@ -43,13 +45,13 @@ def run(
 ) -> None:
     """Run each measure for each system, `rounds` times; each round begins with another system.
 
-    `decisive`: only for the systems on which a goal depends.
+    `decisive`: only for the systems on which a goal depends, and not more often than it needs.
     """
     for name in names:
         measure = MEASURES[name]
         wanted = measure.decides if decisive else measure.fits
         fitting = [system for system in systems if wanted(system)]
-        for number in range(rounds):
+        for number in range(min(rounds, _FEW) if decisive and measure.stays else rounds):
             turn = number % len(fitting) if fitting else 0
             for system in fitting[turn:] + fitting[:turn]:
                 _run_one(results, system, name, number, place, scale)
