@@ -110,6 +110,7 @@ class Killing:
         store: running, with an append-only file.
         messages: how many are sent.
         moments: when to kill whom.
+        bridges: how many read the queue; they are killed in turn.
     """
 
     def __init__(
@@ -119,6 +120,8 @@ class Killing:
         store: RedisServer,
         messages: int,
         moments: Sequence[tuple[int, str]],
+        *,
+        bridges: int = 1,
     ) -> None:
         self.queue = f"killed-{folder.name}-{os.getpid()}"
         self._folder = folder
@@ -126,6 +129,7 @@ class Killing:
         self._store = store
         self._messages = messages
         self._moments = list(moments)
+        self._bridges = [f"bridge-{number}" for number in range(bridges)]
         self._effects = folder / "effects"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stop = threading.Event()
@@ -153,7 +157,8 @@ class Killing:
         """
         outcome = Outcome()
         self._start("worker", "worker", "-c", "1", "-Q", "ours")
-        self._start_bridge()
+        for name in self._bridges:
+            self._start_bridge(name)
         senders = [threading.Thread(target=self._send, args=(n,)) for n in range(SENDERS)]
         for sender in senders:
             sender.start()
@@ -167,8 +172,9 @@ class Killing:
             self._stop.set()
             for sender in senders:
                 sender.join()
-        self._await_bridge()
-        self._end("bridge")
+        for name in self._bridges:
+            self._await_bridge(name)
+            self._end(name)
         self._end("worker")
         return self._judge(outcome)
 
@@ -195,15 +201,15 @@ class Killing:
                 stderr=log,
             )
 
-    def _start_bridge(self) -> None:
+    def _start_bridge(self, name: str) -> None:
         queue = f"{self.queue}=ours"
-        self._start("bridge", "bridge", "--from", self._broker.url, "-Q", queue)
+        self._start(name, "bridge", "--from", self._broker.url, "-Q", queue)
 
-    def _await_bridge(self) -> None:
+    def _await_bridge(self, name: str) -> None:
         """Wait until it hears signals; before, a kill meets nothing."""
-        said = f"(process {self._processes['bridge'].pid})"
-        path = self._folder / "bridge.log"
-        self._await(lambda: said in path.read_text(errors="replace"), "the bridge starts")
+        said = f"(process {self._processes[name].pid})"
+        path = self._folder / f"{name}.log"
+        self._await(lambda: said in path.read_text(errors="replace"), f"{name} starts")
 
     def _end(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -213,10 +219,12 @@ class Killing:
 
     def _kill(self, victim: str) -> None:
         if victim == "bridge":
-            self._await_bridge()
-            self._processes["bridge"].kill()
-            self._processes["bridge"].wait()
-            self._start_bridge()
+            name = self._bridges[0]
+            self._bridges.append(self._bridges.pop(0))
+            self._await_bridge(name)
+            self._processes[name].kill()
+            self._processes[name].wait()
+            self._start_bridge(name)
         elif victim == "store":
             self._store.kill9()
             self._store.restart()
@@ -323,6 +331,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bridges", type=int, default=1)
     given = parser.parse_args(argv)
     moments = plan(given.seed, given.messages, given.kills)
     with contextlib.ExitStack() as stack:
@@ -330,8 +339,8 @@ def main(argv: list[str] | None = None) -> int:
         broker: RabbitMQ | ZooKeeper = RabbitMQ() if given.broker == "rabbitmq" else ZooKeeper()
         stack.callback(broker.stop)
         store = stack.enter_context(RedisServer(appendonly=True))
-        killing = stack.enter_context(Killing(folder, broker, store, given.messages, moments))
-        outcome = killing.run()
+        killing = Killing(folder, broker, store, given.messages, moments, bridges=given.bridges)
+        outcome = stack.enter_context(killing).run()
         print(f"{', '.join(outcome.killed)}; {outcome.bodies} bodies ran")
         print(outcome.verified, end="")
         outcome.check(given.messages)

@@ -16,31 +16,36 @@ if TYPE_CHECKING:
     from tests.bridge.rabbitmq import RabbitMQ
     from tests.bridge.zookeeper import ZooKeeper
 
-AGAIN = "python -m tests.bridge.killing --broker {} --messages {} --kills {} --seed {}"
-
 
 def _run(
-    folder: Path, broker: RabbitMQ | ZooKeeper, name: str, messages: int, kills: int, seed: int
+    folder: Path,
+    broker: RabbitMQ | ZooKeeper,
+    messages: int,
+    *,
+    kills: int,
+    seed: int,
+    bridges: int,
 ) -> None:
     moments = plan(seed, messages, kills)
     assert {victim for _, victim in moments} == {"bridge", "store", "broker"}
     with (
         RedisServer(appendonly=True) as store,
-        Killing(folder, broker, store, messages, moments) as killing,
+        Killing(folder, broker, store, messages, moments, bridges=bridges) as killing,
     ):
         outcome = killing.run()
-    print("again:", AGAIN.format(name, messages, kills, seed))
+    options = f"--messages {messages} --kills {kills} --seed {seed} --bridges {bridges}"
+    print(f"again: python -m tests.bridge.killing {options}", "and --broker")
     outcome.check(messages)
 
 
 @pytest.mark.timeout(900)
 def test_two_thousand_messages_through_rabbitmq(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
-    _run(tmp_path, rabbitmq, "rabbitmq", 2000, 7, 1)
+    _run(tmp_path, rabbitmq, 2000, kills=7, seed=1, bridges=1)
 
 
 @pytest.mark.timeout(900)
-def test_messages_through_zookeeper(zookeeper: ZooKeeper, tmp_path: Path) -> None:
-    _run(tmp_path, zookeeper, "zookeeper", 400, 7, 2)
+def test_messages_through_zookeeper_with_two_bridges(zookeeper: ZooKeeper, tmp_path: Path) -> None:
+    _run(tmp_path, zookeeper, 400, kills=5, seed=2, bridges=2)
 
 
 def test_a_plan_can_be_made_again() -> None:

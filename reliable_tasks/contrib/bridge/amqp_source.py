@@ -35,6 +35,11 @@ class AmqpSource(KombuSource):
             if deliveries:
                 self._channel.basic_ack(deliveries[-1].tag, multiple=True)
 
+    def close(self) -> None:
+        """Disconnect; the broker delivers again what is not acknowledged."""
+        super().close()
+        self._consumed.clear()
+
     def _consume(self, queue: Any, prefetch: int) -> None:
         self._channel.basic_qos(0, prefetch, False)
         self._consumed[self._channel.basic_consume(queue.name)] = queue.name
