@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import threading
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ class Yard:
         self.app.store.open_session(v.SessionInfo(id="w", worker="w@test"), 600_000)
         for _ in range(times):
             for claim in self.app.store.exchange("w", (), want).claims:
-                outcome = self._outcome(executor, claim)
+                own = contextvars.copy_context()
+                outcome = own.run(self._outcome, executor, claim)
                 commit = v.Commit(id=claim.id, fence=claim.fence, outcome=outcome)
                 self.app.store.exchange("w", (commit,), None)
         self.app.store.close_session("w")
