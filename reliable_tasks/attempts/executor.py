@@ -101,14 +101,14 @@ class Executor:
         self._tasks: Mapping[str, Task[Any, Any]] = app.tasks if tasks is None else tasks
         self._common = (soft_time_limit, time_limit), hostname, eager
         self._prepared_tasks: dict[str, PreparedCall] = {}
-        self._prepared_calls: dict[Kind | tuple[str, bytes], PreparedCall] = {}
+        self._prepared_calls: dict[Kind | tuple[str, bytes] | None, PreparedCall] = {}
 
     # Before the body -----------------------------------------------------------------------------
 
     def begin(self, claim: Claim, store: AttemptStore | None) -> StartedAttempt | outcome.Outcome:
         """Prepare an attempt. Returns an outcome at once if the body must not run."""
         try:
-            prepared = self._prepared(claim)
+            prepared = self._prepared_calls.get(claim.kind) or self._prepare(claim)
             if prepared is None:
                 return self._unknown(claim)
             # If these bytes cannot be decoded, the message becomes a dead letter.
@@ -140,23 +140,22 @@ class Executor:
         The hooks of a message that killed its workers always have a limit: they may kill again.
         """
         try:
-            prepared = self._prepared(claim)
+            prepared = self._prepared_calls.get(claim.kind) or self._prepare(claim)
         except Exception:  # noqa: BLE001 - nothing of it will run
             return _HOOKS_LIMIT_S
         limit_s = prepared.hard_limit_s if prepared is not None else None
         only_hooks = claim.limit_failure is not None or claim.delivery > claim.max_deliveries
         return limit_s or (_HOOKS_LIMIT_S if only_hooks else 0.0)
 
-    def _prepared(self, claim: Claim) -> PreparedCall | None:
+    def _prepare(self, claim: Claim) -> PreparedCall | None:
         """What this call has in common with others; None for a task that is not known here.
 
         Raises:
             Exception: its headers cannot be read.
         """
         key = claim.kind or (claim.task, claim.headers)
-        return self._prepared_calls.get(key) or self._prepare(key, claim)
-
-    def _prepare(self, key: Kind | tuple[str, bytes], claim: Claim) -> PreparedCall | None:
+        if key in self._prepared_calls:
+            return self._prepared_calls[key]
         of_task = self._prepared_tasks.get(claim.task)
         if of_task is None:
             if claim.task not in self._tasks:

@@ -7,9 +7,10 @@ exchanger carries its requests to the store, and the simulation drives the same 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from reliable_tasks.core.outcome import Released
 from reliable_tasks.store.values import ClaimRequest, Commit, Verdict
@@ -27,8 +28,7 @@ _WEIGHT = 0.2  # of the newest run time in a task's moving average
 _OVERDUE_FACTOR = 4  # a body this many times over the window gives its neighbours back
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One exchange to be made: what to commit and how much to claim."""
 
     commits: tuple[Commit, ...]
@@ -80,8 +80,10 @@ class Consumer:
 
     def next_claim(self, now: float) -> Claim | None:
         """Take the claim to run now, if there is one and a slot is free."""
-        if not self._waiting or len(self._running) >= self._slots or self._doubtful(now):
+        if not self._waiting or len(self._running) >= self._slots:
             return None
+        if now - self._confirmed_at > self._trusted_s:
+            return None  # see _doubtful
         if self._waiting[0].delivery > 1 and (self._done or self._sent):
             return None  # it may have killed its process: commit what has ended first
         claim = self._waiting.popleft()
@@ -106,7 +108,7 @@ class Consumer:
         """Return the exchange to make now; None if there is nothing to commit or to claim."""
         if self._sent is not None:
             return None
-        if self._draining or self._overdue(now) or self._doubtful(now):
+        if self._waiting and (self._draining or self._overdue(now) or self._doubtful(now)):
             self._give_back()
         limit = self._wanted(now)
         commits = tuple(islice(self._done, _MAX_BATCH))
@@ -252,7 +254,7 @@ class Consumer:
         """How many claims to ask for: one for each free slot, plus what runs within `ahead_s`."""
         if self._draining or self._uncertain:
             return 0
-        if self._overdue(now) or self._longest_s() > self._ahead_s:
+        if self._running and (self._overdue(now) or self._longest_s() > self._ahead_s):
             wanted = self._slots  # long bodies: no more than can start at once
         else:
             wanted = self._slots + self._ahead()

@@ -12,8 +12,9 @@ another thread.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from reliable_tasks import events
 from reliable_tasks.core import clock
@@ -38,8 +39,7 @@ _STORE_BACKOFF = Backoff(first_s=0.05, longest_s=2.0)
 _RECONCILE_S = 15.0  # how long a claim may go unnoticed that nobody told us of
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(msgspec.Struct, frozen=True):
     """What to ask of the store: an exchange, perhaps after waiting for work; None: what is held."""
 
     request: Request | None

@@ -131,11 +131,13 @@ class Pool:
                 self._end_copy(exc)
                 done = context.run(self._raised, slot, started, exc)
             else:
-                self._end_copy()
+                if not self._is_original():
+                    end_copy(None)
                 done = context.run(self._returned, started, value)
         else:
             done = started
-        self._end_copy()
+        if not self._is_original():
+            end_copy(None)
         contexts.has_ended(context, "the task")
         if not self.many_processes:
             done = self._with_word_of_revocation(slot, claim, done)
