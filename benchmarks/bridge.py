@@ -211,9 +211,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bridge", description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", default="", help="only rows whose name contains this")
+    parser.add_argument("--rows", default="", help="only rows with one of these in their names")
     given = parser.parse_args(argv)
-    rows = [row for row in ROWS if given.rows in row.name]
+    rows = [row for row in ROWS if any(part in row.name for part in given.rows.split(","))]
     found: dict[str, list[Measured]] = {row.name: [] for row in rows}
     with RabbitMQ() as server:
         for number in range(given.rounds):

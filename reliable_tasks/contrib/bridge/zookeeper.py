@@ -10,6 +10,7 @@ once, and who deletes second finds it gone. The bridge needs the right to read a
 from __future__ import annotations
 
 import contextlib
+import logging
 import posixpath
 import threading
 from base64 import b64decode
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ZooKeeperSource", "parse_url", "read_node"]
 
+_log = logging.getLogger("reliable_tasks.kazoo")
+_log.setLevel(logging.ERROR)  # of each attempt to connect it warns; the bridge tells once
 _PORT: Final = 2181
 _PREFIX: Final = "entry-"
 _PER_LIST: Final = 1000
@@ -135,7 +138,7 @@ class ZooKeeperSource:
         """The client; it reconnects by itself, and follows an expired session by a new one."""
         if self._client is None:
             login = [("digest", self._login)] if self._login else None
-            client = KazooClient(self._hosts, auth_data=login)
+            client = KazooClient(self._hosts, auth_data=login, logger=_log)
             client.add_listener(self._on_state)
             try:
                 client.start(self._answer_s)
