@@ -19,7 +19,7 @@ from property_tests.agreement import strategies as some
 from property_tests.agreement.invariants import Invariants, without_kinds
 from property_tests.model.model import Model
 from reliable_tasks.core import outcome as oc
-from reliable_tasks.core.message import FINAL_STATES, Edge, Message, On, OnceLock, State
+from reliable_tasks.core.message import FINAL_STATES, Edge, Kind, Message, On, OnceLock, State
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock, Store
@@ -77,10 +77,20 @@ class Agreement(Invariants):
         drawn = [data.draw(some.messages(self.now, once)) for _ in range(size)]
         self._enqueue(v.Batch(messages=tuple(drawn), keep_ended=kept))
 
-    @rule(data=st.data())
-    def enqueue_plain(self, data: st.DataObject) -> None:
-        message = Message(id=data.draw(st.sampled_from(some.IDS)), task="t1", queue="q1")
-        self._enqueue(v.Batch(messages=(message,)))
+    @rule(
+        drawn=st.lists(st.sampled_from(some.IDS), min_size=1, max_size=3),
+        payload=st.sampled_from((b"", b"p", b"p" * 2000)),
+        priority=st.integers(0, 1),
+    )
+    def enqueue_plain(self, drawn: list[str], payload: bytes, priority: int) -> None:
+        self.may_revive = True
+        first = Message(id="", task="t1", queue="q1", priority=priority)
+        kind = Kind(**{name: getattr(first, name) for name in Kind.__struct_fields__})
+        payloads = [payload] * len(drawn)
+        expected = self.model.enqueue(v.batch_of(kind, drawn, payloads)).receipts
+        receipts = self.store.enqueue_plain(kind, drawn, payloads)
+        assert receipts in ((), expected)
+        assert receipts or all(r.kind == v.ReceiptKind.CREATED for r in expected)
 
     @rule(data=st.data(), once=some.once_locks)
     def enqueue_again(self, data: st.DataObject, once: OnceLock) -> None:

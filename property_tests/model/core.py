@@ -17,6 +17,8 @@ from reliable_tasks.store.protocol import STAGE_DROPPED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reliable_tasks.core.message import Kind
+
 PROMOTED_PER_EXCHANGE = 100
 
 
@@ -42,6 +44,15 @@ class Core(Transitions):
             stage.sealed = True
             held = self._open_stage(batch.stage, self.options.max_batch)
         return v.Enqueued(receipts=receipts, held=held)
+
+    def enqueue_plain(
+        self,
+        kind: Kind,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        durable: str | None = None,
+    ) -> tuple[v.Receipt, ...]:
+        return self.enqueue(v.batch_of(kind, ids, payloads, durable)).receipts
 
     def _store(
         self, m: Message, stage: str | None, graft: str | None = None, *, keep_ended: bool = False

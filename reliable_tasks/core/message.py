@@ -177,6 +177,10 @@ class Kind(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
     parent_id: str | None
     headers: bytes
 
+    def message(self, message_id: str, payload: bytes) -> "Message":
+        """The message of one of its calls."""
+        return Message(id=message_id, payload=payload, **msgspec.structs.asdict(self))
+
 
 _remembered = functools.lru_cache(maxsize=512)(Kind)
 _LONGEST_HEADERS: Final = 4096  # longer ones are not remembered

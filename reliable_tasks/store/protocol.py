@@ -18,6 +18,7 @@ All verbs raise `StoreUnavailable` (try again), `StoreFull`, `StoreReadOnly` or 
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from reliable_tasks.core.message import Kind
 from reliable_tasks.store.values import (
     AuditQuery,
     AuditRow,
@@ -34,6 +35,7 @@ from reliable_tasks.store.values import (
     LockInfo,
     MessageQuery,
     Reaped,
+    Receipt,
     Record,
     Replayed,
     RevokeReply,
@@ -85,6 +87,19 @@ class ProducerStore(StoreBase, Protocol):
         Raises:
             MessageTooLarge: one is larger than `max_message_bytes`; none is stored.
             StoreError: the batch is larger than `max_batch`.
+        """
+        ...
+
+    def enqueue_plain(
+        self,
+        kind: Kind,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        durable: str | None = None,
+    ) -> tuple[Receipt, ...]:
+        """Store plain calls of one kind in one atomic step, as `enqueue` stores `batch_of` them.
+
+        Returns their receipts; none at all if each was created, which is what to expect.
         """
         ...
 

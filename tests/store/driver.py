@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reliable_tasks.core.message import Edge, Message, OnceLock, State
+from reliable_tasks.core.message import Edge, Kind, Message, OnceLock, State
 from reliable_tasks.core.outcome import Outcome, Succeeded
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Store
@@ -16,6 +16,12 @@ WORKER = "worker-1@here"
 def message(message_id: str, **fields: Any) -> Message:
     """A message with the few fields a test is about."""
     return Message(id=message_id, task=fields.pop("task", "add"), **fields)
+
+
+def kind(**fields: Any) -> Kind:
+    """What plain calls have in common, as `message` makes them."""
+    first = message("", **fields)
+    return Kind(**{name: getattr(first, name) for name in Kind.__struct_fields__})
 
 
 def once(key: str = "key", **fields: Any) -> OnceLock:

@@ -12,7 +12,7 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Store
 from reliable_tasks.store.redis import RedisStore
 from tests.redis_server import RedisServer, find_servers
-from tests.store.driver import message, once
+from tests.store.driver import kind, message, once
 
 SERVERS = {binary.version: binary for binary in find_servers()}
 WANT = v.ClaimRequest(queues=("celery",), limit=5)
@@ -55,7 +55,7 @@ def call_every_verb(store: Store) -> None:
     for text in ("a", "b", "c", "d"):
         batch = v.Batch(messages=(message(text, once=once(text)),))
         assert store.enqueue(batch).receipts[0].kind == "created"
-    store.enqueue(v.Batch(messages=(message("e", queue="mail"),)))
+    assert store.enqueue_plain(kind(queue="mail"), ["e"], [b""]) == ()
     a, b, c, _ = store.wait_then_claim("s", WANT, 1.0).claims
     assert store.heartbeat(["s"], 60_000).lost == ()
     assert len(store.held("s")) == 4

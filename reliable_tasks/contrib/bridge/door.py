@@ -19,7 +19,7 @@ from reliable_tasks.core import clock
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store import open_store, store_options
-from reliable_tasks.store.values import Enqueued, Receipt, ReceiptKind
+from reliable_tasks.store.values import Enqueued, Receipt, ReceiptKind, batch_of
 
 from .extra import EXTRA, installed
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.config.conf import Conf
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.core.message import Message
+    from reliable_tasks.core.message import Kind, Message
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Batch, Health, Record
 
@@ -200,6 +200,16 @@ class BrokerStore:
                 for m in batch.messages
             )
         )
+
+    def enqueue_plain(
+        self,
+        kind: Kind,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        durable: str | None = None,
+    ) -> tuple[Receipt, ...]:
+        """Store plain calls of one kind, as `enqueue` does."""
+        return self.enqueue(batch_of(kind, ids, payloads, durable)).receipts
 
     def _publish(self, messages: Sequence[Message], batch: Batch) -> None:
         from .outgoing import outgoing  # noqa: PLC0415 - only those who publish need it

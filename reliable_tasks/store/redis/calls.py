@@ -11,6 +11,7 @@ from reliable_tasks.store.redis.codec.scripts import relief
 from reliable_tasks.store.redis.codec.scripts import script as script_of
 from reliable_tasks.store.redis.durability import Durability
 from reliable_tasks.store.redis.errors import DRIVERS_OWN, store_error, translated
+from reliable_tasks.store.redis.lone import LoneEnqueue
 from reliable_tasks.store.redis.waiting import Waiting
 from reliable_tasks.store.values import StoreOptions
 
@@ -48,6 +49,10 @@ class Calls:
         if options.durable is not None:
             with translated(self.location):
                 self._durability.check(options.durable)
+        is_usual = clock is None and options.durable is None
+        self._enqueue_lone = LoneEnqueue(
+            self._server, self._key, options.audit, self._do, is_usual=is_usual
+        )
 
     def _now(self) -> int | str:
         return "" if self._clock is None else self._clock()

@@ -58,6 +58,7 @@ class Server:
         location: where it is, without secrets.
         call_seconds: how long a call may take.
         is_cluster: whether a cluster is behind it, each node of which has some of the keys.
+        is_direct: whether `call` may be used.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Server:
         self.call_seconds = call_seconds
         self.is_cluster = is_cluster
         self._max_calls = max_calls
+        self.is_direct = not is_cluster and max_calls is None
         # Single operations on both are atomic: no lock that a fork could copy while it is held.
         self._has_moved = False
         self._spare: collections.deque[Line] = collections.deque()
@@ -102,6 +104,11 @@ class Server:
         return cast("redis.Redis", self.client.get_redis_connection(node))
 
     @interrupts.whole
+    def call(self, packed: bytes) -> Any:
+        """Send a command that was packed before, and return its reply; raises as the other does."""
+        return self._call(packed)
+
+    @interrupts.whole
     def execute_command(self, *args: Any) -> Any:
         """Send one command and return its reply.
 
@@ -110,14 +117,15 @@ class Server:
         """
         if self.is_cluster:
             return self._call_cluster(args)
+        packed = Packer.pack(*args)[0]
         if self._max_calls is None:
-            return self._call(args)
+            return self._call(packed)
         me = os.getpid()
         if self._calling.count(me) >= self._max_calls:
             raise rx.ConnectionError(f"all of max_connections={self._max_calls} are in use")
         try:
             self._calling.append(me)
-            return self._call(args)
+            return self._call(packed)
         finally:
             self._calling.remove(me)
 
@@ -130,10 +138,10 @@ class Server:
             drop_idle(self.client)  # one of them may have an answer to come
             raise
 
-    def _call(self, args: tuple[Any, ...]) -> Any:
+    def _call(self, packed: bytes) -> Any:
         line = self._kept() or self._new_line("")
         try:
-            reply = line.execute_command(*args)
+            reply = line.call(packed)
         except rx.ReadOnlyError:  # no longer the master: the name may lead to another one by now
             line.close()
             raise
@@ -241,14 +249,18 @@ class Line:
         """Read one reply."""
         return self._connection.read_response()
 
-    def execute_command(self, *args: Any) -> Any:
-        """Send a command and read its reply; after a long pause, check the connection first.
+    def call(self, packed: bytes) -> Any:
+        """Send a packed command and read its reply; after a long pause, check the connection first.
 
         Raises:
             RedisError, OSError: the server's error, or the connection's.
         """
-        self._connection.send_command(*args)
+        self._connection.send_packed_command((packed,))
         return self._connection.read_response()
+
+    def execute_command(self, *args: Any) -> Any:
+        """The same for a command that is not packed yet."""
+        return self.call(Packer.pack(*args)[0])
 
     @property
     def number(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from reliable_tasks import events
+from reliable_tasks.core.message import Kind
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
@@ -18,6 +19,7 @@ from reliable_tasks.store.redis.readers import Readers
 __all__ = ["RedisStore"]
 
 STAGE_GONE: Final = [-1]
+ALL_CREATED: Final = [0]
 
 
 class RedisStore(Readers):
@@ -43,13 +45,39 @@ class RedisStore(Readers):
         """Store messages, taking their once-locks; idempotent by id and token."""
         v.check_batch(batch, self.options)
         plain = None if batch.stage or batch.after else fast_path.pack_plain(batch.messages)
-        rows = b"" if plain else records.pack_messages(batch.messages)
-        kept = "1" if batch.keep_ended else ""
-        args = (rows, *self._stage_args(batch), batch.after or "", plain or b"", kept)
-        reply = self._do("enqueue", *args, durable=batch.durable)
+        reply = self._store(batch, plain)
         if reply == STAGE_GONE:
             raise StoreError(STAGE_DROPPED)
         return self._enqueued(reply, batch)
+
+    def _store(self, batch: v.Batch, plain: bytes | None) -> Any:
+        rows = b"" if plain else records.pack_messages(batch.messages)
+        kept = "1" if batch.keep_ended else ""
+        args = (rows, *self._stage_args(batch), batch.after or "", plain or b"", kept)
+        return self._do("enqueue", *args, durable=batch.durable)
+
+    def enqueue_plain(
+        self,
+        kind: Kind,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        durable: str | None = None,
+    ) -> tuple[v.Receipt, ...]:
+        """Store plain calls of one kind in one atomic step, as `enqueue` stores `batch_of` them."""
+        largest = self.options.max_message_bytes - len(kind.headers)
+        plain = None
+        if max(map(len, payloads), default=0) <= min(largest, fast_path.LARGEST):
+            if len(ids) == 1 and self.options.audit != "all":
+                if self._enqueue_lone(kind, ids[0], payloads[0], durable):
+                    return ()
+            elif len(ids) <= self.options.max_batch:
+                plain = fast_path.pack_of_kind(kind, ids, payloads)
+        if plain is None:
+            return self.enqueue(v.batch_of(kind, ids, payloads, durable)).receipts
+        reply = self._store(v.Batch(durable=durable), plain)
+        if reply == ALL_CREATED:
+            return ()
+        return self._enqueued(reply, v.batch_of(kind, ids, payloads)).receipts
 
     def _enqueued(self, reply: list[Any], batch: v.Batch) -> v.Enqueued:
         if reply[0] < 0:

@@ -8,6 +8,7 @@ import msgspec
 
 from locks.files import FILE_MODE
 from reliable_tasks.core import clock as clocks
+from reliable_tasks.core.message import Kind
 from reliable_tasks.errors import ConfigError, StoreError, suggest
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
@@ -92,6 +93,16 @@ class SqliteStore(Waits):
         """Store messages, taking their once-locks."""
         self._check(batch)
         return self._write(enqueue.enqueue, batch)
+
+    def enqueue_plain(
+        self,
+        kind: Kind,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        durable: str | None = None,
+    ) -> tuple[v.Receipt, ...]:
+        """Store plain calls of one kind, as `enqueue` does."""
+        return self.enqueue(v.batch_of(kind, ids, payloads, durable)).receipts
 
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"

@@ -7,6 +7,7 @@ from reliable_tasks.store.values.enqueue import (
     Enqueued,
     Receipt,
     ReceiptKind,
+    batch_of,
     check_batch,
 )
 from reliable_tasks.store.values.exchange import (
@@ -63,5 +64,6 @@ __all__ = [
     "StepReply",
     "StoreOptions",
     "Verdict",
+    "batch_of",
     "check_batch",
 ]

@@ -1,12 +1,13 @@
 """A batch of messages to store, and the receipts for it."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
-from reliable_tasks.core.message import Message
+from reliable_tasks.core.message import Kind, Message
 from reliable_tasks.errors import MessageTooLarge, StoreError
 from reliable_tasks.store.values.base import StoreOptions, Value
 
-__all__ = ["Batch", "Enqueued", "Receipt", "ReceiptKind", "check_batch"]
+__all__ = ["Batch", "Enqueued", "Receipt", "ReceiptKind", "batch_of", "check_batch"]
 
 
 class Batch(Value, frozen=True, kw_only=True):
@@ -72,6 +73,13 @@ class Enqueued(Value, frozen=True, kw_only=True):
 
     receipts: tuple[Receipt, ...] = ()
     held: int = 0
+
+
+def batch_of(
+    kind: Kind, ids: Sequence[str], payloads: Sequence[bytes], durable: str | None = None
+) -> Batch:
+    """Plain calls of one kind as a batch of messages."""
+    return Batch(messages=tuple(map(kind.message, ids, payloads)), durable=durable)
 
 
 def check_batch(batch: Batch, options: StoreOptions) -> None:

@@ -10,12 +10,12 @@ more slowly.
 import functools
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from reliable_tasks.core.message import Message, State, kind_of
+from reliable_tasks.core.message import Kind, Message, State, kind_of
 from reliable_tasks.store.redis.codec.layout import (
     INLINE,
     NONE,
@@ -24,18 +24,23 @@ from reliable_tasks.store.redis.codec.layout import (
     none_of,
     pack,
     pack_static,
+    pack_text,
     starts_at_once,
     text,
     unpack,
 )
 from reliable_tasks.store.values import Claim
 
-__all__ = ["open_record", "pack_plain", "plain_claim"]
+__all__ = ["LARGEST", "one_plain", "open_record", "pack_of_kind", "pack_plain", "plain_claim"]
 
 _AT_ONCE: Final = 1000
 """How many plain messages go by one command."""
 _LONGEST_HEAD: Final = 5
 """Of a string in msgpack."""
+LARGEST: Final = INLINE - _LONGEST_HEAD
+"""The payload of a plain message has at most so many bytes."""
+PLACE_IN_QUEUE: Final = 2**44
+"""As in lua/include/layout.lua."""
 _STR8: Final = 0xD9
 """What begins one of 32 to 255 bytes."""
 
@@ -184,6 +189,11 @@ def _pack_kind(m: Message) -> bytes:
     return b"".join((QUEUED_HEAD.pack(QUEUED, size, m.result_ttl_ms), c, static))
 
 
+@functools.lru_cache(_MOST_KINDS)
+def _packed_kind(kind: Kind) -> bytes:
+    return _pack_kind(kind.message("", b""))
+
+
 @functools.lru_cache(maxsize=1024)
 def _first_control(queue: str, result_ttl_ms: int) -> bytes:
     """The part c of a message that has just been enqueued, with 0 for what differs."""
@@ -203,11 +213,29 @@ def pack_plain(messages: Sequence[Message]) -> bytes | None:
     for m in messages:
         kind = _pack_kind(m), m.queue, m.priority
         belongs.append(kinds.setdefault(kind, len(kinds) + 1))
-    ids = [m.id for m in messages]
-    payloads = [text(bytes(text(m.payload))) for m in messages]
     starts = [(text(start), queue, priority) for start, queue, priority in kinds]
-    return pack((ids, payloads, starts, len(kinds) > 1 and belongs))
+    payloads = [m.payload for m in messages]
+    return _packed([m.id for m in messages], payloads, starts, len(kinds) > 1 and belongs)
+
+
+def _packed(
+    ids: Sequence[str], payloads: Sequence[bytes], kinds: list[Any], belongs: list[int] | bool
+) -> bytes:
+    return pack((ids, [text(pack_text(p)) for p in payloads], kinds, belongs))
 
 
 def _is_plain(m: Message) -> bool:
-    return starts_at_once(m) and not m.edges and len(m.payload) + _LONGEST_HEAD <= INLINE
+    return starts_at_once(m) and not m.edges and len(m.payload) <= LARGEST
+
+
+def pack_of_kind(kind: Kind, ids: Sequence[str], payloads: Sequence[bytes]) -> bytes | None:
+    """Pack plain calls for `store_plain`; None if they have to go the general way."""
+    if not 0 < len(set(ids)) == len(ids) <= _AT_ONCE or max(map(len, payloads)) > LARGEST:
+        return None
+    start = text(_packed_kind(kind)), kind.queue, kind.priority
+    return _packed(ids, payloads, [start], belongs=False)
+
+
+def one_plain(kind: Kind) -> tuple[bytes, str, int]:
+    """What enqueue_plain.lua is given of a kind."""
+    return _packed_kind(kind), kind.queue, kind.priority * PLACE_IN_QUEUE

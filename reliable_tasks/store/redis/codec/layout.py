@@ -22,6 +22,7 @@ __all__ = [
     "none_of",
     "pack",
     "pack_static",
+    "pack_text",
     "starts_at_once",
     "text",
     "unpack",
@@ -135,16 +136,21 @@ def false_of(value: Any) -> Any:
     return False if value is None else value
 
 
-def text(value: bytes) -> msgspec.Raw:
+def pack_text(value: bytes) -> bytes:
     """Pack bytes as a msgpack string: the servers' Lua does not know the binary type."""
     size = len(value)
     if size < 32:  # noqa: PLR2004 - the sizes of msgpack's four kinds of string
-        return msgspec.Raw(_FIX[size] + value) if size else _EMPTY
+        return _FIX[size] + value
     if size < 0x100:  # noqa: PLR2004
-        return msgspec.Raw(b"\xd9" + size.to_bytes(1) + value)
+        return b"\xd9" + size.to_bytes(1) + value
     if size < 0x10000:  # noqa: PLR2004
-        return msgspec.Raw(b"\xda" + size.to_bytes(2) + value)
-    return msgspec.Raw(b"\xdb" + size.to_bytes(4) + value)
+        return b"\xda" + size.to_bytes(2) + value
+    return b"\xdb" + size.to_bytes(4) + value
+
+
+def text(value: bytes) -> msgspec.Raw:
+    """The same, to be put into what is packed."""
+    return msgspec.Raw(pack_text(value)) if value else _EMPTY
 
 
 def bytes_of(text: msgspec.Raw) -> bytes | None:
