@@ -23,7 +23,7 @@ OF_TYPES = [
                 "canvas.plan",
                 "canvas.primitives",
             ),
-            *("canvas.replacing", "canvas.sender", "canvas.signatures", "canvas.typed"),
+            *("canvas.replacing", "canvas.signatures", "canvas.typed"),
             *("tasks.asking", "tasks.calls", "tasks.options", "tasks.task"),
         )
     },

@@ -15,11 +15,13 @@ __all__ = [
     "QUEUES",
     "SESSIONS",
     "STAGES",
+    "few_ids",
     "graphs",
     "id_lists",
     "messages",
     "once_locks",
     "outcomes",
+    "payloads",
     "replacements_in_kind",
 ]
 
@@ -42,6 +44,8 @@ BYTES = (b"", b"x", b"\x00\xff", b"[1]")
 
 id_lists = st.lists(st.sampled_from(IDS), max_size=3)
 # One key alone has a cap: in which order locks go whose caps have passed together is not promised.
+few_ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=3)
+payloads = st.sampled_from((b"", b"p", b"p" * 2000))
 once_locks = st.builds(
     OnceLock,
     key=st.just(KEYS[0]),

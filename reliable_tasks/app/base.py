@@ -15,6 +15,7 @@ from reliable_tasks.app.gathering import Gathering
 from reliable_tasks.app.handles import GroupsOfApp, ResultsOfApp
 from reliable_tasks.app.names import CeleryNames, class_of
 from reliable_tasks.app.opening import HasStore
+from reliable_tasks.app.plain import PlainSending
 from reliable_tasks.bodies import annotating
 from reliable_tasks.core import context
 from reliable_tasks.core.checks import text
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 
-class App(AsyncSending, HasStore, CeleryNames, Discovery):
+class App(AsyncSending, PlainSending, HasStore, CeleryNames, Discovery):
     """A set of tasks, the settings they run under and the store they live in.
 
     Args:

@@ -15,7 +15,6 @@ from reliable_tasks.store.values import Input
 from reliable_tasks.tasks import calls
 
 from .arguments import failed_here
-from .enqueue import _PUBLISH
 from .plan import Call, Par, Plan, Seq, plan_of
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class _Evaluation:
 
     def _run(self, call: Call, inflow: _Passed | _Failing | None) -> EagerResult[Any]:
         task = self._app.tasks[call.task]
-        options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
+        options = {name: value for name, value in call.options.items() if name not in calls.PUBLISH}
         self._root_id = self._root_id or call.id
         options = {"root_id": self._root_id, **options, "task_id": call.id}
         parent_id = self._parent_id if inflow is None else _starter(inflow)

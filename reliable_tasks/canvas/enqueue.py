@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["apply_canvas", "enqueue_many", "handles_of", "lone_message", "messages_of"]
 
-_PUBLISH = ("durable", "retry", "retry_policy")  # about the sending, not about the messages
 _ANYTHING = object()  # stands for an argument that a parent will leave
 _REFUSED = frozenset({ReceiptKind.DUPLICATE, ReceiptKind.CONFLICT})
 _STORED = frozenset({ReceiptKind.CREATED, ReceiptKind.JOINED})  # as themselves
@@ -83,7 +82,7 @@ def _planned(
         return plan_of(sig, args, kwargs), {}
     clean = sig.cleaned(options)
     given = {**sig.options, **clean}
-    publish = {name: given[name] for name in _PUBLISH if name in given}
+    publish = {name: given[name] for name in calls.PUBLISH if name in given}
     rest = {name: value for name, value in clean.items() if name not in publish}
     return plan_of(sig, args, kwargs, rest), publish
 
@@ -107,7 +106,7 @@ def _lone_message(call: Call, app: AppContext) -> Message:
 
 
 def _options_of(call: Call) -> dict[str, Any]:
-    options = {name: value for name, value in call.options.items() if name not in _PUBLISH}
+    options = {name: value for name, value in call.options.items() if name not in calls.PUBLISH}
     return {**options, "task_id": call.id} if call.given_id else options
 
 
@@ -230,7 +229,7 @@ def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
         for sig in signatures:
             plan, publish = _planned(sig, (), None, {})
             if _is_lone(plan):
-                sender.add(plan, _lone_message(plan, app), publish)
+                _add_lone(sender, plan, app, publish)
                 continue
             graph, receipts = compile_plan(plan), dict[str, Receipt]()
             if graph.nodes:
@@ -242,6 +241,18 @@ def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
     for result in results:
         context.noted_child(result, {})
     return results
+
+
+def _add_lone(sender: BatchSender, call: Call, app: AppContext, publish: Mapping[str, Any]) -> None:
+    task = None if call.options or call.given_id else app.tasks.get(call.task)
+    if task is not None:
+        if task.typing:
+            task.check_arguments(call.args, call.kwargs)
+        plain = app.plain_call(task, call.args, call.kwargs)
+        if plain is not None:
+            sender.add_plain(plain[0], call.id, plain[1], publish)
+            return
+    sender.add(_lone_message(call, app), call.options, publish)
 
 
 # Handles -----------------------------------------------------------------------------------------

@@ -104,6 +104,12 @@ class AppContext(Protocol):
         self, name: str, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any: ...
     def send_message(self, message: Message, options: Mapping[str, Any]) -> Any: ...  # noqa: D102
+    def send_plain(self, task: Any, args: Any, kwargs: Any) -> Any: ...  # noqa: D102
+    def plain_call(self, task: Any, args: Any, kwargs: Any) -> Any: ...  # noqa: D102
+    def store_plain(  # noqa: D102
+        self, kind: Any, made: Any, payloads: Any, options: Mapping[str, Any]
+    ) -> Any: ...
+    def send_many(self, task: Any, arguments: Any, options: Any) -> list[Any]: ...  # noqa: D102
     def check_receipt(  # noqa: D102
         self, receipt: Receipt, message: Message, options: Mapping[str, Any]
     ) -> None: ...

@@ -15,7 +15,7 @@ from reliable_tasks.core import checks, ids, texts
 from reliable_tasks.core.call_options import CALL_OPTIONS, PROPERTIES, checked
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.context import current_attempt
-from reliable_tasks.core.message import COMPLETE, Headers, Message, OnceLock, encode_headers
+from reliable_tasks.core.message import COMPLETE, Headers, Kind, Message, OnceLock, encode_headers
 from reliable_tasks.core.once import once_key, once_label
 from reliable_tasks.errors import ConfigError
 
@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CALL_OPTIONS",
     "HOST",
+    "OF_ONE_MESSAGE",
+    "PUBLISH",
+    "Common",
     "build_message",
     "call_args",
     "call_kwargs",
+    "check_size",
     "checked",
+    "common_of",
     "complete_call",
     "once_lock",
 ]
@@ -122,6 +127,7 @@ class Common(NamedTuple):
         headers: of a message without a once-key.
         packed: the same, encoded.
         fields: of the message.
+        kind: of its plain calls; None where none is plain, since they have times.
     """
 
     settings: Settings
@@ -131,18 +137,22 @@ class Common(NamedTuple):
     headers: Headers
     packed: bytes
     fields: dict[str, Any]
+    kind: Kind | None
 
     def holds(self, settings: Settings, options: dict[str, Any]) -> bool:
         """Whether it can be reused for a call with these options in this process."""
         return settings is self.settings and options == self.options and self.pid == os.getpid()
 
 
-_OF_ONE_MESSAGE = frozenset({"once", "parent_id", "root_id", "task_id"})
+PUBLISH = ("durable", "retry", "retry_policy")
+"""The options that are about the sending, not about the messages."""
+OF_ONE_MESSAGE = frozenset({"once", "parent_id", "root_id", "task_id"})
+"""And those that are about one message only."""
 _COMPARABLE = frozenset({str, int})
 _MOST_COMMONS = 1000
 
 
-def _common(app: AppContext, settings: Settings, name: str, options: dict[str, Any]) -> Common:
+def common_of(app: AppContext, settings: Settings, name: str, options: dict[str, Any]) -> Common:
     """The shared parts for these options; reused if they equal those of the last call.
 
     Only text and whole numbers are compared: what is equal may still be of another type (1, True),
@@ -182,12 +192,20 @@ def _common(app: AppContext, settings: Settings, name: str, options: dict[str, A
         **timing,
     }
     packed = encode_headers(headers)
-    common = Common(settings, os.getpid(), options, serializer, headers, packed, fields)
+    kind = None if timing else Kind(headers=packed, root_id="", parent_id=None, **fields)
+    common = Common(settings, os.getpid(), options, serializer, headers, packed, fields, kind)
     if lasting:
         if len(app.commons) >= _MOST_COMMONS:
             app.commons.clear()
         app.commons[name] = common
     return common
+
+
+def check_size(common: Common, headers: bytes, payload: bytes) -> None:
+    """Raise MessageTooLarge where a call is larger than `max_message_bytes`."""
+    size, limit = len(payload) + len(headers), common.settings.max_message_bytes
+    if size > limit:
+        checks.check_size(f"a message of {common.fields['task']}", size, limit, "max_message_bytes")
 
 
 def _queue(options: Mapping[str, Any]) -> Any:
@@ -235,19 +253,15 @@ def build_message(
     merged.update(options)
     if settings.task_routes:
         merged = {**app.route(name, args, kwargs, merged, task), **merged}
-    own = {k: merged.pop(k) for k in _OF_ONE_MESSAGE & merged.keys()} if options else merged
-    common = _common(app, settings, name, merged)
+    own = {k: merged.pop(k) for k in OF_ONE_MESSAGE & merged.keys()} if options else merged
+    common = common_of(app, settings, name, merged)
     once, packed = None, common.packed
     if keyed and task is not None and task.once_options is not None:
         once = once_lock(task, args, kwargs, own.get("once"))
         label = once_label(name, task.signature_of_call, args, kwargs, task.once_options.keys)
         packed = encode_headers(msgspec.structs.replace(common.headers, once_label=label))
     payload = dumps_call(args, kwargs, common.serializer)
-    size = len(payload) + len(packed)
-    if size > settings.max_message_bytes:
-        checks.check_size(
-            f"a message of {name}", size, settings.max_message_bytes, "max_message_bytes"
-        )
+    check_size(common, packed, payload)
     running, given_id = current_attempt.get(), own.get("task_id")
     parent = running.request if running else None
     return Message(

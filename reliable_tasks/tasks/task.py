@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from reliable_tasks.bodies import annotating, calling, requests
 from reliable_tasks.bodies.celery_names import CeleryNames
 from reliable_tasks.bodies.coroutines import AsyncCalls
+from reliable_tasks.bodies.many import ManyCalls
 from reliable_tasks.bodies.rewriting import rewriting_of
 from reliable_tasks.core import context
 from reliable_tasks.core.once import OnceOptions, check_keys, once_key
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["OnceTask", "QueueOnce", "Task"]
 
 
-class Task(CeleryNames, Hooks, AsyncCalls[P, R]):
+class Task(CeleryNames, Hooks, AsyncCalls[P, R], ManyCalls[R]):
     """A registered function with its options. Subclass it to give many tasks the same hooks.
 
     The class attributes are the options of `@app.task(...)`, with Celery's names and defaults.
@@ -150,6 +151,9 @@ class Task(CeleryNames, Hooks, AsyncCalls[P, R]):
             sig = self.signature(call, named, link=link, link_error=link_error)
             linked: AsyncResult[R] = sig.apply_async(**options)
             return linked
+        sent: AsyncResult[R] | None = None if options else self.app.send_plain(self, call, named)
+        if sent is not None:
+            return sent
         message = calls.build_message(self.app, self.name, call, named, options, self)
         result: AsyncResult[R] = self.app.send_message(message, options)
         return result

@@ -9,7 +9,7 @@ from reliable_tasks import App
 from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.canvas.replacing import extended
 from reliable_tasks.core import outcome
-from reliable_tasks.core.message import FINAL_STATES
+from reliable_tasks.core.message import FINAL_STATES, Kind
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.pools.base import FencedStore
@@ -46,6 +46,11 @@ class DrivenStore:
             raise StoreUnavailable("the producer is gone")
         self.batches.append(batch)
         return cast("v.Enqueued", self.inner.enqueue(batch))
+
+    def enqueue_plain(
+        self, kind: Kind, ids: Sequence[str], payloads: Sequence[bytes], durable: str | None = None
+    ) -> tuple[v.Receipt, ...]:
+        return self.enqueue(v.batch_of(kind, ids, payloads, durable)).receipts
 
     def wait(
         self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1
