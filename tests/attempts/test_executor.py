@@ -320,3 +320,20 @@ def test_an_attempt_is_limited_from_its_beginning_and_a_burial_in_any_case(app: 
     assert executor.hard_limit_s(claim_of("a", "elsewhere")) == 0.0
     damaged = msgspec.structs.replace(claim_of("a"), headers=b"\xc1")
     assert executor.hard_limit_s(damaged) == 60.0
+
+
+def test_calls_with_other_headers_are_prepared_apart_and_not_all_are_kept(app: App) -> None:
+    app.task(name="add")(lambda: 5)
+    executor = Executor(app, "w@h")
+    for limit in (*range(1, 600), *range(1, 600)):
+        assert executor.hard_limit_s(claim_of("a", headers={"time_limit": limit})) == limit
+    assert len(executor._prepared_calls) <= 256
+
+
+def test_a_task_that_comes_later_is_found(app: App) -> None:
+    executor = Executor(app, "w@h")
+    claim = claim_of("a", "late")
+    assert isinstance(executor.begin(claim, FakeAttemptStore()), oc.Released)
+    app.task(name="late")(lambda: 5)
+    started = contextvars.copy_context().run(executor.begin, claim, FakeAttemptStore())
+    assert isinstance(started, StartedAttempt)

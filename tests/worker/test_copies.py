@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliable_tasks import App, Task
+from reliable_tasks.worker import copies as copies_of_ours
 from tests.patience import PATIENCE_S
 from tests.worker.pooled import POOLS, Running
 
@@ -134,6 +136,20 @@ def test_a_copy_that_a_hook_has_made_leaves_the_scoreboard_to_the_original(
     with Running(app, pool) as running:
         assert app.tasks["waits"].delay().get(timeout=PATIENCE_S) == "original"
     assert posted == [1], "its limits are still watched"
+
+
+@pytest.mark.parametrize("advice", [copies_of_ours._MADV_WIPEONFORK, -1])
+@pytest.mark.parametrize("fork", [os.fork, ctypes.CDLL(None).fork])
+def test_a_process_knows_that_it_is_no_copy_and_a_copy_that_it_is_one(
+    monkeypatch: pytest.MonkeyPatch, advice: int, fork: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(copies_of_ours, "_MADV_WIPEONFORK", advice)
+    is_original = copies_of_ours.is_original()
+    pid = fork()
+    if not pid:
+        os._exit(3 if is_original() else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert is_original()
 
 
 # Signals -----------------------------------------------------------------------------------------
