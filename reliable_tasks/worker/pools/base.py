@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FencedStore", "Pool"]
 
 
-class FencedStore(AttemptStore, msgspec.Struct, eq=False):
+class FencedStore(AttemptStore, msgspec.Struct, eq=False, gc=False):
     """How a running body reaches the store."""
 
     store: WorkerStore
