@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.store.values import ReceiptKind
 from reliable_tasks.tasks import calls
 
 if TYPE_CHECKING:
@@ -39,9 +40,17 @@ class AsyncSending:
         call, named = calls.call_args(args), calls.call_kwargs(kwargs)
         if task.typing:
             task.check_arguments(call, named)
-        message = calls.build_message(self, task.name, call, named, options, task)
-        result: AsyncResult[Any] = await self.asend_message(message, options)
-        return result
+        plain = None if options else self.plain_call(task, call, named)
+        if plain is None:
+            message = calls.build_message(self, task.name, call, named, options, task)
+            result: AsyncResult[Any] = await self.asend_message(message, options)
+            return result
+        kind, payload = plain
+        receipt = await self.gathering.enqueue_plain(kind, payload)
+        if receipt.kind != ReceiptKind.CREATED:
+            self.check_receipt(receipt, kind.message(receipt.id, payload), {})
+        stored: AsyncResult[Any] = self.handle_of(receipt, kind.task)
+        return stored
 
     async def asend_task(
         self: AppContext,

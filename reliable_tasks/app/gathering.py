@@ -17,18 +17,19 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from reliable_tasks import signals
+from reliable_tasks import events, signals
 from reliable_tasks.app import publish
 from reliable_tasks.app.standby import Standby
+from reliable_tasks.core import ids
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.signals import publishing
-from reliable_tasks.store.values import Batch, Receipt
+from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.core.message import Message
+    from reliable_tasks.core.message import Kind, Message
 
 __all__ = ["Gathering"]
 
@@ -43,8 +44,9 @@ class _Call:
     """A message that a coroutine waits to see stored.
 
     Attributes:
-        message: to store.
+        message: to store; of a plain call only what is added to its kind is known at first.
         publish: how.
+        kind, payload: of a plain call.
         future: of the loop that waits.
         context: the caller's, for the receivers of signals; None where there are none.
         announced: whether `before_task_publish` was sent: once, however often it is tried.
@@ -52,15 +54,38 @@ class _Call:
         receipt: what the store answered.
     """
 
-    __slots__ = ("announced", "context", "future", "loop", "message", "publish", "receipt", "taken")
+    __slots__ = (
+        *("_message", "announced", "context", "future", "id", "kind", "loop", "payload"),
+        *("publish", "receipt", "taken"),
+    )
 
-    def __init__(self, message: Message, options: Mapping[str, Any]) -> None:
-        self.message = message
+    def __init__(
+        self,
+        message: Message | None,
+        options: Mapping[str, Any],
+        kind: Kind | None = None,
+        payload: bytes = b"",
+    ) -> None:
+        self._message = message
+        self.kind = kind
+        self.payload = payload
+        self.id = ids.new_id() if message is None else message.id
         self.publish = {n: options[n] for n in _PUBLISH if n in options} if options else {}
         self.context: contextvars.Context | None = None
         self.announced = self.taken = False
         self.receipt: Receipt | None = None
         self.begin()
+
+    @property
+    def message(self) -> Message:
+        if self._message is None:
+            assert self.kind is not None  # noqa: S101 - it has the one or the other
+            self._message = self.kind.message(self.id, self.payload)
+        return self._message
+
+    @message.setter
+    def message(self, message: Message) -> None:
+        self._message = message
 
     def begin(self) -> None:
         """Wait, for the first time or again."""
@@ -72,9 +97,9 @@ class _Call:
         if self.receipt is not None:
             return f"message {self.receipt.id} was enqueued"
         if not self.taken:
-            return f"message {self.message.id} was not enqueued"
+            return f"message {self.id} was not enqueued"
         return (
-            f"message {self.message.id} was on its way to the store: it is enqueued unless the "
+            f"message {self.id} was on its way to the store: it is enqueued unless the "
             "store was away or refused it; AsyncResult(id).exists() tells"
         )
 
@@ -134,6 +159,10 @@ class Gathering:
             exc.add_note(f"{what} {done}")
             raise
 
+    async def enqueue_plain(self, kind: Kind, payload: bytes) -> Receipt:
+        """Store a plain call, as `enqueue` does a message."""
+        return await self._stored(_Call(None, {}, kind, payload))
+
     async def enqueue(self, message: Message, options: Mapping[str, Any]) -> Receipt:
         """Store a message, together with those that are to be stored just now.
 
@@ -144,7 +173,9 @@ class Gathering:
             StoreUnavailable: the store is still away after all the tries.
             StoreError: it refused this message.
         """
-        call = _Call(message, options)
+        return await self._stored(_Call(message, options))
+
+    async def _stored(self, call: _Call) -> Receipt:
         if signals.before_task_publish.receivers or signals.after_task_publish.receivers:
             call.context = contextvars.copy_context()
         pauses = None
@@ -232,11 +263,8 @@ class Gathering:
         _settle(settled)
 
     def _store_announced(self, calls: Sequence[_Call], settled: list[_Settled]) -> None:
-        batch = Batch(
-            messages=tuple(call.message for call in calls), durable=calls[0].publish.get("durable")
-        )
         try:
-            receipts = self._app.store.enqueue(batch).receipts
+            receipts = self._receipts_of(calls)
         except StoreUnavailable as away:
             settled += [(call, _of_its_own(away)) for call in calls]
             return
@@ -247,13 +275,29 @@ class Gathering:
             for call in calls:  # nothing was stored; each one on its own shows which is refused
                 self._store_announced([call], settled)
             return
+        if not receipts:  # all were created
+            receipts = [Receipt(id=call.id) for call in calls]
         for call, receipt in zip(calls, receipts, strict=True):
             call.receipt = receipt
-        if signals.after_task_publish.receivers:
+        told = signals.after_task_publish.receivers or events.listening["message.enqueued"]
+        if told or any(receipt.kind != ReceiptKind.CREATED for receipt in receipts):
             calls = [call for call in calls if _succeeds(self._tell, call, settled)]
-        else:
-            publish.tell_stored(batch.messages, receipts)
         settled += [(call, None) for call in calls]
+
+    def _receipts_of(self, calls: Sequence[_Call]) -> Sequence[Receipt]:
+        """Store calls in one atomic step; none at all: all were created."""
+        kind, durable = calls[0].kind, calls[0].publish.get("durable")
+        if kind is not None and all(call.kind is kind for call in calls):
+            made = [call.id for call in calls]
+            plain: Sequence[Receipt] = self._app.store.enqueue_plain(
+                kind, made, [call.payload for call in calls], durable
+            )
+            return plain
+        messages = tuple(call.message for call in calls)
+        receipts: Sequence[Receipt] = self._app.store.enqueue(
+            Batch(messages=messages, durable=durable)
+        ).receipts
+        return receipts
 
     def _announce(self, call: _Call) -> None:
         if call.context is not None and not call.announced:

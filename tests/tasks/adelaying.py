@@ -11,14 +11,16 @@ import pytest
 
 from reliable_tasks import App, OnceTask
 from reliable_tasks.errors import StoreError, StoreUnavailable
+from reliable_tasks.store.values import batch_of
 from tests.patience import PATIENCE_S
 from tests.store.empty import empty_store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator, Sequence
     from pathlib import Path
 
-    from reliable_tasks.store.values import Batch, Enqueued
+    from reliable_tasks.core.message import Kind
+    from reliable_tasks.store.values import Batch, Enqueued, Receipt
 
 __all__ = ["Harness", "Watched", "harness", "here", "run"]
 
@@ -37,6 +39,11 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    def enqueue_plain(
+        self, kind: Kind, ids: Sequence[str], payloads: Sequence[bytes], durable: str | None = None
+    ) -> tuple[Receipt, ...]:
+        return self.enqueue(batch_of(kind, ids, payloads, durable)).receipts
 
     def enqueue(self, batch: Batch) -> Enqueued:
         names = [message.task for message in batch.messages]
