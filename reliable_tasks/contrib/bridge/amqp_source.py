@@ -44,7 +44,7 @@ class AmqpSource(KombuSource):
         self._channel.basic_qos(0, prefetch, False)
         self._consumed[self._channel.basic_consume(queue.name)] = queue.name
 
-    def _drained(self, seconds: float) -> bool:
+    def _received(self, seconds: float) -> bool:
         reader = self._connection.connection
         try:
             reader.take(seconds)

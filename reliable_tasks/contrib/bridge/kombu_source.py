@@ -37,7 +37,7 @@ class KombuSource:
         queues: their names. One that is not there is declared as Celery declares it.
         prefetch: how many messages the broker sends ahead of their acknowledgement.
         options: kombu's `transport_options`.
-        drain: take what is there one by one, and never wait: an empty batch means there is none.
+        drain: an empty batch means that there is none, and not that none came meanwhile.
 
     Raises:
         ConfigError: there is no such transport, or a library for it is missing.
@@ -64,6 +64,7 @@ class KombuSource:
         try:
             with self._fresh() as probe:
                 self._driver = str(probe.transport.driver_type)
+                self._pulls = drain and self._driver != "amqp"
         except (ImportError, KeyError, ValueError, KombuError) as error:
             raise ConfigError(
                 f"{self._shown} names no broker: {error}; see kombu's transports, and install the "
@@ -79,14 +80,16 @@ class KombuSource:
         """Up to `limit` deliveries; while there are none, waits `seconds` for the first."""
         with self._translated():
             self._connect()
-            if self._drain:
-                return self._got(limit)
+            if self._pulls:
+                return self._pulled(limit)
             if not self._held:
-                self._drained(seconds)
+                self._received(seconds)
+            while self._drain and not self._held and self._ready():
+                self._received(seconds)
             until = clock.monotonic() + _GATHER_S
             while self._held and len(self._held) < limit:
                 left_s = until - clock.monotonic()
-                if left_s <= 0 or not self._drained(left_s):
+                if left_s <= 0 or not self._received(left_s):
                     break
             self._connection.heartbeat_check()
             found, self._held = self._held[:limit], self._held[limit:]
@@ -103,12 +106,15 @@ class KombuSource:
 
     def close(self) -> None:
         """Disconnect; the broker delivers again what is not acknowledged."""
-        connection, self._connection, self._channel = self._connection, None, None
+        connection, channel = self._connection, self._channel
+        self._connection = self._channel = None
         self._held, self._bound = [], []
+        # Whatever it is, the connection is gone afterwards.
         if connection is not None:
-            # Whatever it is, the connection is gone afterwards.
             with contextlib.suppress(Exception):
                 connection.release()
+            with contextlib.suppress(Exception):  # Redis: it gives back what is not acknowledged
+                channel._disconnect_pools()  # noqa: SLF001 - over a connection that nobody closes
 
     # Connecting -----------------------------------------------------------------------------------
 
@@ -129,7 +135,7 @@ class KombuSource:
         self._channel = self._opened()
         queues = [self._declared(name) for name in self._names]
         self._bound = [queue(self._channel) for queue in queues]
-        for queue in () if self._drain else self._bound:
+        for queue in () if self._pulls else self._bound:
             self._consume(queue, max(1, self._prefetch // len(self._bound)))
 
     def _consume(self, queue: Any, prefetch: int) -> None:
@@ -164,14 +170,18 @@ class KombuSource:
 
     # Receiving ------------------------------------------------------------------------------------
 
-    def _drained(self, seconds: float) -> bool:
+    def _received(self, seconds: float) -> bool:
         try:
             self._connection.drain_events(timeout=seconds)
         except TimeoutError:
             return False
         return True
 
-    def _got(self, limit: int) -> list[Delivery]:
+    def _ready(self) -> int:
+        """How many messages wait in the queues; what was on its way to us has come by then."""
+        return sum(queue.queue_declare(passive=True).message_count for queue in self._bound)
+
+    def _pulled(self, limit: int) -> list[Delivery]:
         found: list[Delivery] = []
         for queue in self._bound:
             while len(found) < limit:
