@@ -6,7 +6,7 @@ A page has a folder of its own, which is the current one, and a namespace that i
   that file and imported, or run if it has a `__main__` part. `# tasks.py, continued` adds to it.
 - Other `python` blocks run as they stand; what follows `>>>` is checked as a doctest.
 - In a `sh` block, `reliable-tasks -A module worker …` starts that worker, in the place of the one
-  before. Of all other `reliable-tasks` commands the arguments are checked.
+  before; so does `bridge`. Of all other `reliable-tasks` commands the arguments are checked.
 
 A page that is run line by line, as its reader does (`Page(…, every_line=True)`), has more done:
 files are written and not run; each command of a `sh` block is run, workers and beats of one block
@@ -45,6 +45,9 @@ _PROGRAMS = {
     "reliable-tasks": [sys.executable, "-m", "reliable_tasks"],
 }
 """What a reader's commands run here; what installs and makes folders is done already."""
+_SERVERS = {"beat", "bridge", "worker"}
+BROKER = "amqp://guest:guest@localhost//"
+"""The broker of pages about brokers; they are run where the tests have one."""
 _FILE = re.compile(r"# (?P<name>\w+)\.py(?P<more>, continued)?\n")
 
 
@@ -132,9 +135,9 @@ class Page:
     def _shell(self, example: Example) -> None:
         lines = str(example.parsed).replace("\\\n", " ").splitlines()
         commands = [words for line in lines if (words := shlex.split(line, comments=True))]
-        servers = [words for words in commands if "-A" in words and {"worker", "beat"} & {*words}]
+        servers = [words for words in commands if "-A" in words and _SERVERS & {*words}]
         if not self._every_line:
-            servers = [words for words in servers if "worker" in words]
+            servers = [words for words in servers if "beat" not in words]
         if servers:
             self._stop()
         self._said = ""

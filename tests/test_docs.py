@@ -11,7 +11,7 @@ from sybil.example import SybilFailure
 from reliable_tasks import events
 from reliable_tasks.core import context
 from tests import documents
-from tests.documents import ROOT, Page
+from tests.documents import BROKER, ROOT, Page
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 TUTORIALS = [ROOT / "docs" / "tutorial" / name for name in ("index.md", "zh.md")]
@@ -21,7 +21,15 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def is_at_a_broker(page: Path) -> bool:
+    """Whether it is run where there is a broker: in tests/bridge/test_pages.py."""
+    return f'"{BROKER}"' in page.read_text(encoding="utf-8")
+
+
+HERE = [page for page in PAGES if not is_at_a_broker(page)]
+
+
+@pytest.mark.parametrize("page", HERE, ids=[page.relative_to(ROOT).as_posix() for page in HERE])
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

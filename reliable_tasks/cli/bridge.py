@@ -72,6 +72,7 @@ class _Told:
     show_default=True,
     help="How many messages the broker may send before they are stored.",
 )
+@click.option("--tell-only", is_flag=True, help="Tell results, and take nothing over.")
 @click.option("--once", is_flag=True, help="Take over what is there, and end.")
 @click.option(
     "--transport-options", metavar="JSON", help="kombu's options for the connection, as JSON."
@@ -88,6 +89,7 @@ def command(
     queues: tuple[str, ...],
     results: str | None,
     prefetch: int,
+    tell_only: bool,
     once: bool,
     transport_options: str | None,
     hostname: str | None,
@@ -112,7 +114,7 @@ def command(
         named,
         prefetch=prefetch,
         name=hostname,
-        transport_options=_options(transport_options),
+        transport_options=_options(transport_options) or ({} if url else _options_of(app)),
         results=_results(app, results),
         once=once,
     )
@@ -121,6 +123,9 @@ def command(
         with pidfile_of(pidfile):
             if not chosen.quiet:
                 say(_banner(app, bridge))
+            if tell_only:
+                bridge.tell(_Told(inbox))
+                return
             counts = bridge.run(_Told(inbox))
     finally:
         inbox.close()
@@ -138,6 +143,11 @@ def _broker_of(app: App) -> str:
         "name the broker that the messages come from: --from amqp://host",
         click.get_current_context(silent=True),
     )
+
+
+def _options_of(app: App) -> dict[str, Any]:
+    """What the app says of its own broker."""
+    return dict(app.settings.broker_transport_options)
 
 
 def _results(app: App, url: str | None) -> str | None:

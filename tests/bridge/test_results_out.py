@@ -142,6 +142,25 @@ def test_a_bridge_may_die_at_any_call_of_the_store(
     assert at > 5
 
 
+def test_results_may_be_told_without_taking_over(
+    app: App, broker: Broker, old: celery.Celery
+) -> None:
+    broker.ready = [call("a", 1, 2)]
+    run(app, results=BACKEND)
+    work(app)
+    broker.ready = [call("b", 1, 2)]
+    stop = threading.Event()
+    bridge = Bridge(app, "fake://", {"celery": "celery"}, results=BACKEND)
+    thread = threading.Thread(target=bridge.tell, args=(stop,))
+    thread.start()
+    assert result(old, "a").get(timeout=PATIENCE_S) == 3
+    stop.set()
+    thread.join(PATIENCE_S)
+    assert len(broker.ready) == 1
+    with pytest.raises(ConfigError, match="--results URL"):
+        Bridge(app, "fake://", {"celery": "celery"}).tell(stop)
+
+
 def test_a_teller_that_is_killed_is_started_anew(
     app: App, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,7 @@ def test_the_page_shows_what_the_command_prints(
     blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     before, told = (text for kind, text in blocks if kind == "text")
     (diff,) = (text for kind, text in blocks if kind == "diff")
-    (after,) = (text for kind, text in blocks if kind == "python")
+    after, *_ = (text for kind, text in blocks if kind == "python")
     file = Path("proj/tasks.py")
     file.write_text(before)
     main(["--diff", "proj"])

@@ -131,6 +131,17 @@ class Bridge:
             )
         return self.counts
 
+    def tell(self, stop: Stop) -> None:
+        """Tell results until `stop` is set, and take nothing over.
+
+        Raises:
+            ConfigError: there is no result backend to tell.
+        """
+        if self._teller is None:
+            raise ConfigError("there is nobody to tell results to: name a backend, --results URL")
+        self._app.serve()
+        self._teller.run(stop)
+
     def _run(self, stop: Stop) -> None:
         failures, bury_at = 0, 0.0
         while not stop.is_set():
