@@ -13,17 +13,17 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, multiple, rule
+from hypothesis.stateful import initialize, multiple, rule
 
 from property_tests.agreement import strategies as some
-from property_tests.agreement.invariants import Invariants, without_kinds
+from property_tests.agreement.inboxes import Inboxes
+from property_tests.agreement.invariants import without_kinds
 from property_tests.model.model import Model
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Edge, Message, On, OnceLock, State
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock, Store
-from tests.store.driver import kind as kind_of_calls
 from tests.store.factories import FACTORIES
 
 Opener = Callable[[v.StoreOptions, Clock], AbstractContextManager[Store]]
@@ -31,11 +31,11 @@ BOGUS_FENCE = 1 << 40
 LEASE_MS = 20_000
 
 
-class Agreement(Invariants):
+class Agreement(Inboxes):
     """A store and the model, side by side."""
 
     opener: ClassVar[Opener]
-    claims = Bundle("claims")
+    claims = Inboxes.claims
 
     @initialize(target=claims, data=st.data(), audit=st.sampled_from(("default", "all")))
     def begin(self, data: st.DataObject, audit: str) -> Any:
@@ -77,15 +77,6 @@ class Agreement(Invariants):
     def enqueue(self, data: st.DataObject, once: bool, size: int, kept: bool) -> None:
         drawn = [data.draw(some.messages(self.now, once)) for _ in range(size)]
         self._enqueue(v.Batch(messages=tuple(drawn), keep_ended=kept))
-
-    @rule(drawn=some.few_ids, payload=some.payloads, priority=st.integers(0, 1))
-    def enqueue_plain(self, drawn: list[str], payload: bytes, priority: int) -> None:
-        self.may_revive, count = True, len(drawn)
-        calls = kind_of_calls(task="t1", queue="q1", priority=priority), drawn, [payload] * count
-        expected = self.model.enqueue(v.batch_of(*calls)).receipts
-        receipts = self.store.enqueue_plain(*calls)
-        created = {r.kind for r in expected} == {v.ReceiptKind.CREATED}
-        assert receipts == expected or (created and receipts == ())
 
     @rule(data=st.data(), once=some.once_locks)
     def enqueue_again(self, data: st.DataObject, once: OnceLock) -> None:
@@ -265,13 +256,18 @@ class Agreement(Invariants):
         commits = [v.Commit(id=i, fence=BOGUS_FENCE, outcome=late) for i in running]
         self._exchange(session, commits, None)
 
-    def _exchange(
-        self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
+    def _exchange(  # `waits` where something is there, or it would wait
+        self, session: str, commits: Sequence[v.Commit], want: Any, *, waits: bool = False
     ) -> Any:
         self.may_revive = True  # a replacement may take the id of one that has ended
         expected = self.model.exchange(session, commits, want)
         mapped = [msgspec.structs.replace(c, fence=self.fences[c.fence]) for c in commits]
-        reply = self.store.exchange(session, mapped, want)
+        exchange = self.store.exchange
+        reply = (
+            self.store.wait_then_claim(session, want, 0.001)
+            if waits
+            else exchange(session, mapped, want)
+        )
         for ours, theirs in zip(expected.claims, reply.claims, strict=False):
             assert theirs.fence > max(f for f in self.fences.values() if f != BOGUS_FENCE)
             self.fences[ours.fence] = theirs.fence

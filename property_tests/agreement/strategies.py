@@ -18,6 +18,7 @@ __all__ = [
     "few_ids",
     "graphs",
     "id_lists",
+    "inboxes",
     "messages",
     "once_locks",
     "outcomes",
@@ -42,6 +43,7 @@ POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
 SPANS = (0, 1, 1000, 60_000)
 BYTES = (b"", b"x", b"\x00\xff", b"[1]")
 
+inboxes = st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3)
 id_lists = st.lists(st.sampled_from(IDS), max_size=3)
 # One key alone has a cap: in which order locks go whose caps have passed together is not promised.
 few_ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=3)

@@ -99,6 +99,9 @@ class ProducerStore(StoreBase, Protocol):
     ) -> tuple[Receipt, ...]:
         """Store plain calls of one kind in one atomic step, as `enqueue` stores `batch_of` them.
 
+        Their ids were made for them, and nobody has tried to store them before: a lone one need not
+        be looked for. What may be known, as after an error, is for `enqueue`.
+
         Returns their receipts; none at all if each was created, which is what to expect.
         """
         ...

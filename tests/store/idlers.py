@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Idler",
     "blocked",
+    "blocked_clients",
     "claims",
     "goes_unnoticed",
     "nobody_looks_anyway",
@@ -57,7 +58,7 @@ def goes_unnoticed(scenario: Scenario, server: str, script: str, old: str, new: 
 
 
 class Idler(threading.Thread):
-    """Blocks for work, and claims once when it wakes."""
+    """Blocks for work until it has claimed something."""
 
     def __init__(self, store: RedisStore, session: str, queues: tuple[str, ...]) -> None:
         super().__init__()
@@ -67,17 +68,15 @@ class Idler(threading.Thread):
         self.claimed: list[str] = []
         self.ends, self._end = os.pipe()
         store.open_session(v.SessionInfo(id=session, worker=session), 600_000)
-        noted, blocked = _idle(store, queues[-1]), _blocked(store)
+        before = blocked_clients(store)
         self.start()
-        eventually(lambda: _idle(store, queues[-1]) > noted, "it is noted")
-        eventually(lambda: _blocked(store) > blocked, "it blocks, so before those that come later")
+        eventually(lambda: blocked_clients(store) > before, "it blocks before those to come")
 
     def run(self) -> None:
         want = v.ClaimRequest(queues=self.queues, limit=1)
-        while not self.claimed and self.store._wait_for_work(self.queues, LATE_S, self.ends):
-            if os.get_blocking(self.ends) is False:
-                return
-            self.claimed = [c.id for c in self.store.exchange(self.session, (), want).claims]
+        while not self.claimed and os.get_blocking(self.ends):
+            reply = self.store.wait_then_claim(self.session, want, LATE_S, self.ends)
+            self.claimed = [c.id for c in reply.claims]
 
     def end(self) -> None:
         os.set_blocking(self.ends, False)
@@ -88,11 +87,8 @@ class Idler(threading.Thread):
         os.close(self._end)
 
 
-def _idle(store: RedisStore, queue: str) -> int:
-    return int(store._command("ZCARD", f"{store._key}idle:{queue}"))
-
-
-def _blocked(store: RedisStore) -> int:
+def blocked_clients(store: RedisStore) -> int:
+    """How many clients block on the store's server."""
     told: bytes = store._command("INFO", "clients")
     return int(told.partition(b"blocked_clients:")[2].split()[0])
 

@@ -75,7 +75,7 @@ def test_an_id_that_another_call_has_is_told(drive: Driver, ids: list[str]) -> N
 def test_one_that_has_ended_gives_way(drive: Driver) -> None:
     drive.put_one("a", token="t")
     drive.run(oc.Failed())
-    assert drive.store.enqueue_plain(kind(), ["a"], [b""]) in ((), (v.Receipt(id="a"),))
+    assert drive.store.enqueue_plain(OWN, ["a"], [b""]) in ((), (v.Receipt(id="a"),))
     assert drive.record("a").state == "queued"
 
 

@@ -18,7 +18,8 @@ from reliable_tasks.store.redis import waiting as _waiting
 from tests.fakes import FakeClock
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer, default_server, find_servers
-from tests.store.driver import message, once
+from tests.store.driver import kind, message, once
+from tests.store.idlers import blocked_clients
 from tests.store.redis_factories import REDIS_FACTORIES, server_of
 
 QUEUES = ("celery",)
@@ -49,10 +50,6 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         threading.Event().wait(0.002)
 
 
-def idle(store: RedisStore) -> int:
-    return int(store._command("ZCARD", f"{store._key}idle:celery"))
-
-
 LATE_S = 4 * PATIENCE_S
 
 
@@ -64,7 +61,7 @@ def _nobody_looks_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Waiter(threading.Thread):
-    """A worker's consumer: blocks, then claims, until it has something."""
+    """A worker's consumer: blocks and claims, again and again."""
 
     def __init__(self, store: RedisStore, session: str) -> None:
         super().__init__()
@@ -82,16 +79,17 @@ class Waiter(threading.Thread):
 
     def run(self) -> None:
         while not self.over:
-            if self.store._wait_for_work(QUEUES, LATE_S, self.ends):
-                self.wakes += 1
-                claims = self.store.exchange(self.session, (), WANT).claims
-                self.claimed += [c.id for c in claims]
+            reply = self.store.wait_then_claim(self.session, WANT, LATE_S, self.ends)
+            self.wakes += 1
+            self.claimed += [c.id for c in reply.claims]
 
 
 @pytest.fixture
 def waiters(store: RedisStore) -> Iterator[list[Waiter]]:
     group = [Waiter(store, f"w{n}") for n in range(4)]
-    until(lambda: idle(store) == len(group))
+    until(lambda: blocked_clients(store) == len(group))
+    for waiter in group:
+        waiter.wakes = 0
     yield group
     for waiter in group:
         waiter.end()
@@ -107,7 +105,7 @@ def test_one_message_wakes_one_of_many(store: RedisStore, waiters: list[Waiter])
     for n in range(5):
         put(store, f"m{n}")
         until(lambda n=n: sum(len(w.claimed) for w in waiters) == n + 1)  # type: ignore[misc]
-        until(lambda: idle(store) == len(waiters))
+        until(lambda: blocked_clients(store) == len(waiters))
     assert sum(w.wakes for w in waiters) <= 7
 
 
@@ -131,27 +129,28 @@ def test_what_becomes_due_wakes_few(store: RedisStore, waiters: list[Waiter]) ->
     put(store, "late", delay_ms=150)
     until(lambda: any(w.claimed for w in waiters))
     assert time.monotonic() - begun > 0.14
-    until(lambda: idle(store) == len(waiters))
+    until(lambda: blocked_clients(store) == len(waiters))
     assert sum(w.wakes for w in waiters) <= 4
 
 
 def test_an_earlier_one_is_watched_for(store: RedisStore, waiters: list[Waiter]) -> None:
     put(store, "later", delay_ms=60_000)
     until(lambda: sum(w.wakes for w in waiters) > 0)
-    until(lambda: idle(store) == len(waiters))
+    until(lambda: blocked_clients(store) == len(waiters))
     put(store, "sooner", delay_ms=100)
     until(lambda: any(w.claimed == ["sooner"] for w in waiters))
 
 
-def test_an_interrupted_wait_loses_no_marker(store: RedisStore) -> None:
+def test_an_interrupted_wait_loses_no_bell(store: RedisStore) -> None:
     readable, writable = os.pipe()
     try:
         os.write(writable, b"x")
         for n in range(5):
-            assert store._wait_for_work(QUEUES, 5.0, readable)
+            while (seen := store.wait_then_claim("s", WANT, LATE_S, readable)).claims:
+                assert [c.id for c in seen.claims] == [f"m{n - 1}"], "it came just then"
             put(store, f"m{n}")
-            assert store._wait_for_work(QUEUES, 5.0)  # it is there, whoever got the marker
-            assert store.exchange("s", (), WANT).claims
+            if n % 2:
+                assert store.wait_then_claim("s", WANT, LATE_S).claims
     finally:
         os.close(readable)
         os.close(writable)
@@ -217,11 +216,11 @@ def test_waits_leave_no_connections_behind(store: RedisStore, server: RedisServe
     with redis.Redis.from_url(server.unix_url) as client:
         for n in range(3):
             store.wait({f"m{n}": -1}, 0.01)
-            store._wait_for_work(QUEUES, 0.01)
+            store.wait_then_claim("s", WANT, 0.01)
         before = len(client.client_list())
         for n in range(8):
             store.wait({f"m{n}": -1}, 0.01)
-            store._wait_for_work(QUEUES, 0.01)
+            store.wait_then_claim("s", WANT, 0.01)
         assert len(client.client_list()) == before
 
 
@@ -296,10 +295,9 @@ def test_a_cluster_runs_a_message_to_its_end(form: str) -> None:
         assert isinstance(store, RedisStore)
         assert store.location == f"redis+cluster://127.0.0.1:{server.port}"
         store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
-        assert not store._wait_for_work(QUEUES, 0.05)
-        put(store, "a")
-        assert store._wait_for_work(QUEUES, 5.0)
-        (claim,) = store.exchange("s", (), WANT).claims
+        assert not store.wait_then_claim("s", WANT, 0.05).claims
+        assert store.enqueue_plain(kind(), ["a"], [b""]) == ()
+        (claim,) = store.wait_then_claim("s", WANT, 5.0).claims
         done = v.Commit(id="a", fence=claim.fence, outcome=oc.Succeeded(result=b"r"))
         assert store.exchange("s", (done,), None).verdicts == (v.Verdict.COMMITTED,)
         (record,) = store.read(["a"])
@@ -319,6 +317,10 @@ def test_a_call_returns_when_its_write_is_on_disk(binary: Any) -> None:
     with RedisServer(binary, appendonly=True) as server:
         store = durable_store(server, "fsync")
         put(store, "a")
+        assert store.enqueue_plain(kind(), ["b"], [b""]) == ()
+        store.open_session(v.SessionInfo(id="s", worker="w"), 600_000)
+        claims = [store.wait_then_claim("s", WANT, 5.0).claims for _ in "ab"]
+        assert [c.id for (c,) in claims] == ["a", "b"]
         assert any("survives a crash" in line for line in store.health().holds)
         store.close()
 

@@ -26,6 +26,7 @@ from tests.redis_server import RedisServer
 from tests.store.driver import message
 
 QUEUES = ("celery",)
+WANT, OTHER = (v.ClaimRequest(queues=(name,), limit=1) for name in ("celery", "other"))
 LATE_S = 4 * PATIENCE_S  # what comes by itself, and not because it was told
 
 
@@ -61,7 +62,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
 
     def waits() -> bool:
         if wait == "work":
-            return store._wait_for_work(("other",), 5.0)
+            return bool(store.wait_then_claim("s", OTHER, 5.0).claims)
         return store.wait({"seen": 1}, 5.0)
 
     def waiter() -> None:
@@ -70,7 +71,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
         except errors.StoreUnavailable as exc:
             told.append(exc)
 
-    name = {"work": "BLPOP", "change": "SUBSCRIBE"}[wait]
+    name = {"work": "XREADGROUP", "change": "SUBSCRIBE"}[wait]
     lost = proxy.lose_next_reply(name) if fault == "lost" else None
     thread = threading.Thread(target=waiter)
     thread.start()
@@ -83,7 +84,7 @@ def test_a_wait_that_is_cut_ends_with_an_error_and_the_next_one_works(
     assert not thread.is_alive()
     assert isinstance(told[0], errors.StoreUnavailable) or told == [True]
     put(store, "more work", queue="other")
-    assert store._wait_for_work(("other",), 5.0), "also where the marker was lost with the reply"
+    assert store.wait_then_claim("s", OTHER, 5.0).claims, "also where a bell was lost"
     store.revoke(["seen"])
     assert store.wait({"seen": 1}, 1.0)
 
@@ -95,10 +96,10 @@ def test_an_interruption_that_overtakes_the_wait_on_its_way_still_ends_it(
     readable, writable = os.pipe()
     try:
         os.write(writable, b"x")
-        store._wait_for_work(QUEUES, 0.01)
-        proxy.delay_next_request("BLPOP", 0.2)
+        store.wait_then_claim("s", WANT, 0.01)
+        proxy.delay_next_request("XREADGROUP", 0.2)
         begun = time.monotonic()
-        assert store._wait_for_work(QUEUES, LATE_S, readable)
+        store.wait_then_claim("s", WANT, LATE_S, readable)
         assert time.monotonic() - begun < LATE_S
     finally:
         os.close(readable)
@@ -110,9 +111,9 @@ def test_a_claim_whose_waiting_is_cut_is_found(
 ) -> None:
     """The reply is lost: the claim is made, and taken in when the store is asked what is held."""
     exchanger = ThreadedExchanger(Consumer(QUEUES), store, "s")
-    lost = proxy.lose_next_reply("BLPOP")
+    lost = proxy.lose_next_reply("XREADGROUP")
     exchanger.start()
-    eventually(lambda: "BLPOP" in proxy.seen, "it waits")
+    eventually(lambda: "XREADGROUP" in proxy.seen, "it waits")
     put(store, "a")
     claim = exchanger.take()
     assert lost.happened.is_set()
@@ -131,8 +132,8 @@ def test_a_claim_waits_on_a_server_that_forgets_its_scripts(
     want = v.ClaimRequest(queues=QUEUES, limit=1)
     waiter = threading.Thread(target=lambda: told.append(store.wait_then_claim("s", want, 5.0)))
     waiter.start()
-    eventually(lambda: "BLPOP" in proxy.seen, "it waits")
-    assert "exchange" in proxy.seen, "and has asked already"
+    eventually(lambda: "XREADGROUP" in proxy.seen, "it waits")
+    eventually(lambda: "exchange" in proxy.seen, "and has asked already")
     store._command("SCRIPT", "FLUSH")
     put(store, "a")
     waiter.join(PATIENCE_S)
@@ -150,7 +151,7 @@ def test_a_claim_is_not_sent_along_where_it_could_not_be_timed_or_made_durable(
         want = v.ClaimRequest(queues=QUEUES, limit=1)
         waiter = threading.Thread(target=_claims_or_fails, args=(store, want))
         waiter.start()
-        eventually(lambda: "BLPOP" in proxy.seen, "it waits")
+        eventually(lambda: "XREADGROUP" in proxy.seen, "it waits")
         assert "exchange" not in proxy.seen
         waiter.join(PATIENCE_S)
     assert durable or "exchange" in proxy.seen

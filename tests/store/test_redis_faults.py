@@ -138,6 +138,7 @@ def _set_aside(world: World) -> Any:
 ACTS: dict[str, Act] = {
     "enqueue": _enqueue,
     "open_session": lambda w: w.open("new session"),
+    "open_inbox": lambda w: w.redis._waiting.open_inbox("celery"),
     "heartbeat": lambda w: w.store.heartbeat(["session-1", "unknown"], 20_000),
     "held": lambda w: w.store.held("session-1"),
     "report": lambda w: w.store.report("running", w.running.fence, "BUSY", b"half"),

@@ -72,7 +72,7 @@ def test_the_queue_is_worked_off_until_there_is_room(full: Full) -> None:
 
 def test_idle_workers_wait_and_readers_too(full: Full) -> None:
     want = v.ClaimRequest(queues=("empty",), limit=1)
-    assert not full.store._wait_for_work(want.queues, 0.01)
+    assert not full.store.wait_then_claim(SESSION, want, 0.01).claims
     assert not full.store.wait({"m0": full.driver.record("m0").version}, 0.01)
     assert full.store.read_ended("m0", 0.01) is None
     live = RedisStore(

@@ -1,4 +1,4 @@
-"""A marker that wakes a worker for work which another one takes, or leaves, is passed on."""
+"""Who is woken for work that another one takes, or leaves some of it, wakes the next one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from property_tests.ablations.switching import changed
 from reliable_tasks.store import values as v
 from tests.patience import PATIENCE_S
 from tests.store.driver import message
@@ -46,7 +45,7 @@ def _all_claimed(waiting: list[Idler], ids: list[str], patience_s: float) -> boo
 
 
 def _two_queues(store: RedisStore, patience_s: float) -> bool:
-    """Redis 6.2 wakes the first by the queue that both listen to; it takes from the other one."""
+    """The first is woken by the queue that both listen to; it takes from the other one."""
     with (
         blocked(store, 1, queues=("b", "a")) as one,
         blocked(store, 1, queues=("a",), first=1) as two,
@@ -55,10 +54,7 @@ def _two_queues(store: RedisStore, patience_s: float) -> bool:
 
 
 def _more_than_are_woken(store: RedisStore, patience_s: float) -> bool:
-    with (
-        changed("lua:*", "math.min(new, waiting, there, 100)", "math.min(new, waiting, there, 1)"),
-        blocked(store, 3) as waiting,
-    ):
+    with blocked(store, 3) as waiting:
         return _all_claimed(waiting, _put(store, *["celery"] * 3), patience_s)
 
 
@@ -70,17 +66,17 @@ def _a_lapsed_session(store: RedisStore, patience_s: float) -> bool:
 
 
 CASES = {
-    "two queues": (_two_queues, "      wake(queue, 1)\n"),
-    "more idle ones than are woken": (_more_than_are_woken, "      wake(queue, 1)\n"),
+    "two queues": (_two_queues, "      ring(queue)\n"),
+    "more idle ones than are woken": (_more_than_are_woken, "      ring(queue)\n"),
     "a lapsed session": (
         _a_lapsed_session,
-        "  if waiter ~= '' then blocks_no_more(waiter) end\n  return reply\n",
+        "  if waited then wake_others() end\n  return reply\n",
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_marker_whose_work_is_left_is_passed_on(store: RedisStore, name: str) -> None:
+def test_who_leaves_work_wakes_another(store: RedisStore, name: str) -> None:
     scenario, _ = CASES[name]
     assert scenario(store, PATIENCE_S)
 

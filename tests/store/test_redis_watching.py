@@ -46,17 +46,17 @@ def _what_is_due_wakes(store: RedisStore, patience_s: float) -> bool:
 
 
 def _what_is_due_earlier_wakes(store: RedisStore, patience_s: float) -> bool:
-    """The watcher knows of something that is due much later."""
-    with blocked(store, 1) as idlers:
+    """The watcher knows of something that is due much later, and has another queue."""
+    with blocked(store, 1), blocked(store, 1, first=1, queues=("other",)) as idlers:
         put(store, "later", delay_ms=3_600_000)
         eventually(lambda: _watched(store), "it watches")
-        put(store, "sooner", delay_ms=50)
+        put(store, "sooner", delay_ms=50, queue="other")
         return claims(idlers, "sooner", patience_s)
 
 
 def _another_watches(store: RedisStore, patience_s: float) -> bool:
     """The watcher has work to do; what becomes due meanwhile is for another."""
-    put(store, "late", delay_ms=1_000, queue="other")
+    put(store, "late", delay_ms=2_500, queue="other")
     with blocked(store, 1, queues=("celery", "other")) as (watcher,):
         eventually(lambda: _watched(store), "it watches")
         with blocked(store, 1, queues=("other",), first=1) as idlers:
@@ -65,23 +65,29 @@ def _another_watches(store: RedisStore, patience_s: float) -> bool:
             return claims(idlers, "late", patience_s)
 
 
-CASES = {
-    "nobody watches": (_what_is_due_wakes, "if nudge_one(queue) then return end"),
-    "something is due earlier": (_what_is_due_earlier_wakes, "    nudge(watcher)\n"),
+CASES: dict[str, Any] = {
+    "nobody watches": (
+        _what_is_due_wakes,
+        "for queue in pairs(moves.scheduled) do wake(queue) end",
+    ),
+    "something is due earlier": (
+        _what_is_due_earlier_wakes,
+        "redis.call('DEL', prefix .. 'watcher')\n  for queue",
+        "for queue",
+    ),
     "the watcher has work": (
         _another_watches,
-        "if next_due() and nudge_one(ARGV[index]) then return end",
+        "for index = 7, #ARGV do ring(ARGV[index]) end",
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_becomes_due_is_heard_of(store: RedisStore, name: str) -> None:
-    scenario, _ = CASES[name]
-    assert scenario(store, PATIENCE_S)
+    assert CASES[name][0](store, PATIENCE_S)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_without_a_nudge_it_is_not(name: str) -> None:
-    scenario, line = CASES[name]
-    assert goes_unnoticed(scenario, "redis", "lua:*", line)
+def test_without_that_it_is_not(name: str) -> None:
+    scenario, line, *instead = CASES[name]
+    assert goes_unnoticed(scenario, "redis", "lua:*", line, *instead)

@@ -12,7 +12,7 @@ from reliable_tasks import events
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.core import clock, ids
 from reliable_tasks.errors import ConfigError
-from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
+from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind, batch_of
 
 from .beside import Stop, WithParent, end, forked, has_ended, listening
 from .extra import EXTRA, installed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reliable_tasks.core.context import AppContext
-    from reliable_tasks.core.message import Message
+    from reliable_tasks.core.message import Kind, Message
     from reliable_tasks.store.protocol import Store
 
     from .teller import Teller
@@ -73,6 +73,16 @@ class TellingStore:
             # again, and comes here again.
             self._store.revoke([each for m in refused for each in tells_of(m)])
         return Enqueued(receipts=tuple(receipts))
+
+    def enqueue_plain(
+        self,
+        kind: Kind,
+        ids: Sequence[str],
+        payloads: Sequence[bytes],
+        durable: str | None = None,
+    ) -> tuple[Receipt, ...]:
+        """Store plain calls of one kind, as `enqueue` does."""
+        return self.enqueue(batch_of(kind, ids, payloads, durable)).receipts
 
     def _told(self, messages: Sequence[Message]) -> Sequence[Message]:
         """The messages, behind those that tell of them."""

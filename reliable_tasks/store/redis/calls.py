@@ -1,8 +1,9 @@
 """Run a verb's script on the server: repeat it after a lost reply, wait until it is durable."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from locks.scripts import Executor
 from reliable_tasks.errors import StoreFull, StoreUnavailable
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.redis import keys
@@ -11,11 +12,14 @@ from reliable_tasks.store.redis.codec.scripts import relief
 from reliable_tasks.store.redis.codec.scripts import script as script_of
 from reliable_tasks.store.redis.durability import Durability
 from reliable_tasks.store.redis.errors import DRIVERS_OWN, store_error, translated
-from reliable_tasks.store.redis.lone import LoneEnqueue
+from reliable_tasks.store.redis.inboxes import Inboxes
 from reliable_tasks.store.redis.waiting import Waiting
 from reliable_tasks.store.values import StoreOptions
 
 __all__ = ["Calls"]
+
+MORE: Final = b"MORE"
+"""The reply of a script that has made records of a part of the inboxes, and is to be run again."""
 
 
 class Calls:
@@ -45,14 +49,12 @@ class Calls:
         self.location = self._server.location
         self._key = keys.prefix(options.namespace)
         self._waiting = Waiting(self._server, options.namespace, self._read, self._now)
+        self._watches: dict[str, float] = {}  # session -> how long it may block, to watch
         self._durability = Durability(self._server, self._key)
         if options.durable is not None:
             with translated(self.location):
                 self._durability.check(options.durable)
-        is_usual = clock is None and options.durable is None
-        self._enqueue_lone = LoneEnqueue(
-            self._server, self._key, options.audit, self._do, is_usual=is_usual
-        )
+        self._inboxes = Inboxes(self._server, self._key, self._waiting.open_inbox)
 
     def _now(self) -> int | str:
         return "" if self._clock is None else self._clock()
@@ -60,6 +62,10 @@ class Calls:
     def _read(self, name: str, *args: Any) -> Any:
         """Run a script that takes neither the time nor the audit mode."""
         return self._run(name, args)
+
+    def _look(self, name: str, *args: Any) -> Any:
+        """Run a script that has to know all that is stored, and changes nothing but that."""
+        return self._run(name, (self._now(), self.options.audit, *args))
 
     def _do(self, name: str, *args: Any, again: bool = True, durable: str | None = None) -> Any:
         """Run a verb's script, and wait until its writes are as durable as asked.
@@ -76,16 +82,24 @@ class Calls:
     def _run(
         self, name: str, args: Sequence[Any], *, again: bool = True, durable: str | None = None
     ) -> Any:
-        server: Any = self._server
-        if durable is not None:
-            server = self._repeat(True, self._durability.executor, durable)
-        try:
-            return self._repeat(again, script_of(name), server, self._key, *args)
-        except StoreFull:
-            script = relief(name, args)
-            if script is None:
-                raise
-        return self._repeat(again, script, server, self._key, *args)
+        server = self._executor(durable)
+        script, reply = script_of(name), MORE
+        while reply == MORE:
+            try:
+                reply = self._repeat(again, script, server, self._key, *args)
+            except StoreFull:
+                relieved = relief(name, args)
+                if relieved is None or script is relieved:
+                    raise
+                script = relieved
+        return reply
+
+    def _executor(self, durable: str | None) -> Executor:
+        """Where to send what is to be as durable as this."""
+        if durable is None:
+            return self._server
+        executor: Executor = self._repeat(True, self._durability.executor, durable)
+        return executor
 
     def _command_of(self, name: str, *args: Any) -> tuple[Any, ...]:
         """Build the EVALSHA command of a script for callers that send it themselves."""

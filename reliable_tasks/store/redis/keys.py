@@ -31,10 +31,10 @@ the others as listed here.
     entriesversion     string  counts changes of the entries
     fence, seq         string  counters, which never go back
     group:<id>         string  a saved group; lapses
-    idle:<queue>       zset    workers that block for work -> until when; lapses
-    wake:<queue>       list    markers that wake them; lapses in seconds
-    watcher            string  the one of them that watches for what is due next; lapses
-    nudge:<waiter>     list    a marker that wakes that one alone; lapses in seconds
+    inbox:<queue>      stream  messages that a producer left without a script, until somebody makes
+                               records of them, and bells; idle workers block on it
+    inboxes            set     queues that have an inbox
+    watcher            string  the idle session that watches for what is due next; lapses
     watched, awaited   string  exist while a caller waits for a change, or an end; lapse in seconds
 
 Channels: `changed:<id>` has the state of a message with a new version, and its record if it has
@@ -45,7 +45,7 @@ from typing import Final
 
 from locks.keys import prefix
 
-__all__ = ["LASTING", "changed", "entries_channel", "idle", "nudge", "prefix", "wake"]
+__all__ = ["LASTING", "WORKERS", "changed", "entries_channel", "inbox", "prefix"]
 
 LASTING: Final = frozenset({"fence", "seq", "entriesversion", "audit"})
 """Keys that stay, without an expiry, in a namespace from which everything else has gone.
@@ -53,20 +53,13 @@ LASTING: Final = frozenset({"fence", "seq", "entriesversion", "audit"})
 `fence` and `seq` must never start again; `audit` is an empty stream that keeps its last number.
 """
 
-
-def wake(namespace: str, queue: str) -> str:
-    """The list on which idle workers of a queue block."""
-    return f"{prefix(namespace)}wake:{queue}"
+WORKERS: Final = "workers"
+"""The consumer group of each inbox, by which an entry is handed to one of those who block."""
 
 
-def nudge(namespace: str, waiter: str) -> str:
-    """The list on which one idle worker alone blocks."""
-    return f"{prefix(namespace)}nudge:{waiter}"
-
-
-def idle(namespace: str, queue: str) -> str:
-    """The set of workers that block for work of a queue."""
-    return f"{prefix(namespace)}idle:{queue}"
+def inbox(namespace: str, queue: str) -> str:
+    """The stream on which idle workers of a queue block."""
+    return f"{prefix(namespace)}inbox:{queue}"
 
 
 def changed(namespace: str, message_id: str) -> str:

@@ -17,7 +17,7 @@ CLOCKS_APART_MS: Final = 5_000
 NEARLY_FULL: Final = 0.9
 COMMANDS: Final = (
     *("eval", "evalsha", "time", "exists", "del", "get", "set", "mget", "mset", "msetnx", "incr"),
-    *("incrby", "pexpire", "pttl", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys"),
+    *("incrby", "pexpire", "persist", "hget", "hset", "hmget", "hdel", "hgetall", "hkeys"),
     *("hincrby", "zadd", "zrem", "zcard", "zcount", "zscore", "zrank", "zrange", "zrangebyscore"),
     *(
         "zremrangebyscore",
@@ -31,9 +31,10 @@ COMMANDS: Final = (
         "ltrim",
         "blpop",
     ),
-    *("sadd", "srem", "smembers", "xadd", "xrange", "xtrim", "xdel", "scan"),
+    *("sadd", "srem", "smembers", "xadd", "xrange", "xtrim", "xdel", "xlen", "xreadgroup", "scan"),
     *("publish", "subscribe", "unsubscribe", "ping", "info", "wait", "waitaof", "select"),
     *("client|id", "client|unblock", "client|setinfo", "client|setname", "config|get"),
+    *("xgroup|create", "xinfo|stream"),
 )
 OF_A_CLUSTER: Final = ("cluster|slots", "cluster|myid", "command", "asking")
 SINCE: Final = {"client|setinfo": (7, 2), "waitaof": (7, 2)}

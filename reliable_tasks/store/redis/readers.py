@@ -23,7 +23,7 @@ class Readers(Calls):
         """The records of messages; payload, headers and edges only with `full`."""
         if not ids:
             return ()
-        reply = self._read("read", "1" if full else "", *ids)
+        reply = self._look("read", "1" if full else "", *ids)
         return tuple(
             records.parse_record(i, packed, apart, full=full)
             for i, (packed, apart) in zip(ids, records.by(reply, 2), strict=True)
@@ -48,7 +48,7 @@ class Readers(Calls):
 
     def counts(self) -> v.Counts:
         """How many messages stand where."""
-        return records.parse_counts(self._read("counts"))
+        return records.parse_counts(self._look("counts"))
 
     def sessions(self) -> tuple[v.SessionInfo, ...]:
         """The sessions that are known, lapsed ones not yet reaped included."""
@@ -143,7 +143,7 @@ class Readers(Calls):
 
     def _places(self, query: v.MessageQuery) -> tuple[list[str], int, int]:
         """The sorted sets to look at, from which one on, and after which rank there."""
-        place, rank, *rest = self._read("locate", query.after or "")
+        place, rank, *rest = self._look("locate", query.after or "")
         names = [name.decode() for name in rest]
         middle = names.index("")
         queues = sorted(n.partition(":")[2] for n in names[middle + 1 :] if n.startswith("queued:"))

@@ -67,8 +67,9 @@ class RedisStore(Readers):
         largest = self.options.max_message_bytes - len(kind.headers)
         plain = None
         if max(map(len, payloads), default=0) <= min(largest, fast_path.LARGEST):
-            if len(ids) == 1 and self.options.audit != "all":
-                if self._enqueue_lone(kind, ids[0], payloads[0], durable):
+            if len(ids) == 1 and not kind.priority and self.options.audit != "all":
+                executor = self._executor(durable or self.options.durable)
+                if self._inboxes.leave(kind, ids[0], payloads[0], executor):
                     return ()
             elif len(ids) <= self.options.max_batch:
                 plain = fast_path.pack_of_kind(kind, ids, payloads)
@@ -139,13 +140,14 @@ class RedisStore(Readers):
     ) -> v.Exchange:
         """Commit outcomes and claim more work, in one round trip; never repeated by itself."""
         packed = records.pack_commits(commits) if commits else b""
-        waited = "" if want is None else self._waiting.back()
-        args = self._exchange_args(session, packed, want, waited)
+        args = self._exchange_args(session, packed, want)
         return self._exchanged(session, self._do("exchange", *args, again=False))
 
     def _exchanged(self, session: str, reply: Sequence[Any]) -> v.Exchange:
         unread: records.Unread = []
-        exchange = records.parse_exchange(self._with_inputs(reply, 3), unread)
+        exchange = records.parse_exchange(self._with_inputs(reply, 4), unread)
+        if reply[3] >= 0:
+            self._watches[session] = reply[3] / 1000
         self._set_aside(session, unread)
         if reply[1] > 1:
             self._resume()
@@ -185,10 +187,10 @@ class RedisStore(Readers):
 
     @staticmethod
     def _exchange_args(
-        session: str, packed: bytes, want: v.ClaimRequest | None, waited: str
+        session: str, packed: bytes, want: v.ClaimRequest | None, *, waited: bool = False
     ) -> list[Any]:
         limit, queues = ("", ()) if want is None else (want.limit, want.queues)
-        return [session, packed, limit, waited, *queues]
+        return [session, packed, limit, "1" if waited else "", *queues]
 
     def wait_then_claim(
         self, session: str, want: v.ClaimRequest, timeout: float, wake_fd: int = -1
@@ -198,22 +200,18 @@ class RedisStore(Readers):
         The claim is sent along with the wait, and so is made by what ends that: a lone message is
         on its way to a worker before its producer knows that it is stored.
         """
-
-        def claim(waiter: str) -> tuple[Any, ...]:
-            args = self._exchange_args(session, b"", want, waiter)
-            return self._command_of("exchange", self._now(), self.options.audit, *args)
-
-        reply = None
+        args = self._exchange_args(session, b"", want, waited=True)
+        along: list[tuple[Any, ...]] = []
         # A test's clock stands still in a command that waits; and what is to be durable is waited
         # for after the claim.
         if self._clock is None and self.options.durable in {None, "memory"}:
-            with translated(self.location):
-                reply = self._waiting.for_work_then(want.queues, timeout, wake_fd, claim)
-        else:
-            self._wait_for_work(want.queues, timeout, wake_fd)
-        return (
-            self.exchange(session, (), want) if reply is None else self._exchanged(session, reply)
-        )
+            along.append(self._command_of("exchange", self._now(), self.options.audit, *args))
+        timeout = min(timeout, self._watches.pop(session, timeout))
+        with translated(self.location):
+            reply = self._waiting.for_work(want.queues, timeout, wake_fd, *along)
+        if reply is None:
+            reply = self._do("exchange", *args, again=False)
+        return self._exchanged(session, reply)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds, for a worker whose reply was lost."""
@@ -257,11 +255,6 @@ class RedisStore(Readers):
             more=bool(more),
             next_due_ms=due or None,
         )
-
-    def _wait_for_work(self, queues: Sequence[str], timeout: float, wake_fd: int = -1) -> bool:
-        """Block until work may be there, for at most `timeout` seconds (and five at a time)."""
-        with translated(self.location):
-            return self._waiting.for_work(queues, timeout, wake_fd)
 
     # Operators
 

@@ -1,24 +1,20 @@
 """Blocking until there is something to do, without polling.
 
-Work: an idle worker registers in the store before it blocks, and a script that queues messages
-pushes one marker for each registered worker that can have one of them. One of the idle workers
-watches for what is due next.
+Work: an idle worker blocks on the inboxes of its queues, where each entry is handed to one of those
+who block: a message that a producer has left there, or a bell, rung by a script that has queued
+messages elsewhere. One of the idle workers watches for what is due next.
 
 Results and schedules: the caller subscribes to a channel. A notification is a hint: the caller
 reads again in any case, so a missed one costs no more than `WAIT_SECONDS`. It names the message's
 state, so that a caller waiting for completion can ignore intermediate transitions.
 """
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import exceptions as rx
 
 from reliable_tasks.core.clock import monotonic
-from reliable_tasks.core.ids import new_id
 from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.store.redis import keys
 from reliable_tasks.store.redis.errors import is_out_of_memory
@@ -28,28 +24,16 @@ __all__ = ["WAIT_SECONDS", "Waiting"]
 
 WAIT_SECONDS: Final = 1.0
 WORK_SECONDS: Final = 5.0
-"""The longest wait for work, and so how late work starts if the watcher has died."""
+"""The longest wait for work, and so how late work starts if the watcher has died (`WATCH_MS`)."""
 SUBSCRIPTIONS: Final = 500
 GRACE_SECONDS: Final = 2.0
 UNBLOCK_SECONDS: Final = 0.05
 
+_NO_INBOX: Final = ("NOGROUP", "UNBLOCKED")
+"""How the errors begin that say that there is none, or none any more."""
 _ENDED: Final = frozenset(state.encode() for state in FINAL_STATES)
 
 Run = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocking:
-    """A registered wait. `comes_due`: this one watches, and its timeout ends when work is due."""
-
-    waiter: str
-    lists: list[str]
-    timeout: float
-    comes_due: bool
-
-    @property
-    def command(self) -> tuple[Any, ...]:
-        return ("BLPOP", *self.lists, max(self.timeout, 0.001))
 
 
 class Waiting:
@@ -69,81 +53,56 @@ class Waiting:
         self._namespace = namespace
         self._run = run
         self._now = now
-        self._noted: dict[str, bool] = {}
-        self._made = 0, ""
+        self._opened: set[str] = set()
 
     # For work
 
-    def for_work(self, queues: Sequence[str], timeout: float, wake_fd: int) -> bool:
-        """Block until there may be work; False on timeout."""
-        blocking = self._note(queues, timeout)
-        if blocking is None:
-            return True
-        with self._server.line(blocking.lists[0]) as line:
-            return self._block(line, blocking, wake_fd) or blocking.comes_due
+    def open_inbox(self, queue: str) -> None:
+        """Make the inbox of a queue, unless there is one."""
+        self._run("open_inbox", self._now(), "", queue)
+        self._opened.add(queue)
 
-    def for_work_then(
-        self,
-        queues: Sequence[str],
-        timeout: float,
-        wake_fd: int,
-        then: Callable[[str], tuple[Any, ...]],
+    def for_work(
+        self, queues: Sequence[str], timeout: float, wake_fd: int, *then: tuple[Any, ...]
     ) -> Any:
-        """Block until there may be work, with a command sent along that runs when the wait ends.
+        """Block until there may be work, or `timeout`, and return the reply to `then`.
 
         Args:
             queues: to wait for.
             timeout: in seconds.
             wake_fd: a descriptor that ends the wait when it is readable.
-            then: makes the command for the waiter that was registered.
+            then: a command that is sent along, and runs when the wait ends.
 
         Returns:
-            the command's reply; None if it did not run: there was no need to wait, or the server
-            does not know the script or is out of memory.
+            None if that did not run: there is none, or the server does not know the script or is
+            out of memory.
         """
-        blocking = self._note(queues, timeout)
-        if blocking is None:
-            return None
-        with self._server.line(blocking.lists[0]) as line:
-            self._block(line, blocking, wake_fd, then(blocking.waiter))
+        for queue in queues:
+            if queue not in self._opened:
+                self.open_inbox(queue)
+        timeout = min(timeout, WORK_SECONDS)
+        inboxes = [keys.inbox(self._namespace, q) for q in queues]
+        # What is handed out is claimed by `then`, and needs no note of who has it until then.
+        group = ("GROUP", keys.WORKERS, "w", "COUNT", 1, "BLOCK", _ms(timeout), "NOACK")
+        blocking = ("XREADGROUP", *group, "STREAMS", *inboxes, *[">"] * len(inboxes))
+        with self._server.line(inboxes[0]) as line:
+            number = line.number  # asked for now: a blocked connection answers nothing
+            line.send_all(blocking, *then)
+            replied, interrupted = line.ready(timeout + GRACE_SECONDS, wake_fd)
+            if not replied and interrupted:
+                self._unblock(line, number, inboxes[0])
             try:
-                reply = line.receive()
+                line.receive()
+            except rx.ResponseError as e:
+                if not str(e).startswith(_NO_INBOX):
+                    raise
+                self._opened.clear()
+            try:
+                return line.receive() if then else None
             except rx.ResponseError as e:
                 if isinstance(e, rx.NoScriptError) or is_out_of_memory(e):
                     return None
                 raise
-        self._noted.pop(blocking.waiter, None)
-        return reply
-
-    def _note(self, queues: Sequence[str], timeout: float) -> "_Blocking | None":
-        """Register this thread as blocking; None if there is work already."""
-        waiter = f"{self._identity()}:{threading.get_ident()}"
-        timeout = min(timeout, WORK_SECONDS)
-        there, due_ms = self._run("idle", self._now(), waiter, _ms(timeout), *queues)
-        if there:
-            return None
-        self._noted[waiter] = True
-        comes_due = 0 <= due_ms <= timeout * 1000
-        lists = [keys.wake(self._namespace, q) for q in queues]
-        lists.append(keys.nudge(self._namespace, waiter))
-        return _Blocking(waiter, lists, due_ms / 1000 if comes_due else timeout, comes_due)
-
-    def _identity(self) -> str:
-        """A name for this process that no other has, not even one forked from it."""
-        pid = os.getpid()
-        if self._made[0] != pid:
-            self._made = pid, new_id()
-        return self._made[1]
-
-    def _block(
-        self, line: Line, blocking: "_Blocking", wake_fd: int, *then: tuple[Any, ...]
-    ) -> bool:
-        number = line.number  # asked for now: a blocked connection answers nothing
-        line.send_all(blocking.command, *then)
-        replied, interrupted = line.ready(blocking.timeout + GRACE_SECONDS, wake_fd)
-        if not replied and interrupted:
-            self._unblock(line, number, blocking.lists[0])
-        return line.receive() is not None or interrupted
 
     def _unblock(self, line: Line, number: int, key: str) -> None:
         """End a blocked wait; its own reply tells whether a marker came first.
@@ -155,11 +114,6 @@ class Waiting:
         while not replied and monotonic() < deadline:
             self._server.node(key).client_unblock(number)
             replied, _ = line.ready(UNBLOCK_SECONDS)
-
-    def back(self) -> str:
-        """Take back this thread's registration as blocking; "" if there was none."""
-        waiter = f"{self._made[1]}:{threading.get_ident()}"
-        return waiter if self._noted.pop(waiter, None) else ""
 
     # For results
 

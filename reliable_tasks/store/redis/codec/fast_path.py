@@ -31,7 +31,7 @@ from reliable_tasks.store.redis.codec.layout import (
 )
 from reliable_tasks.store.values import Claim
 
-__all__ = ["LARGEST", "one_plain", "open_record", "pack_of_kind", "pack_plain", "plain_claim"]
+__all__ = ["LARGEST", "open_record", "pack_of_kind", "pack_plain", "packed_kind", "plain_claim"]
 
 _AT_ONCE: Final = 1000
 """How many plain messages go by one command."""
@@ -39,8 +39,6 @@ _LONGEST_HEAD: Final = 5
 """Of a string in msgpack."""
 LARGEST: Final = INLINE - _LONGEST_HEAD
 """The payload of a plain message has at most so many bytes."""
-PLACE_IN_QUEUE: Final = 2**44
-"""As in lua/include/layout.lua."""
 _STR8: Final = 0xD9
 """What begins one of 32 to 255 bytes."""
 
@@ -190,7 +188,8 @@ def _pack_kind(m: Message) -> bytes:
 
 
 @functools.lru_cache(_MOST_KINDS)
-def _packed_kind(kind: Kind) -> bytes:
+def packed_kind(kind: Kind) -> bytes:
+    """How the strings of the messages of a kind begin."""
     return _pack_kind(kind.message("", b""))
 
 
@@ -232,10 +231,5 @@ def pack_of_kind(kind: Kind, ids: Sequence[str], payloads: Sequence[bytes]) -> b
     """Pack plain calls for `store_plain`; None if they have to go the general way."""
     if not 0 < len(set(ids)) == len(ids) <= _AT_ONCE or max(map(len, payloads)) > LARGEST:
         return None
-    start = text(_packed_kind(kind)), kind.queue, kind.priority
+    start = text(packed_kind(kind)), kind.queue, kind.priority
     return _packed(ids, payloads, [start], belongs=False)
-
-
-def one_plain(kind: Kind) -> tuple[bytes, str, int]:
-    """What enqueue_plain.lua is given of a kind."""
-    return _packed_kind(kind), kind.queue, kind.priority * PLACE_IN_QUEUE

@@ -161,7 +161,7 @@ def parse_exchange(reply: Sequence[Any], unread: Unread) -> v.Exchange:
         verdicts=tuple(
             v.Verdict.COMMITTED if byte == _APPLIED else v.Verdict.STALE for byte in verdicts
         ),
-        claims=parse_claims(reply, unread, 3),
+        claims=parse_claims(reply, unread, 4),
         next_due_ms=due_ms or None,
         lost=bool(lost & 1),
     )

@@ -9,9 +9,7 @@ from locks.scripts import Script
 
 __all__ = ["relief", "script"]
 
-_GROWING: Final = frozenset(
-    {"enqueue", "enqueue_plain", "fire", "put_entry", "replay", "report", "step"}
-)
+_GROWING: Final = frozenset({"enqueue", "fire", "put_entry", "replay", "report", "step"})
 """Verbs that a server at its `maxmemory` refuses: what they bring would stay."""
 _SMALL: Final = 65_536
 

@@ -2,8 +2,10 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, session, limit
 -- Returns {how many were given back, whether there is more (0 or 1)}.
+-- @include inbox.lua
 -- @include sessions.lua
 
+absorb_all()
 local session, limit = ARGV[3], tonumber(ARGV[4])
 local ids = claims_of(session, limit)
 for _, id in ipairs(ids) do

@@ -2,8 +2,10 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, ids ... (each once)
 -- Returns how many there were.
+-- @include inbox.lua
 -- @include delete.lua
 
+if absorb_all() > 0 then return MORE end
 local dropped = {}
 for index = 3, #ARGV do
   local r = load(ARGV[index])

@@ -6,8 +6,7 @@
 --         plain messages (msgpack, see `store_plain` in fast_path/store.lua),
 --         whether records that have ended keep their ids ('1')
 -- Returns {-1} where that one is gone, else as `store_batch` in storing.lua does, {held, then index, kind, holder, countdown_ms for each message not simply created}.
--- @include notify.lua
--- @include layout.lua
+-- @include inbox.lua
 
 local made -- the general path's functions, once something has needed one
 
@@ -35,6 +34,7 @@ end
 
 -- @include fast_path/store.lua
 
+if absorb_all() > 0 then return MORE end
 local plain = ARGV[9] ~= '' and cmsgpack.unpack(ARGV[9])
 if plain and store_plain(unpack(plain, 1, 4)) then return { 0 } end
 local stage = ARGV[4] ~= '' and ARGV[4] or nil

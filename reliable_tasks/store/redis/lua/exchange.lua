@@ -1,18 +1,19 @@
 -- Commit outcomes, then claim more work: the worker's one hot verb.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, session, commits ('' = none), limit ('' = no work wanted), who waited
---         (from wait_then_claim; '' = nobody), queues ...
+-- ARGV    now, audit mode, session, commits ('' = none), limit ('' = no work wanted), whether
+--         it has blocked for work ('1' or ''), queues ...
 --         Commits are msgpack {ids, fences, results, discard_result, others}. Of those that succeeded:
 --         fences of 8 bytes, results, and by their place in these lists for which of them the result
 --         is not kept, see `commit_succeeded` in fast_path/claims.lua. Of the rest: false, and by
 --         their place rows, see `commit` in commits.lua; false where there are none.
 -- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1; 2 more where resume.lua
---         has something to do), next due (ms; 0 = nothing is), then for each claim its id, record,
+--         has something to do), next due (ms; 0 = nothing is), for how long it may block at most,
+--         since it watches for that (ms; -1 = it need not), then for each claim its id, record,
 --         payload if that lies apart, and inputs; false if none}.
--- @include notify.lua
--- @include layout.lua
+-- @include inbox.lua
 
-local session = ARGV[3]
+local WATCH_MS = 5500 -- a little longer than anybody blocks
+local session, waited = ARGV[3], ARGV[6] ~= ''
 local known_worker
 
 local function worker()
@@ -54,14 +55,6 @@ local function commit_rest(ids, fences, results, discard_result, others, verdict
   end
   return refusal
 end
-
--- If it watched for what is due next, another has to.
-local function let_another_watch()
-  redis.call('DEL', prefix .. 'watcher')
-  for index = 7, #ARGV do
-    if next_due() and nudge_one(ARGV[index]) then return end
-  end
-end
 -- @end fields
 made = F
 return F
@@ -69,19 +62,31 @@ end
 
 -- @include fast_path/claims.lua
 
--- It blocks no more. The marker that woke it stood for one message of one queue, and it has taken what
--- it could from all of its own: where work is left, the next one is woken, and so on.
-local function blocks_no_more(waiter)
+-- It blocks no more. What woke it stood for one message of one queue, and it has taken what it could
+-- from all of its own: where something is left, another is woken, and so on.
+local function wake_others()
   for index = 7, #ARGV do
     local queue = ARGV[index]
-    redis.call('ZREM', prefix .. 'idle:' .. queue, waiter)
-    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 then
-      wake(queue, 1)
-    else
-      redis.call('DEL', prefix .. 'wake:' .. queue)
+    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 or redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
+      ring(queue)
     end
   end
-  if redis.call('GET', prefix .. 'watcher') == waiter then general().let_another_watch() end
+end
+
+-- One of those who block watches for what is due next; the others sleep on. Returns for how long
+-- this one may block (ms); -1 = as long as it likes.
+local function watch(due, claimed)
+  local watcher = redis.call('GET', prefix .. 'watcher')
+  if watcher and watcher ~= session then return -1 end
+  if claimed == 0 then
+    redis.call('SET', prefix .. 'watcher', session, 'PX', WATCH_MS)
+    return due - now
+  end
+  if watcher or waited then -- it has work to do now: another has to
+    redis.call('DEL', prefix .. 'watcher')
+    for index = 7, #ARGV do ring(ARGV[index]) end
+  end
+  return -1
 end
 
 -- Returns the verdicts, or an error.
@@ -94,6 +99,7 @@ local function commit_all(ids, fences, results, discard_result, others)
   end
   local rest = found < total or audit_all
   if rest then
+    absorb_all()
     local refused = general().commit_rest(ids, fences, results, discard_result, others, verdicts, strings)
     if refused then return nil, redis.error_reply(refused) end
   end
@@ -104,7 +110,7 @@ end
 
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
 local lost = lease <= now
-local reply = { '', lost and 1 or 0, 0 }
+local reply = { '', lost and 1 or 0, 0, -1 }
 
 if ARGV[4] ~= '' then
   local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
@@ -112,15 +118,15 @@ if ARGV[4] ~= '' then
   reply[1] = verdicts
   if made and made.has_edges_left() then reply[2] = reply[2] + 2 end
 end
-local waiter = ARGV[6]
 if lost then -- lapsed: it claims nothing, and has to leave the work to others
-  if waiter ~= '' then blocks_no_more(waiter) end
+  if waited then wake_others() end
   return reply
 end
 if ARGV[5] == '' then return reply end
 
 local due = next_due()
 if due and due <= now then
+  absorb_all()
   general().promote(100)
   due = next_due()
 end
@@ -130,6 +136,7 @@ for index = 7, #ARGV do
   claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
 end
 for index, r in pairs(others) do general().fill_in(reply, index, r) end
-if waiter ~= '' then blocks_no_more(waiter) end
-reply[3] = (made and next_due() or due) or 0
+if waited then wake_others() end
+due = made and next_due() or due
+if due then reply[3], reply[4] = due, watch(due, claimed) end
 return reply

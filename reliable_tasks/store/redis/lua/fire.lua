@@ -4,8 +4,10 @@
 --         name, expected slots (msgpack [version, next]), new slots (msgpack [next, last, last_id,
 --         runs, missed])
 -- Returns as enqueue does; nothing where another was first.
+-- @include inbox.lua
 -- @include storing.lua
 
+absorb_all()
 local name = ARGV[8]
 local packed = redis.call('HGET', prefix .. 'entries', name)
 local slots = packed and cmsgpack.unpack(packed)

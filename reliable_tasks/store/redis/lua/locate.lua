@@ -1,10 +1,12 @@
 -- Locate a record, and list the places where records may be.
 -- KEYS[1] '{ns}:'
--- ARGV    id ('' = none)
+-- ARGV    now, audit mode, id ('' = none)
 -- Returns {its place or '', its rank there, sessions ..., '', '<state>:<queue>' counted ...}.
+-- @include inbox.lua
 -- @include reading.lua
 
-local prefix, id = KEYS[1], ARGV[1]
+if absorb_all() > 0 then return MORE end
+local id = ARGV[3]
 local reply = { '', 0 }
 for _, session in ipairs(redis.call('ZRANGE', prefix .. 'sessions', 0, -1)) do
   reply[#reply + 1] = session

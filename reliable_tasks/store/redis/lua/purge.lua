@@ -2,8 +2,10 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, queue, limit, how many of the scheduled to look at
 -- Returns how many were revoked.
+-- @include inbox.lua
 -- @include transitions.lua
 
+if absorb_all() > 0 then return MORE end
 local queue, limit, look_at = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local found = redis.call('ZRANGE', prefix .. 'q:' .. queue, 0, limit - 1)
 local offset = 0

@@ -7,7 +7,9 @@
 -- @include sessions.lua
 -- @include delete.lua
 -- @include stages.lua
+-- @include inbox.lua
 
+local IDLE_INBOX_MS = 3600000
 local limit, more = tonumber(ARGV[3]), 0
 local dead_lettered = {}
 
@@ -157,6 +159,22 @@ local function trim_audit()
   if old == limit then more = 1 end
 end
 
+-- An inbox that nobody has used for long goes, or any while there is no worker, if nothing is queued:
+-- it has bells at most. Producers find that out, and make it again.
+local function close_inbox(queue)
+  local key, is_left = prefix .. 'inbox:' .. queue, redis.call('EXISTS', prefix .. 'sessions') == 0
+  if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 then return end
+  local about = redis.call('XINFO', 'STREAM', key)
+  for index = 1, #about, 2 do
+    local last = about[index] == 'last-generated-id' and tonumber(string.match(about[index + 1], '%d+'))
+    if last and (last > 0 and last < now - IDLE_INBOX_MS or is_left) then
+      redis.call('DEL', key)
+      redis.call('SREM', prefix .. 'inboxes', queue)
+    end
+  end
+end
+
+local unabsorbed = absorb_all()
 local rest = resume()
 local requeued = take_back_all()
 local promoted = promote(limit)
@@ -164,6 +182,9 @@ if promoted >= limit then more = 1 end
 local expired, unparked = expire(), unpark_lapsed()
 local deleted = sweep_stages() + sweep_old()
 trim_audit()
+if unabsorbed == 0 then
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'inboxes')) do close_inbox(queue) end
+end
 if rest > 0 or has_edges_left() then more = 1 end
 local reply = { requeued, promoted, expired, deleted, unparked, more, next_due() or 0 }
 for _, value in ipairs(dead_lettered) do reply[#reply + 1] = value end

@@ -2,7 +2,10 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, ids ...
 -- Returns {done, holder or '', ...}.
+-- @include inbox.lua
 -- @include transitions.lua
+
+if absorb_all() > 0 then return MORE end
 
 local function revive_child(child, parent, todo)
   local broken = child.x.broken

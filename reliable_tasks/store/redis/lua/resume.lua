@@ -2,6 +2,8 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode
 -- Returns how many parts are left.
+-- @include inbox.lua
 -- @include transitions.lua
 
+absorb_all()
 return resume()

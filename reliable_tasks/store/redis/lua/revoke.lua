@@ -2,7 +2,10 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, signal ('' = do not stop what runs), ids ...
 -- Returns {"revoked", "running", "ended" or "unknown", ...}.
+-- @include inbox.lua
 -- @include transitions.lua
+
+if absorb_all() > 0 then return MORE end
 
 local function revoke(id, signal)
   local r = load(id)

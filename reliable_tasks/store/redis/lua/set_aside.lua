@@ -2,7 +2,10 @@
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, session that holds them, id, string as it was read, ...
 -- Returns how many there were: one that has changed meanwhile is left alone.
+-- @include inbox.lua
 -- @include sessions.lua
+
+absorb_all()
 
 -- What hangs on it ends as well, where the record can be understood that far. Nothing is written if
 -- it cannot.

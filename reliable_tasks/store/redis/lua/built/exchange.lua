@@ -14,17 +14,11 @@ local function count_in(state, queue, by)
     redis.call('HDEL', prefix .. 'counts', name)
   end
 end
-local function wake(queue, new)
-  local waiting = redis.call('ZCOUNT', prefix .. 'idle:' .. queue, '(' .. now, '+inf')
-  if waiting == 0 then return end
-  local list = prefix .. 'wake:' .. queue
-  local there = redis.call('ZCARD', prefix .. 'q:' .. queue)
-  local markers = math.min(new, waiting, there, 100) - redis.call('LLEN', list)
-  if markers <= 0 then return end
-  local values = {}
-  for index = 1, markers do values[index] = '1' end
-  redis.call('RPUSH', list, unpack(values))
-  redis.call('PEXPIRE', list, 5000)
+local function ring(queue)
+  redis.call('XADD', prefix .. 'inbox:' .. queue, 'NOMKSTREAM', '*', '', '')
+end
+local function wake(queue)
+  if redis.call('XLEN', prefix .. 'inbox:' .. queue) == 0 then ring(queue) end
 end
 local function is_watched() return redis.call('EXISTS', prefix .. 'watched') == 1 end
 local function is_awaited()
@@ -34,13 +28,83 @@ local function publish(id, state, ended)
   if ended and #ended <= 8192 then state = state .. ' ' .. ended end
   redis.call('PUBLISH', prefix .. 'changed:' .. id, state)
 end
+local function notify_changed(ids, state)
+  if not is_watched() then return end
+  for _, id in ipairs(ids) do publish(id, state) end
+end
 local function next_due()
   return tonumber(redis.call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')[2]) or false
 end
 -- layout.lua
 local PLACE_IN_QUEUE = 2 ^ 44
+-- inbox.lua
+local function read_inbox(inbox, most)
+  local numbers, ids, strings, seq, seen = {}, {}, {}, false, {}
+  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 4)
+  for index, entry in ipairs(found) do
+    local number, kind, p, id = entry[1], entry[2][1], entry[2][2], entry[2][4]
+    local size = #ids
+    if id and size == most then break end
+    numbers[index] = number
+    if id and not seen[id] then
+      seen[id], seq = true, seq or redis.call('INCRBY', prefix .. 'seq', #found) - #found
+      local enqueued = ARGV[1] == '' and tonumber(string.match(number, '%d+')) or now
+      ids[size + 1] = id
+      strings[size + 1] = kind .. struct.pack('>I8I8', enqueued, seq + size + 1) .. p
+    end
+  end
+  return numbers, ids, strings, seq
+end
+local function keys_and_strings(ids, strings)
+  local found, start = {}, prefix .. 'm:'
+  for index, id in ipairs(ids) do
+    found[2 * index - 1], found[2 * index] = start .. id, strings[index]
+  end
+  return found
+end
+local function store_each(ids, strings)
+  local stored = {}
+  for index, id in ipairs(ids) do
+    stored[index] = redis.call('SET', prefix .. 'm:' .. id, strings[index], 'NX')
+    if not stored[index] then
+      redis.call('XADD', prefix .. 'audit', '*', 'e', 'duplicate', 'at', now, 'id', id, 't', '',
+        'a', 0, 'd', 0, 'f', 0, 'w', '', 'x', '')
+    end
+  end
+  return stored
+end
+local function absorb(queue, takes_bells)
+  local inbox = prefix .. 'inbox:' .. queue
+  local there = redis.call('XLEN', inbox)
+  if there == 0 then return 0 end
+  local numbers, ids, strings, seq = read_inbox(inbox, 1000)
+  if not (ids[1] or takes_bells) then return 0 end
+  local taken = ids[1] and redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0
+  local stored, scores, queued = taken and store_each(ids, strings), {}, {}
+  for index, id in ipairs(ids) do
+    local size = #queued
+    if not stored or stored[index] then
+      queued[size + 1], scores[2 * size + 1], scores[2 * size + 2] = id, seq + index, id
+    end
+  end
+  redis.call('XDEL', inbox, unpack(numbers))
+  if queued[1] then
+    redis.call('ZADD', prefix .. 'q:' .. queue, unpack(scores))
+    count_in('queued', queue, #queued)
+    wake(queue)
+    notify_changed(queued, 'queued')
+  end
+  return there - #numbers
+end
+local function absorb_all()
+  local queues, left = redis.call('SMEMBERS', prefix .. 'inboxes'), 0
+  for _, queue in ipairs(queues) do
+    if left == 0 then left = absorb(queue) end
+  end
+  return left
+end
 -- exchange.lua
-local session = ARGV[3]
+local session, waited = ARGV[3], ARGV[6] ~= ''
 local known_worker
 local function worker()
   known_worker = known_worker or redis.call('HGET', prefix .. 'workers', session) or ''
@@ -49,7 +113,7 @@ end
 local made
 local function general()
 if made then return made end
-local F = { audit = false, changed = false, claim = false, claim_packed = false, commit = false, commit_rest = false, count = false, defer = false, drain = false, end_attempt = false, end_one = false, event_of = false, fill_in = false, find_foreign = false, finish = false, flush = false, forget_payload = false, has_edges_left = false, in_parts = false, is_apart = false, is_ours = false, is_record = false, let_another_watch = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, new_record = false, next_seq = false, notify_all = false, place_of = false, queue_at = false, remember = false, row_of = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store = false, store_rows = false, string_of = false, touch = false, write_moves = false, write_records = false }
+local F = { audit = false, changed = false, claim = false, claim_packed = false, commit = false, commit_rest = false, count = false, defer = false, drain = false, end_attempt = false, end_one = false, event_of = false, fill_in = false, find_foreign = false, finish = false, flush = false, forget_payload = false, has_edges_left = false, in_parts = false, is_apart = false, is_ours = false, is_record = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, new_record = false, next_seq = false, notify_all = false, place_of = false, queue_at = false, remember = false, row_of = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store = false, store_rows = false, string_of = false, touch = false, write_moves = false, write_records = false }
 -- decode.lua
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
@@ -304,7 +368,7 @@ function F.move(r)
     list[#list + 1] = F.score_of(r, state)
     list[#list + 1] = id
     if state == 'queued' then
-      moves.queued[c[18]] = (moves.queued[c[18]] or 0) + 1
+      moves.queued[c[18]] = true
     elseif state == 'scheduled' then
       moves.scheduled[c[18]] = true
     end
@@ -364,7 +428,7 @@ function F.flush()
   for _, command in ipairs(commands) do redis.call(unpack(command)) end
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
-  for queue, new in pairs(moves.queued) do wake(queue, new) end
+  for queue in pairs(moves.queued) do wake(queue) end
   if list[1] then F.notify_all(list) end
 end
 function F.notify_all(list)
@@ -868,26 +932,10 @@ function F.move_aside(r, state)
   end
   if was_dead and not dead then table.insert(F.list_of(remove, 'dead'), r.id) end
 end
-function F.nudge(waiter)
-  local list = prefix .. 'nudge:' .. waiter
-  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
-  redis.call('PEXPIRE', list, 5000)
-end
-function F.nudge_one(queue)
-  local waiter = redis.call('ZRANGE', prefix .. 'idle:' .. queue, -1, -1)[1]
-  if waiter then F.nudge(waiter) end
-  return waiter
-end
 function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
-  local watcher = redis.call('GET', prefix .. 'watcher')
-  if watcher then
-    F.nudge(watcher)
-  else
-    for queue in pairs(moves.scheduled) do
-      if F.nudge_one(queue) then return end
-    end
-  end
+  redis.call('DEL', prefix .. 'watcher')
+  for queue in pairs(moves.scheduled) do wake(queue) end
 end
 -- transitions.lua
 function F.end_extras(r, was, failure, result, keep)
@@ -1266,12 +1314,6 @@ function F.commit_rest(ids, fences, results, discard_result, others, verdicts, s
   end
   return refusal
 end
-function F.let_another_watch()
-  redis.call('DEL', prefix .. 'watcher')
-  for index = 7, #ARGV do
-    if next_due() and F.nudge_one(ARGV[index]) then return end
-  end
-end
 made = F
 return F
 end
@@ -1281,17 +1323,44 @@ local function keys_of(ids, first, last)
   for index = first, last do keys[index - first + 1] = start .. ids[index] end
   return keys
 end
-local function notify_changed(ids, state)
-  if not is_watched() then return end
-  for _, id in ipairs(ids) do publish(id, state) end
-end
 -- fast_path/claims.lua
 local function succeeded_string(packed, place_of_p, ended, result)
   return (result and '\7' or '\8') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
 end
 local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
+local function claim_from_inbox(queue, session, limit, reply)
+  local inbox, strings = prefix .. 'inbox:' .. queue, {}
+  local numbers, ids, queued = read_inbox(inbox, math.min(limit, 1000))
+  if ids[1] then
+    local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
+    local stamp, scores, size = sized(cmsgpack.pack({ session, worker(), now, queue })), {}, #reply
+    for index, id in ipairs(ids) do
+      local packed = struct.pack('>BI8', 6, fence + index) .. stamp .. queued[index]
+      strings[index], scores[2 * index - 1], scores[2 * index] = packed, fence + index, id
+    end
+    if redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0 then
+      absorb(queue)
+      return 0
+    end
+    for index, id in ipairs(ids) do
+      reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = id, strings[index], false, false
+      size = size + 4
+      if audit_all then general().audit_packed('started', id, strings[index]) end
+    end
+    redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
+    count_in('running', queue, #ids)
+    notify_changed(ids, 'running')
+  end
+  if numbers[1] then redis.call('XDEL', inbox, unpack(numbers)) end
+  return #ids
+end
 local function claim_from(queue, session, limit, reply, others)
   local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
+  if redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
+    if redis.call('EXISTS', key) == 0 then claimed = claim_from_inbox(queue, session, limit, reply) end
+    if claimed > 0 then return claimed end
+    absorb(queue, waited)
+  end
   local looked_at = limit + 1000
   local ids, stamp
   repeat
@@ -1382,17 +1451,26 @@ local function write_succeeded(changes)
   end
 end
 -- exchange.lua
-local function blocks_no_more(waiter)
+local function wake_others()
   for index = 7, #ARGV do
     local queue = ARGV[index]
-    redis.call('ZREM', prefix .. 'idle:' .. queue, waiter)
-    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 then
-      wake(queue, 1)
-    else
-      redis.call('DEL', prefix .. 'wake:' .. queue)
+    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 or redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
+      ring(queue)
     end
   end
-  if redis.call('GET', prefix .. 'watcher') == waiter then general().let_another_watch() end
+end
+local function watch(due, claimed)
+  local watcher = redis.call('GET', prefix .. 'watcher')
+  if watcher and watcher ~= session then return -1 end
+  if claimed == 0 then
+    redis.call('SET', prefix .. 'watcher', session, 'PX', 5500)
+    return due - now
+  end
+  if watcher or waited then
+    redis.call('DEL', prefix .. 'watcher')
+    for index = 7, #ARGV do ring(ARGV[index]) end
+  end
+  return -1
 end
 local function commit_all(ids, fences, results, discard_result, others)
   local total, found, verdicts, strings, written = #ids, 0, {}, {}, {}
@@ -1403,6 +1481,7 @@ local function commit_all(ids, fences, results, discard_result, others)
   end
   local rest = found < total or audit_all
   if rest then
+    absorb_all()
     local refused = general().commit_rest(ids, fences, results, discard_result, others, verdicts, strings)
     if refused then return nil, redis.error_reply(refused) end
   end
@@ -1412,21 +1491,21 @@ local function commit_all(ids, fences, results, discard_result, others)
 end
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
 local lost = lease <= now
-local reply = { '', lost and 1 or 0, 0 }
+local reply = { '', lost and 1 or 0, 0, -1 }
 if ARGV[4] ~= '' then
   local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
   if refused then return refused end
   reply[1] = verdicts
   if made and made.has_edges_left() then reply[2] = reply[2] + 2 end
 end
-local waiter = ARGV[6]
 if lost then
-  if waiter ~= '' then blocks_no_more(waiter) end
+  if waited then wake_others() end
   return reply
 end
 if ARGV[5] == '' then return reply end
 local due = next_due()
 if due and due <= now then
+  absorb_all()
   general().promote(100)
   due = next_due()
 end
@@ -1436,6 +1515,7 @@ for index = 7, #ARGV do
   claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
 end
 for index, r in pairs(others) do general().fill_in(reply, index, r) end
-if waiter ~= '' then blocks_no_more(waiter) end
-reply[3] = (made and next_due() or due) or 0
+if waited then wake_others() end
+due = made and next_due() or due
+if due then reply[3], reply[4] = due, watch(due, claimed) end
 return reply

@@ -1,5 +1,5 @@
 -- Built of replay.lua by `python -m tests.lua.build`.
-local F = { audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, next_seq = false, notify_all = false, place_of = false, publish = false, queue_at = false, remember = false, replay = false, revive = false, revive_child = false, score_of = false, set_state = false, static = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { absorb = false, absorb_all = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, list_of = false, load = false, load_all = false, move = false, next_seq = false, notify_all = false, notify_changed = false, place_of = false, publish = false, queue_at = false, read_inbox = false, remember = false, replay = false, revive = false, revive_child = false, ring = false, score_of = false, set_state = false, static = false, store_each = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -15,17 +15,11 @@ function F.count_in(state, queue, by)
     redis.call('HDEL', prefix .. 'counts', name)
   end
 end
-function F.wake(queue, new)
-  local waiting = redis.call('ZCOUNT', prefix .. 'idle:' .. queue, '(' .. now, '+inf')
-  if waiting == 0 then return end
-  local list = prefix .. 'wake:' .. queue
-  local there = redis.call('ZCARD', prefix .. 'q:' .. queue)
-  local markers = math.min(new, waiting, there, 100) - redis.call('LLEN', list)
-  if markers <= 0 then return end
-  local values = {}
-  for index = 1, markers do values[index] = '1' end
-  redis.call('RPUSH', list, unpack(values))
-  redis.call('PEXPIRE', list, 5000)
+function F.ring(queue)
+  redis.call('XADD', prefix .. 'inbox:' .. queue, 'NOMKSTREAM', '*', '', '')
+end
+function F.wake(queue)
+  if redis.call('XLEN', prefix .. 'inbox:' .. queue) == 0 then F.ring(queue) end
 end
 function F.is_watched() return redis.call('EXISTS', prefix .. 'watched') == 1 end
 function F.is_awaited()
@@ -35,8 +29,79 @@ function F.publish(id, state, ended)
   if ended and #ended <= 8192 then state = state .. ' ' .. ended end
   redis.call('PUBLISH', prefix .. 'changed:' .. id, state)
 end
+function F.notify_changed(ids, state)
+  if not F.is_watched() then return end
+  for _, id in ipairs(ids) do F.publish(id, state) end
+end
 -- layout.lua
 local PLACE_IN_QUEUE = 2 ^ 44
+-- inbox.lua
+local MORE = 'MORE'
+function F.read_inbox(inbox, most)
+  local numbers, ids, strings, seq, seen = {}, {}, {}, false, {}
+  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 4)
+  for index, entry in ipairs(found) do
+    local number, kind, p, id = entry[1], entry[2][1], entry[2][2], entry[2][4]
+    local size = #ids
+    if id and size == most then break end
+    numbers[index] = number
+    if id and not seen[id] then
+      seen[id], seq = true, seq or redis.call('INCRBY', prefix .. 'seq', #found) - #found
+      local enqueued = ARGV[1] == '' and tonumber(string.match(number, '%d+')) or now
+      ids[size + 1] = id
+      strings[size + 1] = kind .. struct.pack('>I8I8', enqueued, seq + size + 1) .. p
+    end
+  end
+  return numbers, ids, strings, seq
+end
+function F.keys_and_strings(ids, strings)
+  local found, start = {}, prefix .. 'm:'
+  for index, id in ipairs(ids) do
+    found[2 * index - 1], found[2 * index] = start .. id, strings[index]
+  end
+  return found
+end
+function F.store_each(ids, strings)
+  local stored = {}
+  for index, id in ipairs(ids) do
+    stored[index] = redis.call('SET', prefix .. 'm:' .. id, strings[index], 'NX')
+    if not stored[index] then
+      redis.call('XADD', prefix .. 'audit', '*', 'e', 'duplicate', 'at', now, 'id', id, 't', '',
+        'a', 0, 'd', 0, 'f', 0, 'w', '', 'x', '')
+    end
+  end
+  return stored
+end
+function F.absorb(queue, takes_bells)
+  local inbox = prefix .. 'inbox:' .. queue
+  local there = redis.call('XLEN', inbox)
+  if there == 0 then return 0 end
+  local numbers, ids, strings, seq = F.read_inbox(inbox, 1000)
+  if not (ids[1] or takes_bells) then return 0 end
+  local taken = ids[1] and redis.call('MSETNX', unpack(F.keys_and_strings(ids, strings))) == 0
+  local stored, scores, queued = taken and F.store_each(ids, strings), {}, {}
+  for index, id in ipairs(ids) do
+    local size = #queued
+    if not stored or stored[index] then
+      queued[size + 1], scores[2 * size + 1], scores[2 * size + 2] = id, seq + index, id
+    end
+  end
+  redis.call('XDEL', inbox, unpack(numbers))
+  if queued[1] then
+    redis.call('ZADD', prefix .. 'q:' .. queue, unpack(scores))
+    F.count_in('queued', queue, #queued)
+    F.wake(queue)
+    F.notify_changed(queued, 'queued')
+  end
+  return there - #numbers
+end
+function F.absorb_all()
+  local queues, left = redis.call('SMEMBERS', prefix .. 'inboxes'), 0
+  for _, queue in ipairs(queues) do
+    if left == 0 then left = F.absorb(queue) end
+  end
+  return left
+end
 -- decode.lua
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
@@ -263,7 +328,7 @@ function F.move(r)
     list[#list + 1] = F.score_of(r, state)
     list[#list + 1] = id
     if state == 'queued' then
-      moves.queued[c[18]] = (moves.queued[c[18]] or 0) + 1
+      moves.queued[c[18]] = true
     elseif state == 'scheduled' then
       moves.scheduled[c[18]] = true
     end
@@ -323,7 +388,7 @@ function F.flush()
   for _, command in ipairs(commands) do redis.call(unpack(command)) end
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
-  for queue, new in pairs(moves.queued) do F.wake(queue, new) end
+  for queue in pairs(moves.queued) do F.wake(queue) end
   if list[1] then F.notify_all(list) end
 end
 function F.notify_all(list)
@@ -549,26 +614,10 @@ function F.move_aside(r, state)
   end
   if was_dead and not dead then table.insert(F.list_of(remove, 'dead'), r.id) end
 end
-function F.nudge(waiter)
-  local list = prefix .. 'nudge:' .. waiter
-  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
-  redis.call('PEXPIRE', list, 5000)
-end
-function F.nudge_one(queue)
-  local waiter = redis.call('ZRANGE', prefix .. 'idle:' .. queue, -1, -1)[1]
-  if waiter then F.nudge(waiter) end
-  return waiter
-end
 function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
-  local watcher = redis.call('GET', prefix .. 'watcher')
-  if watcher then
-    F.nudge(watcher)
-  else
-    for queue in pairs(moves.scheduled) do
-      if F.nudge_one(queue) then return end
-    end
-  end
+  redis.call('DEL', prefix .. 'watcher')
+  for queue in pairs(moves.scheduled) do F.wake(queue) end
 end
 -- transitions.lua
 function F.leave_edges(ending)
@@ -602,6 +651,7 @@ end
 return F[missed]
 end })
 -- replay.lua
+if F.absorb_all() > 0 then return MORE end
 function F.revive_child(child, parent, todo)
   local broken = child.x.broken
   broken[parent] = nil

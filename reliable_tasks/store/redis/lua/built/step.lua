@@ -1,5 +1,5 @@
 -- Built of step.lua by `python -m tests.lua.build`.
-local F = { audit = false, clock_now = false, count = false, count_in = false, defer = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, notify_all = false, place_of = false, publish = false, remember = false, score_of = false, static = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { audit = false, clock_now = false, count = false, count_in = false, defer = false, flush = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, list_of = false, load = false, load_all = false, move = false, notify_all = false, place_of = false, publish = false, remember = false, ring = false, score_of = false, static = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -15,17 +15,11 @@ function F.count_in(state, queue, by)
     redis.call('HDEL', prefix .. 'counts', name)
   end
 end
-function F.wake(queue, new)
-  local waiting = redis.call('ZCOUNT', prefix .. 'idle:' .. queue, '(' .. now, '+inf')
-  if waiting == 0 then return end
-  local list = prefix .. 'wake:' .. queue
-  local there = redis.call('ZCARD', prefix .. 'q:' .. queue)
-  local markers = math.min(new, waiting, there, 100) - redis.call('LLEN', list)
-  if markers <= 0 then return end
-  local values = {}
-  for index = 1, markers do values[index] = '1' end
-  redis.call('RPUSH', list, unpack(values))
-  redis.call('PEXPIRE', list, 5000)
+function F.ring(queue)
+  redis.call('XADD', prefix .. 'inbox:' .. queue, 'NOMKSTREAM', '*', '', '')
+end
+function F.wake(queue)
+  if redis.call('XLEN', prefix .. 'inbox:' .. queue) == 0 then F.ring(queue) end
 end
 function F.is_watched() return redis.call('EXISTS', prefix .. 'watched') == 1 end
 function F.is_awaited()
@@ -238,7 +232,7 @@ function F.move(r)
     list[#list + 1] = F.score_of(r, state)
     list[#list + 1] = id
     if state == 'queued' then
-      moves.queued[c[18]] = (moves.queued[c[18]] or 0) + 1
+      moves.queued[c[18]] = true
     elseif state == 'scheduled' then
       moves.scheduled[c[18]] = true
     end
@@ -298,7 +292,7 @@ function F.flush()
   for _, command in ipairs(commands) do redis.call(unpack(command)) end
   F.write_moves()
   if next(lock_table) or next(parking) then F.flush_locks() end
-  for queue, new in pairs(moves.queued) do F.wake(queue, new) end
+  for queue in pairs(moves.queued) do F.wake(queue) end
   if list[1] then F.notify_all(list) end
 end
 function F.notify_all(list)
@@ -487,26 +481,10 @@ function F.move_aside(r, state)
   end
   if was_dead and not dead then table.insert(F.list_of(remove, 'dead'), r.id) end
 end
-function F.nudge(waiter)
-  local list = prefix .. 'nudge:' .. waiter
-  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
-  redis.call('PEXPIRE', list, 5000)
-end
-function F.nudge_one(queue)
-  local waiter = redis.call('ZRANGE', prefix .. 'idle:' .. queue, -1, -1)[1]
-  if waiter then F.nudge(waiter) end
-  return waiter
-end
 function F.wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
-  local watcher = redis.call('GET', prefix .. 'watcher')
-  if watcher then
-    F.nudge(watcher)
-  else
-    for queue in pairs(moves.scheduled) do
-      if F.nudge_one(queue) then return end
-    end
-  end
+  redis.call('DEL', prefix .. 'watcher')
+  for queue in pairs(moves.scheduled) do F.wake(queue) end
 end
 return F[missed]
 end })

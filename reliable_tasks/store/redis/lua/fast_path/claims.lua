@@ -1,4 +1,5 @@
--- Claim and commit plain messages. Needs the functions `general` and `worker`.
+-- Claim and commit plain messages. Needs the functions `general` and `worker`, and `waited`.
+-- @include inbox.lua
 -- @include fast_path/plain.lua
 
 local MESSAGES_BY_ONE_CALL = 1000
@@ -10,11 +11,44 @@ end
 
 local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
 
+-- Claim at most `limit` messages from the inbox of a queue that has nothing else, for a session.
+local function claim_from_inbox(queue, session, limit, reply)
+  local inbox, strings = prefix .. 'inbox:' .. queue, {}
+  local numbers, ids, queued = read_inbox(inbox, math.min(limit, ABSORBED_AT_ONCE))
+  if ids[1] then
+    local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
+    local stamp, scores, size = sized(cmsgpack.pack({ session, worker(), now, queue })), {}, #reply
+    for index, id in ipairs(ids) do
+      local packed = struct.pack('>BI8', IS_CLAIMED, fence + index) .. stamp .. queued[index]
+      strings[index], scores[2 * index - 1], scores[2 * index] = packed, fence + index, id
+    end
+    if redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0 then
+      absorb(queue)
+      return 0
+    end
+    for index, id in ipairs(ids) do
+      reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = id, strings[index], false, false
+      size = size + 4
+      if audit_all then general().audit_packed('started', id, strings[index]) end
+    end
+    redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
+    count_in('running', queue, #ids)
+    notify_changed(ids, 'running')
+  end
+  if numbers[1] then redis.call('XDEL', inbox, unpack(numbers)) end
+  return #ids
+end
+
 -- Claim at most `limit` messages of a queue for a session. Adds to `reply` what a worker gets: id,
 -- string, payload if it lies apart, inputs if there are any; and to `others` the records of those
 -- that are not plain, by where their string belongs in `reply`. Returns how many it claimed.
 local function claim_from(queue, session, limit, reply, others)
   local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
+  if redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
+    if redis.call('EXISTS', key) == 0 then claimed = claim_from_inbox(queue, session, limit, reply) end
+    if claimed > 0 then return claimed end
+    absorb(queue, waited)
+  end
   local looked_at = limit + 1000 -- bounds what one call spends on the expired and the parked
   local ids, stamp
   repeat

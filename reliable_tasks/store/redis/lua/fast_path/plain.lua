@@ -9,9 +9,3 @@ local function keys_of(ids, first, last)
   for index = first, last do keys[index - first + 1] = start .. ids[index] end
   return keys
 end
-
--- Tell those who wait that the messages have changed, but not ended.
-local function notify_changed(ids, state)
-  if not is_watched() then return end
-  for _, id in ipairs(ids) do publish(id, state) end
-end

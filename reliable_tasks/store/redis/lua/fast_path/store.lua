@@ -28,11 +28,8 @@ local function store_plain(ids, payloads, kinds, belongs)
   for number, kind in ipairs(kinds) do
     redis.call('ZADD', prefix .. 'q:' .. kind[2], unpack(scores[number]))
     count_in('queued', kind[2], #stored[number])
-    -- Mostly nobody listens, which one question tells.
-    if redis.call('EXISTS', prefix .. 'idle:' .. kind[2], prefix .. 'watched') > 0 then
-      wake(kind[2], #stored[number])
-      notify_changed(stored[number], 'queued')
-    end
+    wake(kind[2])
+    notify_changed(stored[number], 'queued')
   end
   if audit_all then audit_stored(ids, strings) end
   return true

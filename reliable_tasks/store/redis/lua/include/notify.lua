@@ -1,7 +1,6 @@
 -- Counters and notifications, which follow each write.
 -- @include call.lua
 
-local WAKE_MS = 5000 -- how long a marker stays on a list that nobody blocks on
 local TOLD = 8192
 local BY_ONE_CALL = 2000 -- values in one command; Lua's stack holds some 8000
 
@@ -13,18 +12,15 @@ local function count_in(state, queue, by)
   end
 end
 
--- Wake as many of the workers that block for the queue as there are new messages.
-local function wake(queue, new)
-  local waiting = redis.call('ZCOUNT', prefix .. 'idle:' .. queue, '(' .. now, '+inf')
-  if waiting == 0 then return end
-  local list = prefix .. 'wake:' .. queue
-  local there = redis.call('ZCARD', prefix .. 'q:' .. queue)
-  local markers = math.min(new, waiting, there, 100) - redis.call('LLEN', list)
-  if markers <= 0 then return end
-  local values = {}
-  for index = 1, markers do values[index] = '1' end
-  redis.call('RPUSH', list, unpack(values))
-  redis.call('PEXPIRE', list, WAKE_MS)
+-- Idle workers block on the inboxes of their queues, streams: each entry wakes one of them. What
+-- queues messages elsewhere puts a bell there, an entry with nothing in it, unless something is
+-- there already. Who was woken takes it out, and rings again where it has left work.
+local function ring(queue)
+  redis.call('XADD', prefix .. 'inbox:' .. queue, 'NOMKSTREAM', '*', '', '')
+end
+
+local function wake(queue)
+  if redis.call('XLEN', prefix .. 'inbox:' .. queue) == 0 then ring(queue) end
 end
 
 -- Whether anybody waits for a message to change; or for one to end, which is less.
@@ -38,6 +34,12 @@ end
 local function publish(id, state, ended)
   if ended and #ended <= TOLD then state = state .. ' ' .. ended end
   redis.call('PUBLISH', prefix .. 'changed:' .. id, state)
+end
+
+-- Tell those who wait that plain messages have changed, but not ended.
+local function notify_changed(ids, state)
+  if not is_watched() then return end
+  for _, id in ipairs(ids) do publish(id, state) end
 end
 
 -- The earliest instant at which something scheduled is due; false = nothing is.

@@ -6,7 +6,7 @@ local before_flush = false -- what else is to be decided before anything is writ
 local ARRAY = '\147'
 
 -- What `flush` gathers: by key {score, id, ...} to add and {id, ...} to remove; by queue and state
--- by how much a count changes; how many are new in a queue; which queues have something scheduled.
+-- by how much a count changes; which queues have something new, and which something scheduled.
 local moves
 
 local places = { queued = {}, running = {} } -- names of sorted sets, made once
@@ -84,7 +84,7 @@ local function move(r)
     list[#list + 1] = score_of(r, state)
     list[#list + 1] = id
     if state == 'queued' then
-      moves.queued[c[QUEUE]] = (moves.queued[c[QUEUE]] or 0) + 1
+      moves.queued[c[QUEUE]] = true
     elseif state == 'scheduled' then
       moves.scheduled[c[QUEUE]] = true
     end
@@ -151,7 +151,7 @@ local function flush()
   for _, command in ipairs(commands) do redis.call(unpack(command)) end
   write_moves()
   if next(lock_table) or next(parking) then flush_locks() end
-  for queue, new in pairs(moves.queued) do wake(queue, new) end
+  for queue in pairs(moves.queued) do wake(queue) end
   if list[1] then notify_all(list) end
 end
 
@@ -185,31 +185,11 @@ local function move_aside(r, state)
   if was_dead and not dead then table.insert(list_of(remove, 'dead'), r.id) end
 end
 
--- Wake one waiter, that one.
-local function nudge(waiter)
-  local list = prefix .. 'nudge:' .. waiter
-  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
-  redis.call('PEXPIRE', list, WAKE_MS)
-end
-
--- Wake one of those who block for the queue. Returns whether there is one.
-local function nudge_one(queue)
-  local waiter = redis.call('ZRANGE', prefix .. 'idle:' .. queue, -1, -1)[1]
-  if waiter then nudge(waiter) end
-  return waiter
-end
-
--- Something is due earlier than the one who watches for it knows: let that one look again.
+-- Something is due earlier than the one who watches for it knows: let another one look.
 local function wake_watcher(first_before)
   if redis.call('ZRANGE', prefix .. 'scheduled', 0, 0)[1] == first_before then return end
-  local watcher = redis.call('GET', prefix .. 'watcher')
-  if watcher then
-    nudge(watcher)
-  else
-    for queue in pairs(moves.scheduled) do
-      if nudge_one(queue) then return end
-    end
-  end
+  redis.call('DEL', prefix .. 'watcher')
+  for queue in pairs(moves.scheduled) do wake(queue) end
 end
 
 -- @end
