@@ -1,5 +1,6 @@
 """The embedded store: the verbs, each one transaction."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.sqlite import backup, enqueue, exchange, operators, reap, schedules
 from reliable_tasks.store.sqlite.connection import MEMORY, Database
+from reliable_tasks.store.sqlite.plain import IdTaken, is_usual, store_alone
 from reliable_tasks.store.sqlite.sessions import (
     close_session,
     heartbeat,
@@ -102,6 +104,13 @@ class SqliteStore(Waits):
         durable: str | None = None,
     ) -> tuple[v.Receipt, ...]:
         """Store plain calls of one kind, as `enqueue` does."""
+        if len(ids) == 1 and durable is None and is_usual(kind, payloads[0], self.options):
+            with contextlib.suppress(IdTaken):
+                self._database.write(
+                    lambda c: store_alone(c, kind, ids[0], payloads[0], self._clock())
+                )
+                self._news.tell(work=True, changes=False)
+                return ()
         return self.enqueue(v.batch_of(kind, ids, payloads, durable)).receipts
 
     def revoke(

@@ -14,7 +14,6 @@ import msgspec
 
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.rows import (
-    COLUMNS,
     FIRST_FINAL,
     PART_BROKEN,
     PART_INPUTS,
@@ -281,7 +280,3 @@ class UnitOfWork:
             return  # damaged: nobody knows for what it was counted
         key = (queue if state < FIRST_FINAL else "", state)
         self._moved[key] = self._moved.get(key, 0) + by
-
-
-if RECORD_INSERT.count("?") != len(COLUMNS):  # pragma: no cover - a mistake in this package
-    raise AssertionError("record_insert.sql has another number of columns than Row")

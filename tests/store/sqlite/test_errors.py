@@ -18,7 +18,7 @@ from reliable_tasks.errors import (
 )
 from reliable_tasks.store.sqlite import SqliteStore
 from reliable_tasks.store.values import Batch, StoreOptions
-from tests.store.driver import message
+from tests.store.driver import kind, message
 from tests.store.sqlite.helpers import OPTIONS, count, put, raw
 
 NOBODY = 65534
@@ -120,18 +120,24 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(store: SqliteStore) -> 
     assert count(store) == acknowledged + 1
 
 
+@pytest.mark.parametrize("plainly", [True, False])
 def test_a_verb_that_fails_in_the_middle_is_undone(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, *, plainly: bool
 ) -> None:
-    put(store, "a")
+    def put_one(name: str) -> None:
+        if plainly:
+            store.enqueue_plain(kind(), [name], [b""])
+        else:
+            put(store, name)
+
+    put_one("a")
+    statement = "plain.COUNT_QUEUED" if plainly else "unit_of_work.COUNT_ADD"
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "reliable_tasks.store.sqlite.unit_of_work.COUNT_ADD", "INSERT INTO nothing VALUES"
-        )
+        patch.setattr(f"reliable_tasks.store.sqlite.{statement}", "INSERT INTO nothing VALUES")
         with pytest.raises(StoreError, match="nothing"):
-            put(store, "b")
+            put_one("b")
     assert store.read(["b"]) == (None,)
-    put(store, "b")
+    put_one("b")
     assert count(store) == 2
 
 

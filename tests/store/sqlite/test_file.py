@@ -151,8 +151,7 @@ def test_the_fields_of_a_record_are_the_columns_of_its_table(
     named = re.findall(r"(\w+) = \?(\d+)", load("records/update"))
     fields = COLUMNS[COLUMNS.index("queue") :]
     assert named == [*((c, str(i + 2)) for i, c in enumerate(fields)), ("n", "1")]
-    inserted = load("records/insert").split("VALUES")[0].partition("(")[2]
-    assert tuple(re.findall(r"\w+", inserted)) == COLUMNS
+    assert load("records/insert").count("?") == len(COLUMNS)
 
 
 def test_what_a_record_always_has_no_row_may_lack(store: SqliteStore, path: Path) -> None:
