@@ -83,7 +83,7 @@ def test_what_befell_one_connection_is_expected_of_the_others(
     def silent(*_: object) -> None:
         raise redis.TimeoutError("no answer")
 
-    monkeypatch.setattr(_server.Line, "execute_command", silent)
+    monkeypatch.setattr(_server.Line, "call", silent)
     with pytest.raises(errors.StoreUnavailable):
         store.exchange("unknown", (), WANT)
     assert not store._server._spare
