@@ -211,7 +211,8 @@ class KombuSource:
                     f"{self._shown} refuses the bridge: {error}; check user, password and virtual "
                     f"host, and the rights to declare and read {', '.join(self._names)}"
                 ) from error
-            raise BrokerUnavailable(f"{self._shown} does not answer: {error!r}") from error
+            said = f"{type(error).__name__}: {error}"
+            raise BrokerUnavailable(f"{self._shown} does not answer: {said}") from error
 
 
 _as_it_came: dict[type[Any], type[Any]] = {}
