@@ -260,6 +260,7 @@ def test_queues_on_the_command_line() -> None:
     ("url", "options", "said"),
     [
         ("nonsense://host", {}, "nonsense://host names no broker"),
+        ("amqp", {}, "'amqp' is no URL of a broker: write amqp://host"),
         ("amqp://u:secret@host", {"prefetch": 0}, "prefetch=0: let the broker send 1"),
         ("memory://", {"queues": {}}, "a bridge needs a queue of the broker"),
         ("zookeeper://host:port", {}, "names no ZooKeeper"),

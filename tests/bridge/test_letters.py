@@ -44,6 +44,7 @@ def test_a_letter_has_the_reason_and_the_message_as_it_was(
     assert kept["reason"].startswith("add: its body is pickle, which may run code")
     assert (kept["body"], kept["content_type"], kept["queue"]) == (body, kind, "celery")
     assert (kept["headers"], kept["properties"]) == (headers, properties)
+    assert app.AsyncResult("pickled").kwargs == kept
     with pytest.raises(MessageRefused, match="its body is pickle"):
         app.AsyncResult("pickled").get()
     (row,) = app.store.audit(AuditQuery(id="pickled", event="failed"))
@@ -72,12 +73,17 @@ def test_a_body_larger_than_a_message_comes_in_parts(store_url: str, broker: Bro
 
 
 def test_a_message_without_an_id_has_a_letter_of_its_own(app: App, broker: Broker) -> None:
-    for _ in range(2):
-        broker.ready = [Delivery("celery", b"hello", None, None, {}, {})]
+    for number in range(2):
+        counted = {"x-delivery-count": number}
+        broker.ready = [
+            Delivery("celery", b"hello", kind, None, counted) for kind in (None, "text/plain")
+        ]
         run(app)
-    (name,) = dead(app)
-    assert name.startswith("bridge-")
-    assert letter(app, name)["body"] == "hello"
+    names = dead(app)
+    assert len(names) == 2, "one each, however often they are delivered"
+    assert all(name.startswith("bridge-") for name in names)
+    assert {letter(app, name)["content_type"] for name in names} == {None, "text/plain"}
+    assert {letter(app, name)["body"] for name in names} == {"hello"}
 
 
 def test_the_same_id_with_another_payload_is_flagged(

@@ -72,6 +72,10 @@ class Bridge:
     ) -> None:
         if not queues:
             raise ConfigError("a bridge needs a queue of the broker to read: Bridge(queues=…), -Q")
+        if "://" not in url:
+            raise ConfigError(
+                f"{mask_url(url)!r} is no URL of a broker: write amqp://host or the like"
+            )
         if prefetch < 1:
             raise ConfigError(f"prefetch={prefetch}: let the broker send 1 message ahead, or more")
         self.broker = mask_url(url)
