@@ -19,6 +19,7 @@ from reliable_tasks.errors import (
     TaskRevokedError,
     TimeoutError,  # noqa: A004 - Celery's name
 )
+from reliable_tasks.store.protocol import ProducerStore
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -185,6 +186,17 @@ def test_signals_and_many_calls(app: App, broker: Broker) -> None:
         signals.after_task_publish.disconnect(note)
     assert sent == [result.id for result in many]
     assert {broker.take().headers["id"] for _ in many} == set(sent)
+
+
+def test_plain_calls_are_published_one_by_one_or_many_at_a_time(app: App, broker: Broker) -> None:
+    sent = [add(app).delay(1), *add(app).enqueue_many([(1, 2), (3, 4)])]
+    assert {result.receipt.kind for result in sent} == {"published"}
+    assert {broker.take().headers["id"] for _ in sent} == {result.id for result in sent}
+
+
+def test_every_verb_that_stores_goes_through_the_broker(app: App) -> None:
+    verbs = {name for name in vars(ProducerStore) if name.startswith("enqueue")}
+    assert verbs <= vars(type(app.store)).keys()
 
 
 async def _added(app: App) -> Any:
