@@ -72,6 +72,9 @@ def not_ended(result: Handle, timeout: float | None, others: str = "") -> str:
     said = f"message {result.id}{others} had not ended after {timeout:g} s"
     if result.version >= 0:
         return said
+    receipt = getattr(result, "receipt", None)
+    if receipt is not None and receipt.kind == "published":
+        return f"{said}: it was published to the broker, and nothing was told of it yet"
     return f"{said}: the store has no message with this id, now (its exists() says whether it has)"
 
 

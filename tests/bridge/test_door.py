@@ -216,7 +216,7 @@ def test_a_coroutine_publishes(app: App, broker: Broker) -> None:
 def test_a_result_comes_back(app: App, broker: Broker) -> None:
     result = add(app).delay(1, 2)
     assert (result.state, result.ready(), result.exists()) == ("PENDING", False, False)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match="published to the broker, and nothing was told of it"):
         result.get(timeout=0)
     broker.answer(broker.take(), result={"sum": 3})
     assert result.get(timeout=PATIENCE_S) == {"sum": 3}
