@@ -56,11 +56,15 @@ def exchange(
         return v.Exchange(verdicts=verdicts, lost=True)
     if want is None:
         return v.Exchange(verdicts=verdicts)
-    promote(work, PROMOTED_PER_EXCHANGE)
+    due = next_due(work)
+    if due is not None and due <= work.now:
+        promote(work, PROMOTED_PER_EXCHANGE)
     claims: list[v.Claim] = []
     for queue in want.queues:
         _claim_from(work, queue, want.limit, claims, (session, worker))
-    return v.Exchange(verdicts=verdicts, claims=tuple(claims), next_due_ms=next_due(work))
+    if work.queues_some:  # or scheduled
+        due = next_due(work)
+    return v.Exchange(verdicts=verdicts, claims=tuple(claims), next_due_ms=due)
 
 
 def promote(work: Transitions, limit: int) -> int:

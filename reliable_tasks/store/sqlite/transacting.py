@@ -85,5 +85,9 @@ class Transacting:
             while self._write(follow):
                 pass
 
+    def _glance(self, look: Callable[[Reader], T]) -> T:
+        """As `_read`, for a look of one statement, which is a snapshot by itself."""
+        return self._database.use(lambda c: look(Reader(c, self._clock(), self.options)))
+
     def _read(self, look: Callable[[Reader], T]) -> T:
         return self._database.read(lambda c: look(Reader(c, self._clock(), self.options)))

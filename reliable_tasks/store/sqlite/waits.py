@@ -36,7 +36,7 @@ class Waits(Transacting):
 
         def look() -> bool:
             nonlocal claimed, look_at, tries
-            queued, due = self._read(lambda reader: reader.waiting(list(want.queues)))
+            queued, due = self._glance(lambda reader: reader.waiting(list(want.queues)))
             now = monotonic()
             look_at = math.inf if due is None else now + (due - self._clock()) / 1000
             if queued or look_at <= now:
@@ -66,7 +66,7 @@ class Waits(Transacting):
             if ended:
                 found = self._read(lambda reader: reader.read([*seen], full=False))
                 return any(r is not None and r.state in FINAL_STATES for r in found)
-            versions = self._read(lambda reader: reader.versions(list(seen)))
+            versions = self._glance(lambda reader: reader.versions(list(seen)))
             return any(versions.get(i, -1) != version for i, version in seen.items())
 
         watches = self._news.of_all if -1 in seen.values() else self._news.of_changes
@@ -100,4 +100,4 @@ class Waits(Transacting):
         )
 
     def _entries_version(self) -> int:
-        return self._read(lambda reader: reader.entries_version())
+        return self._glance(lambda reader: reader.entries_version())

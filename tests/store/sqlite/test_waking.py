@@ -105,7 +105,7 @@ def test_what_is_no_work_wakes_no_worker(
     other.open_session(SessionInfo(id="t", worker="v"), 600_000)
     (claim,) = other.exchange("t", (), WANT).claims
     looks, reading = Looks(store, monkeypatch), threading.Event()
-    read = store._read
+    read = store._glance
 
     def noted(look: Any) -> Any:
         reading.set()
@@ -113,7 +113,7 @@ def test_what_is_no_work_wakes_no_worker(
 
     with in_a_thread(lambda: claimed(store)) as answer:
         looks.wait_for(2)
-        monkeypatch.setattr(store, "_read", noted)
+        monkeypatch.setattr(store, "_glance", noted)
         commit = Commit(id="a", fence=claim.fence, outcome=Succeeded())
         other.exchange("t", (commit,), None)
         other.heartbeat(["t"], 600_000)
