@@ -46,6 +46,17 @@ def test_django_is_not_loaded_unless_it_is_used() -> None:
     assert "django" not in loaded, "an app that is only made needs nothing of it"
 
 
+def test_brokers_are_not_loaded_before_one_is_used() -> None:
+    made = "from reliable_tasks import App; app = App('x', broker='amqp://', backend='rpc')"
+    libraries = {"celery", "kazoo", "kombu", "sqlalchemy", "reliable_tasks.contrib.bridge"}
+    assert not loaded_by(f"{made}; app.settings") & libraries
+    used = loaded_by(f"{made}; app.store")
+    assert "kombu" in used
+    assert "celery" not in used, "rpc:// is read by kombu alone"
+    stored = "from reliable_tasks import App; App('x', broker='sqlite://').store.now_ms()"
+    assert not loaded_by(stored) & libraries
+
+
 def test_a_store_of_sqlite_loads_no_redis() -> None:
     program = "from reliable_tasks import App; App('x', broker='sqlite://').store.now_ms()"
     assert not loaded_by(program) & {"redis", "structlog", "click"}

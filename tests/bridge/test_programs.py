@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -160,3 +162,54 @@ def test_the_bridge_ends_with_a_worker_that_is_killed(place: Place, rabbitmq: Ra
     worker.signal(signal.SIGKILL)
     worker.process.wait()
     wait_until(lambda: not worker.children, "all of it is gone")
+
+
+CELERYS = """
+from celery import Celery
+
+app = Celery("tasks", broker=BROKER, backend="rpc://")
+app.conf.task_default_queue = "of-celery"
+
+
+@app.task(name="shop.describe", bind=True)
+def describe(self, x):
+    request = self.request
+    return [x, request.shadow, request.timelimit, request.headers["tenant"], request.root_id]
+
+
+@app.task(name="shop.fail")
+def fail(key):
+    raise KeyError(key, 2)
+"""
+
+OUR_PRODUCER = """
+from reliable_tasks import App
+
+app = App("tasks", broker=BROKER, backend="rpc://")
+app.conf.task_default_queue = "of-celery"
+
+if __name__ == "__main__":
+    how = {"countdown": 0.1, "expires": 600, "shadow": "s", "time_limit": 60}
+    result = app.send_task("shop.describe", ({"a": [1]},), headers={"tenant": "t"}, **how)
+    value = result.get(timeout=100)
+    print(value[:4], value[4] == result.id)
+    try:
+        app.send_task("shop.fail", ("k",)).get(timeout=100)
+    except KeyError as error:
+        print(error.args)
+"""
+
+
+def test_a_worker_of_celerys_takes_what_an_app_publishes(place: Place, rabbitmq: RabbitMQ) -> None:
+    empty(rabbitmq, "of-celery")
+    place.write("theirs.py", CELERYS.replace("BROKER", repr(rabbitmq.url)))
+    place.write("ours.py", OUR_PRODUCER.replace("BROKER", repr(rabbitmq.url)))
+    command = [sys.executable, "-m", "celery", "-A", "theirs", "worker", "--pool", "solo"]
+    with (place.path / "celery.log").open("wb") as log:
+        worker = subprocess.Popen(command, cwd=place.path, stdout=log, stderr=log)
+    try:
+        said = place.python("ours.py").splitlines()
+    finally:
+        worker.kill()
+        worker.wait()
+    assert said == ["[{'a': [1]}, 's', [60.0, None], 't'] True", "('k', 2)"]

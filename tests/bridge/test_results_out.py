@@ -209,6 +209,20 @@ def test_a_wrong_backend_is_refused_in_words(url: str, said: str) -> None:
         named_backend(url, name="--results")
 
 
+def test_a_driver_that_is_missing_is_told_at_once(app: App, broker: Broker) -> None:
+    with pytest.raises(ConfigError, match=r"result backend 'db\+mysql://u:\*\*\*@h/x'.*MySQLdb"):
+        Bridge(app, "fake://", {"q": "q"}, results="db+mysql://u:hidden@h/x")
+
+
+def test_a_database_that_is_away_is_waited_for(app: App, broker: Broker) -> None:
+    backend = "db+postgresql+psycopg://nobody@127.0.0.1:1/x"
+    broker.ready = [call("a", 1, 2)]
+    run(app, results=backend)
+    work(app)
+    run(app, results=backend)
+    assert app.store.counts().queues[QUEUE] == {"scheduled": 1}
+
+
 def test_without_celery_the_pip_command_is_told(
     app: App, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,14 @@ _FIRST_S, _LONGEST_S = 0.02, 0.5
 _NOTICE_S = 0.05
 
 
-def celery_app(url: str, settings: Settings, options: Mapping[str, Any], broker: str = "") -> Any:
+def celery_app(
+    url: str,
+    settings: Settings,
+    options: Mapping[str, Any],
+    broker: str = "",
+    *,
+    keeps_connections: bool = False,
+) -> Any:
     """An app of Celery's that has nothing but a result backend.
 
     Args:
@@ -41,6 +48,7 @@ def celery_app(url: str, settings: Settings, options: Mapping[str, Any], broker:
         settings: of ours: how results are encoded, and how long they are kept.
         options: Celery's own settings of its backends, as the program has set them.
         broker: where `rpc://` answers.
+        keeps_connections: to a database, between two writes; not where the process may fork.
 
     Raises:
         ConfigError: a library that the backend needs is not installed.
@@ -54,11 +62,15 @@ def celery_app(url: str, settings: Settings, options: Mapping[str, Any], broker:
         result_serializer=settings.result_serializer,
         accept_content=["json", "msgpack"],
         result_persistent=True,
-        **options,
+        # They are made at the first write; at the start the database may be away.
+        **{**options, "database_create_tables_at_setup": False},
     )
     try:
-        _ = app.backend
-    except (ImportError, ImproperlyConfigured) as lacking:
+        sessions = getattr(app.backend, "session_manager", None)
+        if sessions is not None:  # of SQL: the driver of this database; nothing connects yet
+            sessions.get_engine(app.backend.url)
+            sessions.forked = keeps_connections  # what Celery does in its workers' children
+    except (ImportError, ImproperlyConfigured, ValueError, LookupError) as lacking:
         raise ConfigError(
             f"the result backend {mask_url(url)!r} cannot be used: {lacking}; "
             "pip install 'reliable-tasks[bridge]' has what Memcached, SQL and Redis need"

@@ -67,7 +67,9 @@ class Teller:
     def __init__(self, app: AppContext, backend: str, broker: str, name: str) -> None:
         self._app, self._name, self._place = app, name, mask_url(backend)
         options = backend_options(app.conf)
-        self._celery = backends.celery_app(backend, app.settings, options, broker)
+        self._celery = backends.celery_app(
+            backend, app.settings, options, broker, keeps_connections=True
+        )
         self._lease_ms = round(app.settings.session_lease * 1000)
         self._session = ""
         self._failures = 0
