@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from reliable_tasks import __version__
+from reliable_tasks import __version__, events
 from reliable_tasks.config.backend import named_backend
 from reliable_tasks.config.brokers import is_broker
 from reliable_tasks.core.waker import SignalInbox
@@ -118,6 +118,7 @@ def command(
         results=_results(app, results),
         once=once,
     )
+    events.outlive_exits()
     inbox = SignalInbox(_STOPPING)
     try:
         with pidfile_of(pidfile):

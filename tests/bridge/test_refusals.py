@@ -155,6 +155,16 @@ def test_deep_links_are_refused(app: App) -> None:
         assert "nested" in refusal(app, minimal(text)) or "not JSON" in refusal(app, minimal(text))
 
 
+def test_a_router_that_exits_costs_its_message_alone() -> None:
+    def route(*_: Any, **__: Any) -> None:
+        raise SystemExit
+
+    with App("r", broker="sqlite://", task_routes=[route], set_as_current=False) as app:
+        embed = {"callbacks": [{"task": "t", "args": [], "kwargs": {}, "options": {}}]}
+        assert "SystemExit" in refusal(app, minimal([[1, 2], {}, embed]))
+        assert translated(app, minimal()).id == "an-id"
+
+
 # Properties --------------------------------------------------------------------------------------
 
 leaves = (

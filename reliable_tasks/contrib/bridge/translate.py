@@ -98,7 +98,9 @@ class Translator:
             raise MessageRefused("it is nested too deeply to be read") from None
         except ReliableTasksError as error:
             raise MessageRefused(str(error)) from error
-        except Exception as error:  # nothing that a message says may stop the bridge
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # routers are users' code, and nothing may stop the bridge
             raise MessageRefused(f"it cannot be translated: {shown(error)}") from error
 
     # The call itself ------------------------------------------------------------------------------
