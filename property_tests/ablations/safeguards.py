@@ -200,6 +200,7 @@ _OF_REDIS = (
         "ids[1] and redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0",
         "ids[1] and not redis.call('MSET', unpack(keys_and_strings(ids, strings)))",
     ),
+    _redis("what comes twice is one message", "if id and not seen[id] then", "if id then"),
     _redis(
         "a claim from an inbox writes over nothing",
         "if redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0 then\n      absorb",
