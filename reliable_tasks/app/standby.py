@@ -6,6 +6,7 @@ To wake a thread that rests takes half as long as a turn of an executor.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import weakref
 from queue import Empty, SimpleQueue
@@ -18,6 +19,7 @@ __all__ = ["Standby"]
 
 _REST_S = 5.0
 _all: weakref.WeakSet[Standby] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_all.clear)  # a fork has none of its parent's threads
 
 
 class Standby:

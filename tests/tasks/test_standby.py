@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -82,6 +84,18 @@ def test_work_may_close_it() -> None:
     one = Standby("standby", work)
     one.ask()
     assert closed.wait(PATIENCE_S)
+
+
+def test_a_fork_ends_without_its_parents_threads() -> None:
+    one = Standby("standby", Work())
+    with one._lock:  # a thread of the parent's is in the middle of something
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            standby._finish()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    one.close()
 
 
 PROGRAM = """
