@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from kombu.transport.zookeeper import Channel
 
 from tests.bridge.memcached import Memcached
 from tests.bridge.rabbitmq import RabbitMQ
@@ -17,6 +18,8 @@ from tests.redis_server import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kazoo.client import KazooClient
 
 __all__ = ["redis_server"]
 
@@ -43,8 +46,20 @@ def rabbitmq() -> Iterator[RabbitMQ]:
 @pytest.fixture(scope="session")
 def zookeeper() -> Iterator[ZooKeeper]:
     """The session's ZooKeeper; a test that uses it takes queues of its own names."""
+    clients: list[KazooClient] = []
+    opened = Channel._open
+
+    def noted(channel: Channel) -> KazooClient:
+        clients.append(opened(channel))
+        return clients[-1]
+
+    Channel._open = noted
     with ZooKeeper() as server:
         yield server
+        Channel._open = opened
+        for client in clients:  # kombu leaves them to look for the server, for ever and aloud
+            client.stop()
+            client.close()
 
 
 @pytest.fixture(scope="session")
