@@ -53,6 +53,29 @@ def test_a_letter_has_the_reason_and_the_message_as_it_was(
     assert (told["id"], told["queue"]) == ("pickled", "celery")
 
 
+@pytest.mark.parametrize(
+    ("body", "headers", "properties"),
+    [
+        ({"task": "\ud800", "id": "odd", "args": []}, {}, {}),
+        ([[], {}, {}], {"task": "\ud800", "id": "odd"}, {}),
+        ([[], {}], {"task": "add", "id": "odd"}, {"reply_to": "\ud800"}),
+    ],
+)
+def test_text_that_utf8_cannot_write_is_escaped_in_a_letter(
+    app: App, broker: Broker, body: object, headers: Any, properties: Any
+) -> None:
+    raw = json.dumps(body).encode()
+    broker.ready = [
+        call("before", 1, 2),
+        Delivery("celery", raw, "application/json", "utf-8", headers, properties),
+        call("after", 1, 2),
+    ]
+    done = run(app)
+    assert (done.stored, done.refused, broker.acked) == (2, 1, 3)
+    (reason,) = dead(app).values()
+    assert reason.isascii()
+
+
 def test_a_body_larger_than_a_message_comes_in_parts(store_url: str, broker: Broker) -> None:
     with App("n", broker=store_url, max_message_bytes=20_000, set_as_current=False) as app:
         body = json.dumps([["x" * 60_000], {}, {}]).encode()

@@ -18,7 +18,7 @@ from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import Headers, Message, encode_headers
 from reliable_tasks.core.outcome import Failed
 from reliable_tasks.core.reasons import Reason
-from reliable_tasks.core.texts import shown
+from reliable_tasks.core.texts import printable, shown
 from reliable_tasks.errors import CodecError, ConfigError, MessageRefused
 from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo
 from reliable_tasks.worker.host import host_identity, process_started
@@ -66,7 +66,7 @@ def letters_of(app: App, delivery: Delivery, reason: str, *, aside: bool = False
     task = task_told(delivery)
     kind = (delivery.queue, task, delivery.content_type, delivery.content_encoding)
     name = digest(repr(kind).encode(), body)  # without headers: brokers count deliveries in them
-    reason = f"{task}: {reason}" if task else reason
+    reason = printable(f"{task}: {reason}" if task else reason)
     own = _own_id(delivery)
     base = f"bridge-{name}" if own is None else own
     if aside:
@@ -128,8 +128,9 @@ def _about(delivery: Delivery, room: int) -> dict[str, Any]:
 def _headers(delivery: Delivery) -> bytes:
     """So that whoever waits for the result may be told."""
     reply_to = delivery.properties.get("reply_to")
-    known = isinstance(reply_to, str) and 0 < len(reply_to) <= checks.MAX_NAME_BYTES
-    properties = {"reply_to": str(reply_to)} if known else None
+    properties: dict[str, str] | None = None
+    if isinstance(reply_to, str) and reply_to and not checks.trouble_with_text(reply_to):
+        properties = {"reply_to": reply_to}
     return encode_headers(Headers(serializer=_SERIALIZER, properties=properties))
 
 
@@ -164,7 +165,7 @@ def bury(store: Store, name: str) -> int:
 def _failed(claim: Claim) -> Commit:
     try:
         _, told = loads_call(claim.payload, _SERIALIZER)
-        said = str(told["reason"])
+        said = printable(str(told["reason"]))
     except (CodecError, KeyError):  # somebody else's: nothing but bridges should write here
         said = f"this is no letter of a bridge: the queue {QUEUE!r} is the bridges' own"
     failure = encode_failure(MessageRefused(said))

@@ -19,6 +19,7 @@ from reliable_tasks.core import clock, ids
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.outcome import Failed, Released, Retry, Succeeded
+from reliable_tasks.core.texts import printable
 from reliable_tasks.errors import CodecError, ReliableTasksError, StoreError
 from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo
 from reliable_tasks.worker.host import host_identity, process_started
@@ -251,7 +252,7 @@ class Teller:
         if others:
             self._strikes[claim.id] = self._strikes.get(claim.id, 0) + 1
         pause_s = _BACKOFF.pause_s(self._failures)
-        said = str(away) or type(away).__name__
+        said = printable(str(away) or type(away).__name__)
         if self._strikes.get(claim.id, 0) > _STRIKES:
             del self._strikes[claim.id]
             try:
