@@ -67,7 +67,8 @@ end
 local function wake_others()
   for index = 7, #ARGV do
     local queue = ARGV[index]
-    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 or redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
+    if not emptied[queue] and (redis.call('EXISTS', prefix .. 'q:' .. queue) == 1
+      or redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0) then
       ring(queue)
     end
   end

@@ -40,7 +40,7 @@ local PLACE_IN_QUEUE = 2 ^ 44
 -- inbox.lua
 local function read_inbox(inbox, most)
   local numbers, ids, strings, seq, seen = {}, {}, {}, false, {}
-  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 4)
+  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 1)
   for index, entry in ipairs(found) do
     local number, kind, p, id = entry[1], entry[2][1], entry[2][2], entry[2][4]
     local size = #ids
@@ -1328,7 +1328,8 @@ local function succeeded_string(packed, place_of_p, ended, result)
   return (result and '\7' or '\8') .. string.sub(packed, 2, place_of_p - 1) .. ended .. (result or '')
 end
 local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
-local function claim_from_inbox(queue, session, limit, reply)
+local emptied = {}
+local function claim_from_inbox(queue, there, session, limit, reply)
   local inbox, strings = prefix .. 'inbox:' .. queue, {}
   local numbers, ids, queued = read_inbox(inbox, math.min(limit, 1000))
   if ids[1] then
@@ -1352,12 +1353,14 @@ local function claim_from_inbox(queue, session, limit, reply)
     notify_changed(ids, 'running')
   end
   if numbers[1] then redis.call('XDEL', inbox, unpack(numbers)) end
+  emptied[queue] = #numbers == there
   return #ids
 end
 local function claim_from(queue, session, limit, reply, others)
   local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
-  if redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
-    if redis.call('EXISTS', key) == 0 then claimed = claim_from_inbox(queue, session, limit, reply) end
+  local there = redis.call('XLEN', prefix .. 'inbox:' .. queue)
+  if there > 0 then
+    if redis.call('EXISTS', key) == 0 then claimed = claim_from_inbox(queue, there, session, limit, reply) end
     if claimed > 0 then return claimed end
     absorb(queue, waited)
   end
@@ -1454,7 +1457,8 @@ end
 local function wake_others()
   for index = 7, #ARGV do
     local queue = ARGV[index]
-    if redis.call('EXISTS', prefix .. 'q:' .. queue) == 1 or redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
+    if not emptied[queue] and (redis.call('EXISTS', prefix .. 'q:' .. queue) == 1
+      or redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0) then
       ring(queue)
     end
   end

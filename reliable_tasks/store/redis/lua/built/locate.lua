@@ -34,7 +34,7 @@ end
 local MORE = 'MORE'
 function F.read_inbox(inbox, most)
   local numbers, ids, strings, seq, seen = {}, {}, {}, false, {}
-  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 4)
+  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 1)
   for index, entry in ipairs(found) do
     local number, kind, p, id = entry[1], entry[2][1], entry[2][2], entry[2][4]
     local size = #ids

@@ -11,8 +11,11 @@ end
 
 local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
 
--- Claim at most `limit` messages from the inbox of a queue that has nothing else, for a session.
-local function claim_from_inbox(queue, session, limit, reply)
+local emptied = {} -- the queues of which all has been claimed
+
+-- Claim at most `limit` of the messages `there` in the inbox of a queue that has nothing else, for a
+-- session.
+local function claim_from_inbox(queue, there, session, limit, reply)
   local inbox, strings = prefix .. 'inbox:' .. queue, {}
   local numbers, ids, queued = read_inbox(inbox, math.min(limit, ABSORBED_AT_ONCE))
   if ids[1] then
@@ -36,6 +39,7 @@ local function claim_from_inbox(queue, session, limit, reply)
     notify_changed(ids, 'running')
   end
   if numbers[1] then redis.call('XDEL', inbox, unpack(numbers)) end
+  emptied[queue] = #numbers == there
   return #ids
 end
 
@@ -44,8 +48,9 @@ end
 -- that are not plain, by where their string belongs in `reply`. Returns how many it claimed.
 local function claim_from(queue, session, limit, reply, others)
   local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
-  if redis.call('XLEN', prefix .. 'inbox:' .. queue) > 0 then
-    if redis.call('EXISTS', key) == 0 then claimed = claim_from_inbox(queue, session, limit, reply) end
+  local there = redis.call('XLEN', prefix .. 'inbox:' .. queue)
+  if there > 0 then
+    if redis.call('EXISTS', key) == 0 then claimed = claim_from_inbox(queue, there, session, limit, reply) end
     if claimed > 0 then return claimed end
     absorb(queue, waited)
   end

@@ -12,10 +12,11 @@ local ABSORBED_AT_ONCE = 1000
 local MORE = 'MORE' -- the reply of who has to know all that is stored, and has not absorbed all of it
 
 -- What lies in an inbox, oldest first, at most `most` messages: the numbers of their entries and of
--- the bells among them, ids, strings as of a message that is queued, and the seq before the first of these.
+-- the bells among them, ids, strings as of a message that is queued, and the seq before the first of
+-- these. One more is read than is wanted, since one bell is all there is mostly.
 local function read_inbox(inbox, most)
   local numbers, ids, strings, seq, seen = {}, {}, {}, false, {}
-  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 4)
+  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 1)
   for index, entry in ipairs(found) do
     local number, kind, p, id = entry[1], entry[2][1], entry[2][2], entry[2][4]
     local size = #ids
