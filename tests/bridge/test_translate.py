@@ -139,6 +139,15 @@ def test_a_once_task_whose_arguments_do_not_fit_is_left_to_the_worker(
     assert translated(app, delivery).once is None
 
 
+def test_calls_of_one_producer_have_all_but_their_own_in_common(app: App, old: Producer) -> None:
+    """So that a worker prepares them once; Celery names each as the root of itself."""
+    sent = old.sent(lambda: [old.add.delay(1, 2), old.add.delay(3, 4)])
+    first, second = [translated(app, delivery) for delivery in sent]
+    assert (first.root_id, second.root_id) == ("", "")
+    assert first.headers == second.headers
+    assert first.parent_id is second.parent_id is None
+
+
 def test_an_unknown_task_is_no_fault(app: App, old: Producer) -> None:
     (delivery,) = old.sent(lambda: old.app.send_task("nobody.knows", (1,)))
     assert translated(app, delivery).task == "nobody.knows"

@@ -135,7 +135,7 @@ class Translator:
             max_deliveries=self._settings.max_deliveries,
             result_ttl_ms=self._app.result_ttl_ms,
             failure_ttl_ms=self._app.failure_ttl_ms,
-            root_id=_optional("root_id", call.root_id) or "",
+            root_id=_root(call),
             parent_id=_optional("parent_id", call.parent_id),
             token=digest(name.encode(), payload),
         )
@@ -219,6 +219,12 @@ class Translator:
 
 def _optional(name: str, value: Any) -> str | None:
     return None if value is None or value == "" else checks.message_id(name, value)
+
+
+def _root(call: ForeignCall) -> str:
+    """The workflow it belongs to; left out where it stands alone, so that such calls are alike."""
+    root = _optional("root_id", call.root_id)
+    return "" if root is None or root == call.id else root
 
 
 @lru_cache(maxsize=1024)
