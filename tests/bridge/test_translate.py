@@ -101,8 +101,6 @@ def test_serializers_and_compressions(
     app: App, old: Producer, serializer: str, compression: str | None
 ) -> None:
     given = ([1, 2.5, "käse", None, {"a": [True]}], "x" * 500)
-    if serializer == "msgpack":
-        pytest.importorskip("msgpack")
     (delivery,) = old.sent(
         lambda: old.add.apply_async(given, serializer=serializer, compression=compression)
     )
