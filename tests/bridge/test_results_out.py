@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -209,9 +210,15 @@ def test_a_wrong_backend_is_refused_in_words(url: str, said: str) -> None:
         named_backend(url, name="--results")
 
 
-def test_a_driver_that_is_missing_is_told_at_once(app: App, broker: Broker) -> None:
-    with pytest.raises(ConfigError, match=r"result backend 'db\+mysql://u:\*\*\*@h/x'.*MySQLdb"):
-        Bridge(app, "fake://", {"q": "q"}, results="db+mysql://u:hidden@h/x")
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("db+mysql", "MySQLdb"), ("db+postgres", "dialects:postgres")]
+)
+def test_a_driver_that_is_missing_is_told_at_once(
+    app: App, broker: Broker, scheme: str, said: str
+) -> None:
+    shown = re.escape(f"result backend '{scheme}://u:***@h/x'")
+    with pytest.raises(ConfigError, match=f"{shown}.*{said}"):
+        Bridge(app, "fake://", {"q": "q"}, results=f"{scheme}://u:hidden@h/x")
 
 
 def test_a_database_that_is_away_is_waited_for(app: App, broker: Broker) -> None:

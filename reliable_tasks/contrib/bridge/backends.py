@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery import exceptions as celery_exceptions
-from celery.exceptions import ImproperlyConfigured
 from celery.utils.serialization import ensure_serializable
 from kombu.exceptions import EncodeError
 
@@ -70,7 +69,7 @@ def celery_app(
         if sessions is not None:  # of SQL: the driver of this database; nothing connects yet
             sessions.get_engine(app.backend.url)
             sessions.forked = keeps_connections  # what Celery does in its workers' children
-    except (ImportError, ImproperlyConfigured, ValueError, LookupError) as lacking:
+    except Exception as lacking:  # no library, or no such URL: nothing connects yet
         raise ConfigError(
             f"the result backend {mask_url(url)!r} cannot be used: {lacking}; "
             "pip install 'reliable-tasks[bridge]' has what Memcached, SQL and Redis need"
