@@ -19,17 +19,30 @@ from reliable_tasks.errors import ConfigError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reliable_tasks.config.conf import Settings
+    from reliable_tasks.config.conf import Conf, Settings
 
     from .tells import About
 
-__all__ = ["Kept", "Request", "Unfit", "celery_app", "is_celerys", "store"]
+__all__ = ["Kept", "Request", "Unfit", "backend_options", "celery_app", "is_celerys", "store"]
 
 Unfit = EncodeError
 """What a result raises that has no form in the backend's encoding."""
 
+_OF_BACKENDS = (
+    *("cache_", "cassandra_", "database_", "elasticsearch_", "mongodb_", "redis_"),
+    *("result_backend_", "s3_"),
+)
 _FIRST_S, _LONGEST_S = 0.02, 0.5
 _NOTICE_S = 0.05
+
+
+def backend_options(conf: Conf) -> dict[str, Any]:
+    """Celery's settings of its result backends, as the program has set them."""
+    return {
+        name: conf[name]
+        for name in conf.given()
+        if name.startswith(_OF_BACKENDS) and conf[name] is not None
+    }
 
 
 def celery_app(

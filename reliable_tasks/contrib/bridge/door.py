@@ -26,21 +26,16 @@ from .extra import EXTRA, installed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from reliable_tasks.config.conf import Conf
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Kind, Message
     from reliable_tasks.store.protocol import Store
     from reliable_tasks.store.values import Batch, Health, Record
 
-__all__ = ["BridgeDoor", "BrokerStore", "backend_options"]
+__all__ = ["BridgeDoor", "BrokerStore"]
 
 _WEAKER = (
     "messages come through the broker {place}: until the bridge has stored a message the broker's "
     "promises hold, and that a once-task's call is a duplicate is known only then"
-)
-_OF_BACKENDS = (
-    *("cache_", "cassandra_", "database_", "elasticsearch_", "mongodb_", "redis_"),
-    *("result_backend_", "s3_"),
 )
 
 
@@ -72,15 +67,6 @@ class BridgeDoor:
         return partial(run_beside, app, tuple(queues), os.getpid())
 
 
-def backend_options(conf: Conf) -> dict[str, Any]:
-    """Celery's settings of its result backends, as the program has set them."""
-    return {
-        name: conf[name]
-        for name in conf.given()
-        if name.startswith(_OF_BACKENDS) and conf[name] is not None
-    }
-
-
 def results_of(app: AppContext) -> Any:
     """Where results are read; None where the app names no backend."""
     settings = app.settings
@@ -97,7 +83,7 @@ def results_of(app: AppContext) -> Any:
             f"result_backend={mask_url(url)!r} is read by Celery's own classes, and Celery is not "
             f"installed: {EXTRA}"
         )
-    from .backends import Kept  # noqa: PLC0415 - imports Celery
+    from .backends import Kept, backend_options  # noqa: PLC0415 - imports Celery
 
     return Kept(url, settings, backend_options(app.conf))
 

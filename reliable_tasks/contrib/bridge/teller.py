@@ -25,7 +25,6 @@ from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo
 from reliable_tasks.worker.host import host_identity, process_started
 
 from . import backends
-from .door import backend_options
 from .endings import Ending, ending_of, in_words
 from .tells import QUEUE, About, about_of
 
@@ -67,7 +66,7 @@ class Teller:
 
     def __init__(self, app: AppContext, backend: str, broker: str, name: str) -> None:
         self._app, self._name, self._place = app, name, mask_url(backend)
-        options = backend_options(app.conf)
+        options = backends.backend_options(app.conf)
         self._celery = backends.celery_app(
             backend, app.settings, options, broker, keeps_connections=True
         )
