@@ -110,6 +110,18 @@ def test_two_readers_see_the_same_and_the_second_to_delete_does_not_mind(queue: 
         assert queue.nodes() == []
 
 
+def test_a_message_with_a_node_below_it_stays_and_stops_nobody(queue: Queue) -> None:
+    queue.send("first", "second")
+    first, _ = queue.nodes()
+    with queue.client() as client:
+        client.create(f"{queue.path}/{first}/below")
+    with queue.source() as source:
+        found = source.batch(10, PATIENCE_S)
+        source.ack(found)
+    assert bodies(found) == ["first", "second"]
+    assert queue.nodes() == [first]
+
+
 def test_what_a_celery_worker_has_taken_is_passed_over(queue: Queue) -> None:
     queue.send(1, 2, 3)
     with queue.source() as source, queue.client() as client:
@@ -220,6 +232,7 @@ def test_the_login_of_the_url_opens_what_is_closed_to_others(queue: Queue) -> No
         b'{"body": 1}',
         b'{"body": "!", "properties": {"body_encoding": "base64"}}',
         b'{"properties": {"body_encoding": "rot13"}}',
+        b'{"properties":' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
     ],
 )
 def test_a_node_that_is_no_message_says_why(data: bytes) -> None:

@@ -214,7 +214,8 @@ class ZooKeeperSource:
         if not any(isinstance(outcome, Exception) for outcome in outcomes):
             return
         for reply in [client.delete_async(path) for path in paths]:
-            with contextlib.suppress(kz.NoNodeError):
+            # With a node below it, which is not kombu's doing, a message stays; it is stored once.
+            with contextlib.suppress(kz.NoNodeError, kz.NotEmptyError):
                 reply.get(timeout=self._answer_s)
 
     @contextlib.contextmanager
@@ -242,7 +243,7 @@ def read_node(queue: str, data: bytes, tag: object) -> Delivery:
         envelope = msgspec.json.decode(data, type=_Envelope)
         properties = envelope.properties or {}
         body = _body(envelope.body, properties.get("body_encoding"))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return Delivery(queue, data, fault=f"this is no message of kombu's: {error}", tag=tag)
     return Delivery(
         queue,
