@@ -111,14 +111,14 @@ def test_two_readers_see_the_same_and_the_second_to_delete_does_not_mind(queue: 
 
 
 def test_a_message_with_a_node_below_it_stays_and_stops_nobody(queue: Queue) -> None:
-    queue.send("first", "second")
+    queue.send(1, 2)
     first, _ = queue.nodes()
     with queue.client() as client:
         client.create(f"{queue.path}/{first}/below")
     with queue.source() as source:
         found = source.batch(10, PATIENCE_S)
         source.ack(found)
-    assert bodies(found) == ["first", "second"]
+    assert bodies(found) == [1, 2]
     assert queue.nodes() == [first]
 
 
