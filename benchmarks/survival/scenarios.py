@@ -165,7 +165,9 @@ def _zombie(harness: Harness, plan: Plan) -> int:
     with harness.turn:
         harness.send(plan.zombie_tasks, plan.zombie_ms)
         stopped = harness.start()
-        harness.until_begun(plan.zombie_tasks // 8, stopped.started, _STALLED_S)
+        # Until both of its processes run a body: one that is about to begin is past the last look
+        # at its claim, and would begin when it goes on.
+        harness.until_begun(plan.zombie_tasks // 4, stopped.started, _STALLED_S)
         harness.pass_time(harness.random.uniform(0, plan.zombie_ms / 2000))
         fault = harness.freeze(stopped)
         other = harness.start()
