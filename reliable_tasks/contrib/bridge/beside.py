@@ -48,10 +48,10 @@ class WithParent:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for that, for at most `timeout` seconds."""
-        left_s = _GLANCE_S if timeout is None else timeout
-        while not self.is_set() and left_s > 0:
-            self._inbox.wait(min(left_s, _GLANCE_S))
-            left_s -= _GLANCE_S
+        until = clock.monotonic() + (_GLANCE_S if timeout is None else timeout)
+        while not self.is_set() and (left_s := until - clock.monotonic()) > 0:
+            if self._inbox.wait(min(left_s, _GLANCE_S)):
+                self._inbox.clear()  # another signal, such as that of a child which has ended
         return self.is_set()
 
 

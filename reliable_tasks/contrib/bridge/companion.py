@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from reliable_tasks import events
 from reliable_tasks.config.backend import named_backend
+from reliable_tasks.core.backoff import Backoff
+from reliable_tasks.errors import ConfigError
 
-from .beside import WithParent, listening
+from .beside import Stop, WithParent, listening
 from .bridge import Bridge
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
 
 __all__ = ["bridge_of", "run_beside"]
+
+_BACKOFF: Final = Backoff(first_s=1.0, longest_s=30.0)
 
 
 def bridge_of(app: AppContext, queues: Sequence[str]) -> Bridge:
@@ -46,6 +51,20 @@ def run_beside(app: AppContext, queues: Sequence[str], parent: int) -> int:
         the exit code, 0.
     """
     with listening() as inbox:
-        bridge_of(app, queues).run(WithParent(inbox, parent))
+        _serve(app, queues, WithParent(inbox, parent))
     app.close()
     return 0
+
+
+def _serve(app: AppContext, queues: Sequence[str], stop: Stop) -> None:
+    """Run it; where the broker refuses it, again: somebody may put that right at the broker."""
+    refusals = 0
+    while not stop.is_set():
+        bridge = bridge_of(app, queues)
+        try:
+            bridge.run(stop)
+        except ConfigError as error:
+            refusals += 1
+            pause_s = _BACKOFF.pause_s(refusals)
+            events.emit("broker.unavailable", broker=bridge.broker, error=str(error), delay=pause_s)
+            stop.wait(pause_s)
