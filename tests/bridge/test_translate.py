@@ -231,6 +231,19 @@ def test_a_chord_that_comes_whole(app: App, old: Producer) -> None:
     assert (last.id, call_of(last)[0]) == (results[0].id, (9,))
 
 
+@pytest.mark.parametrize("long", [False, True])
+def test_the_body_of_a_chord_has_the_id_that_its_producer_waits_for(
+    app: App, old: Producer, long: bool
+) -> None:
+    body = old.total.s() | old.add.s(9) if long else old.total.s()
+    canvas = old.add.s(1, 2) | celery.chord([old.add.s(3), old.add.s(4)], body)
+    results: list[Any] = []
+    (delivery,) = old.sent(lambda: results.append(canvas.apply_async()))
+    parts = workflow(app, delivery)
+    last = parts[results[0].id]
+    assert (last.task, last.edges) == ("old.add" if long else "old.total", ())
+
+
 def test_a_group_as_callback_and_links_of_links(app: App, old: Producer) -> None:
     inner = old.add.s(5).set(link=old.add.s(6), queue="else", countdown=3)
     (delivery,) = old.sent(

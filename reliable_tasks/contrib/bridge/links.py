@@ -79,6 +79,9 @@ def converted(sig: Any, here: Here) -> dict[str, Any]:
     }
     if kind is None and made["task"] in {MAP, STARMAP}:
         made["kwargs"] = _mapped(kwargs, here)
+    if kind == "chord":  # its result is that of its body, by whose id the producer waits for it
+        told = made["kwargs"]["body"]["options"].get("task_id")
+        made["options"].update({"task_id": told} if told else {})
     if kind in _WITH_GROUPS:
         made["options"].setdefault("task_id", here.new_id())
     rest = given.get("chain")
