@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.outcome import Replaced
+from reliable_tasks.store.values import batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -101,6 +102,8 @@ class WatchedStore:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self.check()
+            if name == "enqueue_plain":
+                return self.enqueue(batch_of(*args, **kwargs)).receipts
             if name == "exchange":
                 return self._exchange(verb, *args)
             if name not in _CHANGING:
