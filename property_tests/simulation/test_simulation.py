@@ -132,7 +132,7 @@ def test_everything_that_can_happen_does() -> None:
         ": revoked",
     ):
         assert what in told, what
-    left_out = {"dropped", "purged", "rerun", "suppressed", "unlocked"}
+    left_out = {"conflict", "dropped", "purged", "rerun", "suppressed", "unlocked"}
     events = {row.event for world in worlds for row in world.account.rows}
     assert events | left_out >= {str(event) for event in AuditEvent}
 

@@ -201,6 +201,7 @@ def damage(place: Place, message_id: str) -> None:
             )
         )
         return
+    store.read([message_id])  # which makes a record of what lies in an inbox
     key = f"{store._key}m:{message_id}"
     store._command("SET", key, store._command("GET", key)[:60])
 
