@@ -64,8 +64,10 @@ def test_examples_run(
 def close_apps(folder: Path) -> None:
     """Close the apps of the page's modules, Celery's included."""
     for module in list(sys.modules.values()):
-        app = getattr(module, "app", None)
-        if app is None or str(folder) not in str(getattr(module, "__file__", "")):
+        if str(folder) not in str(vars(module).get("__file__", "")):
+            continue  # of others even the question may raise
+        app = vars(module).get("app")
+        if app is None:
             continue
         if isinstance(app, celery.Celery):
             app.backend.result_consumer.stop()
