@@ -104,6 +104,7 @@ def end(pid: int) -> None:
 def has_ended(pid: int) -> bool:
     """Whether a child has ended."""
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        # gevent puts another waitpid there, which tells nothing while its loop does not run.
+        return os.wait4(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:  # somebody else has waited for it
         return True
