@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -12,7 +11,6 @@ import msgspec
 from reliable_tasks import __version__, events
 from reliable_tasks.config.backend import named_backend
 from reliable_tasks.config.brokers import is_broker
-from reliable_tasks.core.waker import SignalInbox
 from reliable_tasks.errors import ConfigError
 
 from ._banner import health_of
@@ -27,23 +25,6 @@ if TYPE_CHECKING:
     from reliable_tasks.contrib.bridge.bridge import Bridge
 
 __all__ = ["command"]
-
-_STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
-
-
-class _Told:
-    """The signals that end a bridge, as its `Stop`."""
-
-    def __init__(self, inbox: SignalInbox) -> None:
-        self._inbox = inbox
-
-    def is_set(self) -> bool:
-        return bool(self._inbox.came)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self._inbox.came:
-            self._inbox.wait(timeout or 0.0)
-        return bool(self._inbox.came)
 
 
 @click.command("bridge")
@@ -102,7 +83,11 @@ def command(
     Each message is stored here, and only then acknowledged: whatever is killed, none is lost and
     none is there twice. Any number may run at once. TERM or Ctrl-C ends it.
     """
-    from reliable_tasks.contrib.bridge.bridge import Bridge, queues_of  # noqa: PLC0415 - as below
+    from reliable_tasks.contrib.bridge.bridge import (  # noqa: PLC0415 - as below
+        Bridge,
+        listening,
+        queues_of,
+    )
 
     app = chosen.find_app()
     app.import_modules()
@@ -119,17 +104,13 @@ def command(
         once=once,
     )
     events.outlive_exits()
-    inbox = SignalInbox(_STOPPING)
-    try:
-        with pidfile_of(pidfile):
-            if not chosen.quiet:
-                say(_banner(app, bridge))
-            if tell_only:
-                bridge.tell(_Told(inbox))
-                return
-            counts = bridge.run(_Told(inbox))
-    finally:
-        inbox.close()
+    with listening() as stop, pidfile_of(pidfile):
+        if not chosen.quiet:
+            say(_banner(app, bridge))
+        if tell_only:
+            bridge.tell(stop)
+            return
+        counts = bridge.run(stop)
     if not chosen.quiet:
         mention(
             f"bridge: stopped; {counts.stored} stored, {counts.duplicates} duplicates, "

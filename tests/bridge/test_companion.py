@@ -6,8 +6,10 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from reliable_tasks.contrib.bridge import companion
-from reliable_tasks.contrib.bridge.beside import WithParent
+from reliable_tasks.contrib.bridge.beside import AtSignal, WithParent
 from reliable_tasks.contrib.bridge.bridge import Bridge
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.waker import SignalInbox
@@ -15,8 +17,6 @@ from reliable_tasks.errors import ConfigError
 from tests.bridge.bridging import Broker, app, broker, call, heard, ids, no_pauses, store_url
 
 if TYPE_CHECKING:
-    import pytest
-
     from reliable_tasks import App
 
 __all__ = ["app", "broker", "heard", "no_pauses", "store_url"]
@@ -49,11 +49,13 @@ def test_a_broker_that_refuses_it_is_told_in_a_line_and_tried_again(
     assert told[0]["error"] == "fake://u:***@h refuses the bridge: login"
 
 
-def test_a_signal_that_does_not_end_it_wakes_it_once() -> None:
+@pytest.mark.parametrize("parent", [None, os.getppid()])
+def test_a_signal_that_does_not_end_it_wakes_it_once(parent: int | None) -> None:
     inbox = SignalInbox([])
     try:
         inbox.wake()
-        assert not WithParent(inbox, os.getppid()).wait(0.01)
+        stop = AtSignal(inbox) if parent is None else WithParent(inbox, parent)
+        assert not stop.wait(0.01)
         assert not inbox.wait(0.0)
     finally:
         inbox.close()

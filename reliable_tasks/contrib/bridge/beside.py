@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reliable_tasks.core.context import AppContext
 
-__all__ = ["Stop", "WithParent", "end", "forked", "has_ended", "listening"]
+__all__ = ["AtSignal", "Stop", "WithParent", "end", "forked", "has_ended", "listening"]
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 _PATIENCE_S, _TICK_S = 10.0, 0.01
@@ -36,15 +36,15 @@ class Stop(Protocol):
         ...
 
 
-class WithParent:
-    """Says when to stop: at a signal, or when the parent is gone."""
+class AtSignal:
+    """Says when to stop: at a signal."""
 
-    def __init__(self, inbox: SignalInbox, parent: int) -> None:
-        self._inbox, self._parent = inbox, parent
+    def __init__(self, inbox: SignalInbox) -> None:
+        self._inbox = inbox
 
     def is_set(self) -> bool:
         """Whether it is to end."""
-        return bool(self._inbox.came) or os.getppid() != self._parent
+        return bool(self._inbox.came)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for that, for at most `timeout` seconds."""
@@ -53,6 +53,18 @@ class WithParent:
             if self._inbox.wait(min(left_s, _GLANCE_S)):
                 self._inbox.clear()  # another signal, such as that of a child which has ended
         return self.is_set()
+
+
+class WithParent(AtSignal):
+    """Says when to stop: at a signal, or when the parent is gone."""
+
+    def __init__(self, inbox: SignalInbox, parent: int) -> None:
+        super().__init__(inbox)
+        self._parent = parent
+
+    def is_set(self) -> bool:
+        """Whether it is to end."""
+        return super().is_set() or os.getppid() != self._parent
 
 
 def forked(app: AppContext, main: Callable[[], int]) -> int:
@@ -83,11 +95,15 @@ def forked(app: AppContext, main: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[SignalInbox]:
-    """Within the block, the signals that end a process are collected."""
+def listening(parent: int | None = None) -> Iterator[Stop]:
+    """Within the block, the signals that end a process are collected.
+
+    Args:
+        parent: a process whose end is one more reason to stop.
+    """
     with contextlib.closing(SignalInbox(STOPPING)) as inbox:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        yield inbox
+        yield AtSignal(inbox) if parent is None else WithParent(inbox, parent)
 
 
 def end(pid: int) -> None:

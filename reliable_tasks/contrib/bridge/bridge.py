@@ -14,7 +14,7 @@ from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.errors import ConfigError, StoreError
 from reliable_tasks.worker.options import expand_hostname
 
-from .beside import Stop
+from .beside import Stop, listening
 from .sources import BrokerUnavailable
 from .telling import Telling, teller_of
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reliable_tasks.contrib.bridge.sources import Delivery, Source
     from reliable_tasks.contrib.bridge.storing import Counts
 
-__all__ = ["Bridge", "Stop", "queues_of"]
+__all__ = ["Bridge", "Stop", "listening", "queues_of"]
 
 _BATCH: Final = 100
 _PREFETCH: Final = 500

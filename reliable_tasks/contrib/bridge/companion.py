@@ -9,7 +9,7 @@ from reliable_tasks.config.backend import named_backend
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.errors import ConfigError
 
-from .beside import Stop, WithParent, listening
+from .beside import Stop, listening
 from .bridge import Bridge
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def run_beside(app: AppContext, queues: Sequence[str], parent: int) -> int:
     Returns:
         the exit code, 0.
     """
-    with listening() as inbox:
-        _serve(app, queues, WithParent(inbox, parent))
+    with listening(parent) as stop:
+        _serve(app, queues, stop)
     app.close()
     return 0
 

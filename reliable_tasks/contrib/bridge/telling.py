@@ -14,7 +14,7 @@ from reliable_tasks.core import clock, ids
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind, batch_of
 
-from .beside import Stop, WithParent, end, forked, has_ended, listening
+from .beside import Stop, end, forked, has_ended, listening
 from .extra import EXTRA, installed
 from .tells import tells_of, with_tells
 
@@ -178,6 +178,6 @@ class Telling:
 
 
 def _tell(teller: Teller, parent: int) -> int:
-    with listening() as inbox:
-        teller.run(WithParent(inbox, parent))
+    with listening(parent) as stop:
+        teller.run(stop)
     return 0
