@@ -7,7 +7,15 @@ step with its result; a backend holds results alone. The package's bridge stands
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.config.url import SCHEMES
 
-__all__ = ["BACKENDS", "BROKERS", "DEFAULT_STORE", "backend_url", "broker_url_of", "is_broker"]
+__all__ = [
+    "BACKENDS",
+    "BROKERS",
+    "DEFAULT_STORE",
+    "backend_url",
+    "is_amqp",
+    "is_broker",
+    "scheme_of",
+]
 
 DEFAULT_STORE = "sqlite:///reliable_tasks.db"
 """Where the store is if nobody says."""
@@ -65,18 +73,18 @@ _MEANT = {
     "mysql": "db+mysql",
     "sqlite": "db+sqlite",
 }
+_AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _NO_LOCATION = frozenset({"amqp", "cache", "redis", "rediss", "rpc"})
 
 
 def is_broker(url: str) -> bool:
     """Whether a URL names a broker; of several, joined by `;`, the first says."""
-    return _scheme(url) in BROKERS and _whole_scheme(url) not in SCHEMES
+    return _scheme(url) in BROKERS and scheme_of(url) not in SCHEMES
 
 
-def broker_url_of(url: str) -> str:
-    """The URL as kombu spells it."""
-    scheme, separator, rest = url.partition("://")
-    return f"{'SQS' if scheme.lower() == 'sqs' else scheme}{separator}{rest}"
+def is_amqp(url: str) -> bool:
+    """Whether a URL names a broker that speaks AMQP 0-9-1: RabbitMQ and its kin."""
+    return scheme_of(url) in _AMQP
 
 
 def backend_url(backend: str) -> str | None:
@@ -88,18 +96,19 @@ def backend_url(backend: str) -> str | None:
     url = backend if "://" in backend else f"{backend}://"
     scheme = _scheme(url)
     if scheme in BACKENDS and ("://" in backend or scheme in _NO_LOCATION):
-        return url
+        return f"{scheme_of(url)}://{url.partition('://')[2]}"
     if scheme in _MEANT:
         meant = f"{_MEANT[scheme]}://{url.partition('://')[2]}"
         raise ValueError(f"write {mask_url(meant)}")
     return None
 
 
-def _whole_scheme(url: str) -> str:
+def scheme_of(url: str) -> str:
+    """The scheme of a URL, in lower case; "" without one."""
     given, separator, _ = url.partition("://")
     return given.lower() if separator else ""
 
 
 def _scheme(url: str) -> str:
     """What stands before the `+` of a scheme."""
-    return _whole_scheme(url).partition("+")[0]
+    return scheme_of(url).partition("+")[0]

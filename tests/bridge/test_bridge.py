@@ -9,8 +9,11 @@ import pytest
 
 from reliable_tasks import App
 from reliable_tasks.contrib.bridge import bridge as bridge_module
+from reliable_tasks.contrib.bridge.amqp_source import AmqpSource
 from reliable_tasks.contrib.bridge.bridge import Bridge, queues_of
+from reliable_tasks.contrib.bridge.kombu_source import KombuSource
 from reliable_tasks.contrib.bridge.sources import BrokerUnavailable, Delivery
+from reliable_tasks.contrib.bridge.zookeeper import ZooKeeperSource
 from reliable_tasks.errors import ConfigError, StoreError, StoreUnavailable
 from reliable_tasks.store.values import AuditQuery, Batch
 from tests.bridge.bridging import (
@@ -272,6 +275,20 @@ def test_mistakes_are_told_at_once(url: str, options: dict[str, Any], said: str)
         with pytest.raises(ConfigError, match=said) as raised:
             Bridge(app, url, queues, **options)
         assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("ZooKeeper://h", ZooKeeperSource),  # kombu's own deletes what nobody has stored yet
+        ("AMQP://h", AmqpSource),
+        ("pyamqp://h", AmqpSource),
+        ("Memory://", KombuSource),
+    ],
+)
+def test_a_scheme_is_read_in_whatever_letters(url: str, kind: type) -> None:
+    source, _ = bridge_module._source(url, ("q",), 1, {}, drain=False)
+    assert type(source) is kind
 
 
 def test_without_kombu_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

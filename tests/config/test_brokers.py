@@ -3,6 +3,8 @@
 import pytest
 
 from reliable_tasks import App
+from reliable_tasks.config.backend import named_backend
+from reliable_tasks.config.brokers import is_amqp
 from reliable_tasks.config.conf import store_text, store_url
 from reliable_tasks.config.settings import Settings
 from reliable_tasks.errors import ConfigError
@@ -53,6 +55,15 @@ def test_a_broker_stands_before_the_default_store(broker: str, backend: str | No
 def test_behind_a_broker_a_backend_is_one_of_celerys(backend: str) -> None:
     settings = settings_of(broker="amqp://", backend=backend, store_url="redis://h")
     assert store_url(settings).location == "redis://h:6379/0"
+
+
+@pytest.mark.parametrize("backend", ["RPC", "Rpc://", "rpc"])
+def test_a_scheme_may_have_capitals(backend: str) -> None:
+    assert named_backend(backend) == "rpc://"
+    assert settings_of(broker="AMQP://h", backend=backend)
+    assert [is_amqp(url) for url in ("AMQP://h", "pyamqp://h", "amqp", "sqs://h")] == [
+        *(True, True, False, False)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.config.brokers import scheme_of
 from reliable_tasks.contrib.bridge.frames import Arrival, SSLTransport, Transport
 from reliable_tasks.contrib.bridge.kombu_source import KombuSource
 from reliable_tasks.contrib.bridge.sources import Delivery
@@ -13,21 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AmqpSource"]
 
-_TRANSPORTS: Final = {"amqp": Transport, "pyamqp": Transport, "amqps": SSLTransport}
-
 
 class AmqpSource(KombuSource):
     """Queues of one broker that speaks AMQP; see `KombuSource`."""
 
     def __init__(self, url: str, queues: Sequence[str], **options: Any) -> None:
-        self._transport = _TRANSPORTS[url.partition("://")[0]]
+        self._transport = SSLTransport if scheme_of(url) == "amqps" else Transport
         self._consumed: dict[str, str] = {}
         super().__init__(url, queues, **options)
-
-    @staticmethod
-    def reads(url: str) -> bool:
-        """Whether a URL names a broker of this kind."""
-        return url.partition("://")[0] in _TRANSPORTS
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge them by one command, since they came in this order."""

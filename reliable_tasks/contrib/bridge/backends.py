@@ -10,7 +10,7 @@ from celery import exceptions as celery_exceptions
 from celery.utils.serialization import ensure_serializable
 from kombu.exceptions import EncodeError
 
-from reliable_tasks.config.brokers import broker_url_of
+from reliable_tasks.config.brokers import is_amqp
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.core import clock
 from reliable_tasks.core.readable import readable
@@ -68,8 +68,8 @@ def celery_app(
     # A name for each use: Celery keeps one app a process as the current one, and this is not it.
     app = Celery("reliable_tasks", backend=url, set_as_current=False, fixups=(), autofinalize=True)
     app.conf.update(
-        broker_url=broker_url_of(broker) if broker else "memory://",
-        broker_transport_options={"confirm_publish": True} if broker.startswith("amqp") else {},
+        broker_url=broker or "memory://",
+        broker_transport_options={"confirm_publish": True} if is_amqp(broker) else {},
         result_expires=settings.result_expires,
         result_serializer=settings.result_serializer,
         accept_content=["json", "msgpack"],

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from reliable_tasks import events
+from reliable_tasks.config.brokers import is_amqp, scheme_of
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
@@ -212,14 +213,14 @@ def _source(
     """
     try:
         import_module("kombu")
-        if url.startswith("zookeeper://"):
+        if scheme_of(url) == "zookeeper":
             zookeeper = import_module(".zookeeper", __package__)
             return zookeeper.ZooKeeperSource(url, queues), True
         cls = import_module(".kombu_source", __package__).KombuSource
         amqp = import_module(".amqp_source", __package__).AmqpSource
     except ImportError as error:
         raise ConfigError(f"the bridge needs {error.name or error}; {_INSTALL}") from error
-    if amqp.reads(url) and not drain:
+    if is_amqp(url) and not drain:
         cls = amqp
     made = cls(url, queues, prefetch=prefetch, options=options, drain=drain)
     return made, made.high_first

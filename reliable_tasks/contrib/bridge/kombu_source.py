@@ -10,7 +10,7 @@ import kombu
 from kombu.exceptions import KombuError
 
 from reliable_tasks.config.masks import mask_url
-from reliable_tasks.contrib.bridge.sources import BrokerUnavailable, Delivery
+from reliable_tasks.contrib.bridge.sources import HIGH_FIRST, BrokerUnavailable, Delivery
 from reliable_tasks.core import clock
 from reliable_tasks.errors import ConfigError
 
@@ -25,8 +25,6 @@ _HEARTBEAT_S: Final = 60
 _CONNECT_S: Final = 10
 _REFUSALS: Final = frozenset({403, 530})
 """AMQP's codes for: no rights, and no such virtual host."""
-_HIGH_FIRST: Final = frozenset({"amqp", "qpid", "mongodb"})
-"""The transports that serve the highest priority first; those of the others serve 0 first."""
 
 
 class KombuSource:
@@ -74,7 +72,7 @@ class KombuSource:
     @property
     def high_first(self) -> bool:
         """Whether the broker serves high priorities first."""
-        return self._driver in _HIGH_FIRST
+        return self._driver in HIGH_FIRST
 
     def batch(self, limit: int, seconds: float) -> list[Delivery]:
         """Up to `limit` deliveries; while there are none, waits `seconds` for the first."""

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import kombu
 from kombu.exceptions import EncodeError, OperationalError
 
-from reliable_tasks.config.brokers import broker_url_of
+from reliable_tasks.config.brokers import is_amqp
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.errors import CodecError, StoreError, StoreUnavailable
+
+from .sources import HIGH_FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +28,6 @@ __all__ = ["Publisher", "connection_to", "errors_of"]
 
 _MOST_IDLE = 10
 _FAREWELL_S = 1.0
-_HIGH_FIRST = frozenset({"amqp", "mongodb", "qpid", "zookeeper"})
-_AMQP = ("amqp", "amqps", "pyamqp")
 _inherited: list[Any] = []
 """What a fork took along: closing it would say goodbye on the connection of the parent."""
 
@@ -35,11 +35,10 @@ _inherited: list[Any] = []
 def connection_to(url: str, options: Mapping[str, Any], patience_s: float) -> kombu.Connection:
     """A connection that is not open yet, whose publishes wait for the broker's word."""
     told = dict(options)
-    if url.partition("://")[0].lower() in _AMQP:
+    if is_amqp(url):
         limits = {"read_timeout": patience_s, "write_timeout": patience_s}
         told = {"confirm_publish": True, **limits, **told}
-    place = broker_url_of(url)
-    return kombu.Connection(place, transport_options=told, connect_timeout=patience_s)
+    return kombu.Connection(url, transport_options=told, connect_timeout=patience_s)
 
 
 def errors_of(connection: kombu.Connection) -> tuple[type[BaseException], ...]:
@@ -145,7 +144,7 @@ class Publisher:
     @property
     def high_first(self) -> bool:
         """Whether the broker serves high priorities first; those of the others serve 0 first."""
-        return self._connection.transport.driver_type in _HIGH_FIRST
+        return self._connection.transport.driver_type in HIGH_FIRST
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Publish messages, in order; returns when the broker has confirmed each of them.

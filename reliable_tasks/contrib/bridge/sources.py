@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -11,7 +11,10 @@ from reliable_tasks.errors import ReliableTasksError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BrokerUnavailable", "Delivery", "Source"]
+__all__ = ["HIGH_FIRST", "BrokerUnavailable", "Delivery", "Source"]
+
+HIGH_FIRST: Final = frozenset({"amqp", "mongodb", "qpid", "zookeeper"})
+"""kombu's drivers that serve the highest priority first; all others serve 0 first."""
 
 
 class BrokerUnavailable(ReliableTasksError, ConnectionError):
