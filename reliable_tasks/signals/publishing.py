@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reliable_tasks.core.outcome import Retry
     from reliable_tasks.store.values import Claim
 
-__all__ = ["announce", "announced", "hand_over", "hand_over_retry"]
+__all__ = ["announce", "announced", "hand_over", "hand_over_retry", "protocol_headers", "untagged"]
 
 _FIXED = ("id", "task", "root_id", "parent_id", "group", "retries")
 _OF_HEADERS = ("ignore_result", "shadow", "timelimit")
@@ -158,15 +158,24 @@ class _Shown(NamedTuple):
         args, kwargs = loads_call(message.payload, told.serializer, (told.serializer,))
         complete = kwargs.pop(COMPLETE, False)
         embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-        own = _own_headers(message, told, retries)
+        own = protocol_headers(message, told, clock.now_ms(), retries)
         own["argsrepr"], own["kwargsrepr"] = (f"{x!r:.{_LONGEST_REPR}}" for x in (args, kwargs))
-        user = {name: untag(value) for name, value in (told.user or {}).items()}
+        user = untagged(told.user)
         copies = {"timelimit": [*own["timelimit"]], "stamps": dict(own["stamps"])}
         return cls(([*args], kwargs, embed), {**own, **copies, **user}, told, own, complete)
 
 
-def _own_headers(message: Message, told: Headers, retries: int) -> dict[str, Any]:
-    now_ms = clock.now_ms() if message.delay_ms or message.expires_in_ms is not None else 0
+def protocol_headers(
+    message: Message, told: Headers, now_ms: int, retries: int = 0
+) -> dict[str, Any]:
+    """The headers of Celery's protocol 2, but for what shows the arguments.
+
+    Args:
+        message: whose they are.
+        told: its own headers.
+        now_ms: the present; delays are counted from it.
+        retries: how often the message was tried already.
+    """
     eta_ms, expires_ms = message.eta_ms, message.expires_ms
     if message.delay_ms:
         eta_ms = now_ms + message.delay_ms
@@ -189,8 +198,13 @@ def _own_headers(message: Message, told: Headers, retries: int) -> dict[str, Any
         "ignore_result": bool(told.ignore_result),
         "replaced_task_nesting": told.nesting,
         "stamped_headers": None if told.stamps is None else list(told.stamps),
-        "stamps": {name: untag(value) for name, value in (told.stamps or {}).items()},
+        "stamps": untagged(told.stamps),
     }
+
+
+def untagged(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Headers of the user's own as they were given."""
+    return {name: untag(value) for name, value in (headers or {}).items()}
 
 
 def _limits(value: Any) -> tuple[float | None, float | None]:

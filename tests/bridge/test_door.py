@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.bridge.rabbitmq import RabbitMQ
 
 URL = "pyro://nowhere"
 """Kombu's broker in memory, under the name of one that programs may name."""
@@ -157,6 +158,28 @@ def test_a_value_that_it_cannot_write_is_refused_at_the_call(app: App, broker: B
         add(app).delay({1, 2})
     assert broker.take() is None
     assert add(app).delay(1).receipt.kind == "published"
+
+
+def test_headers_travel_as_they_were_given(app: App, broker: Broker) -> None:
+    moment = dt.datetime(2030, 1, 2, 3, tzinfo=dt.UTC)
+    stamps = {"stamped_headers": ["since"], "since": moment}
+    add(app).apply_async((1,), headers={"at": moment, "key": b"\x00\xff"}, **stamps)
+    headers = broker.take().headers
+    assert (headers["at"], headers["key"]) == (moment, b"\x00\xff")
+    assert (headers["stamps"], headers["stamped_headers"]) == ({"since": moment}, ["since"])
+
+
+def test_a_header_that_amqp_cannot_write_is_refused_at_the_call(rabbitmq: RabbitMQ) -> None:
+    with App("x", broker=rabbitmq.url, set_as_current=False) as app:
+        day = dt.date(2030, 1, 2)
+        with pytest.raises(CodecError, match=r"headers of message .* cannot be published.*'day'"):
+            app.send_task("x", queue="headers", headers={"day": day})
+        at = dt.datetime(2030, 1, 2, tzinfo=dt.UTC)
+        result = app.send_task("x", queue="headers", headers={"at": at})
+    assert result.receipt is not None
+    assert result.receipt.kind == "published"
+    with rabbitmq.connect() as connection:
+        assert connection.channel().queue_delete("headers") == 1
 
 
 def test_queues_are_routed_as_ever(app: App, broker: Broker) -> None:

@@ -5,7 +5,6 @@ Pure: nothing of kombu or Celery is needed to say what goes out.
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.texts import shown
+from reliable_tasks.signals.publishing import protocol_headers, untagged
 
 if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
@@ -62,45 +62,18 @@ def outgoing(
     args, kwargs = loads_call(message.payload, headers.serializer, {headers.serializer})
     properties = {"correlation_id": message.id, "reply_to": reply_to, **(headers.properties or {})}
     follows = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    told = _headers(app, message, headers, now_ms)
+    told = protocol_headers(message, headers, now_ms)
+    told["ignore_result"] = ignores_result(app, message.task, headers)
     told |= {"argsrepr": _shown(args), "kwargsrepr": _shown(kwargs)}
     return Outgoing(
         id=message.id,
         queue=message.queue,
         body=(args, kwargs, follows),
-        headers=(headers.user or {}) | told,
+        headers=untagged(headers.user) | told,
         properties=properties,
         priority=_priority(app, message.priority, high_first=high_first),
         serializer=headers.serializer,
     )
-
-
-def _headers(app: AppContext, message: Message, headers: Headers, now_ms: int) -> dict[str, Any]:
-    eta_ms, expires_ms = message.eta_ms, message.expires_ms
-    if eta_ms is None and message.delay_ms:
-        eta_ms = now_ms + message.delay_ms
-    if expires_ms is None and message.expires_in_ms is not None:
-        expires_ms = now_ms + message.expires_in_ms
-    stamps = headers.stamps or {}
-    return {
-        "lang": "py",
-        "task": message.task,
-        "id": message.id,
-        "shadow": headers.shadow,
-        "eta": _iso(eta_ms),
-        "expires": _iso(expires_ms),
-        "group": headers.group,
-        "group_index": None,
-        "retries": 0,
-        "timelimit": [headers.time_limit, headers.soft_time_limit],
-        "root_id": message.root_id or message.id,
-        "parent_id": message.parent_id,
-        "origin": headers.origin,
-        "ignore_result": ignores_result(app, message.task, headers),
-        "replaced_task_nesting": headers.nesting,
-        "stamped_headers": list(stamps) or None,
-        "stamps": stamps,
-    }
 
 
 def ignores_result(app: AppContext, task_name: str, headers: Headers) -> bool:
@@ -117,10 +90,6 @@ def _priority(app: AppContext, priority: int, *, high_first: bool) -> int:
         return priority
     usual = priority == app.settings.task_default_priority
     return 0 if usual else max(1, _LEAST_URGENT - priority)
-
-
-def _iso(ms: int | None) -> str | None:
-    return None if ms is None else dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat()
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import kombu
+from amqp import FrameSyntaxError
 from kombu.exceptions import EncodeError, OperationalError
 
 from reliable_tasks.config.brokers import is_amqp
@@ -92,9 +93,10 @@ class _Line:
                 confirm_timeout=self._patience_s,
                 **message.properties,
             )
-        except EncodeError as unfit:
+        except (EncodeError, FrameSyntaxError) as unfit:
+            what = "arguments" if isinstance(unfit, EncodeError) else "headers"
             raise CodecError(
-                f"the arguments of message {message.id} cannot be published as "
+                f"the {what} of message {message.id} cannot be published as "
                 f"{message.serializer}: {unfit}; give plain values, or their text"
             ) from unfit
 
