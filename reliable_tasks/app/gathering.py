@@ -24,6 +24,7 @@ from reliable_tasks.core import ids
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
+from reliable_tasks.tasks.calls import PUBLISH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS = 32  # made as they are needed, for whole workflows
-_PUBLISH = ("durable", "retry", "retry_policy")
 
 
 class _Call:
@@ -70,7 +70,7 @@ class _Call:
         self.kind = kind
         self.payload = payload
         self.id = ids.new_id() if message is None else message.id
-        self.publish = {n: options[n] for n in _PUBLISH if n in options} if options else {}
+        self.publish = {n: options[n] for n in PUBLISH if n in options} if options else {}
         self.context: contextvars.Context | None = None
         self.announced = self.taken = False
         self.receipt: Receipt | None = None
