@@ -96,9 +96,18 @@ def _is_lone(plan: Plan) -> TypeGuard[Call]:
 
 
 def _lone_message(call: Call, app: AppContext) -> Message:
+    return _message_of(call, app, _checked(call, app))
+
+
+def _checked(call: Call, app: AppContext) -> Any:
+    """The task of a call, whose arguments fit; None where it is not known here."""
     task = app.tasks.get(call.task)
     if task is not None and task.typing:
         task.check_arguments(call.args, call.kwargs)
+    return task
+
+
+def _message_of(call: Call, app: AppContext, task: Any) -> Message:
     options = _options_of(call)
     return calls.build_message(
         app, call.task, call.args, call.kwargs, options, task, made_id=call.id
@@ -244,15 +253,13 @@ def enqueue_many(app: AppContext, signatures: Iterable[Signature]) -> list[Any]:
 
 
 def _add_lone(sender: BatchSender, call: Call, app: AppContext, publish: Mapping[str, Any]) -> None:
-    task = None if call.options or call.given_id else app.tasks.get(call.task)
-    if task is not None:
-        if task.typing:
-            task.check_arguments(call.args, call.kwargs)
+    task = _checked(call, app)
+    if task is not None and not (call.options or call.given_id):
         plain = app.plain_call(task, call.args, call.kwargs)
         if plain is not None:
             sender.add_plain(plain[0], call.id, plain[1], publish)
             return
-    sender.add(_lone_message(call, app), call.options, publish)
+    sender.add(_message_of(call, app, task), call.options, publish)
 
 
 # Handles -----------------------------------------------------------------------------------------
