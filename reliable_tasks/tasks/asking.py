@@ -33,7 +33,7 @@ _REFUSED = {
     **dict.fromkeys(("task_id", "root_id", "parent_id"), _OWN_CALL.format("ids")),
     **dict.fromkeys(("group_id", "chord", "chain"), _OWN_CALL.format("place in its workflow")),
     **dict.fromkeys(("link", "link_error"), _OWN_CALL.format("callbacks")),
-    **dict.fromkeys(("durable", "retry", "retry_policy"), _SENDING),
+    **dict.fromkeys(calls.PUBLISH, _SENDING),
     "once": _OWN_CALL.format("once-key"),
     "replaced_task_nesting": _OWN_CALL.format("count"),
     "stamped_headers": _OWN_CALL.format("stamps"),
