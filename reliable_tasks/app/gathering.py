@@ -92,6 +92,10 @@ class _Call:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Receipt] = self.loop.create_future()
 
+    def tried(self) -> None:
+        """After an error a store may know it, and has to look: a plain call is so no more."""
+        self.message, self.kind = self.message, None
+
     def standing(self) -> str:
         """What holds of a call that was cancelled."""
         if self.receipt is not None:
@@ -190,6 +194,7 @@ class Gathering:
                     if pause_s is None:
                         raise
                     await asyncio.sleep(pause_s)
+                    call.tried()
                     call.begin()
         except (asyncio.CancelledError, GeneratorExit) as exc:  # or the coroutine was closed
             self._withdraw(call)
@@ -273,6 +278,7 @@ class Gathering:
                 settled.append((calls[0], refused))
                 return
             for call in calls:  # nothing was stored; each one on its own shows which is refused
+                call.tried()
                 self._store_announced([call], settled)
             return
         if not receipts:  # all were created

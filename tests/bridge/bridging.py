@@ -18,6 +18,7 @@ from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import State
 from reliable_tasks.store.values import Batch, MessageQuery
 from reliable_tasks.testing.background import BackgroundWorker
+from tests.faults.standing import Standing
 from tests.process.conftest import store_url
 
 if TYPE_CHECKING:
@@ -73,16 +74,13 @@ class Broker:
         self.ready, self.held = self.held + self.ready, []
 
 
-class Failing:
+class Failing(Standing):
     """A store whose `enqueue` fails for a while, before or after it has stored."""
 
     def __init__(self, inner: Any) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.before: list[BaseException] = []
         self.after: list[BaseException] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
 
     def enqueue(self, batch: Batch) -> Any:
         if self.before:

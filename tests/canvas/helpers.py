@@ -9,11 +9,12 @@ from reliable_tasks import App
 from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.canvas.replacing import extended
 from reliable_tasks.core import outcome
-from reliable_tasks.core.message import FINAL_STATES, Kind
+from reliable_tasks.core.message import FINAL_STATES
 from reliable_tasks.errors import StoreUnavailable
 from reliable_tasks.store import values as v
 from reliable_tasks.worker.pools.base import FencedStore
 from tests.fakes import FakeClock
+from tests.faults.standing import Standing
 
 if TYPE_CHECKING:
     from reliable_tasks.store.protocol import Store
@@ -29,28 +30,20 @@ class Stuck(AssertionError):
     """Somebody waits, and nothing is left to do."""
 
 
-class DrivenStore:
+class DrivenStore(Standing):
     """A store whose waits let the harness's worker work."""
 
     def __init__(self, inner: Any, work: Callable[[], bool]) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._work = work
         self.batches = list[v.Batch]()
         self.dies_after: int | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
 
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         if len(self.batches) == self.dies_after:
             raise StoreUnavailable("the producer is gone")
         self.batches.append(batch)
         return cast("v.Enqueued", self.inner.enqueue(batch))
-
-    def enqueue_plain(
-        self, kind: Kind, ids: Sequence[str], payloads: Sequence[bytes], durable: str | None = None
-    ) -> tuple[v.Receipt, ...]:
-        return self.enqueue(v.batch_of(kind, ids, payloads, durable)).receipts
 
     def wait(
         self, seen: dict[str, int], timeout: float, *, ended: bool = False, wake_fd: int = -1

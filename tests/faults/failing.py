@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reliable_tasks.errors import StoreUnavailable
+from tests.faults.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["FailingStore"]
 
 
-class FailingStore:
+class FailingStore(Standing):
     """Stands before a store.
 
     Args:
@@ -28,7 +29,7 @@ class FailingStore:
     """
 
     def __init__(self, inner: Store, verb: str, *, applied: bool, times: int = 1) -> None:
-        self.inner: Any = inner
+        super().__init__(inner)
         self.ids: list[str] = []
         self._verb = verb
         self._applied = applied

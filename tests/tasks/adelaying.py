@@ -11,39 +11,30 @@ import pytest
 
 from reliable_tasks import App, OnceTask
 from reliable_tasks.errors import StoreError, StoreUnavailable
-from reliable_tasks.store.values import batch_of
+from tests.faults.standing import Standing
 from tests.patience import PATIENCE_S
 from tests.store.empty import empty_store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
-    from reliable_tasks.core.message import Kind
-    from reliable_tasks.store.values import Batch, Enqueued, Receipt
+    from reliable_tasks.store.values import Batch, Enqueued
 
 __all__ = ["Harness", "Watched", "harness", "here", "run"]
 
 
-class Watched:
+class Watched(Standing):
     """A store whose `enqueue` can be held back, and be away or refuse; it notes each batch."""
 
     def __init__(self, inner: Any) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.batches: list[list[str]] = []
         self.free = threading.Event()
         self.free.set()
         self.entered = threading.Event()
         self.away = 0
         self.refused: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def enqueue_plain(
-        self, kind: Kind, ids: Sequence[str], payloads: Sequence[bytes], durable: str | None = None
-    ) -> tuple[Receipt, ...]:
-        return self.enqueue(batch_of(kind, ids, payloads, durable)).receipts
 
     def enqueue(self, batch: Batch) -> Enqueued:
         names = [message.task for message in batch.messages]

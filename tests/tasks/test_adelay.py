@@ -113,6 +113,17 @@ def test_one_that_the_store_refuses_costs_the_others_nothing(harness: Harness) -
     assert harness.stored() == 2
 
 
+def test_those_that_are_refused_together_are_tried_each_on_its_own(harness: Harness) -> None:
+    harness.watched.refused = {"add"}
+
+    async def main() -> list[Any]:
+        calls = [harness.add.adelay(1, 1), harness.add.adelay(2, 2)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(each) for each in run(main())] == [StoreError] * 2
+    assert [len(batch) for batch in harness.watched.batches] == [2, 1, 1]
+
+
 def test_a_store_that_is_away_is_tried_again(harness: Harness) -> None:
     harness.watched.away = 2
 
