@@ -21,6 +21,7 @@ VERBS = frozenset(
     {
         "close_session",
         "enqueue",
+        "enqueue_plain",
         "entries",
         "exchange",
         "fire",

@@ -8,6 +8,7 @@ import pytest
 from reliable_tasks import App, chain
 from reliable_tasks.errors import StepOutcomeUnknown
 from reliable_tasks.testing import NotIdle, assert_idempotent, crash_matrix
+from reliable_tasks.testing.deaths import Death, WatchedStore
 
 
 @pytest.fixture
@@ -106,6 +107,23 @@ def test_messages_that_a_body_enqueues_are_counted(app: App) -> None:
     assert first.where == "after enqueueing child"
     assert first.differences == ("instead, or beside: child(1) ended as SUCCESS with 1",)
     assert crash_matrix(careful).idempotent
+
+
+def test_a_verb_that_nobody_has_thought_of_is_a_point_as_well() -> None:
+    class Store:
+        def later(self) -> None: ...
+
+        def counts(self) -> None: ...
+
+    store = WatchedStore(Store(), kill_at=1)
+    with store.watching():
+        store.counts()
+        with pytest.raises(Death):
+            store.later()
+    assert store.points == [
+        "before the call later() to the store",
+        "after the call later() to the store",
+    ]
 
 
 def test_children_run_before_their_parent_is_delivered_again(app: App, world: list[Any]) -> None:
