@@ -1,4 +1,4 @@
-"""A test ends what it started: processes, and objects that complain when they are collected.
+"""A test ends what it started: processes, threads, and objects that complain when collected.
 
 What a test leaves behind disturbs another one, and that one is blamed. So orphans of a test's
 processes become children of ours, and after each test what is left is ended and named.
@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,14 @@ from tests.patience import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ALLOWED", "adopt_orphans", "check_collected", "hear_signals", "nothing_left"]
+__all__ = [
+    "ALLOWED",
+    "adopt_orphans",
+    "check_collected",
+    "hear_signals",
+    "no_threads_left",
+    "nothing_left",
+]
 
 ALLOWED: set[int] = set()
 """Processes that may outlive a test: servers of the session."""
@@ -58,6 +66,18 @@ def nothing_left() -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert not left, f"the test left processes behind: {left}"
+
+
+@contextlib.contextmanager
+def no_threads_left() -> Iterator[None]:
+    """Raise AssertionError if threads that began within the block outlive it."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, deadline - time.monotonic()))  # one that ends now has been told to
+    left = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert not left, f"the test left threads behind: {left}"
 
 
 def check_collected() -> None:

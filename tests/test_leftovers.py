@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_a_process_that_ends_by_itself_is_waited_for() -> None:
     with leftovers.nothing_left():
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.2)"])
     assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_thread_that_is_left_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "PATIENCE_S", 0.0)
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait, name="endless", daemon=True)
+    with pytest.raises(AssertionError, match="endless"), leftovers.no_threads_left():
+        thread.start()
+    go_on.set()
+    thread.join(PATIENCE_S)
+
+
+def test_a_thread_that_ends_by_itself_is_waited_for() -> None:
+    go_on = threading.Event()
+    with leftovers.no_threads_left():
+        threading.Thread(target=go_on.wait, args=(PATIENCE_S,)).start()
+        threading.Timer(0.1, go_on.set).start()
 
 
 def outcome_of(text: str, *before: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ from tests.bridge.rabbitmq import RabbitMQ
 from tests.bridge.servers import watch
 from tests.bridge.zookeeper import ZooKeeper
 from tests.contrib.postgres import Postgres, postgres
+from tests.leftovers import no_threads_left
 from tests.redis_server import redis_server
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ __all__ = ["redis_server"]
 
 # Tests that ask for one of these run in one process of xdist's, so it starts once.
 _GROUPS: Final = ("rabbitmq", "zookeeper", "memcached", "postgres_server")
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """Clients of brokers work in threads, which go on by themselves."""
+    with no_threads_left():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +52,14 @@ def rabbitmq() -> Iterator[RabbitMQ]:
 
 
 @pytest.fixture(scope="session")
-def zookeeper() -> Iterator[ZooKeeper]:
+def zookeeper_server() -> Iterator[ZooKeeper]:
+    """The session's ZooKeeper."""
+    with ZooKeeper() as server:
+        yield server
+
+
+@pytest.fixture
+def zookeeper(zookeeper_server: ZooKeeper, monkeypatch: pytest.MonkeyPatch) -> Iterator[ZooKeeper]:
     """The session's ZooKeeper; a test that uses it takes queues of its own names."""
     clients: list[KazooClient] = []
     opened = Channel._open
@@ -53,13 +68,11 @@ def zookeeper() -> Iterator[ZooKeeper]:
         clients.append(opened(channel))
         return clients[-1]
 
-    Channel._open = noted
-    with ZooKeeper() as server:
-        yield server
-        Channel._open = opened
-        for client in clients:  # kombu leaves them to look for the server, for ever and aloud
-            client.stop()
-            client.close()
+    monkeypatch.setattr(Channel, "_open", noted)
+    yield zookeeper_server
+    for client in clients:  # kombu closes none: each looks for a server that is away, for ever
+        client.stop()
+        client.close()
 
 
 @pytest.fixture(scope="session")
