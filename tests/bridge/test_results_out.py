@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,23 @@ import celery.result
 import pytest
 from celery.backends.cache import _DUMMY_CLIENT_CACHE
 
-from reliable_tasks.contrib.bridge import bridge as bridge_module
 from reliable_tasks.contrib.bridge.bridge import Bridge
 from reliable_tasks.contrib.bridge.sources import Delivery
 from reliable_tasks.contrib.bridge.tells import QUEUE
 from reliable_tasks.core.message import TELL
 from reliable_tasks.errors import ConfigError
 from reliable_tasks.store.values import MessageQuery
-from tests.bridge.bridging import app, broker, call, no_pauses, run, store_url, work
+from tests.bridge.bridging import (
+    Died,
+    app,
+    broker,
+    call,
+    heard,
+    no_pauses,
+    run,
+    store_url,
+    work,
+)
 from tests.patience import PATIENCE_S
 from tests.process.harness import wait_until
 from tests.redis_server import redis_server
@@ -34,7 +43,7 @@ if TYPE_CHECKING:
     from reliable_tasks import App
     from tests.bridge.bridging import Broker
 
-__all__ = ["app", "broker", "no_pauses", "redis_server", "store_url"]
+__all__ = ["app", "broker", "heard", "no_pauses", "redis_server", "store_url"]
 
 BACKEND = "cache+memory://"
 
@@ -104,9 +113,6 @@ def test_a_conflict_leaves_nothing_behind(app: App, broker: Broker, old: celery.
 def test_a_bridge_may_die_at_any_call_of_the_store(
     app: App, broker: Broker, old: celery.Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Died(BaseException):
-        pass
-
     calls, at = 0, 0
 
     def counted(name: str, inner: Any) -> Any:
@@ -188,6 +194,25 @@ def test_a_teller_that_is_killed_is_started_anew(
     assert _children() == before
 
 
+def test_a_system_without_room_for_a_teller_costs_the_bridge_nothing(
+    app: App,
+    broker: Broker,
+    heard: list[tuple[str, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full() -> int:
+        raise BlockingIOError("no room")
+
+    stop = threading.Event()
+    bridge = Bridge(app, "fake://", {"celery": "celery"}, results=BACKEND)
+    broker.ready = [call("a", 1, 2)]
+    monkeypatch.setattr(broker, "ack", lambda _: stop.set())
+    monkeypatch.setattr("os.fork", full)
+    assert bridge.run(stop).stored == 1
+    assert [fields["error"] for name, fields in heard if name == "child.not_started"] == ["no room"]
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
+
+
 def _children() -> set[int]:
     found = set[int]()
     for listed in Path("/proc/self/task").glob("*/children"):
@@ -233,8 +258,6 @@ def test_a_database_that_is_away_is_waited_for(app: App, broker: Broker) -> None
 def test_without_celery_the_pip_command_is_told(
     app: App, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "celery", None)
+    monkeypatch.setitem(sys.modules, "celery", None)
     with pytest.raises(ConfigError, match=r"pip install 'reliable-tasks\[bridge\]'"):
         Bridge(app, "fake://", {"q": "q"}, results=BACKEND)
-    assert bridge_module.Bridge is Bridge
-    assert json is not None

@@ -9,19 +9,43 @@ import sys
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reliable_tasks import events
-from reliable_tasks.core import clock
+from reliable_tasks.core import clock, ids
 from reliable_tasks.core.waker import SignalInbox
+from reliable_tasks.store.values import SessionInfo
+from reliable_tasks.worker.host import host_identity, process_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reliable_tasks.core.context import AppContext
 
-__all__ = ["AtSignal", "Stop", "WithParent", "end", "forked", "has_ended", "listening"]
+__all__ = [
+    "AtSignal",
+    "Stop",
+    "WithParent",
+    "end",
+    "forked",
+    "has_ended",
+    "listening",
+    "own_session",
+]
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 _PATIENCE_S, _TICK_S = 10.0, 0.01
 _GLANCE_S: Final = 1.0  # nothing tells a process that its parent is gone
+
+
+def own_session(name: str, queue: str) -> SessionInfo:
+    """A new session of this process, which claims from one queue."""
+    pid = os.getpid()
+    return SessionInfo(
+        id=ids.new_id(),
+        worker=name,
+        host=host_identity(),
+        pid=pid,
+        pid_started=process_started(pid),
+        queues=(queue,),
+    )
 
 
 class Stop(Protocol):
@@ -77,9 +101,13 @@ def forked(app: AppContext, main: Callable[[], int]) -> int:
     app.close()  # no connection crosses a fork
     # The handlers of the parent, which the fork copies, would swallow what comes too early.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    pid = os.fork()
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid:  # also where the system has no room for it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     if pid:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         return pid
     code = 1
     try:

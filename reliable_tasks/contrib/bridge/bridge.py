@@ -14,6 +14,7 @@ from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.errors import ConfigError, StoreError
 from reliable_tasks.worker.options import expand_hostname
+from reliable_tasks.worker.store_health import StoreHealth
 
 from .beside import Stop, listening
 from .sources import BrokerUnavailable
@@ -171,24 +172,21 @@ class Bridge:
 
     def _stored(self, deliveries: Sequence[Delivery], stop: Stop) -> bool:
         """Store them, however long the store is away; False where `stop` is set meanwhile."""
-        failures, since = 0, clock.monotonic()
+        health, since = StoreHealth(self._app.store.location, _BACKOFF), clock.monotonic()
         while True:
             try:
                 self._storing.store(deliveries)
             except StoreError as error:
-                if not failures:
-                    events.emit(
-                        "store.unavailable", store=self._app.store.location, error=str(error)
-                    )
-                failures += 1
-                if stop.wait(_BACKOFF.pause_s(failures)):
+                health.failed(error, clock.monotonic())
+                if stop.wait(health.pause_s):
                     return False
             else:
                 break
-        took_s = clock.monotonic() - since
-        if failures:
-            events.emit("store.recovered", store=self._app.store.location, after=round(took_s, 1))
-        events.emit("bridge.stored", bridge=self.name, messages=len(deliveries), runtime=took_s)
+        now = clock.monotonic()
+        health.answered(now)
+        events.emit(
+            "bridge.stored", bridge=self.name, messages=len(deliveries), runtime=now - since
+        )
         return True
 
     def _reached(self) -> None:

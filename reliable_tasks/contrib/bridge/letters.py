@@ -7,12 +7,11 @@ that is larger than one message may be comes in several letters.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from reliable_tasks.core import checks, ids
+from reliable_tasks.core import checks
 from reliable_tasks.core.codec import dumps_call, loads_call
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.message import Headers, Message, encode_headers
@@ -20,9 +19,9 @@ from reliable_tasks.core.outcome import Failed
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.core.texts import printable, shown
 from reliable_tasks.errors import CodecError, ConfigError, MessageRefused
-from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo
-from reliable_tasks.worker.host import host_identity, process_started
+from reliable_tasks.store.values import ClaimRequest, Commit
 
+from .beside import own_session
 from .foreign import id_told, task_told
 from .translate import digest
 
@@ -140,14 +139,7 @@ def bury(store: Store, name: str) -> int:
     Raises:
         StoreError: the store is away; they are still there.
     """
-    info = SessionInfo(
-        id=ids.new_id(),
-        worker=name,
-        host=host_identity(),
-        pid=os.getpid(),
-        pid_started=process_started(os.getpid()),
-        queues=(QUEUE,),
-    )
+    info = own_session(name, QUEUE)
     store.reap()  # it may be that nobody else does: no worker, and a bridge that was killed
     store.open_session(info, _LEASE_MS)
     buried = 0

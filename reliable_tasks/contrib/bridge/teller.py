@@ -8,23 +8,22 @@ takes others is told in words, and is a dead letter if not even that goes.
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from reliable_tasks import events
 from reliable_tasks.config.masks import mask_url
-from reliable_tasks.core import clock, ids
+from reliable_tasks.core import clock
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.codec.failures import encode_failure
 from reliable_tasks.core.outcome import Failed, Released, Retry, Succeeded
 from reliable_tasks.core.texts import printable
 from reliable_tasks.errors import CodecError, ReliableTasksError, StoreError
-from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo
-from reliable_tasks.worker.host import host_identity, process_started
+from reliable_tasks.store.values import ClaimRequest, Commit
 
 from . import backends
+from .beside import own_session
 from .endings import Ending, ending_of, in_words
 from .tells import QUEUE, About, about_of
 
@@ -109,14 +108,7 @@ class Teller:
     # The session ---------------------------------------------------------------------------------
 
     def _open_session(self) -> None:
-        info = SessionInfo(
-            id=ids.new_id(),
-            worker=self._name,
-            host=host_identity(),
-            pid=os.getpid(),
-            pid_started=process_started(os.getpid()),
-            queues=(QUEUE,),
-        )
+        info = own_session(self._name, QUEUE)
         self._app.store.open_session(info, self._lease_ms)
         self._session = info.id
 

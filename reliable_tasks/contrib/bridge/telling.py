@@ -157,7 +157,10 @@ class Telling:
         if self._teller is None or self._once:
             return
         self._start_at = clock.monotonic() + _PAUSE_S
-        self._pid = forked(self._app, partial(_tell, self._teller, os.getpid()))
+        try:
+            self._pid = forked(self._app, partial(_tell, self._teller, os.getpid()))
+        except OSError as no_room:  # what is to be told waits in the store
+            events.emit("child.not_started", error=str(no_room), delay=_PAUSE_S)
 
     def _look(self) -> None:
         """Start the teller anew if it has died."""
