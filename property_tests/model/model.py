@@ -316,7 +316,7 @@ class Model(Core):
         promoted = self._promote(limit)
         late = [r for r in self._live() if r.expires is not None and r.expires <= now]
         late = [r for r in late if r.state != State.RUNNING]
-        for r in late:
+        for r in sorted(late, key=lambda r: (r.expires, r.m.id)):
             if r.state not in FINAL_STATES:  # the ending of one may have been that of another
                 self._end(r, State.REVOKED, "expired")
         unparked = 0

@@ -2,8 +2,8 @@
 
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import OnceLock, State
-from reliable_tasks.store.values import ClaimRequest, Commit
-from tests.store.driver import LEASE_MS, SESSION, WORKER, Driver, message
+from reliable_tasks.store.values import AuditQuery, ClaimRequest, Commit
+from tests.store.driver import LEASE_MS, SESSION, WORKER, Driver, kind, message
 
 
 def ids(drive: Driver, limit: int = 10, queues: tuple[str, ...] = ("celery",)) -> list[str]:
@@ -148,6 +148,28 @@ def test_reap_revokes_what_expired_unclaimed(drive: Driver) -> None:
     assert drive.store.reap().expired == 1
     assert drive.record("a").reason == "expired"
     assert drive.state("b") == State.QUEUED
+
+
+def test_what_expires_first_is_told_first(drive: Driver) -> None:
+    """However it got its expiry; those of one instant by their ids."""
+    now = drive.clock.now
+    drive.store.enqueue_plain(kind(), ["e", "d"], [b"", b""])
+    for claim in drive.claim(2):
+        drive.commit(claim, oc.Retry(expires_ms=now + 10))
+    drive.put(message("c", expires_ms=now + 20), message("b", expires_ms=now + 10))
+    drive.put_one("a", expires_in_ms=10, delay_ms=60_000)
+    drive.clock.advance(30)
+    drive.store.reap()
+    rows = drive.store.audit(AuditQuery(event="expired"))
+    assert [row.id for row in rows] == ["a", "b", "d", "e", "c"]
+
+
+def test_one_that_expires_and_is_given_back_expires(drive: Driver) -> None:
+    drive.put_one("a", expires_ms=drive.clock.now + 10)
+    drive.run(oc.Released())
+    drive.clock.advance(10)
+    assert ids(drive) == []
+    assert drive.record("a").reason == "expired"
 
 
 def test_reap_promotes_what_is_due(drive: Driver) -> None:

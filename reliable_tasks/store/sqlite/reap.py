@@ -100,7 +100,7 @@ def _take_back(work: Transitions, r: Row) -> bool:
 
 
 def _expire(work: Transitions, bound: int) -> int:
-    late = sorted(work.records(EXPIRED, (work.now, bound)), key=lambda r: r.n)
+    late = sorted(work.records(EXPIRED, (work.now, bound)), key=lambda r: (r.expires, r.id))
     for r in late:
         if r.state < FIRST_FINAL:  # the ending of one may have been that of another
             work.end(r, REVOKED, Reason.EXPIRED)

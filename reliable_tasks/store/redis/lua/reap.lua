@@ -68,7 +68,6 @@ local function expire()
     local r = load(id)
     if r then late[#late + 1] = r else defer('ZREM', prefix .. 'expires', id) end
   end
-  table.sort(late, function(a, b) return (a.x.born or 0) < (b.x.born or 0) end)
   for _, r in ipairs(late) do
     if not FINAL[r.c[STATE]] then finish(r, 'revoked', 'expired') end
   end

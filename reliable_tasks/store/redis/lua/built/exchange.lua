@@ -167,7 +167,7 @@ local OF_X = {
   once = once_fits, edges = edges_fit, waits = is_whole, mirrors = is_text, parked = is_text,
   stage = is_text, graft = is_text, lent = is_text, revoked = is_text, failure = is_text,
   doom = is_text, progress = is_text, meta = is_text, inputs = is_count, ending = is_whole,
-  born = is_whole, broken = is_table,
+  broken = is_table,
 }
 -- record.lua
 local NO_EXTRAS = {}
@@ -380,7 +380,9 @@ end
 function F.string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
-  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  if c[1] ~= 'queued' or c[20] or c[14] or F.is_apart(r) then
+    return ARRAY .. cmsgpack.pack(c) .. rest
+  end
   local enqueued, seq, size = c[12], c[9], c[22]
   c[12], c[9], c[22] = 0, 0, 0
   local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)
@@ -1189,7 +1191,6 @@ end
 function F.extras(m, edges, stage, graft)
   local x = {}
   if m[14] > 0 then x.waits = m[14] end
-  if m[11] or m[12] then x.born = F.next_seq() end
   x.once, x.edges, x.stage, x.graft = m[7] or nil, edges or nil, stage, graft
   return next(x) and x or NO_EXTRAS
 end

@@ -155,7 +155,7 @@ local OF_X = {
   once = once_fits, edges = edges_fit, waits = is_whole, mirrors = is_text, parked = is_text,
   stage = is_text, graft = is_text, lent = is_text, revoked = is_text, failure = is_text,
   doom = is_text, progress = is_text, meta = is_text, inputs = is_count, ending = is_whole,
-  born = is_whole, broken = is_table,
+  broken = is_table,
 }
 -- record.lua
 local NO_EXTRAS = {}
@@ -364,7 +364,9 @@ end
 function F.string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[20] = x ~= NO_EXTRAS and next(x) and x or false
-  if c[1] ~= 'queued' or c[20] or F.is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  if c[1] ~= 'queued' or c[20] or c[14] or F.is_apart(r) then
+    return ARRAY .. cmsgpack.pack(c) .. rest
+  end
   local enqueued, seq, size = c[12], c[9], c[22]
   c[12], c[9], c[22] = 0, 0, 0
   local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)

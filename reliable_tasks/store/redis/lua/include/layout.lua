@@ -6,9 +6,9 @@
 -- INLINE bytes lies apart, in {ns}:p:<id>, so that it is not copied at each step; p is true then,
 -- and false once the payload is not needed.
 --
--- A plain message is one call without extras (one that expires has the extra `born`), and with its
--- payload inside the string. For these not even c is unpacked: what happens to the message is put
--- before its string, or at the end:
+-- A plain message is one call that does not expire, without extras, and with its payload inside the
+-- string. For these not even c is unpacked: what happens to the message is put before its string, or
+-- at the end:
 --   kind enqueued seq p                                 queued
 --   \6 fence size stamp kind enqueued seq p             claimed
 --   \7 fence size stamp kind enqueued seq ended result  succeeded; \8: no result is kept

@@ -9,9 +9,8 @@
 -- @include validate.lua
 
 -- c[EXTRAS], in a record x, has, absent while it does not apply: once, waits, mirrors, parked,
--- admitted, stage, graft, lent, revoked, edges, broken, born (a number that orders those that expire), failure,
--- doom, progress (a state) and meta; how many bytes of inputs, that there are steps;
--- and the number of its ending, if edges of that were left.
+-- admitted, stage, graft, lent, revoked, edges, broken, failure, doom, progress (a state) and meta; how
+-- many bytes of inputs, that there are steps; and the number of its ending, if edges of that were left.
 -- A message that is just one call, as most are, has no x: all that costs time hangs on it.
 local NO_EXTRAS = {}
 

@@ -87,7 +87,6 @@ end
 local function extras(m, edges, stage, graft)
   local x = {}
   if m[WAITS] > 0 then x.waits = m[WAITS] end
-  if m[EXPIRES_AT] or m[EXPIRES_IN] then x.born = next_seq() end
   x.once, x.edges, x.stage, x.graft = m[ONCE] or nil, edges or nil, stage, graft
   return next(x) and x or NO_EXTRAS
 end

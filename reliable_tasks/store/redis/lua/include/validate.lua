@@ -49,7 +49,7 @@ local OF_X = {
   once = once_fits, edges = edges_fit, waits = is_whole, mirrors = is_text, parked = is_text,
   stage = is_text, graft = is_text, lent = is_text, revoked = is_text, failure = is_text,
   doom = is_text, progress = is_text, meta = is_text, inputs = is_count, ending = is_whole,
-  born = is_whole, broken = is_table,
+  broken = is_table,
 }
 
 -- @rare

@@ -98,7 +98,9 @@ end
 local function string_of(r)
   local c, x, rest = r.c, r.x, r.rest
   c[EXTRAS] = x ~= NO_EXTRAS and next(x) and x or false
-  if c[STATE] ~= 'queued' or c[EXTRAS] or is_apart(r) then return ARRAY .. cmsgpack.pack(c) .. rest end
+  if c[STATE] ~= 'queued' or c[EXTRAS] or c[EXPIRES] or is_apart(r) then
+    return ARRAY .. cmsgpack.pack(c) .. rest
+  end
   local enqueued, seq, size = c[ENQUEUED], c[SEQ], c[SIZE_OF_P]
   c[ENQUEUED], c[SEQ], c[SIZE_OF_P] = 0, 0, 0 -- they stand behind the kind, or are seen
   local kind = cmsgpack.pack(c) .. string.sub(rest, 1, -size - 1)
