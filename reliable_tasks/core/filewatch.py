@@ -116,6 +116,10 @@ class Watches:
                 else:
                     watch.close()
 
+    def close(self) -> None:
+        """Close those that nobody uses just now; who waits after that gets others."""
+        self._spare.clear()
+
     def _spare_one(self) -> Watch | None:
         while self._spare:
             with contextlib.suppress(IndexError, OSError):  # another thread's now, or of no use

@@ -86,7 +86,7 @@ class _Sleep:
         self._caller = _poller(wake_fd)
         self._told = _poller(wake_fd, -1 if watch is None else watch.fd)
         self._longest_s = longest_s
-        self._pause_s = SHORTEST_PAUSE_S if watch is None else 0.0
+        self._pause_s = 0.0
 
     def renew(self) -> None:
         """Be woken by what is told from now on; where that cannot be, look often."""
@@ -105,7 +105,7 @@ class _Sleep:
         """
         self.was_told = False
         if self._watch is None:
-            self._pause_s = min(self._pause_s * 1.5, self._longest_s)
+            self._pause_s = min(max(SHORTEST_PAUSE_S, self._pause_s * 1.5), self._longest_s)
             return self._rest(min(max(self._pause_s, LOOK_SHARE * looking_s), left_s))
         # The more often one was told in vain, the longer one looks at nothing.
         if self._pause_s and self._rest(min(max(self._pause_s, looking_s), left_s)):

@@ -80,6 +80,15 @@ def test_telling_of_a_file_that_is_not_there_is_no_error(path: Path) -> None:
     tell(str(path.with_name("none")))
 
 
+def test_no_program_that_is_started_has_a_watch_and_one_ends_with_its_last_user(path: Path) -> None:
+    watch = begun(path)
+    number = watch.fd
+    assert not os.get_inheritable(number)
+    del watch
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(number)
+
+
 # Lending ------------------------------------------------------------------------------------------
 
 

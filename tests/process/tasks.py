@@ -91,6 +91,13 @@ def _plain(app: App) -> None:
         mark("woke")
         return os.getpid()
 
+    @app.task(name="nap_until")
+    def nap_until(name: str) -> int:
+        mark("nap")
+        _wait_for(name)
+        mark("woke")
+        return os.getpid()
+
     @app.task(name="spoil")
     def spoil(kind: str) -> None:
         raise {"own": Spoiled("gone off"), "imported": Stranger("hello")}.get(kind) or local_error()

@@ -126,9 +126,10 @@ def test_a_worker_whose_store_is_gone_still_stops_when_told(tmp_path: Path) -> N
 
 def test_two_workers_share_a_store_and_take_over_what_another_machine_left(place: Place) -> None:
     gone = place.start_worker("--concurrency", "1", settings={"session_lease": 1})
-    result = place.call("nap", 0.2)
+    result = place.call("nap_until", "dawn")
     place.wait_effect("nap")
     place.freeze(gone)  # alive for all that this machine can see, and silent
+    place.write("dawn", "")
     place.start_worker("--concurrency", "1")
     assert result.get(timeout=PATIENCE_S) == place.effects("woke")[-1].pid
     assert place.record(result).state == State.SUCCEEDED

@@ -87,11 +87,12 @@ def test_pain_2_a_worker_stopped_beyond_its_lease_commits_nothing_when_it_goes_o
 ) -> None:
     settings = {"session_lease": 1}
     stopped = place.start_worker("--concurrency", "1", settings=settings)
-    result = place.call("nap", 0.3)
+    result = place.call("nap_until", "dawn")
     first = place.wait_effect("nap")
     place.freeze(stopped)
     place.start_worker("--concurrency", "1", settings=settings)
     second = place.wait_effect("nap", 2)
+    place.write("dawn", "")
     value = result.get(timeout=PATIENCE_S)
     version = place.record(result).version
     stopped.signal_tree(signal.SIGCONT)

@@ -113,10 +113,15 @@ class _Encoding:
         """The parts that every exception has."""
         kind = type(exc)
         module = str(kind.__module__)
+        module = name_of_main() or module if module in _MAIN else module
+        return self.named(kind.__qualname__, module, exc, traceback)
+
+    def named(self, name: str, module: str, said: object, traceback: str) -> dict[str, Any]:
+        """The same of one whose class has these names; `said` is what it says as a text."""
         return {
-            "type": self.cut(kind.__qualname__),
-            "module": self.cut(name_of_main() or module if module in _MAIN else module),
-            "message": self.text(str, exc),
+            "type": self.cut(name),
+            "module": self.cut(module),
+            "message": self.text(str, said),
             "traceback": self.cut(traceback),
             "args": [],
             "cause": None,
@@ -228,14 +233,8 @@ def encode_named(
 ) -> bytes:
     """Encode a failure of which only names and arguments are known: its class may not be here."""
     encoding = _Encoding()
-    fields = {
-        "type": encoding.cut(name),
-        "module": encoding.cut(module),
-        "message": encoding.text(str, args[0] if len(args) == 1 else args or ""),
-        "traceback": encoding.cut(traceback_text),
-        "args": [encoding.arg(arg) for arg in args],
-        "cause": None,
-    }
+    fields = encoding.named(name, module, args[0] if len(args) == 1 else args or "", traceback_text)
+    fields["args"] = [encoding.arg(arg) for arg in args]
     return dumps(fields)
 
 

@@ -1,9 +1,8 @@
 """Whom a transaction wakes, and by which file."""
 
-import os
-
 from reliable_tasks import events
 from reliable_tasks.core.filewatch import Watches, tell
+from reliable_tasks.store.sqlite.stamp import log_of
 
 __all__ = ["News"]
 
@@ -22,7 +21,7 @@ class News:
 
     def __init__(self, path: str | None) -> None:
         self._path, self._said = path, False
-        self._files = () if path is None else (f"{os.path.realpath(path)}-wal", path)
+        self._files = () if path is None else (log_of(path), path)
         self.of_work = Watches(self._files[:1], self._say)
         self.of_changes = Watches(self._files[1:], self._say)
         self.of_all = Watches(self._files, self._say)
@@ -32,6 +31,11 @@ class News:
         for file, has_some in zip(self._files, (work, changes), strict=False):
             if has_some:
                 tell(file)
+
+    def close(self) -> None:
+        """Let go of the watches: a user of the system may have few of them."""
+        for watches in (self.of_work, self.of_changes, self.of_all):
+            watches.close()
 
     def _say(self, why: str) -> None:
         if not self._said:

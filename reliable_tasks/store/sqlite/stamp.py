@@ -30,6 +30,7 @@ __all__ = [
     "fresh_stamp",
     "is_ours",
     "lacks_its_log",
+    "log_of",
     "version_of",
     "with_version",
 ]
@@ -80,7 +81,7 @@ class Stamped(apsw.Connection):
         super().__init__(path, **options)
         self.pending = False
         self._version = version
-        self._log = _log_of(path)
+        self._log = log_of(path)
         self._log_fd: int | None = None
         self._salts = self._stamped_salts = self._read_salts()
         self._pid = os.getpid()
@@ -167,9 +168,9 @@ def check_log(path: str) -> None:
     """
     for _ in range(3):  # others may be writing: what does not fit is looked at again
         generation = _generation_in_file(path)
-        if generation is None or _fits(generation, _generations_in_log(_log_of(path))):
+        if generation is None or _fits(generation, _generations_in_log(log_of(path))):
             return
-    log = _log_of(path)
+    log = log_of(path)
     raise StoreError(
         f"{log} is the log of another state of {path}, which would be damaged by it: was an older "
         f"file put back under the log of a newer one? Move {log} and {path}-shm away and start "
@@ -188,7 +189,7 @@ def lacks_its_log(path: str) -> bool:
     if generation is None or not generation % 2:
         return False
     try:
-        return Path(_log_of(path)).stat().st_size == 0
+        return Path(log_of(path)).stat().st_size == 0
     except OSError:
         return True
 
@@ -272,5 +273,6 @@ def _generations_in_log(log: str) -> Iterator[int]:
             file.seek(at)
 
 
-def _log_of(path: str) -> str:
+def log_of(path: str) -> str:
+    """The path of a file's log, which SQLite puts beside the file itself, not a link to it."""
     return os.path.realpath(path) + "-wal"

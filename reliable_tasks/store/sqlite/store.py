@@ -277,3 +277,4 @@ class SqliteStore(Waits):
     def close(self) -> None:
         """Close the connection; the next verb opens it again (a store in memory starts empty)."""
         self._database.close()
+        self._news.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 from reliable_tasks import events
 from reliable_tasks.core import clock, filewatch, waiting
 from reliable_tasks.core.outcome import Succeeded
-from reliable_tasks.errors import StoreUnavailable
+from reliable_tasks.errors import StoreBusy, StoreUnavailable
 from reliable_tasks.store.sqlite import SqliteStore, news, waits
 from reliable_tasks.store.values import ClaimRequest, Commit, Entry, SessionInfo
 from tests.patience import PATIENCE_S
@@ -64,6 +65,7 @@ def other(path: Path, store: SqliteStore) -> Iterator[SqliteStore]:
     """The same file as another process has it."""
     store.open_session(SessionInfo(id="s", worker="w"), 600_000)
     opened = SqliteStore(str(path), OPTIONS)
+    opened.counts()  # to open a file may tell of it: root sets the owner of the log
     yield opened
     opened.close()
 
@@ -152,6 +154,21 @@ def test_a_log_that_is_made_anew_is_watched(
         assert answer2() == ["a"]
 
 
+@watched
+def test_a_store_that_is_closed_has_no_watches_until_it_is_used_again(store: SqliteStore) -> None:
+    for _ in range(2):
+        assert not store.wait({"a": -1}, 0.01)
+        assert store.read_ended("a", 0.01) is None
+        assert not store.wait_then_claim("s", WANT, 0.01).claims
+        kept = [w.fd for w in (*store._news.of_all._spare, *store._news.of_changes._spare)]
+        kept += [w.fd for w in store._news.of_work._spare]
+        assert len(kept) == 3
+        store.close()
+        for fd in kept:
+            with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+                os.fstat(fd)
+
+
 # Not being told -----------------------------------------------------------------------------------
 
 
@@ -211,18 +228,39 @@ def test_that_a_file_cannot_be_watched_is_told_once(
 
 
 def test_whoever_finds_another_writing_looks_again(
-    path: Path, store: SqliteStore, other: SqliteStore
+    path: Path, store: SqliteStore, other: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not wait for the file's lock, and need not be told."""
     put(other, "a")
+    claim, found_busy = store._claim, threading.Event()
+
+    def noted(*args: Any, **how: Any) -> Any:
+        got = claim(*args, **how)
+        if got is None:
+            found_busy.set()
+        return got
+
     began = clock.monotonic()
     with raw(path) as writing:
         writing.execute("BEGIN IMMEDIATE")
         assert store._claim("s", WANT, patiently=False) is None
         assert clock.monotonic() - began < OPTIONS.busy_timeout_ms / 1000
+        monkeypatch.setattr(store, "_claim", noted)
         with in_a_thread(lambda: claimed(store)) as answer:
+            assert found_busy.wait(PATIENCE_S)
             writing.execute("ROLLBACK")
             assert answer() == ["a"]
+
+
+def test_whoever_finds_others_writing_all_the_time_waits_for_its_turn(
+    path: Path, store: SqliteStore, other: SqliteStore
+) -> None:
+    put(other, "a")
+    with raw(path) as writing:
+        writing.execute("BEGIN IMMEDIATE")
+        with in_a_thread(lambda: claimed(store)) as answer, pytest.raises(StoreBusy):
+            answer()
+    assert claimed(store) == ["a"], "and is as patient with what it does next"
 
 
 def test_one_message_is_claimed_by_one_of_many(
