@@ -10,9 +10,11 @@ from reliable_tasks import App, chord
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import MessageQuery
 
+_expiries = [word.removeprefix("expires-") for word in variant() if word.startswith("expires-")]
 app = App(
     "benchmarks",
     broker=store_url(),
+    **({"result_expires": int(_expiries[0])} if _expiries else {}),
     task_ignore_result="no-results" in variant(),
     audit="all" if "audit" in variant() else "default",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import probe, profile_worker, report
+from benchmarks import long_run, probe, profile_worker, report
 from benchmarks.arena import Arena, BenchmarkError, Place
 from benchmarks.goals import verdicts
 from benchmarks.results import Results
@@ -188,3 +188,18 @@ def test_the_round_trips_of_the_fastest_peer_are_the_measure() -> None:
     found = {v.goal: (v.ratio, v.reached) for v in verdicts(results, SYSTEMS)}
     assert found["Round trip p50, idle, ms: 0.6 x the fastest peer's"] == (0.4, True)
     assert found["Round trip p99, idle, ms: under that peer's"] == (0.9, True)
+
+
+def test_a_long_run_is_short_with_few_messages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--messages", "200", "--waiting", "100", "--slices", "1", "--expires", "1", "--reader"]
+    long_run.main([*given, "--work", str(tmp_path)])
+    name, _, head, _, drained, after = capsys.readouterr().out.strip().splitlines()
+    assert name == "reliable_tasks, SQLite (FULL)"
+    assert head.startswith(
+        "| bodies | a second | CPU µs each | file, MiB | of it free | log, MiB |"
+    )
+    assert drained.startswith("| 200 |")
+    assert "of a core" in after
+    assert not list(tmp_path.iterdir())
