@@ -23,9 +23,8 @@ app = App("old", broker=os.environ["STORE_URL"])
 
 def test_a_task_that_a_worker_does_not_know_goes_back_to_one_that_does(place: Place) -> None:
     place.write("old.py", OLD)
-    old = place.start_worker(
-        "--concurrency", "1", module="old", settings={"unknown_task_delay": 0.2}
-    )
+    settings = {"unknown_task_delay": 0.2, "unknown_task_limit": 1_000_000}
+    old = place.start_worker("--concurrency", "1", module="old", settings=settings)
     result = place.call("add", 2, 3)
     wait_until(
         lambda: place.store.audit(AuditQuery(id=result.id, event="unknown task")), "it went back"

@@ -1,7 +1,12 @@
-"""Copies of a process that Python was not told of, as servers written in C make them."""
+"""Copies of a process that Python was not told of, as servers written in C make them.
+
+The original is a process of its own, with one thread: a copy that is made while another thread asks
+for the interpreter waits for ever for that thread, which it does not have.
+"""
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -40,16 +45,22 @@ def forked(body: Callable[[], object]) -> int:
     return child
 
 
+def alone(body: Callable[..., None], *args: object) -> None:
+    """Run `body` in a new process."""
+    original = multiprocessing.get_context("spawn").Process(target=body, args=args)
+    original.start()
+    original.join()
+    assert original.exitcode == 0, "what it printed says why"
+
+
 def ended_well(child: int) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
-    app = App("forked", broker=empty_store(request, tmp_path), set_as_current=False)
+def app_on(url: str) -> App:
+    app = App("forked", broker=url, set_as_current=False)
     app.task(name="order")(str)
-    yield app
-    app.close()
+    return app
 
 
 def order(app: App, value: str) -> str:
@@ -60,6 +71,10 @@ def order(app: App, value: str) -> str:
 
 
 def test_copies_make_ids_of_their_own() -> None:
+    alone(_copies_make_ids)
+
+
+def _copies_make_ids() -> None:
     reader, writer = os.pipe()
 
     def tell() -> None:
@@ -74,7 +89,17 @@ def test_copies_make_ids_of_their_own() -> None:
     assert len(set(made)) == len(made) == 8
 
 
-def test_copies_enqueue_beside_each_other_and_the_original(app: App) -> None:
+@pytest.fixture(params=["sqlite", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return empty_store(request, tmp_path)
+
+
+def test_copies_enqueue_beside_each_other_and_the_original(url: str) -> None:
+    alone(_copies_enqueue, url)
+
+
+def _copies_enqueue(url: str) -> None:
+    app = app_on(url)
     order(app, "before")
     children = [forked(lambda n=n: [order(app, f"{n}.{i}") for i in range(20)]) for n in range(3)]  # type: ignore[misc]
     for i in range(20):
@@ -94,8 +119,11 @@ def conversation() -> Iterator[tuple[Callable[[], object], Callable[[], object]]
 
 def test_the_original_leaves_the_log_to_a_copy_that_writes(tmp_path: Path) -> None:
     """What SQLite thinks that this process has locked is the parent's, and ends with that."""
-    path = tmp_path / "tasks.db"
-    app = App("forked", broker=f"sqlite:///{path}", set_as_current=False)
+    alone(_a_copy_writes, tmp_path / "tasks.db")
+
+
+def _a_copy_writes(path: Path) -> None:
+    app = app_on(f"sqlite:///{path}")
     lock = Lock("free", path, auto_renew=False)
     order(app, "before")
     lock.acquire().release()
@@ -119,7 +147,11 @@ def test_the_original_leaves_the_log_to_a_copy_that_writes(tmp_path: Path) -> No
 
 
 def test_a_copy_made_while_another_thread_wrote_says_so(tmp_path: Path) -> None:
-    app = App("forked", broker=f"sqlite:///{tmp_path}/tasks.db", set_as_current=False)
+    alone(_a_copy_made_meanwhile, tmp_path)
+
+
+def _a_copy_made_meanwhile(folder: Path) -> None:
+    app = app_on(f"sqlite:///{folder}/tasks.db")
     order(app, "before")
     writing, over = threading.Event(), threading.Event()
 
