@@ -20,7 +20,7 @@ from reliable_tasks.bodies import annotating
 from reliable_tasks.core import context
 from reliable_tasks.core.checks import text
 from reliable_tasks.errors import AlreadyQueued, ConfigError, StoreUnavailable
-from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.results.result import AsyncResult, handle_of
 from reliable_tasks.signals import publishing
 from reliable_tasks.store.values import Batch, Enqueued, Receipt, ReceiptKind
 from reliable_tasks.tasks import calls
@@ -250,7 +250,7 @@ class App(AsyncSending, PlainSending, HasStore, CeleryNames, Discovery):
         receipt = receipts[0]
         if receipt.kind != ReceiptKind.CREATED:
             self.check_receipt(receipt, message, options)
-        return context.noted_child(self.handle_of(receipt, message.task), options)
+        return context.noted_child(handle_of(receipt, message.task, self), options)
 
     def check_receipt(self, receipt: Receipt, message: Message, options: Mapping[str, Any]) -> None:
         """Raise `AlreadyQueued` if a message was refused, and that is an error."""
@@ -261,14 +261,6 @@ class App(AsyncSending, PlainSending, HasStore, CeleryNames, Discovery):
         if duplicate_is_error(self.tasks.get(message.task), receipt.kind, options):
             key = message.once.key if message.once else None
             raise AlreadyQueued(receipt.countdown_ms / 1000, receipt.holder, key)
-
-    def handle_of(self, receipt: Receipt, task_name: str | None = None) -> AsyncResult[Any]:
-        """The handle for a receipt; for a duplicate, on the message that was there already."""
-        there = receipt.holder if receipt.kind != ReceiptKind.JOINED else None
-        name = None if there else task_name
-        result: AsyncResult[Any] = AsyncResult(there or receipt.id, task_name=name, app=self)
-        result.receipt = receipt
-        return result
 
     def enqueue(
         self,

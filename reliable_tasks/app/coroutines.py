@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from reliable_tasks.results.result import AsyncResult, handle_of
 from reliable_tasks.store.values import ReceiptKind
 from reliable_tasks.tasks import calls
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from reliable_tasks.canvas import Signature
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.core.message import Message
-    from reliable_tasks.results.result import AsyncResult
 
 __all__ = ["AsyncSending"]
 
@@ -49,7 +49,7 @@ class AsyncSending:
         receipt = await self.gathering.enqueue_plain(kind, payload)
         if receipt.kind != ReceiptKind.CREATED:
             self.check_receipt(receipt, kind.message(receipt.id, payload), {})
-        stored: AsyncResult[Any] = self.handle_of(receipt, kind.task)
+        stored: AsyncResult[Any] = handle_of(receipt, kind.task, self)
         return stored
 
     async def asend_task(
@@ -81,7 +81,7 @@ class AsyncSending:
         """
         receipt = await self.gathering.enqueue(message, options)
         self.check_receipt(receipt, message, options)
-        result: AsyncResult[Any] = self.handle_of(receipt, message.task)
+        result: AsyncResult[Any] = handle_of(receipt, message.task, self)
         return result
 
     async def aenqueue_many(

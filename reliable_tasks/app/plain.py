@@ -14,7 +14,7 @@ from reliable_tasks.core import context, ids, texts
 from reliable_tasks.core.codec import dumps_call
 from reliable_tasks.core.context import current_attempt
 from reliable_tasks.errors import ConfigError, StoreUnavailable
-from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.results.result import AsyncResult, handle_of
 from reliable_tasks.store.values import Receipt, ReceiptKind, batch_of
 from reliable_tasks.tasks import calls
 
@@ -98,7 +98,7 @@ class PlainSending:
         (receipt,) = self.store_plain(kind, (message_id,), (payload,), {})
         if receipt.kind != ReceiptKind.CREATED:
             self.check_receipt(receipt, kind.message(message_id, payload), {})
-        return context.noted_child(self.handle_of(receipt, kind.task), {})  # type: ignore[no-any-return] # a handle
+        return context.noted_child(handle_of(receipt, kind.task, self), {})
 
     def plain_call(
         self: AppContext, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

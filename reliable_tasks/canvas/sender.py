@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from reliable_tasks import signals
+from reliable_tasks.results.result import handle_of
 from reliable_tasks.signals.publishing import announce
 from reliable_tasks.store.values import Batch, ReceiptKind
 
@@ -151,4 +152,4 @@ class BatchSender:
                 continue
             if receipt.kind != ReceiptKind.CREATED:
                 self._app.check_receipt(receipt, each.made(), each.options)
-            self._results[each.at] = self._app.handle_of(receipt, name)
+            self._results[each.at] = handle_of(receipt, name, self._app)

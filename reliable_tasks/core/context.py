@@ -113,7 +113,6 @@ class AppContext(Protocol):
     def check_receipt(  # noqa: D102
         self, receipt: Receipt, message: Message, options: Mapping[str, Any]
     ) -> None: ...
-    def handle_of(self, receipt: Receipt, task_name: str | None = None) -> Any: ...  # noqa: D102
     def enqueue(  # noqa: D102
         self,
         batch: Batch,

@@ -19,6 +19,7 @@ from reliable_tasks.results.offspring import Related
 from reliable_tasks.results.states import PROPAGATED, exception_of, raised_by_get, state_of
 from reliable_tasks.results.then import then
 from reliable_tasks.results.wait import wait_for_end, wait_span
+from reliable_tasks.store.values import ReceiptKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
     from reliable_tasks.store.values import Receipt, Record
 
-__all__ = ["AsyncResult", "state_of"]
+__all__ = ["AsyncResult", "handle_of", "state_of"]
 
 
 class AsyncResult(Related, Awaited[R]):
@@ -367,3 +368,12 @@ class AsyncResult(Related, Awaited[R]):
 
     def __reduce__(self) -> Any:
         return (AsyncResult, (self.id,))
+
+
+def handle_of(receipt: Receipt, task_name: str | None, app: AppContext) -> AsyncResult[Any]:
+    """The handle for a receipt; for a duplicate, on the message that was there already."""
+    there = receipt.holder if receipt.kind != ReceiptKind.JOINED else None
+    name = None if there else task_name
+    result: AsyncResult[Any] = AsyncResult(there or receipt.id, task_name=name, app=app)
+    result.receipt = receipt
+    return result
