@@ -117,6 +117,10 @@ class Adapter:
         """Run a chord with so many parts, and wait for its body."""
         raise WithoutIt
 
+    def lateness(self, count: int) -> list[float]:
+        """By how many seconds so many lone calls began after they were due, some pauses apart."""
+        raise WithoutIt
+
     def schedule(self, count: int) -> None:
         """Enqueue calls that are due in an hour."""
         raise WithoutIt
@@ -206,6 +210,9 @@ class _Verbs:
         """Enqueue so many messages, as fast as may be, in parts that fit into memory."""
         for first in range(0, count, PART):
             self._send_some(min(PART, count - first))
+
+    def lateness(self, count: int) -> list[float]:
+        return self._adapter.lateness(count)
 
     def finished(self) -> int | None:
         return self._adapter.finished()

@@ -104,6 +104,15 @@ def loaded_latency(system: System, place: Place, scale: Scale) -> Numbers:
         return {**numbers, "load": float(producer.answer())}
 
 
+def due(system: System, place: Place, scale: Scale) -> Numbers:
+    """Calls with an eta, one by one, to an idle worker: how late they begin, in ms."""
+    with Arena(system, place, "latency") as arena:
+        arena.start_worker(PROCESSES)
+        _lone(arena, scale, 1)
+        ms = sorted(s * 1e3 for s in arena.control.ask("lateness", count=scale.due))
+        return {"late_p50": statistics.median(ms), "late_most": ms[-1]}
+
+
 # Memory, start, workflows ------------------------------------------------------------------------
 
 
@@ -197,6 +206,7 @@ MEASURES = {
     ),
     "awaited": Measure("Round trips from coroutines, µs a call", awaited, _queues),
     "bare": Measure("Drain without results", drain_without_results, _queues),
+    "due": Measure("Late after an eta, on an idle worker, ms", due, _ours),
     "loaded": Measure("Latency under half load, ms", loaded_latency, _queues),
     "chord": Measure("A chord of many parts, s", chord, _ours_and_celery),
     "workers": Measure("Drain by processes, messages a second", workers, _ours),

@@ -43,6 +43,8 @@ _TITLES = {
     "start_p99": "to start p99",
     "round_p50": "to result p50",
     "round_p99": "to result p99",
+    "late_p50": "late p50",
+    "late_most": "at most",
     "load": "load, messages/s",
     "after": "after the messages",
     "off": "warnings only",

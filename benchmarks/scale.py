@@ -24,6 +24,7 @@ class Scale:
         width: coroutines that call side by side.
         lone: messages of a latency, at most.
         lone_s: and how long they may take.
+        due: messages with an eta.
         memory: messages after which memory is looked at again, at most.
         memory_s: and how long running them may take.
         lasting: messages after which memory is looked at to see whether it grows.
@@ -39,6 +40,7 @@ class Scale:
     width: int = 64
     lone: int = 300
     lone_s: float = 20.0
+    due: int = 80
     memory: int = 100_000
     memory_s: float = 20.0
     lasting: tuple[int, ...] = (10_000, 100_000, 1_000_000)
@@ -59,6 +61,7 @@ BRIEF = Scale(
     sent=2_000,
     lone=120,
     lone_s=4.0,
+    due=30,
     memory_s=3.0,
     lasting=(10_000, 100_000),
     chord=2_000,
@@ -71,6 +74,7 @@ QUICK = Scale(
     sent=50,
     width=8,
     lone=5,
+    due=3,
     memory=200,
     memory_s=1.0,
     lasting=(100, 200),

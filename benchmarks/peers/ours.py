@@ -1,8 +1,10 @@
 """reliable_tasks, on Redis or on SQLite, with its default settings."""
 
 import json
+import random
 import sys
 import time
+from datetime import UTC, datetime
 
 from benchmarks import marks, probe
 from benchmarks.adapter import PART, Adapter, WithoutIt, store_url, variant
@@ -10,6 +12,7 @@ from reliable_tasks import App, chord
 from reliable_tasks.core.message import FINAL_STATES, State
 from reliable_tasks.store.values import MessageQuery
 
+DUE_S = 0.5
 _expiries = [word.removeprefix("expires-") for word in variant() if word.startswith("expires-")]
 app = App(
     "benchmarks",
@@ -29,6 +32,11 @@ def noop(value: int) -> int:
 @app.task(name="now")
 def now() -> int:
     return time.monotonic_ns()
+
+
+@app.task(name="late")
+def late(due: float) -> float:
+    return time.time() - due
 
 
 @app.task(name="total")
@@ -73,6 +81,14 @@ class Peer(Adapter):
     def chord(self, count: int) -> None:
         result = chord([noop.s(value) for value in range(count)])(total.s())
         assert result.get(timeout=120) == sum(range(count))
+
+    def lateness(self, count: int) -> list[float]:
+        due, calls = time.time() + DUE_S, []
+        for _ in range(count):
+            due += random.uniform(DUE_S / 4, DUE_S / 2)
+            eta = datetime.fromtimestamp(due, UTC)
+            calls.append(late.apply_async((due,), eta=eta))
+        return [call.get(timeout=60) for call in calls]
 
     def schedule(self, count: int) -> None:
         for first in range(0, count, PART):

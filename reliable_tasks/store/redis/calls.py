@@ -49,7 +49,7 @@ class Calls:
         self.location = self._server.location
         self._key = keys.prefix(options.namespace)
         self._waiting = Waiting(self._server, options.namespace, self._read, self._now)
-        self._watches: dict[str, float] = {}  # session -> how long it may block, to watch
+        self._watches: dict[str, float] = {}  # session -> when what it watches for is due
         self._durability = Durability(self._server, self._key)
         if options.durable is not None:
             with translated(self.location):

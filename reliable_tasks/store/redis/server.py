@@ -108,6 +108,13 @@ class Server:
         """Send a command that was packed before, and return its reply; raises as the other does."""
         return self._call(packed)
 
+    def unblock(self, number: int, key: str) -> None:
+        """End what a connection to the node of a key blocks in, as if its time were over."""
+        if self.is_cluster:
+            self.node(key).client_unblock(number)
+        else:
+            self.call(Packer.pack("CLIENT UNBLOCK", number)[0])
+
     @interrupts.whole
     def execute_command(self, *args: Any) -> Any:
         """Send one command and return its reply.

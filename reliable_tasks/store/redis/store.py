@@ -1,12 +1,14 @@
 """The store on Redis: each verb is one Lua script."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from reliable_tasks import events
+from reliable_tasks.core.clock import monotonic
 from reliable_tasks.core.message import Kind
 from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
@@ -147,7 +149,7 @@ class RedisStore(Readers):
         unread: records.Unread = []
         exchange = records.parse_exchange(self._with_inputs(reply, 4), unread)
         if reply[3] >= 0:
-            self._watches[session] = reply[3] / 1000
+            self._watches[session] = monotonic() + reply[3] / 1000
         self._set_aside(session, unread)
         if reply[1] > 1:
             self._resume()
@@ -206,9 +208,9 @@ class RedisStore(Readers):
         # for after the claim.
         if self._clock is None and self.options.durable in {None, "memory"}:
             along.append(self._command_of("exchange", self._now(), self.options.audit, *args))
-        timeout = min(timeout, self._watches.pop(session, timeout))
+        due_s = max(0.0, self._watches.pop(session, math.inf) - monotonic())
         with translated(self.location):
-            reply = self._waiting.for_work(want.queues, timeout, wake_fd, *along)
+            reply = self._waiting.for_work(want.queues, timeout, wake_fd, *along, due_s=due_s)
         if reply is None:
             reply = self._do("exchange", *args, again=False)
         return self._exchanged(session, reply)

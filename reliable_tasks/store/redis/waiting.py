@@ -9,6 +9,7 @@ reads again in any case, so a missed one costs no more than `WAIT_SECONDS`. It n
 state, so that a caller waiting for completion can ignore intermediate transitions.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -27,7 +28,8 @@ WORK_SECONDS: Final = 5.0
 """The longest wait for work, and so how late work starts if the watcher has died (`WATCH_MS`)."""
 SUBSCRIPTIONS: Final = 500
 GRACE_SECONDS: Final = 2.0
-UNBLOCK_SECONDS: Final = 0.05
+UNBLOCK_SECONDS: Final = 0.001
+"""How soon a wait that did not end is to be ended again; longer each time."""
 
 _NO_INBOX: Final = ("NOGROUP", "UNBLOCKED")
 """How the errors begin that say that there is none, or none any more."""
@@ -63,20 +65,28 @@ class Waiting:
         self._opened.add(queue)
 
     def for_work(
-        self, queues: Sequence[str], timeout: float, wake_fd: int, *then: tuple[Any, ...]
+        self,
+        queues: Sequence[str],
+        timeout: float,
+        wake_fd: int,
+        *then: tuple[Any, ...],
+        due_s: float = math.inf,
     ) -> Any:
         """Block until there may be work, or `timeout`, and return the reply to `then`.
 
         Args:
             queues: to wait for.
-            timeout: in seconds.
+            timeout: in seconds; the server ends the wait, up to 1/`hz` of a second too late.
             wake_fd: a descriptor that ends the wait when it is readable.
             then: a command that is sent along, and runs when the wait ends.
+            due_s: after so many seconds we end it ourselves, on time.
 
         Returns:
             None if that did not run: there is none, or the server does not know the script or is
-            out of memory.
+            out of memory, or something is due already.
         """
+        if due_s <= 0:
+            return None
         for queue in queues:
             if queue not in self._opened:
                 self.open_inbox(queue)
@@ -88,8 +98,8 @@ class Waiting:
         with self._server.line(inboxes[0]) as line:
             number = line.number  # asked for now: a blocked connection answers nothing
             line.send_all(blocking, *then)
-            replied, interrupted = line.ready(timeout + GRACE_SECONDS, wake_fd)
-            if not replied and interrupted:
+            replied, interrupted = line.ready(min(due_s, timeout + GRACE_SECONDS), wake_fd)
+            if not replied and (interrupted or due_s < timeout):
                 self._unblock(line, number, inboxes[0])
             try:
                 line.receive()
@@ -105,15 +115,18 @@ class Waiting:
                 raise
 
     def _unblock(self, line: Line, number: int, key: str) -> None:
-        """End a blocked wait; its own reply tells whether a marker came first.
+        """End a blocked wait, as if its time were over; an entry may come first, or its time end.
 
-        Repeated until that reply comes: on its own connection, UNBLOCK can overtake the BLPOP.
+        Either way the one reply of the wait is still to be read, and `then` runs behind it. UNBLOCK
+        does nothing to a connection that does not block. It goes by another one, where it can
+        overtake the wait, and so is repeated until that has its reply.
         """
         deadline = monotonic() + self._server.call_seconds
-        replied = False
+        replied, pause_s = False, UNBLOCK_SECONDS
         while not replied and monotonic() < deadline:
-            self._server.node(key).client_unblock(number)
-            replied, _ = line.ready(UNBLOCK_SECONDS)
+            self._server.unblock(number, key)
+            replied, _ = line.ready(pause_s)
+            pause_s *= 2
 
     # For results
 
