@@ -74,7 +74,7 @@ class Environment:
         self, seed: int, make_store: Callable[[Callable[[], int], StoreOptions], Any]
     ) -> None:
         self.rng = random.Random(seed)
-        ids._generator = random.Random(seed)
+        ids.restart(seed)
         self.now_ms = START_MS
         self.timeline: list[str] = []
         self.actor = "world"  # who calls the store

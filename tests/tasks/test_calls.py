@@ -230,3 +230,10 @@ def test_ids_are_random_uuids() -> None:
     assert len(made) == 1000
     assert {(uuid.UUID(i).version, uuid.UUID(i).variant) for i in made} == {(4, uuid.RFC_4122)}
     assert {str(uuid.UUID(i)) for i in made} == made
+
+
+def test_ids_made_one_after_the_other_are_neighbours() -> None:
+    """An index of them has few places to change when some are stored or deleted together."""
+    made = [new_id() for _ in range(10_000)]
+    assert len({i[:13] for i in made}) <= 11
+    assert len({i[14:] for i in made}) == len(made), "the rest is random"

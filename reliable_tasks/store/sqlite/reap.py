@@ -22,6 +22,7 @@ SESSION_DELETE: Final = load("sessions/delete")
 HELD: Final = load("records/held")
 EXPIRED: Final = load("records/expired")
 ENDED: Final = load("records/ended")
+DELETE_ENDED: Final = load("records/delete_ended")
 LOCKS_LAPSED: Final = load("locks/lapsed")
 LOCK_REMOVE: Final = load("locks/remove")
 PARKED_ORPHANS: Final = load("parked/orphans")
@@ -47,17 +48,15 @@ def reap(work: Transitions, dead: Sequence[str], limit: int, lapsed_by: int | No
     expired = _expire(work, bound)
     unparked = _free_lapsed(work, bound)
     deleted, stages_more = _sweep_stages(work, limit, bound)
-    ended = work.records(ENDED, (work.now, bound))
-    for r in ended:
-        work.forget(r)
+    ended = _forget_ended(work, bound)
     _sweep_the_rest(work, bound)
-    full = (promoted >= limit, expired >= bound, unparked >= bound, len(ended) >= bound)
+    full = (promoted >= limit, expired >= bound, unparked >= bound, ended >= bound)
     return v.Reaped(
         requeued=requeued,
         dead_lettered=tuple(dead_lettered),
         promoted=promoted,
         expired=expired,
-        deleted=deleted + len(ended),
+        deleted=deleted + ended,
         unparked=unparked,
         more=more or rest or stages_more or any(full),
         next_due_ms=next_due(work),
@@ -149,6 +148,15 @@ def _drop_stage(work: Transitions, stage: int, bound: int) -> tuple[int, bool]:
     if not rest:
         work.execute(STAGE_DELETE, (stage,))
     return deleted, rest
+
+
+def _forget_ended(work: Transitions, bound: int) -> int:
+    """Forget what is past its time to be kept: most of it has never to be read."""
+    deleted = work.delete_unread(DELETE_ENDED, (work.now, bound))
+    rest = work.records(ENDED, (work.now, bound - deleted)) if deleted < bound else []
+    for r in rest:
+        work.forget(r)
+    return deleted + len(rest)
 
 
 def _sweep_the_rest(work: Transitions, bound: int) -> None:

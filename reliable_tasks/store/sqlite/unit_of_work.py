@@ -152,6 +152,17 @@ class UnitOfWork:
         self.drop_parts(r, PART_INPUTS | PART_STEPS | PART_BROKEN)
         self._rows[r.id] = None
 
+    def delete_unread(self, statement: str, bindings: Sequence[object]) -> int:
+        """Delete ended records by a statement that returns their numbers and states."""
+        self.flush()
+        deleted = self.all(statement, bindings)
+        for n, state in deleted:
+            row = self._stored.pop(n, None)
+            if row is not None:
+                self._rows[row[0]] = None
+            self._moved["", state] = self._moved.get(("", state), 0) - 1
+        return len(deleted)
+
     def drop_parts(self, r: Row, parts: int) -> None:
         """Delete the rows of these kinds that belong to a record."""
         found = r.parts & parts
