@@ -43,7 +43,7 @@ def failed(
     if exhausted is not None and exhausted[0] is exc:
         reason = none_left(exhausted[1])
     detail = {"exception": type(exc).__name__, "message": text_of(exc), "reason": reason[:MAX_TEXT]}
-    sent = trail(started.children)
+    sent = None if started.made is None else trail(started.children)
     failure = encode_failure(exc, started.einfo(exc).traceback, sent)
     return outcome.Failed(failure=failure, detail=encode_detail(detail))
 
@@ -142,7 +142,7 @@ def _record(
         "delay": round(delay_s, 3),
         "next_at": now_ms + round(delay_s * 1000) if at_ms is None else at_ms,
         **said,
-        "root_id": started.request.root_id,
+        "root_id": started.claim.root_id or started.claim.id,
         "once_key": started.claim.once_key,
         "queue": started.claim.queue,
     }

@@ -146,6 +146,8 @@ class RetryPolicy:
         exc = attempt.exception
         if isinstance(exc, _PASS_THROUGH) and not attempt.asked:
             return self._no(f"{type(exc).__name__} is not for the policy to retry")
+        if self.retry is tenacity.retry_never and not _is_asked(attempt):
+            return self._no("the task asks for no retries (autoretry_for, retry_policy)")
         try:
             return self._evaluate(attempt, self._state(attempt))
         except Exception as error:  # noqa: BLE001 - a user's own function may raise anything
@@ -153,10 +155,7 @@ class RetryPolicy:
 
     def _evaluate(self, attempt: Attempt, state: _State) -> Decision:
         what = "the result" if attempt.exception is None else type(attempt.exception).__name__
-        explicit = attempt.asked or isinstance(attempt.exception, tenacity.TryAgain)
-        if not explicit and self.retry is tenacity.retry_never:
-            return self._no("the task asks for no retries (autoretry_for, retry_policy)")
-        if not explicit and not (self.retry or _RETRY_ANY_EXCEPTION)(state):
+        if not _is_asked(attempt) and not (self.retry or _RETRY_ANY_EXCEPTION)(state):
             return self._no(f"retry not asked for {what}")
         # tenacity's order: the wait comes first, because stop_before_delay looks at it.
         state.upcoming_sleep = 0.0 if self.wait is None else _checked_delay(self.wait(state))
@@ -373,6 +372,11 @@ def _check_retry_kwargs(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
             f"retry_kwargs has no option {name!r}; known are countdown and max_retries{hint}"
         )
     return value
+
+
+def _is_asked(attempt: Attempt) -> bool:
+    """Whether the body said that it is to be retried, whatever the policy thinks of exceptions."""
+    return attempt.asked or isinstance(attempt.exception, tenacity.TryAgain)
 
 
 def _checked_delay(delay_s: float) -> float:

@@ -48,7 +48,7 @@ def shown(value: object) -> str:
 
 def printable(text: str) -> str:
     """The text with lone surrogates escaped, so that UTF-8 can encode it."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def as_seconds(value: Any) -> float | None:

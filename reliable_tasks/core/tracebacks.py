@@ -5,14 +5,23 @@ Writing them out takes seconds in which nothing else of the process moves, and n
 
 from __future__ import annotations
 
+import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import CodeType, TracebackType
 
 __all__ = ["bounded", "written"]
 
 _MAX_TEXT = 16_384  # characters of what one exception says
 _MAX_TEXTS = 262_144  # of what all of one traceback say
 _MAX_NOTES = 20
+_MOST_KNOWN = 1024
+_HEAD = "Traceback (most recent call last):\n"
+
+_known: dict[tuple[int, int, int], tuple[CodeType, str]] = {}
+"""By the id of a code object, which is kept for that, the place in it and the line."""
 
 
 def bounded(text: str, room: int = _MAX_TEXT) -> str:
@@ -27,14 +36,58 @@ def written(exc: BaseException) -> str:
     Raises:
         BaseException: what a user's exception makes of being looked at.
     """
-    shown = traceback.TracebackException(type(exc), exc, exc.__traceback__, compact=True)
-    left, room = [shown], _MAX_TEXTS
+    shown = traceback.TracebackException(
+        type(exc), exc, exc.__traceback__, limit=0, compact=True
+    )  # the frames are written by ourselves
+    left: list[tuple[Any, Any]] = [(shown, exc)]
+    room = _MAX_TEXTS
     while left:
-        one = left.pop()
+        one, told = left.pop()
         room -= _bound(one, min(_MAX_TEXT, room))
-        left += (other for other in (one.__cause__, one.__context__) if other is not None)
-        left += one.exceptions or ()
-    return "".join(shown.format())
+        one.stack = _Frames(_frames(told.__traceback__))
+        if one.__cause__ is not None:
+            left.append((one.__cause__, told.__cause__))
+        if one.__context__ is not None:
+            left.append((one.__context__, told.__context__))
+        if one.exceptions:
+            left += zip(one.exceptions, told.exceptions, strict=True)
+    if shown.__cause__ or shown.__context__ or shown.exceptions:
+        return "".join(shown.format())
+    # The same for one exception by itself, as most are, which no margin stands before.
+    head = (_HEAD, *shown.stack) if shown.stack else ()
+    return "".join((*head, *shown.format_exception_only()))
+
+
+class _Frames(list[str]):
+    """The frames of a traceback as they are written, in the place of a `StackSummary`."""
+
+    def format(self, **_: Any) -> list[str]:
+        """The texts."""
+        return self
+
+
+def _frames(tb: TracebackType | None) -> list[str]:
+    """As `traceback.format_tb`, which compiles each line to find where in it an error was.
+
+    Where a body fails once it fails again: what was written of a place in its code is kept.
+    """
+    if getattr(sys, "tracebacklimit", None) is not None:
+        return traceback.format_tb(tb)
+    texts, each, last = list[str](), tb, None
+    while each is not None:
+        code, line = each.tb_frame.f_code, each.tb_lineno
+        place = code.co_filename, code.co_name, line
+        if place == last:  # a recursion, of which it leaves some out
+            return traceback.format_tb(tb)
+        key, last = (id(code), each.tb_lasti, line), place
+        known = _known.get(key)
+        if known is None:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            known = _known[key] = code, "".join(traceback.format_tb(each, 1))
+        texts.append(known[1])
+        each = each.tb_next
+    return texts
 
 
 def _bound(one: Any, room: int) -> int:

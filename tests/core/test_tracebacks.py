@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -70,13 +70,13 @@ def test_what_is_written_is_bounded_before(
     make: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed = list[int]()
-    write = traceback.TracebackException.format
+    write = traceback.TracebackException.format_exception_only
 
     def counted(self: traceback.TracebackException, **how: bool) -> object:
         handed.append(len(str(self)) + sum(len(note) for note in self.__notes__ or ()))
-        return write(self, **how)  # type: ignore[arg-type]
+        return write(self, **how)
 
-    monkeypatch.setattr(traceback.TracebackException, "format", counted)
+    monkeypatch.setattr(traceback.TracebackException, "format_exception_only", counted)
     exc = raised(make())
     text = tracebacks.written(exc)
     assert max(handed) < MAX_WRITTEN
@@ -89,6 +89,82 @@ def test_what_is_short_is_written_as_python_does() -> None:
     exc = raised(ExceptionGroup("several", [raised(ValueError("ü\n1")), SyntaxError("no")]))
     exc.__cause__ = raised(KeyError("k"))
     exc.add_note("a note\nof two lines")
+    assert tracebacks.written(exc) == "".join(traceback.format_exception(exc))
+
+
+def _deep(depth: int) -> int:
+    return 1 // depth if depth <= 0 else _deep(depth - 1)
+
+
+def _following(exc: Exception, *, suppressed: bool = False) -> None:
+    following = RuntimeError("after it")
+    following.__context__ = raised(exc)
+    following.__suppress_context__ = suppressed
+    raise following
+
+
+def _meanwhile() -> None:
+    try:
+        _deep(0)
+    finally:
+        vars()["nothing"]
+
+
+def _generated() -> None:
+    exec(compile("\n\nundefined_name", "<made up>", "exec"), {})
+
+
+FAILING: list[Callable[[], object]] = [
+    lambda: _deep(0),
+    lambda: _deep(2),
+    lambda: _deep(50),
+    lambda: _following(ValueError("ü")),
+    lambda: _following(KeyError("k"), suppressed=True),
+    lambda: _following(ExceptionGroup("all", [raised(ValueError("1")), raised(OSError(2, "no"))])),
+    _meanwhile,
+    _generated,
+    lambda: [_deep(n) for n in (3, 0)],
+    lambda: msgspec.json.decode(b"{"),
+    lambda: exec("f(("),
+    lambda: [].not_there,  # type: ignore[attr-defined]
+]
+
+
+@pytest.mark.parametrize("fail", FAILING)
+def test_what_is_kept_of_places_in_code_changes_no_text(fail: Callable[[], object]) -> None:
+    written = set()
+    for _ in range(3):
+        try:
+            fail()
+        except Exception as exc:  # noqa: BLE001 - whatever it is
+            written.add(tracebacks.written(exc))
+            written.add("".join(traceback.format_exception(exc)))
+    assert len(written) == 1
+
+
+def test_two_functions_in_one_place_are_told_apart() -> None:
+    for name in ("first", "second"):
+        scope: dict[str, Any] = {}
+        exec(compile(f"def {name}(): raise ValueError", "<one place>", "exec"), scope)
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - any of it
+            scope.pop(name)()
+        assert f"in {name}" in tracebacks.written(caught.value)
+
+
+def test_what_is_kept_of_places_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracebacks, "_MOST_KNOWN", 3)
+    tracebacks._known.clear()
+    for fail in FAILING[:5]:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - any of it
+            fail()
+        assert tracebacks.written(caught.value) == "".join(traceback.format_exception(caught.value))
+        assert len(tracebacks._known) <= 3
+
+
+def test_a_limit_of_tracebacks_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    exc = raised(ValueError("x"))
+    tracebacks.written(exc)
+    monkeypatch.setattr("sys.tracebacklimit", 0, raising=False)
     assert tracebacks.written(exc) == "".join(traceback.format_exception(exc))
 
 
