@@ -5,11 +5,17 @@ lost reply. Stores are synchronous and safe to share between threads; asyncio ca
 thread. `property_tests/model/` is the executable meaning of this protocol, and every store is
 held against it.
 
-What is large is done in bounded steps, so that nobody else has to wait for long: what an ending
-does to many others (a chord's header, the dependants of a failure), and lists of more than
-`max_batch` ids. The first step decides: it ends the message, and keeps what is still to be done
-with those that wait for it. The verb goes on until all of it is done; should its process die,
-`reap` does. Each successor is started, or ended, once all the same.
+What is large is done in bounded steps, so that nobody else has to wait for long. Each step is
+atomic, and leaves a store in which everything is true:
+
+- What an ending does to many others (a chord's header, the dependants of a failure). The first step
+  decides: it ends the message, and keeps what is still to be done with those that wait for it. The
+  verb goes on until all of it is done; should its process die, `reap` does. Each successor is
+  started, or ended, once all the same.
+- `revoke`, `replay`, `drop`, `purge` and `close_session` are atomic for each message, and take
+  `STEP_MESSAGES` of them in a step. Should the process die, the first ones are done and the others
+  as they were: calling again completes it. A session is forgotten in the last step.
+- A round of `reap` is several steps where there is more than one has room for.
 
 All verbs raise `StoreUnavailable` (try again), `StoreFull`, `StoreReadOnly` or another
 `StoreError`, and nothing of a driver's own.

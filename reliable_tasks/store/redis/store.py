@@ -120,7 +120,7 @@ class RedisStore(Readers):
         """Give back, uncounted, what a session still holds and forget it; returns how many."""
         total, more = 0, 1
         while more:
-            given, more = self._do("close_session", session, self.options.max_batch)
+            given, more = self._do("close_session", session, v.STEP_MESSAGES)
             total += given
         self._resume()
         return total
@@ -170,7 +170,7 @@ class RedisStore(Readers):
 
     def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """Slices of at most as many ids as one script may handle."""
-        return records.by(ids, self.options.max_batch)
+        return v.in_steps(ids, min(v.STEP_MESSAGES, self.options.max_batch))
 
     def _resume(self) -> None:
         """Follow the edges of ended messages in bounded steps; if one fails, `reap` goes on."""
@@ -242,6 +242,9 @@ class RedisStore(Readers):
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
         by = "" if lapsed_by_ms is None else lapsed_by_ms
+        return v.in_rounds(lambda some: self._reap(some, by, dead), limit)
+
+    def _reap(self, limit: int, by: int | str, dead: Sequence[str]) -> v.Reaped:
         reply = self._do("reap", limit, self.options.audit_ttl_ms, by, *dead)
         requeued, promoted, expired, deleted, unparked, more, due, *dead_lettered = reply
         return v.Reaped(
@@ -279,7 +282,11 @@ class RedisStore(Readers):
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
-        purged: int = self._do("purge", queue, limit, self.options.max_rows)
+        purged, some = 0, 1
+        while some and purged < limit:
+            step = min(limit - purged, v.STEP_MESSAGES)
+            some = self._do("purge", queue, step, self.options.max_rows)
+            purged += some
         self._resume()
         return purged
 

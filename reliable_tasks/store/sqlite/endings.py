@@ -19,7 +19,9 @@ from reliable_tasks.store.sqlite.unit_of_work import UnitOfWork
 
 __all__ = ["Ended", "Endings", "ended"]
 
-FOLLOWED_AT_ONCE: int = 1000
+FOLLOWED_AT_ONCE: int = 500
+BYTES_LIKE_ONE: Final = 10_000
+"""So many bytes that an edge hands on count as one edge more."""
 
 ENDING_PUT: Final = load("endings/put")
 ENDING_READ: Final = load("endings/read")
@@ -50,6 +52,11 @@ class Ended(msgspec.Struct, gc=False):
     failure: bytes | None
     value: bytes = b""
     keep: bool = False
+
+    @property
+    def cost(self) -> int:
+        """What one edge counts for."""
+        return 1 + (len(self.value) + len(self.failure or b"")) // BYTES_LIKE_ONE
 
 
 def ended(r: Row, value: bytes, *, keep: bool) -> Ended:
@@ -85,7 +92,7 @@ class Endings(UnitOfWork):
         while self._endings and self._followed < FOLLOWED_AT_ONCE:
             parent, edges = self._endings[0]
             if edges:
-                self._followed += 1
+                self._followed += parent.cost
                 self._follow(parent, edges.popleft())
             else:
                 self._endings.popleft()
@@ -100,8 +107,8 @@ class Endings(UnitOfWork):
 
     def _leave(self, parent: Ended, edges: Sequence[Edge]) -> None:
         (number,) = self.one(ENDING_PUT, msgspec.structs.astuple(parent))
-        for at in range(0, len(edges), FOLLOWED_AT_ONCE):
-            part = _encode(edges[at : at + FOLLOWED_AT_ONCE]).decode()
+        for some in v.in_steps(edges, -(-FOLLOWED_AT_ONCE // parent.cost)):
+            part = _encode(some).decode()
             self.execute(PART_PUT, (number, part))
         self.leaves_some = True
 
@@ -128,6 +135,6 @@ class Endings(UnitOfWork):
     def _follow_part(self, parent: Ended, packed: str) -> None:
         edges = _decode_edges(packed)
         self.prefetch(edge.child for edge in edges)
-        self._followed += len(edges)
+        self._followed += len(edges) * parent.cost
         for edge in edges:
             self._follow(parent, edge)

@@ -32,20 +32,19 @@ def open_session(work: Transitions, info: v.SessionInfo, lease_ms: int) -> None:
 
 
 def close_session(work: Transitions, session: str) -> int:
-    """Give back what a session holds, and forget it; how much there was."""
-    given = 0
-    while found := work.records(HELD, (session, work.options.max_rows)):
-        for r in found:
-            work.attempt_over(r)
-            work.uncount(r)
-            work.audit(Ev.RELEASED, r)
-            if r.revoked is not None:
-                work.end(r, REVOKED, Reason.REVOKED)
-            else:
-                work.again(r, None, keep_place=True)
-        given += len(found)
-    work.execute(SESSION_DELETE, (session,))
-    return given
+    """Give back a step's worth of what a session holds, and forget it after the last; how much."""
+    found = work.records(HELD, (session, v.STEP_MESSAGES))
+    for r in found:
+        work.attempt_over(r)
+        work.uncount(r)
+        work.audit(Ev.RELEASED, r)
+        if r.revoked is not None:
+            work.end(r, REVOKED, Reason.REVOKED)
+        else:
+            work.again(r, None, keep_place=True)
+    if len(found) < v.STEP_MESSAGES:
+        work.execute(SESSION_DELETE, (session,))
+    return len(found)
 
 
 def heartbeat(work: Transitions, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:

@@ -128,7 +128,11 @@ class SqliteStore(Waits):
 
     def close_session(self, session: str) -> int:
         """Give back, uncounted, what a session still holds and forget it."""
-        return self._write(close_session, session)
+        given = some = self._write(close_session, session)
+        while some == v.STEP_MESSAGES:
+            some = self._write(close_session, session)
+            given += some
+        return given
 
     def heartbeat(self, sessions: Sequence[str], lease_ms: int) -> v.Heartbeat:
         """Renew the leases of sessions that were not taken back."""
@@ -156,7 +160,7 @@ class SqliteStore(Waits):
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
-        return self._write(reap.reap, dead, limit, lapsed_by_ms)
+        return v.in_rounds(lambda some: self._write(reap.reap, dead, some, lapsed_by_ms), limit)
 
     # Readers --------------------------------------------------------------------------------------
 
@@ -193,13 +197,15 @@ class SqliteStore(Waits):
 
     def drop(self, ids: Sequence[str]) -> int:
         """Delete final records; returns how many there were."""
-        size, ids = self.options.max_batch, [*dict.fromkeys(ids)]
-        parts = (ids[at : at + size] for at in range(0, len(ids), size))
-        return sum(self._write(operators.drop, part) for part in parts)
+        return sum(self._write(operators.drop, some) for some in self._some([*dict.fromkeys(ids)]))
 
     def purge(self, queue: str, limit: int = 1000) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`."""
-        return self._write(operators.purge, queue, limit)
+        purged, some = 0, 1
+        while some and purged < limit:
+            some = self._write(operators.purge, queue, min(limit - purged, v.STEP_MESSAGES))
+            purged += some
+        return purged
 
     def release_lock(self, name: str, owner: str) -> bool:
         """Free a once-lock by hand if `owner` holds it."""

@@ -1,7 +1,7 @@
 """What runs a verb: one transaction, and a word to those who wait for what it has done."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
@@ -63,15 +63,17 @@ class Transacting:
         return done
 
     def _each(self, ids: Sequence[str], act: Callable[[Transitions, str], T]) -> tuple[T, ...]:
-        """Do something to messages, at most `max_batch` in a transaction."""
+        """Do something to messages, a few in a transaction."""
 
         def some(work: Transitions, part: Sequence[str]) -> list[T]:
+            work.prefetch(part)
             return [act(work, i) for i in part]
 
-        done, size = list[T](), self.options.max_batch
-        for at in range(0, len(ids), size):
-            done += self._write(some, ids[at : at + size])
-        return tuple(done)
+        return tuple([d for part in self._some(ids) for d in self._write(some, part)])
+
+    def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Slices of at most as many ids as one transaction may handle."""
+        return v.in_steps(ids, min(v.STEP_MESSAGES, self.options.max_batch))
 
     def _resume(self) -> None:
         """Propagate endings in bounded steps; if one fails, `reap` goes on."""

@@ -625,8 +625,9 @@ end
 function F.leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
-  for first = ending.followed + 1, last, 500 do
-    local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
+  local most = math.ceil(200 / ending.cost)
+  for first = ending.followed + 1, last, most do
+    local part = { unpack(edges, first, math.min(first + most - 1, last)) }
     F.defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end

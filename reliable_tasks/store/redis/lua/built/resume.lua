@@ -461,11 +461,12 @@ function F.finish(r, state, reason, result, keep, failure, detail)
   F.drain()
 end
 function F.drain()
-  while first_ending <= last_ending and followed < 500 do
+  while first_ending <= last_ending and followed < 200 do
     local ending = endings[first_ending]
     local edge = ending.edges[ending.followed + 1]
     if edge then
-      ending.followed, followed = ending.followed + 1, followed + 1
+      if ending.followed == 0 then F.load_children(ending.edges, 200 - followed) end
+      ending.followed, followed = ending.followed + 1, followed + ending.cost
       F.follow(ending.parent, edge, ending.result, ending.keep)
     else
       endings[first_ending] = nil
@@ -671,18 +672,18 @@ end
 function F.parked(name)
   local p = parking[name]
   if not p then
-    p = { gone = {}, added = {} }
+    p = { gone = {}, head = 0, added = {} }
     parking[name] = p
   end
   return p
 end
 function F.parked_first(name)
-  local p, index = F.parked(name), 0
+  local p = F.parked(name)
   while true do
-    local id = redis.call('LINDEX', prefix .. 'parked:' .. name, index)
+    local id = redis.call('LINDEX', prefix .. 'parked:' .. name, p.head)
     if not id then return p.added[1] end
     if not p.gone[id] then return id end
-    index = index + 1
+    p.head = p.head + 1
   end
 end
 function F.park(r, name)
@@ -815,7 +816,10 @@ function F.end_extras(r, was, failure, result, keep)
   end
   if r.x.edges then
     last_ending = last_ending + 1
-    endings[last_ending] = { parent = r, edges = r.x.edges, followed = 0, result = result, keep = keep }
+    endings[last_ending] = {
+      parent = r, edges = r.x.edges, followed = 0, result = result, keep = keep,
+      cost = F.cost_of(result, failure),
+    }
   end
 end
 function F.mirror(r, parent_id)
@@ -893,6 +897,18 @@ function F.follow_errback(child, parent, slot, failed)
     F.end_one(child, 'revoked', 'not needed', '', false, false)
   end
 end
+function F.cost_of(result, failure)
+  return 1 + math.floor((#result + #(failure or '')) / 20000)
+end
+function F.load_children(edges, most)
+  local ids = {}
+  for index = 1, math.min(#edges, most) do
+    local id = edges[index][1]
+    if records[id] == nil then ids[#ids + 1] = id end
+  end
+  reserve = math.max(reserve, #ids)
+  if ids[2] then F.load_all(ids) end
+end
 function F.follow(parent, edge, value, keep)
   local child, on = F.load(edge[1]), edge[2]
   if not child then return end
@@ -920,8 +936,9 @@ end
 function F.leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = F.next_seq(), #edges
-  for first = ending.followed + 1, last, 500 do
-    local part = { unpack(edges, first, math.min(first + 500 - 1, last)) }
+  local most = math.ceil(200 / ending.cost)
+  for first = ending.followed + 1, last, most do
+    local part = { unpack(edges, first, math.min(first + most - 1, last)) }
     F.defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
@@ -947,12 +964,12 @@ function F.parent_of(number)
   return {
     id = id, c = { [1] = state, [3] = reason },
     x = { failure = failure ~= '' and failure or nil },
-    result = result, keep = keep, parts = tonumber(parts),
+    result = result, keep = keep, parts = tonumber(parts), cost = F.cost_of(result, failure),
   }
 end
 function F.resume()
   local key, parents, taken = prefix .. 'endings', {}, 0
-  while followed < 500 do
+  while followed < 200 do
     local packed = redis.call('LINDEX', key, taken)
     if not packed then break end
     local space = string.find(packed, ' ', 1, true)
@@ -962,7 +979,8 @@ function F.resume()
     taken = taken + 1
     if parent then
       local part = cmsgpack.unpack(string.sub(packed, space + 1))
-      followed = followed + #part
+      followed = followed + #part * parent.cost
+      F.load_children(part, #part)
       for _, edge in ipairs(part) do F.follow(parent, edge, parent.result, parent.keep) end
       parent.parts = parent.parts - 1
       F.defer('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)

@@ -8,7 +8,9 @@
 -- @include scopes.lua
 
 local lock_table = {} -- name -> {was = record or nil, is = record or nil, changed}
-local parking = {} -- name -> {gone = ids of the stored list that have left, added = new ones}
+-- name -> {gone = ids of the stored list that have left, head = how many of its first ones have,
+-- added = new ones}
+local parking = {}
 
 -- @rare
 
@@ -90,7 +92,7 @@ end
 local function parked(name)
   local p = parking[name]
   if not p then
-    p = { gone = {}, added = {} }
+    p = { gone = {}, head = 0, added = {} }
     parking[name] = p
   end
   return p
@@ -98,12 +100,12 @@ end
 
 -- The id that waits longest behind the lock; nil = none does.
 local function parked_first(name)
-  local p, index = parked(name), 0
+  local p = parked(name)
   while true do
-    local id = redis.call('LINDEX', prefix .. 'parked:' .. name, index)
+    local id = redis.call('LINDEX', prefix .. 'parked:' .. name, p.head)
     if not id then return p.added[1] end
     if not p.gone[id] then return id end
-    index = index + 1
+    p.head = p.head + 1
   end
 end
 

@@ -7,8 +7,10 @@ local BECAUSE_EVENT = {
 
 -- The edges of an ended message are followed in bounded steps. {ns}:endings is a list of parts with
 -- edges still to be followed; {ns}:ending:<number> has the outcome of a part's parent.
-local FOLLOWED_AT_ONCE = 500
--- {parent, edges, how many of them were followed, result, whether to keep that}, in order
+local FOLLOWED_AT_ONCE = 200
+local BYTES_LIKE_ONE = 20000 -- so many bytes that an edge hands on count as one edge more
+-- {parent, edges, how many of them were followed, result, whether to keep that, what an edge counts
+-- for}, in order
 local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
 local stage_is_open = {} -- name -> whether it is not sealed yet
 
@@ -53,7 +55,8 @@ local function drain()
     local ending = endings[first_ending]
     local edge = ending.edges[ending.followed + 1]
     if edge then
-      ending.followed, followed = ending.followed + 1, followed + 1
+      if ending.followed == 0 then load_children(ending.edges, FOLLOWED_AT_ONCE - followed) end
+      ending.followed, followed = ending.followed + 1, followed + ending.cost
       follow(ending.parent, edge, ending.result, ending.keep)
     else
       endings[first_ending] = nil
@@ -104,7 +107,10 @@ local function end_extras(r, was, failure, result, keep)
   end
   if r.x.edges then
     last_ending = last_ending + 1
-    endings[last_ending] = { parent = r, edges = r.x.edges, followed = 0, result = result, keep = keep }
+    endings[last_ending] = {
+      parent = r, edges = r.x.edges, followed = 0, result = result, keep = keep,
+      cost = cost_of(result, failure),
+    }
   end
 end
 
@@ -199,6 +205,22 @@ local function follow_errback(child, parent, slot, failed)
   end
 end
 
+-- What it counts for to hand on these values once.
+local function cost_of(result, failure)
+  return 1 + math.floor((#result + #(failure or '')) / BYTES_LIKE_ONE)
+end
+
+-- Read the children of the first edges by one command.
+local function load_children(edges, most)
+  local ids = {}
+  for index = 1, math.min(#edges, most) do
+    local id = edges[index][CHILD]
+    if records[id] == nil then ids[#ids + 1] = id end
+  end
+  reserve = math.max(reserve, #ids)
+  if ids[2] then load_all(ids) end
+end
+
 -- One edge of a parent that has ended.
 local function follow(parent, edge, value, keep)
   local child, on = load(edge[CHILD]), edge[ON]
@@ -231,8 +253,9 @@ end
 local function leave_edges(ending)
   local parent, edges, parts = ending.parent, ending.edges, 0
   local number, last = next_seq(), #edges
-  for first = ending.followed + 1, last, FOLLOWED_AT_ONCE do
-    local part = { unpack(edges, first, math.min(first + FOLLOWED_AT_ONCE - 1, last)) }
+  local most = math.ceil(FOLLOWED_AT_ONCE / ending.cost)
+  for first = ending.followed + 1, last, most do
+    local part = { unpack(edges, first, math.min(first + most - 1, last)) }
     defer('RPUSH', prefix .. 'endings', number .. ' ' .. cmsgpack.pack(part))
     parts = parts + 1
   end
@@ -269,7 +292,7 @@ local function parent_of(number)
   return {
     id = id, c = { [STATE] = state, [REASON] = reason },
     x = { failure = failure ~= '' and failure or nil },
-    result = result, keep = keep, parts = tonumber(parts),
+    result = result, keep = keep, parts = tonumber(parts), cost = cost_of(result, failure),
   }
 end
 
@@ -286,7 +309,8 @@ local function resume()
     taken = taken + 1
     if parent then
       local part = cmsgpack.unpack(string.sub(packed, space + 1))
-      followed = followed + #part
+      followed = followed + #part * parent.cost
+      load_children(part, #part)
       for _, edge in ipairs(part) do follow(parent, edge, parent.result, parent.keep) end
       parent.parts = parent.parts - 1
       defer('HINCRBY', prefix .. 'ending:' .. number, 'parts', -1)
