@@ -77,8 +77,8 @@ _OF_SQLITE = (
     _sqlite(
         "a closed session leaves nothing claimed",
         "sessions:close_session",
-        "while found := work.records(HELD",
-        "while found := None and work.records(HELD",
+        "found = work.records(HELD, (session, steps.STEP_MESSAGES))",
+        "found = work.records(HELD, (session, 0))",
     ),
     _sqlite(
         "a replay takes the once-lock",

@@ -11,6 +11,7 @@ from property_tests.model.transitions import FREED_BY_CLAIM, HELD_UNTIL, HELD_WH
 from reliable_tasks import errors
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Message, State
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
 
@@ -42,7 +43,7 @@ class Core(Transitions):
         held = 0
         if stage is not None and batch.stage is not None and batch.seal:
             stage.sealed = True
-            held = self._open_stage(batch.stage, self.options.max_batch)
+            held = self._open_stage(batch.stage, min(self.options.max_batch, steps.STORED_AT_ONCE))
         return v.Enqueued(receipts=receipts, held=held)
 
     def enqueue_plain(

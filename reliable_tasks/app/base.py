@@ -303,7 +303,8 @@ class App(AsyncSending, PlainSending, HasStore, CeleryNames, Discovery):
     def enqueue_many(self, signatures: Iterable[Signature]) -> list[AsyncResult[Any]]:
         """Enqueue many calls in batches: much faster than one by one.
 
-        Each batch of at most `max_batch` calls is one atomic step.
+        Each batch of at most `max_batch` calls or 4 MiB of arguments is one atomic step; of calls
+        that are more than plain (with a once-key or a countdown) it may be several.
 
         Raises:
             AlreadyQueued: one of a once-task without `graceful` is a duplicate; the calls of its

@@ -16,6 +16,7 @@ from reliable_tasks.core.codec import dumps, loads
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.core.texts import as_seconds, shown
 from reliable_tasks.errors import CodecError, ConfigError, MessageTooLarge, suggest
+from reliable_tasks.store.steps import check_whole
 from reliable_tasks.store.values import Entry
 from reliable_tasks.tasks.calls import call_args
 
@@ -215,6 +216,7 @@ def _template(app: AppContext, sig: Signature) -> Template:
             f"it makes {len(made)} messages, and a slot's are stored in one step of at most "
             f"max_batch={app.settings.max_batch}; schedule a task that starts the workflow"
         )
+    check_whole(made, f"an entry that calls {made[0].task}")
     messages = _labelled(tuple(made))
     serializer = decode_headers(made[0].headers).serializer
     first = next(m for m in messages if m.id == FIRST)

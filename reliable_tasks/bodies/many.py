@@ -26,8 +26,9 @@ class ManyCalls(Generic[R]):
     ) -> list[AsyncResult[R]]:
         """Enqueue many calls in batches: much faster than one by one.
 
-        Each batch, of at most `max_batch` calls, is one atomic step. One is stored while the next
-        is made, so that the arguments may come from a generator.
+        Each batch, of at most `max_batch` calls or 4 MiB of arguments, is one atomic step; of calls
+        that are more than plain (with a once-key or a countdown) it may be several. One is stored
+        while the next is made, so that the arguments may come from a generator.
 
         Args:
             arguments: of each call: a tuple of positional ones, or a dict of those by name.

@@ -12,6 +12,7 @@ from reliable_tasks.core.message import Message, decode_headers, encode_headers
 from reliable_tasks.errors import AlreadyQueued
 from reliable_tasks.results.groups import GroupResult
 from reliable_tasks.results.result import AsyncResult
+from reliable_tasks.store.steps import in_steps, is_plain, size_of, stored_together
 from reliable_tasks.store.values import Batch, Receipt, ReceiptKind
 from reliable_tasks.tasks import calls
 from reliable_tasks.tasks.builtins import COLLECT
@@ -185,21 +186,20 @@ def _message(node: Node, app: AppContext, root_id: str, joins: bool) -> Message:
 def _store(
     app: AppContext, messages: Sequence[Message], publish: Mapping[str, Any]
 ) -> dict[str, Receipt]:
-    """Store a graph in one atomic step, or staged where it is larger than a batch.
+    """Store a graph in one atomic step, or staged where it is larger than one may be.
 
     Ids that the user chose may be taken. A graph with such ones is staged too, and let go only
     when all of it was stored: a refused part would leave the others waiting for ever.
     """
-    limit = app.settings.max_batch
     durable = publish.get("durable")
-    if len(messages) <= limit and not any(message.token for message in messages):
+    parts = [*in_steps(messages, app.settings.max_batch, size_of)]
+    if len(parts) == 1 and _is_one_step(messages):
         stored = app.enqueue(Batch(messages=tuple(messages), durable=durable), publish)
         return {receipt.id: receipt for receipt in stored.receipts}
     stage, receipts = ids.new_id(), dict[str, Receipt]()
     after: str | None = None
-    for at in range(0, len(messages), limit):
-        part = tuple(messages[at : at + limit])
-        batch = Batch(messages=part, stage=stage, after=after, durable=durable)
+    for part in parts:
+        batch = Batch(messages=tuple(part), stage=stage, after=after, durable=durable)
         stored = app.enqueue(batch, publish)
         receipts.update((receipt.id, receipt) for receipt in stored.receipts)
         after = after or next((r.id for r in stored.receipts if r.kind in _STORED), None)
@@ -209,6 +209,12 @@ def _store(
             sealed = Batch(stage=stage, seal=True, after=after, durable=durable)
             held = app.enqueue(sealed, publish).held
     return receipts
+
+
+def _is_one_step(messages: Sequence[Message]) -> bool:
+    """Whether it takes no long to store these, whose ids we chose, in one step."""
+    few = len(messages) <= stored_together(messages)
+    return (few or all(map(is_plain, messages))) and not any(m.token for m in messages)
 
 
 def _is_refused(receipt: Receipt) -> bool:

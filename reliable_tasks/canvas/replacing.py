@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reliable_tasks.core import context
 from reliable_tasks.errors import ConfigError, ReliableTasksError
 from reliable_tasks.signals.publishing import hand_over
+from reliable_tasks.store.steps import check_whole
 from reliable_tasks.tasks.builtins import EXTEND
 
 from .compile import compile_plan
@@ -83,6 +84,7 @@ def _graft(task: Task[Any, Any], running: AttemptContext, canvas: Signature) -> 
             f"most {limit}; let its calls do more each (task.chunks), or raise max_batch"
         )
     messages = tuple(messages_of(graph, task.app, joins=True))
+    check_whole(messages, f"{task.name} cannot be replaced")
     for message in messages:
         if message.id == own_id:
             raise ConfigError(

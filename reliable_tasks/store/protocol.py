@@ -15,7 +15,7 @@ atomic, and leaves a store in which everything is true:
 - `revoke`, `replay`, `drop`, `purge` and `close_session` are atomic for each message, and take
   `STEP_MESSAGES` of them in a step. Should the process die, the first ones are done and the others
   as they were: calling again completes it. A session is forgotten in the last step.
-- A round of `reap` is several steps where there is more than one has room for.
+- A round of `reap` may be several steps, on Redis, where there is more than one has room for.
 
 All verbs raise `StoreUnavailable` (try again), `StoreFull`, `StoreReadOnly` or another
 `StoreError`, and nothing of a driver's own.

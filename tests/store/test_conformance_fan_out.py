@@ -10,7 +10,7 @@ import pytest
 from property_tests.ablations.switching import changed
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
-from reliable_tasks.store import values as v
+from reliable_tasks.store import steps
 from reliable_tasks.store.sqlite import endings
 from tests.store.driver import SESSION, Driver, edge, message
 
@@ -127,7 +127,7 @@ def test_a_death_in_the_midst_of_going_on_does_nothing_twice(drive: Driver) -> N
     _put(drive, slot=0)
     with _dies_after_the_first_step(drive):
         drive.run(oc.Succeeded(result=b"r"))
-        drive.store.reap(limit=v.STEP_MESSAGES)
+        drive.store.reap(limit=steps.STEP_MESSAGES)
     assert _states(drive).count(State.QUEUED) in {4, 6}
     _reap(drive)
     assert [claim.id for claim in drive.claim(20)] == CHILDREN
@@ -162,7 +162,7 @@ def test_what_a_fallen_one_had_not_ended_yet_goes_on_waiting_for_it(drive: Drive
     _put(drive)
     with _dies_after_the_first_step(drive):
         drive.run(oc.Failed())
-        drive.store.reap(limit=v.STEP_MESSAGES)
+        drive.store.reap(limit=steps.STEP_MESSAGES)
         drive.store.replay(["parent"])
     _reap(drive)
     everything = [*CHILDREN, *(f"grand{name}" for name in CHILDREN)]

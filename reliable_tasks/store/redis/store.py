@@ -11,6 +11,7 @@ from reliable_tasks import events
 from reliable_tasks.core.clock import monotonic
 from reliable_tasks.core.message import Kind
 from reliable_tasks.errors import StoreError
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
 from reliable_tasks.store.redis import opening
@@ -22,6 +23,8 @@ __all__ = ["RedisStore"]
 
 STAGE_GONE: Final = [-1]
 ALL_CREATED: Final = [0]
+HAS_EDGES_LEFT: Final = 2
+LOOK_ON: Final = 4
 
 
 class RedisStore(Readers):
@@ -46,7 +49,15 @@ class RedisStore(Readers):
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks; idempotent by id and token."""
         v.check_batch(batch, self.options)
-        plain = None if batch.stage or batch.after else fast_path.pack_plain(batch.messages)
+        plain = self._plain(batch)
+        parts = (batch,) if plain else steps.parts_of(batch, steps.stored_together(batch.messages))
+        done = [self._store_part(part, plain or self._plain(part)) for part in parts]
+        return steps.all_of(done)
+
+    def _plain(self, batch: v.Batch) -> bytes | None:
+        return None if batch.stage or batch.after else fast_path.pack_plain(batch.messages)
+
+    def _store_part(self, batch: v.Batch, plain: bytes | None) -> v.Enqueued:
         reply = self._store(batch, plain)
         if reply == STAGE_GONE:
             raise StoreError(STAGE_DROPPED)
@@ -93,7 +104,7 @@ class RedisStore(Readers):
             batch.stage or "",
             "1" if batch.seal else "",
             self.options.stage_ttl_ms,
-            self.options.max_batch,
+            min(self.options.max_batch, steps.STORED_AT_ONCE),
         )
 
     def revoke(
@@ -120,7 +131,7 @@ class RedisStore(Readers):
         """Give back, uncounted, what a session still holds and forget it; returns how many."""
         total, more = 0, 1
         while more:
-            given, more = self._do("close_session", session, v.STEP_MESSAGES)
+            given, more = self._do("close_session", session, steps.STEP_MESSAGES)
             total += given
         self._resume()
         return total
@@ -142,16 +153,26 @@ class RedisStore(Readers):
     ) -> v.Exchange:
         """Commit outcomes and claim more work, in one round trip; never repeated by itself."""
         packed = records.pack_commits(commits) if commits else b""
+        if len(packed) > 2 * steps.STEP_BYTES and len(commits) > 1:
+            return steps.in_exchanges(
+                lambda some, ask: self.exchange(session, some, ask), commits, want
+            )
         args = self._exchange_args(session, packed, want)
-        return self._exchanged(session, self._do("exchange", *args, again=False))
+        return self._exchanged(session, self._do("exchange", *args, again=False), want)
 
-    def _exchanged(self, session: str, reply: Sequence[Any]) -> v.Exchange:
+    def _exchanged(self, session: str, reply: list[Any], want: v.ClaimRequest | None) -> v.Exchange:
+        verdicts, told = reply[0], reply[1]
+        while reply[1] & LOOK_ON:
+            args = self._exchange_args(session, b"", want)
+            reply = self._do("exchange", *args, again=False)
+            told |= reply[1]
+        reply[0] = verdicts
         unread: records.Unread = []
         exchange = records.parse_exchange(self._with_inputs(reply, 4), unread)
         if reply[3] >= 0:
             self._watches[session] = monotonic() + reply[3] / 1000
         self._set_aside(session, unread)
-        if reply[1] > 1:
+        if told & HAS_EDGES_LEFT:
             self._resume()
         return exchange
 
@@ -170,7 +191,7 @@ class RedisStore(Readers):
 
     def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """Slices of at most as many ids as one script may handle."""
-        return v.in_steps(ids, min(v.STEP_MESSAGES, self.options.max_batch))
+        return steps.in_steps(ids, min(steps.STEP_MESSAGES, self.options.max_batch))
 
     def _resume(self) -> None:
         """Follow the edges of ended messages in bounded steps; if one fails, `reap` goes on."""
@@ -213,15 +234,17 @@ class RedisStore(Readers):
             reply = self._waiting.for_work(want.queues, timeout, wake_fd, *along, due_s=due_s)
         if reply is None:
             reply = self._do("exchange", *args, again=False)
-        return self._exchanged(session, reply)
+        return self._exchanged(session, reply, want)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds, for a worker whose reply was lost."""
-        reply = self._do("held", session, self.options.max_rows)
         unread: records.Unread = []
-        claims = records.parse_claims(self._with_inputs(reply, 0), unread)
+        claims, after = list[v.Claim](), 0
+        while reply := self._do("held", session, after, steps.STEP_MESSAGES):
+            after, *found = reply
+            claims += records.parse_claims(self._with_inputs(found, 0), unread)
         self._set_aside(session, unread)
-        return claims
+        return tuple(claims)
 
     def report(self, message_id: str, fence: int, state: str, meta: bytes) -> v.Verdict:
         """Record the progress of a running body; at its latest claim only."""
@@ -242,7 +265,7 @@ class RedisStore(Readers):
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
         by = "" if lapsed_by_ms is None else lapsed_by_ms
-        return v.in_rounds(lambda some: self._reap(some, by, dead), limit)
+        return steps.in_rounds(lambda some: self._reap(some, by, dead), limit)
 
     def _reap(self, limit: int, by: int | str, dead: Sequence[str]) -> v.Reaped:
         reply = self._do("reap", limit, self.options.audit_ttl_ms, by, *dead)
@@ -284,7 +307,7 @@ class RedisStore(Readers):
         """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
         purged, some = 0, 1
         while some and purged < limit:
-            step = min(limit - purged, v.STEP_MESSAGES)
+            step = min(limit - purged, steps.STEP_MESSAGES)
             some = self._do("purge", queue, step, self.options.max_rows)
             purged += some
         self._resume()
@@ -309,6 +332,7 @@ class RedisStore(Readers):
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         slots = schedules.pack_slots(entry, expected_ms)
         v.check_batch(batch, self.options)
+        steps.check_whole(batch.messages, entry.name)
         rows = records.pack_messages(batch.messages)
         args = (rows, *self._stage_args(batch), entry.name, *slots)
         # Whether a lost reply said yes is not known: beat reads the entry again.

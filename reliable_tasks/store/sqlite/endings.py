@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from reliable_tasks.core.message import Edge
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.rows import Row, edges_of
 from reliable_tasks.store.sqlite.statements import load
@@ -107,7 +108,7 @@ class Endings(UnitOfWork):
 
     def _leave(self, parent: Ended, edges: Sequence[Edge]) -> None:
         (number,) = self.one(ENDING_PUT, msgspec.structs.astuple(parent))
-        for some in v.in_steps(edges, -(-FOLLOWED_AT_ONCE // parent.cost)):
+        for some in steps.in_steps(edges, -(-FOLLOWED_AT_ONCE // parent.cost)):
             part = _encode(some).decode()
             self.execute(PART_PUT, (number, part))
         self.leaves_some = True

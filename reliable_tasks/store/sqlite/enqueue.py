@@ -4,6 +4,7 @@ from typing import Final
 
 from reliable_tasks.core.message import Message
 from reliable_tasks.errors import StoreError
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import STAGE_DROPPED
 from reliable_tasks.store.sqlite.rows import (
@@ -64,7 +65,7 @@ def enqueue(work: Transitions, batch: v.Batch) -> v.Enqueued:
     held = 0
     if stage is not None and batch.seal:
         work.execute(STAGE_SEAL, (stage,))
-        held = open_stage(work, stage, work.options.max_batch)
+        held = open_stage(work, stage, min(work.options.max_batch, steps.STORED_AT_ONCE))
     return v.Enqueued(receipts=receipts, held=held)
 
 

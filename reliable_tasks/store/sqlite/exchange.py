@@ -6,6 +6,7 @@ from typing import Final
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.reasons import Reason
 from reliable_tasks.errors import StoreError
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.enqueue import store_message
 from reliable_tasks.store.sqlite.rows import (
@@ -34,6 +35,7 @@ __all__ = ["exchange", "next_due", "promote"]
 
 PROMOTED_PER_EXCHANGE: Final = 100
 LARGEST_PAGE: Final = 1000
+LOOKED_AT: Final = 1000  # bounds what one exchange spends on the expired and the parked
 SESSION_READ: Final = load("sessions/read")
 QUEUED_PAGE: Final = load("records/queued_page")
 DUE: Final = load("records/due")
@@ -60,8 +62,9 @@ def exchange(
     if due is not None and due <= work.now:
         promote(work, PROMOTED_PER_EXCHANGE)
     claims: list[v.Claim] = []
+    room = steps.STEP_BYTES
     for queue in want.queues:
-        _claim_from(work, queue, want.limit, claims, (session, worker))
+        room = _claim_from(work, queue, want.limit, claims, (session, worker), room)
     if work.queues_some:  # or scheduled
         due = next_due(work)
     return v.Exchange(verdicts=verdicts, claims=tuple(claims), next_due_ms=due)
@@ -93,19 +96,27 @@ def next_due(work: Transitions) -> int | None:
 
 
 def _claim_from(
-    work: Transitions, queue: str, limit: int, claims: list[v.Claim], by: tuple[str, str]
-) -> None:
-    """Claim from one queue until there are `limit` claims.
+    work: Transitions,
+    queue: str,
+    limit: int,
+    claims: list[v.Claim],
+    by: tuple[str, str],
+    room: int,
+) -> int:
+    """Claim from one queue until there are `limit` claims, or `room` bytes are handed over.
 
-    What comes to the queue meanwhile is left for the next exchange.
+    What comes to the queue meanwhile is left for the next exchange. Returns what is left of `room`.
     """
-    if len(claims) >= limit:
-        return
+    if len(claims) >= limit or room <= 0:
+        return room
     for r in _queued(work, queue, limit - len(claims)):
         if r.state == QUEUED and _claim(work, r, by):
-            claims.append(as_claim(r, *work.inputs(r)))
-            if len(claims) >= limit:
-                return
+            inputs, oversize = work.inputs(r)
+            claims.append(as_claim(r, inputs, oversize))
+            room -= len(r.payload or b"") + sum([len(i.value) for i in inputs])
+            if len(claims) >= limit or room <= 0:
+                break
+    return room
 
 
 def _queued(work: Transitions, queue: str, page: int) -> Iterator[Row]:
@@ -113,8 +124,9 @@ def _queued(work: Transitions, queue: str, page: int) -> Iterator[Row]:
     latest = work.seq
     priority, place = -(2**31), 0
     seen = 0
-    while seen < work.options.max_rows:
-        found = work.records(QUEUED_PAGE, (queue, priority, place, latest, page))
+    while seen < LOOKED_AT:
+        asked = (queue, priority, place, latest, page)
+        found = work.records(QUEUED_PAGE, asked, bounded=True)
         if found:
             priority, place = found[-1].priority, found[-1].place
         yield from found

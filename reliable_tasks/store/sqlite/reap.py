@@ -14,7 +14,7 @@ from reliable_tasks.store.sqlite.transitions import Transitions
 
 __all__ = ["reap"]
 
-LEAST_ROUND: Final = 100
+LEAST_ROUND: Final = 500
 """How much a round may do of each kind, where `limit` is smaller."""
 
 SESSIONS_LAPSED: Final = load("sessions/lapsed")

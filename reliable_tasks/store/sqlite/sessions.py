@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from reliable_tasks.core.reasons import Reason
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.sqlite.rows import PART_STEPS, REVOKED, RUNNING
 from reliable_tasks.store.sqlite.statements import load
@@ -33,7 +34,7 @@ def open_session(work: Transitions, info: v.SessionInfo, lease_ms: int) -> None:
 
 def close_session(work: Transitions, session: str) -> int:
     """Give back a step's worth of what a session holds, and forget it after the last; how much."""
-    found = work.records(HELD, (session, v.STEP_MESSAGES))
+    found = work.records(HELD, (session, steps.STEP_MESSAGES))
     for r in found:
         work.attempt_over(r)
         work.uncount(r)
@@ -42,7 +43,7 @@ def close_session(work: Transitions, session: str) -> int:
             work.end(r, REVOKED, Reason.REVOKED)
         else:
             work.again(r, None, keep_place=True)
-    if len(found) < v.STEP_MESSAGES:
+    if len(found) < steps.STEP_MESSAGES:
         work.execute(SESSION_DELETE, (session,))
     return len(found)
 

@@ -11,6 +11,7 @@ from locks.files import FILE_MODE
 from reliable_tasks.core import clock as clocks
 from reliable_tasks.core.message import Kind
 from reliable_tasks.errors import ConfigError, StoreError, suggest
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.sqlite import backup, enqueue, exchange, operators, reap, schedules
@@ -94,7 +95,9 @@ class SqliteStore(Waits):
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks."""
         self._check(batch)
-        return self._write(enqueue.enqueue, batch)
+        parts = steps.parts_of(batch, self.options.max_batch)
+        done = [self._write(enqueue.enqueue, part) for part in parts]
+        return steps.all_of(done)
 
     def enqueue_plain(
         self,
@@ -129,7 +132,7 @@ class SqliteStore(Waits):
     def close_session(self, session: str) -> int:
         """Give back, uncounted, what a session still holds and forget it."""
         given = some = self._write(close_session, session)
-        while some == v.STEP_MESSAGES:
+        while some == steps.STEP_MESSAGES:
             some = self._write(close_session, session)
             given += some
         return given
@@ -142,6 +145,10 @@ class SqliteStore(Waits):
         self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
         """Commit outcomes and claim more work."""
+        if len(commits) > 1:
+            return steps.in_exchanges(
+                lambda c, w: self._write(exchange.exchange, session, c, w), commits, want
+            )
         return self._write(exchange.exchange, session, commits, want)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
@@ -160,7 +167,7 @@ class SqliteStore(Waits):
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
-        return v.in_rounds(lambda some: self._write(reap.reap, dead, some, lapsed_by_ms), limit)
+        return self._write(reap.reap, dead, limit, lapsed_by_ms)
 
     # Readers --------------------------------------------------------------------------------------
 
@@ -203,7 +210,7 @@ class SqliteStore(Waits):
         """Revoke what is queued or scheduled on a queue, at most `limit`."""
         purged, some = 0, 1
         while some and purged < limit:
-            some = self._write(operators.purge, queue, min(limit - purged, v.STEP_MESSAGES))
+            some = self._write(operators.purge, queue, min(limit - purged, steps.STEP_MESSAGES))
             purged += some
         return purged
 
@@ -242,6 +249,7 @@ class SqliteStore(Waits):
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         """Advance an entry and enqueue its messages, if its next slot is still the expected one."""
         self._check(batch)
+        steps.check_whole(batch.messages, entry.name)
         return self._write(schedules.fire, entry, expected_ms, batch)
 
     # The store itself -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import apsw
 
 from locks.sqlite_file import Act
 from reliable_tasks.errors import StoreError
+from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
 from reliable_tasks.store.sqlite.connection import MEMORY, Database
@@ -73,7 +74,7 @@ class Transacting:
 
     def _some(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """Slices of at most as many ids as one transaction may handle."""
-        return v.in_steps(ids, min(v.STEP_MESSAGES, self.options.max_batch))
+        return steps.in_steps(ids, min(steps.STEP_MESSAGES, self.options.max_batch))
 
     def _resume(self) -> None:
         """Propagate endings in bounded steps; if one fails, `reap` goes on."""

@@ -104,10 +104,13 @@ class UnitOfWork:
         """All rows of a (bounded) query."""
         return self.execute(statement, tuple(bindings)).fetchall()
 
-    def records(self, statement: str, bindings: Sequence[object] = ()) -> list[Row]:
+    def records(
+        self, statement: str, bindings: Sequence[object] = (), *, bounded: bool = False
+    ) -> list[Row]:
         """The records that a query of whole rows finds, with what was changed so far."""
         self.flush()
-        found = [self._adopt(row) for row in rows_of(self.execute, statement, bindings)]
+        rows = rows_of(self.execute, statement, bindings, bounded=bounded)
+        found = [self._adopt(row) for row in rows]
         if self._unfit:
             self._put_aside()
         return found

@@ -6,7 +6,7 @@ examined once, and by the bounds of its numbers.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import apsw
@@ -24,6 +24,7 @@ from reliable_tasks.store.sqlite.rows import (
     edges_of,
     once_of,
 )
+from reliable_tasks.store.steps import STEP_BYTES
 
 __all__ = ["LARGEST", "fits", "mend", "rows_of"]
 
@@ -35,6 +36,7 @@ _TYPES: Final[tuple[frozenset[type], ...]] = tuple(
     for field in msgspec.structs.fields(Row)
 )
 _SIGNED: Final = frozenset(("eta", "delay", "due", "expires", "expires_in", "n"))  # may have passed
+_PAYLOAD: Final = COLUMNS.index("payload")
 _ONCE: Final = COLUMNS.index("once")
 _EDGES: Final = COLUMNS.index("edges")
 _KNOWN_MOST: Final = 1000
@@ -47,14 +49,34 @@ _AS_BYTES: Final = ", ".join(
 
 
 def rows_of(
-    execute: Callable[..., apsw.Cursor], statement: str, bindings: Sequence[object]
+    execute: Callable[..., apsw.Cursor],
+    statement: str,
+    bindings: Sequence[object],
+    *,
+    bounded: bool = False,
 ) -> list[RawRow]:
-    """The whole rows that a query finds; text that is none, to Python, as the bytes that it is."""
+    """The whole rows that a query finds; text that is none, to Python, as the bytes that it is.
+
+    If `bounded`, none after those whose payloads have `STEP_BYTES`.
+    """
     try:
-        return execute(statement, bindings).fetchall()
+        if not bounded:
+            return execute(statement, bindings).fetchall()
+        return list(_within(execute(statement, bindings)))
     except UnicodeDecodeError:
         found = execute(f"SELECT {_AS_BYTES} FROM ({statement})", bindings).fetchall()  # noqa: S608
         return [tuple(map(_as_text, _TYPES, row)) for row in found]
+
+
+def _within(cursor: apsw.Cursor) -> Iterator[RawRow]:
+    room = STEP_BYTES
+    for row in cursor:
+        yield row
+        payload = row[_PAYLOAD]
+        room -= len(payload) if type(payload) is bytes else 0
+        if room <= 0:
+            cursor.close()
+            return
 
 
 def _as_text(types: frozenset[type], value: object) -> object:

@@ -22,7 +22,6 @@ from reliable_tasks.store.values.exchange import (
     Reaped,
     SessionInfo,
     Verdict,
-    in_rounds,
 )
 from reliable_tasks.store.values.records import (
     Counts,
@@ -34,12 +33,9 @@ from reliable_tasks.store.values.records import (
     StepReply,
 )
 from reliable_tasks.store.values.schedule import Entry
-from reliable_tasks.store.values.steps import STEP_BYTES, STEP_MESSAGES, in_steps
 
 __all__ = [
     "AUDIT_DEFAULT",
-    "STEP_BYTES",
-    "STEP_MESSAGES",
     "AuditEvent",
     "AuditQuery",
     "AuditRow",
@@ -70,6 +66,4 @@ __all__ = [
     "Verdict",
     "batch_of",
     "check_batch",
-    "in_rounds",
-    "in_steps",
 ]

@@ -11,7 +11,10 @@ __all__ = ["Batch", "Enqueued", "Receipt", "ReceiptKind", "batch_of", "check_bat
 
 
 class Batch(Value, frozen=True, kw_only=True):
-    """Messages that are stored in one atomic step.
+    """Messages to store.
+
+    They are stored in one atomic step where some of them wait for others. Calls of which none waits
+    for another, and what a stage holds, are stored in several steps where that would take long.
 
     Attributes:
         messages: at most `max_batch` of them.

@@ -1,14 +1,10 @@
 """Commits, claims and the sessions that hold them."""
 
-from collections.abc import Callable
 from enum import StrEnum
-
-import msgspec
 
 from reliable_tasks.core.message import Kind
 from reliable_tasks.core.outcome import Outcome
 from reliable_tasks.store.values.base import Value
-from reliable_tasks.store.values.steps import STEP_MESSAGES
 
 __all__ = [
     "Claim",
@@ -22,7 +18,6 @@ __all__ = [
     "Reaped",
     "SessionInfo",
     "Verdict",
-    "in_rounds",
 ]
 
 
@@ -173,19 +168,3 @@ class Reaped(Value, frozen=True, kw_only=True):
     unparked: int = 0
     more: bool = False
     next_due_ms: int | None = None
-
-    def after(self, earlier: "Reaped") -> "Reaped":
-        """What an earlier step and this one did together."""
-        summed = ("requeued", "dead_lettered", "promoted", "expired", "deleted", "unparked")
-        both = {name: getattr(earlier, name) + getattr(self, name) for name in summed}
-        return msgspec.structs.replace(self, **both)
-
-
-def in_rounds(step: Callable[[int], Reaped], limit: int) -> Reaped:
-    """A round of `limit` messages of each kind, in steps; a later one only while there is more."""
-    done = step(min(limit, STEP_MESSAGES))
-    for left in range(limit - STEP_MESSAGES, 0, -STEP_MESSAGES):
-        if not done.more:
-            break
-        done = step(min(left, STEP_MESSAGES)).after(done)
-    return done

@@ -7,7 +7,8 @@
 --         is not kept, see `commit_succeeded` in fast_path/claims.lua. Of the rest: false, and by
 --         their place rows, see `commit` in commits.lua; false where there are none.
 -- Returns {verdicts (a string of 1 = committed and 0 = stale), lost (0 or 1; 2 more where resume.lua
---         has something to do), next due (ms; 0 = nothing is), for how long it may block at most,
+--         has something to do; 4 more where it has looked at as many as one call may, and there may
+--         be others to claim), next due (ms; 0 = nothing is), for how long it may block at most,
 --         since it watches for that (ms; -1 = it need not), then for each claim its id, record,
 --         payload if that lies apart, and inputs; false if none}.
 -- @include inbox.lua
@@ -133,11 +134,12 @@ if due and due <= now then
 end
 local limit, claimed, others = tonumber(ARGV[5]), 0, {}
 for index = 7, #ARGV do
-  if claimed == limit then break end
+  if claimed == limit or stopped then break end
   claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
 end
 for index, r in pairs(others) do general().fill_in(reply, index, r) end
-if waited then wake_others() end
+if stopped and claimed == 0 then reply[2] = reply[2] + 4 end
+if waited or stopped then wake_others() end
 due = made and next_due() or due
 if due then reply[3], reply[4] = due, watch(due, claimed) end
 return reply

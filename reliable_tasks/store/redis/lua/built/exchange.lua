@@ -113,7 +113,7 @@ end
 local made
 local function general()
 if made then return made end
-local F = { audit = false, changed = false, claim = false, claim_packed = false, commit = false, commit_rest = false, count = false, defer = false, drain = false, end_attempt = false, end_one = false, event_of = false, fill_in = false, find_foreign = false, finish = false, flush = false, forget_payload = false, has_edges_left = false, in_parts = false, is_apart = false, is_ours = false, is_record = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, new_record = false, next_seq = false, notify_all = false, place_of = false, queue_at = false, remember = false, row_of = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store = false, store_rows = false, string_of = false, touch = false, write_moves = false, write_records = false }
+local F = { audit = false, changed = false, claim = false, claim_packed = false, commit = false, commit_rest = false, count = false, defer = false, drain = false, end_attempt = false, end_one = false, event_of = false, fill_in = false, find_foreign = false, finish = false, flush = false, forget_payload = false, has_edges_left = false, in_parts = false, is_apart = false, is_ours = false, is_record = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, new_record = false, next_seq = false, notify_all = false, place_of = false, queue_at = false, remember = false, row_of = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store = false, store_rows = false, string_of = false, touch = false, weigh = false, write_moves = false, write_records = false }
 -- decode.lua
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'
@@ -507,9 +507,17 @@ function F.make_ready(r)
   F.queue_at(r, m[9] or (m[10] > 0 and now + m[10]))
 end
 -- claims.lua
+function F.weigh(r)
+  local payload, inputs = '', r.x.inputs or 0
+  if F.is_apart(r) then
+    r.handed = redis.call('GET', prefix .. 'p:' .. r.id)
+    payload = r.handed or ''
+  end
+  return #payload + (inputs > 1048576 and 0 or inputs)
+end
 function F.fill_in(reply, at, r)
   reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = r.id, r.packed, false, false
-  if F.is_apart(r) then reply[at + 2] = redis.call('GET', prefix .. 'p:' .. r.id) end
+  if F.is_apart(r) then reply[at + 2] = r.handed or redis.call('GET', prefix .. 'p:' .. r.id) end
   local size = r.x.inputs
   if size then
     reply[at + 3] = size > 1048576 and size or redis.call('HGETALL', prefix .. 'in:' .. r.id)
@@ -1347,6 +1355,8 @@ local function succeeded_string(packed, place_of_p, ended, result)
 end
 local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
 local emptied = {}
+local handed = 0
+local stopped = false
 local function claim_from_inbox(queue, there, session, limit, reply)
   local inbox, strings = prefix .. 'inbox:' .. queue, {}
   local numbers, ids, queued = read_inbox(inbox, math.min(limit, 1000))
@@ -1374,6 +1384,13 @@ local function claim_from_inbox(queue, there, session, limit, reply)
   emptied[queue] = #numbers == there
   return #ids
 end
+local function write_claimed(queue, session, ids, strings, scores)
+  redis.call('MSET', unpack(strings))
+  redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
+  count_in('queued', queue, -#ids)
+  count_in('running', queue, #ids)
+  notify_changed(ids, 'running')
+end
 local function claim_from(queue, session, limit, reply, others)
   local key, seen, claimed = prefix .. 'q:' .. queue, 0, 0
   local there = redis.call('XLEN', prefix .. 'inbox:' .. queue)
@@ -1382,7 +1399,7 @@ local function claim_from(queue, session, limit, reply, others)
     if claimed > 0 then return claimed end
     absorb(queue, waited)
   end
-  local looked_at = limit + 1000
+  local looked_at = limit + 100
   local ids, stamp
   repeat
     local most = math.min(limit - claimed, 1000)
@@ -1391,7 +1408,7 @@ local function claim_from(queue, session, limit, reply, others)
     stamp = stamp or sized(cmsgpack.pack({ session, worker(), now, queue }))
     local keys = keys_of(ids, 1, #ids)
     local found, strings, scores, plain = redis.call('MGET', unpack(keys)), {}, {}, {}
-    local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
+    local fence, taken = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids, #ids
     for index, id in ipairs(ids) do
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
@@ -1409,18 +1426,18 @@ local function claim_from(queue, session, limit, reply, others)
           for part = 1, 4 do reply[size + part] = false end
           others[size + 1] = r
           claimed = claimed + 1
+          handed = handed + general().weigh(r)
+          if handed >= 4194304 then
+            taken = index
+            break
+          end
         end
       end
     end
-    if plain[1] then
-      redis.call('MSET', unpack(strings))
-      redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
-      count_in('queued', queue, -#plain)
-      count_in('running', queue, #plain)
-      notify_changed(plain, 'running')
-    end
-    seen = seen + #ids
-  until #ids < most or claimed == limit or seen >= looked_at
+    if plain[1] then write_claimed(queue, session, plain, strings, scores) end
+    seen = seen + taken
+    stopped = seen >= looked_at or handed >= 4194304
+  until #ids < most or claimed == limit or stopped
   if seen > 0 then redis.call('ZREMRANGEBYRANK', key, 0, seen - 1) end
   if made then made.flush() end
   return claimed
@@ -1533,11 +1550,12 @@ if due and due <= now then
 end
 local limit, claimed, others = tonumber(ARGV[5]), 0, {}
 for index = 7, #ARGV do
-  if claimed == limit then break end
+  if claimed == limit or stopped then break end
   claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
 end
 for index, r in pairs(others) do general().fill_in(reply, index, r) end
-if waited then wake_others() end
+if stopped and claimed == 0 then reply[2] = reply[2] + 4 end
+if waited or stopped then wake_others() end
 due = made and next_due() or due
 if due then reply[3], reply[4] = due, watch(due, claimed) end
 return reply

@@ -1,5 +1,5 @@
 -- Built of held.lua by `python -m tests.lua.build`.
-local F = { clock_now = false, defer = false, fill_in = false, is_apart = false, is_ours = false, is_record = false, load = false, load_all = false, next_seq = false, remember = false, touch = false }
+local F = { clock_now = false, defer = false, fill_in = false, is_apart = false, is_ours = false, is_record = false, load = false, load_all = false, next_seq = false, remember = false, touch = false, weigh = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -131,15 +131,6 @@ local before_flush = false
 -- transitions.lua
 local endings, first_ending, last_ending, followed, left_behind = {}, 1, 0, 0, false
 before_flush = function() F.leave_all_edges() end
--- claims.lua
-function F.fill_in(reply, at, r)
-  reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = r.id, r.packed, false, false
-  if F.is_apart(r) then reply[at + 2] = redis.call('GET', prefix .. 'p:' .. r.id) end
-  local size = r.x.inputs
-  if size then
-    reply[at + 3] = size > 1048576 and size or redis.call('HGETALL', prefix .. 'in:' .. r.id)
-  end
-end
 setmetatable(F, { __index = function(_, missed)
 setmetatable(F, nil)
 -- decode.lua
@@ -227,16 +218,37 @@ function F.leave_all_edges()
   for index = first_ending, last_ending do F.leave_edges(endings[index]) end
   endings, first_ending, last_ending = {}, 1, 0
 end
--- claims.lua
-function F.claims_of(session, limit)
-  return redis.call('ZRANGE', prefix .. 'claims:' .. session, 0, limit - 1)
-end
 return F[missed]
 end })
+-- claims.lua
+function F.weigh(r)
+  local payload, inputs = '', r.x.inputs or 0
+  if F.is_apart(r) then
+    r.handed = redis.call('GET', prefix .. 'p:' .. r.id)
+    payload = r.handed or ''
+  end
+  return #payload + (inputs > 1048576 and 0 or inputs)
+end
+function F.fill_in(reply, at, r)
+  reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = r.id, r.packed, false, false
+  if F.is_apart(r) then reply[at + 2] = r.handed or redis.call('GET', prefix .. 'p:' .. r.id) end
+  local size = r.x.inputs
+  if size then
+    reply[at + 3] = size > 1048576 and size or redis.call('HGETALL', prefix .. 'in:' .. r.id)
+  end
+end
 -- held.lua
-local reply = {}
-for _, id in ipairs(F.claims_of(ARGV[3], tonumber(ARGV[4]))) do
-  local r = F.load(id)
-  if r then F.fill_in(reply, #reply + 1, r) end
+local found = redis.call('ZRANGEBYSCORE', prefix .. 'claims:' .. ARGV[3], '(' .. ARGV[4], '+inf',
+  'WITHSCORES', 'LIMIT', 0, ARGV[5])
+if not found[1] then return {} end
+local reply, handed = {}, 0
+for index = 1, #found, 2 do
+  local r = F.load(found[index])
+  reply[1] = tonumber(found[index + 1])
+  if r then
+    handed = handed + F.weigh(r)
+    F.fill_in(reply, #reply + 1, r)
+  end
+  if handed >= 4194304 then break end
 end
 return reply

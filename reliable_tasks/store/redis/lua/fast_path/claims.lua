@@ -12,6 +12,8 @@ end
 local function sized(stamp) return struct.pack('>I2', #stamp) .. stamp end
 
 local emptied = {} -- the queues of which all has been claimed
+local handed = 0 -- how many bytes lie apart of what has been claimed
+local stopped = false -- whether it stopped before it had what it wanted
 
 -- Claim at most `limit` of the messages `there` in the inbox of a queue that has nothing else, for a
 -- session.
@@ -43,6 +45,15 @@ local function claim_from_inbox(queue, there, session, limit, reply)
   return #ids
 end
 
+-- Write claims of plain messages, which leave their queue by the caller's doing.
+local function write_claimed(queue, session, ids, strings, scores)
+  redis.call('MSET', unpack(strings))
+  redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
+  count_in('queued', queue, -#ids)
+  count_in('running', queue, #ids)
+  notify_changed(ids, 'running')
+end
+
 -- Claim at most `limit` messages of a queue for a session. Adds to `reply` what a worker gets: id,
 -- string, payload if it lies apart, inputs if there are any; and to `others` the records of those
 -- that are not plain, by where their string belongs in `reply`. Returns how many it claimed.
@@ -54,7 +65,7 @@ local function claim_from(queue, session, limit, reply, others)
     if claimed > 0 then return claimed end
     absorb(queue, waited)
   end
-  local looked_at = limit + 1000 -- bounds what one call spends on the expired and the parked
+  local looked_at = limit + 100 -- bounds what one call spends on the expired and the parked
   local ids, stamp
   repeat
     local most = math.min(limit - claimed, MESSAGES_BY_ONE_CALL)
@@ -63,7 +74,7 @@ local function claim_from(queue, session, limit, reply, others)
     stamp = stamp or sized(cmsgpack.pack({ session, worker(), now, queue }))
     local keys = keys_of(ids, 1, #ids)
     local found, strings, scores, plain = redis.call('MGET', unpack(keys)), {}, {}, {}
-    local fence = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids
+    local fence, taken = redis.call('INCRBY', prefix .. 'fence', #ids) - #ids, #ids
     for index, id in ipairs(ids) do
       local packed, size, number = found[index], #reply, #plain
       fence = fence + 1
@@ -81,18 +92,18 @@ local function claim_from(queue, session, limit, reply, others)
           for part = 1, 4 do reply[size + part] = false end
           others[size + 1] = r
           claimed = claimed + 1
+          handed = handed + general().weigh(r)
+          if handed >= HANDED_AT_ONCE then
+            taken = index
+            break
+          end
         end
       end
     end
-    if plain[1] then
-      redis.call('MSET', unpack(strings))
-      redis.call('ZADD', prefix .. 'claims:' .. session, unpack(scores))
-      count_in('queued', queue, -#plain)
-      count_in('running', queue, #plain)
-      notify_changed(plain, 'running')
-    end
-    seen = seen + #ids
-  until #ids < most or claimed == limit or seen >= looked_at
+    if plain[1] then write_claimed(queue, session, plain, strings, scores) end
+    seen = seen + taken
+    stopped = seen >= looked_at or handed >= HANDED_AT_ONCE
+  until #ids < most or claimed == limit or stopped
   if seen > 0 then redis.call('ZREMRANGEBYRANK', key, 0, seen - 1) end
   if made then made.flush() end
   return claimed

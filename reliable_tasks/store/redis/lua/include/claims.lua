@@ -3,11 +3,21 @@
 
 local INPUTS_ALONG = 1048576 -- with more bytes they are fetched by themselves, a reply is bounded
 
+-- Read what lies apart of a message that is to be claimed. Returns how many bytes it hands over.
+local function weigh(r)
+  local payload, inputs = '', r.x.inputs or 0
+  if is_apart(r) then
+    r.handed = redis.call('GET', prefix .. 'p:' .. r.id)
+    payload = r.handed or ''
+  end
+  return #payload + (inputs > INPUTS_ALONG and 0 or inputs)
+end
+
 -- Put into `reply`, from `at` on, what a worker gets: id, string, payload if it lies apart, inputs if
 -- there are any: if they are large, how many bytes they have.
 local function fill_in(reply, at, r)
   reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = r.id, r.packed, false, false
-  if is_apart(r) then reply[at + 2] = redis.call('GET', prefix .. 'p:' .. r.id) end
+  if is_apart(r) then reply[at + 2] = r.handed or redis.call('GET', prefix .. 'p:' .. r.id) end
   local size = r.x.inputs
   if size then
     reply[at + 3] = size > INPUTS_ALONG and size or redis.call('HGETALL', prefix .. 'in:' .. r.id)
