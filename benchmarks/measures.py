@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import processes
 from .arena import Arena
 from .drains import DRAIN_S, PROCESSES, backlog, drain, drain_without_results, logs, workers
+from .growth import growth
 from .producing import awaited, coroutines, enqueue
 from .scale import WARM
 
@@ -210,6 +211,7 @@ MEASURES = {
     "loaded": Measure("Latency under half load, ms", loaded_latency, _queues),
     "chord": Measure("A chord of many parts, s", chord, _ours_and_celery),
     "workers": Measure("Drain by processes, messages a second", workers, _ours),
+    "growth": Measure("Growth, at 10 and at 100 times as much", growth, _ours),
     "lasting": Measure("Memory after so many messages (PSS), MiB", lasting, _ours),
 }
 """By name, in the order in which they run."""

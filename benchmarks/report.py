@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from .goals import verdicts
+from .growth import growth_table
 from .measures import MEASURES
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def _tables(results: Results, systems: Sequence[System]) -> Iterable[str]:
     for key, measure in MEASURES.items():
         found = results.values.get(key)
         if not found:
+            continue
+        if key == "growth":
+            there = [system.name for system in systems if system.name in found]
+            yield f"### {measure.title}\n\n{table(*growth_table(results, there))}"
             continue
         names = [n for n in dict.fromkeys(itertools.chain(*found.values())) if n not in _UNTOLD]
         head = ["", *(_TITLES.get(name, name) for name in names)]

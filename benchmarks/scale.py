@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Scale:
         scheduled: how many are not due while others run; 0 leaves it out.
         workers: numbers of processes.
         least: the fewest messages of any run.
+        growth: where growth begins, by what grows: entries of a schedule, bytes of a value, and
+            else messages.
     """
 
     seconds: float = 4.0
@@ -49,6 +51,14 @@ class Scale:
     scheduled: int = 1_000_000
     workers: tuple[int, ...] = (1, 2, 4, 8)
     least: int = 500
+    growth: dict[str, int] = field(
+        default_factory=lambda: {
+            "backlog": 1_000,
+            "locks": 1_000,
+            "schedule": 100,
+            "values": 1_000,
+        }
+    )
 
     def drained(self, system: System) -> int:
         """Messages of a drain."""
@@ -83,4 +93,5 @@ QUICK = Scale(
     scheduled=1_000,
     workers=(1, 2),
     least=100,
+    growth={"backlog": 100, "locks": 10, "schedule": 2, "values": 100},
 )

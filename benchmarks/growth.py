@@ -1,0 +1,82 @@
+"""Growth: what a step costs where there is ten and a hundred times as much.
+
+`python -m benchmarks --only growth --peers '' --before ../older`. A factor of 1 says that a step
+costs the same however much there is. Costs are processor time, of who calls and of the server
+together, so that they depend less on what else the machine does; each row of `growth_rows` has a
+server or a file of its own. Fleets of idle workers are for `idle_fleet`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arena import ROOT, BenchmarkError, link_adapters
+
+if TYPE_CHECKING:
+    from .arena import Place
+    from .results import Results
+    from .scale import Scale
+    from .systems import System
+
+__all__ = ["growth", "growth_table"]
+
+Numbers = dict[str, float]
+FACTORS = (1, 10, 100)
+PATIENCE_S = 3_000
+
+
+def growth(system: System, place: Place, scale: Scale) -> Numbers:
+    """Each row at its first size, at ten times that, and at a hundred times."""
+    sizes = {part: [least * by for by in FACTORS] for part, least in scale.growth.items()}
+    rows = _rows(system, json.dumps(sizes), place)
+    return {
+        f"{name}|{factor}": cost
+        for name, costs in rows.items()
+        for factor, cost in zip(FACTORS, costs, strict=False)
+    }
+
+
+def _rows(system: System, sizes: str, place: Place) -> dict[str, list[float]]:
+    """What `growth_rows` finds with the code of the system's checkout."""
+    with tempfile.TemporaryDirectory(prefix="rt-growth-", dir=place.work) as name:
+        links = link_adapters(Path(name))
+        (links / "tests").symlink_to(ROOT / "tests")
+        path = [str(links), str(system.checkout or ROOT)]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "benchmarks.growth_rows", system.store, sizes]
+        done = subprocess.run(
+            command,
+            cwd=links,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    if done.returncode:
+        raise BenchmarkError(done.stderr[-3000:])
+    found: dict[str, list[float]] = json.loads(done.stdout)
+    return found
+
+
+def growth_table(results: Results, names: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: a row for each step, and for each system its first cost and the factors."""
+    found = results.values["growth"]
+    steps = dict.fromkeys(key.partition("|")[0] for name in names for key in found[name])
+    head = ["µs of processor time, at 10 times and at 100 times as much", *names]
+    return head, [[step, *(_cell(results, name, step) for name in names)] for step in steps]
+
+
+def _cell(results: Results, system: str, step: str) -> str:
+    costs = [results.median("growth", system, f"{step}|{factor}") for factor in FACTORS]
+    first = costs[0]
+    if not first:
+        return "-"
+    factors = (f"{cost / first:.1f} x" if cost is not None else "-" for cost in costs[1:])
+    return f"{first:,.0f}; {', '.join(factors)}"
