@@ -169,10 +169,38 @@ _OF_REDIS = (
         "refuse(id, m, p)\n  if refused then if old then forget(old) end",
     ),
     _redis(
+        "who reads makes records of inboxes",
+        "if absorb_all() > 0 then return MORE end\nlocal ids",
+        "local ids",
+        script="read",
+    ),
+    _redis(
+        "what is queued stays behind inboxes",
+        "if absorb_all() > 0 then return MORE end\nlocal plain",
+        "local plain",
+        script="enqueue",
+    ),
+    _redis(
+        "what is given back stays behind inboxes",
+        "absorb_all()\n    local refused",
+        "local refused",
+    ),
+    _redis(
+        "what is due stays behind inboxes",
+        "absorb_all()\n  general().promote",
+        "general().promote",
+    ),
+    _redis(
+        "an inbox is claimed from where nothing else is queued",
+        "if redis.call('EXISTS', key) == 0 then claimed",
+        "if true then claimed",
+    ),
+    _redis(
         "a record is not written over by a late copy",
         "ids[1] and redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0",
         "ids[1] and not redis.call('MSET', unpack(keys_and_strings(ids, strings)))",
     ),
+    _redis("what comes twice is one message", "if id and not seen[id] then", "if id then"),
     _redis(
         "a claim from an inbox writes over nothing",
         "if redis.call('MSETNX', unpack(keys_and_strings(ids, strings))) == 0 then\n      absorb",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
@@ -43,15 +44,15 @@ def first_failure(
     try:
         run_state_machine_as_test(Counting, settings=some_traces)
     except Exception as exc:  # noqa: BLE001 - however it shows
-        return next(begun) - 1, _where(exc, inspect.getfile(machine.__mro__[1]))
+        return next(begun) - 1, _where(exc, Path(inspect.getfile(machine.__mro__[1])).parent)
     return None
 
 
-def _where(exc: BaseException, home: str) -> str:
-    """The rule or invariant of the machine at which it failed, in words."""
+def _where(exc: BaseException, home: Path) -> str:
+    """The rule or invariant at which it failed, of a machine whose modules are in one folder."""
     inner: Any = exc
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
-    frames = traceback.extract_tb(inner.__traceback__)
-    names = [f.name for f in frames if f.filename == home and f.name[0] not in "_<"]
+    frames = [f for f in traceback.extract_tb(inner.__traceback__) if f.filename != __file__]
+    names = [f.name for f in frames if Path(f.filename).parent == home and f.name[0] not in "_<"]
     return names[-1].replace("_", " ") if names else f"{type(inner).__name__}: {inner}"

@@ -54,11 +54,15 @@ class Inboxes(Invariants):
         receipts = self.store.enqueue_plain(_kind_of(message), ids, payloads)
         assert receipts in ((), (v.Receipt(id=message.id),))
 
+    def _new_id(self) -> str:
+        """One that nobody has used: those that all rules share are soon taken."""
+        self.ids += (f"m{len(self.ids)}",)
+        return self.ids[-1]
+
     def _posted(self, queues: list[str]) -> list[Message]:
-        gone = [i for i in some.IDS if i not in self.model.recs]
         posted = [
             Message(id=i, task="t1", queue=queue, payload=i.encode())
-            for i, queue in zip(gone, queues, strict=False)
+            for i, queue in [(self._new_id(), queue) for queue in queues]
         ]
         for message in posted:
             self._post(message)
@@ -82,15 +86,15 @@ class Inboxes(Invariants):
         posted = self._posted(queues)
         match then:
             case "read":
-                ids = [r and r.id for r in self.model.read(some.IDS)]
-                assert [r and r.id for r in self.store.read(some.IDS)] == ids
+                ids = [r and r.id for r in self.model.read(self.ids)]
+                assert [r and r.id for r in self.store.read(self.ids)] == ids
             case "find":
                 query = v.MessageQuery(state=State.QUEUED, queue="q1")
                 ours = {r.id for r in self.model.find(query)}
                 assert {r.id for r in self.store.find(query)} == ours
             case "counts":
                 assert self.store.counts() == self.model.counts()
-            case "wait" if posted:
+            case "wait":
                 assert self.store.read_ended(posted[0].id, 0.001) is None
 
     @rule(
@@ -106,53 +110,61 @@ class Inboxes(Invariants):
     ) -> Any:
         """They are handed over, perhaps to one that is not heard of again."""
         posted = self._posted(queues)
-        if posted and cut and isinstance(self.store, RedisStore):
+        if cut and isinstance(self.store, RedisStore):
             self.store._waiting.for_work([posted[0].queue], 0.001, -1)
         want = v.ClaimRequest(queues=some.QUEUES, limit=limit)
-        return self._machine._exchange(session, (), want, waits=bool(posted) and waits)
+        return self._machine._exchange(session, (), want, waits=waits)
 
     @rule(
         target=claims,
         data=st.data(),
         queues=some.inboxes,
-        behind=st.sampled_from(
-            ("twice", "again", "plain", "urgent", "late", "once", "fire", "release")
-        ),
+        behind=st.sampled_from(("twice", "again", "plain", "urgent", "once", "fire", "release")),
+        limit=st.sampled_from((2, 9)),
     )
-    def post_and_queue(self, data: st.DataObject, queues: list[str], behind: str) -> Any:
+    def post_and_queue(
+        self, data: st.DataObject, queues: list[str], behind: str, limit: int
+    ) -> Any:
         """What is queued behind them stays behind them; and one may be stored twice."""
         posted, machine = self._posted(queues), self._machine
-        gone = [i for i in some.IDS if i not in self.model.recs]
-        if not posted or not gone:
-            return machine._exchange("s1", (), ALL)
-        shared: dict[str, Any] = {"id": gone[0], "task": "t1", "queue": "q1"}
+        shared: dict[str, Any] = {"id": self._new_id(), "task": "t1", "queue": "q1"}
         match behind:
-            case "twice" if self._has_inboxes:  # both come before anybody looks
+            case "twice" if self._has_inboxes:  # both come before anybody looks, who sees both
                 self._leave(posted[-1])
+                return machine._exchange("s1", (), ALL)
             case "again":  # as a producer does that lost the reply
                 machine._enqueue(v.Batch(messages=(data.draw(st.sampled_from(posted)),)))
             case "plain":
                 machine._enqueue(v.Batch(messages=(Message(**shared),)))
             case "urgent":
                 machine._enqueue(v.Batch(messages=(Message(**shared, priority=3),)))
-            case "late":  # promoted by who claims
-                machine._enqueue(v.Batch(messages=(Message(**shared, delay_ms=1),)))
-                machine.now += 1
             case "once":
                 machine._enqueue(v.Batch(messages=(Message(**shared, once=OnceLock("k1")),)))
             case "fire":
                 machine.fire(data, 1, some.NOW)
             case "release":
                 machine.release_lock("k1", data.draw(st.sampled_from(some.IDS)))
-        return machine._exchange("s1", (), v.ClaimRequest(queues=some.QUEUES, limit=2))
+        return machine._exchange("s1", (), v.ClaimRequest(queues=some.QUEUES, limit=limit))
+
+    @rule(target=claims, queues=some.inboxes)
+    def post_when_something_is_due(self, queues: list[str]) -> Any:
+        """It is promoted by who claims, and stays behind what was posted before that."""
+        due = Message(id=self._new_id(), task="t1", queue=queues[0], delay_ms=1)
+        self._machine._enqueue(v.Batch(messages=(due,)))
+        self._machine.now += 1
+        self._posted(queues)
+        return self._machine._exchange("s1", (), ALL)
 
     @rule(
         target=claims,
         data=st.data(),
         queues=some.inboxes,
         then=st.sampled_from(("commit", "close", "reap", "replay")),
+        limit=st.sampled_from((2, 9)),
     )
-    def post_and_go_back(self, data: st.DataObject, queues: list[str], then: str) -> Any:
+    def post_and_go_back(
+        self, data: st.DataObject, queues: list[str], then: str, limit: int
+    ) -> Any:
         """What a worker gives back, or what is taken from it, is queued again."""
         machine = self._machine
         machine._exchange("s2", (), v.ClaimRequest(queues=some.QUEUES, limit=1))
@@ -172,9 +184,9 @@ class Inboxes(Invariants):
             case "reap":
                 machine.reap(["s2"])
             case "replay":
-                machine.replay(list(some.IDS))
+                machine.replay(list(self.ids))
         machine.open_session("s2")
-        return machine._exchange("s1", (), v.ClaimRequest(queues=some.QUEUES, limit=2))
+        return machine._exchange("s1", (), v.ClaimRequest(queues=some.QUEUES, limit=limit))
 
     @rule(
         queues=some.inboxes,
@@ -183,14 +195,14 @@ class Inboxes(Invariants):
     )
     def post_and_end(self, queues: list[str], then: str, ids: list[str]) -> None:
         """An operator ends them before anybody has looked."""
-        self._posted(queues)
+        posted = [message.id for message in self._posted(queues)]
         match then:
             case "revoke":
-                self._machine.revoke(ids, None)
+                self._machine.revoke([*ids, *posted[1:]], None)
             case "purge":
                 self._machine.purge("q1", 2)
             case "drop":
-                self._machine.drop(ids)
+                self._machine.drop([*ids, *posted[1:]])
 
     @property
     def _has_inboxes(self) -> bool:

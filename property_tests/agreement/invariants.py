@@ -36,12 +36,14 @@ class Invariants(RuleBasedStateMachine):
     """What is compared after each step.
 
     Attributes:
+        ids: of the messages that are looked at.
         fences: by the model's, those of the store.
         outlasting: messages whose once-lock outlives them by design.
     """
 
     model: Model
     store: Store
+    ids: tuple[str, ...]
     fences: dict[int, int]
     versions: dict[str, tuple[int, int]]
     finals: dict[str, tuple[Any, ...]]
@@ -52,9 +54,9 @@ class Invariants(RuleBasedStateMachine):
 
     @invariant()
     def records_agree(self) -> None:
-        ours = self.model.read(some.IDS, full=True)
-        theirs = self.store.read(some.IDS, full=True)
-        for message_id, a, b in zip(some.IDS, ours, theirs, strict=True):
+        ours = self.model.read(self.ids, full=True)
+        theirs = self.store.read(self.ids, full=True)
+        for message_id, a, b in zip(self.ids, ours, theirs, strict=True):
             if a is None or b is None:
                 assert a is b, message_id
                 self.versions.pop(message_id, None)
@@ -109,7 +111,7 @@ class Invariants(RuleBasedStateMachine):
     def ended_stays_ended(self) -> None:
         ended = {
             r.id: (r.state, r.reason, r.result, r.failure, r.ended_ms)
-            for r in self.store.read(some.IDS)
+            for r in self.store.read(self.ids)
             if r is not None and r.state in FINAL_STATES
         }
         if not self.may_revive:
@@ -119,7 +121,7 @@ class Invariants(RuleBasedStateMachine):
 
     @invariant()
     def one_live_claim_each(self) -> None:
-        records = [r for r in self.store.read(some.IDS) if r is not None]
+        records = [r for r in self.store.read(self.ids) if r is not None]
         running = [r for r in records if r.state == State.RUNNING]
         assert all(r.session for r in running)
         assert not any(r.session for r in records if r.state != State.RUNNING)

@@ -37,9 +37,9 @@ class Agreement(Inboxes):
     opener: ClassVar[Opener]
     claims = Inboxes.claims
 
-    @initialize(target=claims, data=st.data(), audit=st.sampled_from(("default", "all")))
+    @initialize(target=claims, data=st.data(), audit=st.sampled_from(("default", "default", "all")))
     def begin(self, data: st.DataObject, audit: str) -> Any:
-        self.now = some.NOW
+        self.now, self.ids = some.NOW, some.IDS
         self.stack = contextlib.ExitStack()
         options = v.StoreOptions(audit=audit, stage_ttl_ms=50_000, audit_ttl_ms=300_000)
         self.model = Model(lambda: self.now, options)
