@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 
+from reliable_tasks.config.masks import mask_url
 from reliable_tasks.core import clock, ids
 from reliable_tasks.core.backoff import Backoff
 from reliable_tasks.core.readable import readable
@@ -40,7 +41,8 @@ class Replies:
     Args:
         url: of the broker.
         options: kombu's `transport_options`.
-        patience_s: how long to wait for the broker when the first message goes out.
+        patience_s: how long to wait for a broker that does not answer, when the first message goes
+            out; one that refuses is told at once.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any], patience_s: float) -> None:
@@ -55,6 +57,8 @@ class Replies:
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._closing = threading.Event()
+        self._wanted = threading.Event()
+        self._failures = 0
         self._failed = ""
         self.queue = ids.new_id()
 
@@ -72,9 +76,23 @@ class Replies:
                     target=self._run, name="reliable_tasks.replies", daemon=True
                 )
                 self._thread.start()
-        if not self._ready.wait(self._patience_s):
-            raise StoreUnavailable(f"the broker gives no queue for results: {self._failed}")
+        if not self._ready.is_set():
+            self._await_queue()
         return self.queue
+
+    def _await_queue(self) -> None:
+        """Let the thread try now; what that comes to is the answer, a failure as well."""
+        with self._news:
+            before = self._failures
+            self._wanted.set()
+            self._news.wait_for(
+                lambda: self._ready.is_set() or self._failures > before, self._patience_s
+            )
+            if not self._ready.is_set():
+                said = self._failed or f"no answer within {self._patience_s:g} s"
+                raise StoreUnavailable(
+                    f"the broker {mask_url(self._url)} gives no queue for results: {said}"
+                )
 
     def meta(self, message_id: str) -> dict[str, Any]:
         """What was told of a message last."""
@@ -102,22 +120,27 @@ class Replies:
         if self._pid != os.getpid() or self._thread is None:
             return
         self._closing.set()
+        self._wanted.set()
         self._thread.join(self._patience_s)
         self._start_afresh()
 
     # In the thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        closing, failures = self._closing, 0
+        closing, wanted, failures = self._closing, self._wanted, 0
         while not closing.is_set():
             connection = connection_to(self._url, self._options, self._patience_s)
             try:
                 self._consume(connection, closing)
                 failures = 0
             except Exception as away:  # noqa: BLE001 - transports raise what their libraries do
-                self._failed = str(away) or type(away).__name__
                 failures += 1
-                closing.wait(_BACKOFF.pause_s(failures))
+                with self._news:
+                    self._failures += 1
+                    self._failed = str(away) or type(away).__name__
+                    self._news.notify_all()
+                wanted.wait(_BACKOFF.pause_s(failures))
+                wanted.clear()
             finally:
                 with contextlib.suppress(*errors_of(connection)):
                     connection.collect(socket_timeout=1.0)
@@ -138,7 +161,9 @@ class Replies:
             with kombu.Consumer(
                 channel, [bound], callbacks=[self._came], accept=_ACCEPT, auto_declare=False
             ):
-                self._ready.set()
+                with self._news:
+                    self._ready.set()
+                    self._news.notify_all()
                 while not closing.is_set():
                     with contextlib.suppress(TimeoutError):
                         connection.drain_events(timeout=_READ_S)
