@@ -54,7 +54,9 @@ __all__ = ["command"]
     help="How many messages the broker may send before they are stored.",
 )
 @click.option("--tell-only", is_flag=True, help="Tell results, and take nothing over.")
-@click.option("--once", is_flag=True, help="Take over what is there, and end.")
+@click.option(
+    "--once", is_flag=True, help="Take over what is there, and end; fail where it cannot."
+)
 @click.option(
     "--transport-options", metavar="JSON", help="kombu's options for the connection, as JSON."
 )

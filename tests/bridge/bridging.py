@@ -37,6 +37,7 @@ __all__ = [
     "letter",
     "no_pauses",
     "run",
+    "run_until_empty",
     "store_url",
     "work",
 ]
@@ -55,6 +56,7 @@ class Broker:
         self.fails: list[BaseException] = []
         self.die_at: str | None = None
         self.acked = 0
+        self.emptied = threading.Event()
 
     def batch(self, limit: int, seconds: float) -> list[Delivery]:
         if self.fails:
@@ -62,6 +64,8 @@ class Broker:
             raise self.fails.pop(0)
         found, self.ready = self.ready[:limit], self.ready[limit:]
         self.held += found
+        if not found:
+            self.emptied.set()
         return found
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
@@ -146,6 +150,11 @@ def call(name: str, *args: Any, task: str = "add", embed: Any = None, **fields: 
 
 def run(app: App, **options: Any) -> Any:
     return Bridge(app, "fake://", {"celery": "celery"}, once=True, **options).run(threading.Event())
+
+
+def run_until_empty(app: App, broker: Broker) -> Any:
+    """Run a bridge that waits for what is away, until the broker has no more."""
+    return Bridge(app, "fake://", {"celery": "celery"}).run(broker.emptied)
 
 
 def work(app: App, *queues: str) -> None:

@@ -28,6 +28,7 @@ from tests.bridge.bridging import (
     ids,
     no_pauses,
     run,
+    run_until_empty,
     store_url,
     work,
 )
@@ -193,7 +194,7 @@ def test_nothing_is_acknowledged_while_the_store_is_away(
 
     failing.enqueue = watched  # type: ignore[method-assign]
     broker.ready = [call("a", 1, 2)]
-    assert run(app).stored == 1
+    assert run_until_empty(app, broker).stored == 1
     assert acked_while_away == [0] * 4
     assert ids(app) == ["a"]
     names = [name for name, _ in heard]
@@ -221,12 +222,29 @@ def test_the_broker_may_be_away(
 ) -> None:
     broker.fails = [BrokerUnavailable("gone")] * 3
     broker.ready = [call("a", 1, 2)]
-    assert run(app).stored == 1
+    assert run_until_empty(app, broker).stored == 1
     names = [name for name, _ in heard if name.startswith("br")]
     assert names == [
         *("bridge.started", "broker.unavailable", "broker.recovered"),
         *("bridge.stored", "bridge.stopped"),
     ]
+
+
+def test_once_does_not_wait_for_a_broker_that_is_away(app: App, broker: Broker) -> None:
+    broker.fails = [BrokerUnavailable("fake:// does not answer")] * 2
+    with pytest.raises(BrokerUnavailable, match="does not answer"):
+        run(app)
+    assert len(broker.fails) == 1
+
+
+def test_once_does_not_wait_for_a_store_that_is_away(app: App, broker: Broker) -> None:
+    failing = Failing(app.store)
+    app.store = failing
+    failing.before = [StoreUnavailable("the store is away")] * 2
+    broker.ready = [call("a", 1, 2)]
+    with pytest.raises(StoreUnavailable, match="the store is away"):
+        run(app)
+    assert (broker.acked, len(broker.ready)) == (0, 1)
 
 
 def test_one_message_that_the_store_refuses_costs_no_other(app: App, broker: Broker) -> None:

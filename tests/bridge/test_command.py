@@ -79,6 +79,14 @@ def test_once_takes_over_what_is_there_and_ends(command: Command) -> None:
     assert command.stored("a", "b") == ["ours", "ours"]
 
 
+def test_once_fails_where_the_broker_is_away(command: Command) -> None:
+    process = command.start("--from", "amqp://u:secret@127.0.0.1:1//", "-Q", "q", "--once")
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2, out
+    assert "amqp://u:***@127.0.0.1:1// does not answer" in out
+    assert "Traceback" not in out
+
+
 def test_it_runs_until_it_is_told_to_stop(command: Command) -> None:
     command.send("a")
     with command.start("-Q", command.queue, "-l", "DEBUG") as process:

@@ -54,7 +54,7 @@ class Bridge:
         name: of the bridge, in its log; `bridge@%h` by default.
         transport_options: kombu's, for the connection.
         results: the URL of a result backend of Celery's, which is told how messages end.
-        once: take over what is there and end.
+        once: take over what is there and end, with an error where the broker or the store is away.
 
     Raises:
         ConfigError: the URL, a queue or a number is not possible, or a library is missing.
@@ -109,6 +109,7 @@ class Bridge:
 
         Raises:
             ConfigError: the broker refuses the bridge.
+            BrokerUnavailable, StoreUnavailable: with `once`, where it would have to wait.
         """
         self._app.serve()  # by itself, where the app's own calls go to the broker
         pid = os.getpid()
@@ -165,18 +166,26 @@ class Bridge:
                     return
                 self._source.ack(deliveries)
             except BrokerUnavailable as error:
+                if self._once:  # whoever started it has to hear of it
+                    raise
                 failures += 1
                 pause_s = _BACKOFF.pause_s(failures)
                 self._not_reached(error, pause_s)
                 stop.wait(pause_s)
 
     def _stored(self, deliveries: Sequence[Delivery], stop: Stop) -> bool:
-        """Store them, however long the store is away; False where `stop` is set meanwhile."""
+        """Store them, however long the store is away; False where `stop` is set meanwhile.
+
+        Raises:
+            StoreError: with `once`, the store is away.
+        """
         health, since = StoreHealth(self._app.store.location, _BACKOFF), clock.monotonic()
         while True:
             try:
                 self._storing.store(deliveries)
             except StoreError as error:
+                if self._once:
+                    raise
                 health.failed(error, clock.monotonic())
                 if stop.wait(health.pause_s):
                     return False
