@@ -80,6 +80,7 @@ def test_what_is_acknowledged_is_gone(place: Place, drain: bool) -> None:
         found = received(source, 250)
         assert sorted(int(delivery.body) for delivery in found) == [*range(250)]
         assert {(d.queue, d.content_type) for d in found} == {(place.queue, "application/json")}
+        assert len({delivery.name for delivery in found}) == 250
         source.ack(found[:100])
         source.ack(found[100:])
         assert source.batch(10, 0.0) == []
@@ -95,6 +96,8 @@ def test_what_is_not_acknowledged_comes_again(place: Place) -> None:
     with place.source(drain=True) as source:
         again = received(source, 20)
         assert sorted(d.body for d in again) == sorted(b"%d" % n for n in range(10, 30))
+        names = {d.name for d in again}
+        assert names == {d.name for d in found[10:]} or names.isdisjoint(d.name for d in found)
         source.ack(again)
     assert place.left() == 0
 

@@ -109,6 +109,14 @@ def test_a_message_without_an_id_has_a_letter_of_its_own(app: App, broker: Broke
     assert {letter(app, name)["body"] for name in names} == {"hello"}
 
 
+def test_messages_that_look_alike_have_a_letter_each(app: App, broker: Broker) -> None:
+    twins = [Delivery("celery", b"hello", name=("connection", number)) for number in (1, 2)]
+    for _ in range(2):
+        broker.ready = [*twins]
+        run(app)
+    assert len(dead(app)) == 2, "one each, however often they are delivered"
+
+
 def test_the_same_id_with_another_payload_is_flagged(
     app: App, broker: Broker, heard: list[tuple[str, dict[str, Any]]]
 ) -> None:

@@ -59,4 +59,5 @@ class AmqpSource(KombuSource):
             properties,
             arrival.fault,
             arrival.tag,
+            (self._named, arrival.tag),
         )

@@ -11,7 +11,7 @@ from kombu.exceptions import KombuError
 
 from reliable_tasks.config.masks import mask_url
 from reliable_tasks.contrib.bridge.sources import HIGH_FIRST, BrokerUnavailable, Delivery
-from reliable_tasks.core import clock
+from reliable_tasks.core import clock, ids
 from reliable_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class KombuSource:
         self._channel: Any = None
         self._bound: list[Any] = []
         self._held: list[Delivery] = []
+        self._named = ""  # of the connection: AMQP's tags count from 1 in each
         try:
             with self._fresh() as probe:
                 self._driver = str(probe.transport.driver_type)
@@ -130,6 +131,7 @@ class KombuSource:
             return
         self._connection = self._fresh()
         self._connection.connect()
+        self._named = ids.new_id()
         self._channel = self._opened()
         queues = [self._declared(name) for name in self._names]
         self._bound = [queue(self._channel) for queue in queues]
@@ -186,7 +188,7 @@ class KombuSource:
                 message = self._channel.basic_get(queue.name, no_ack=False)
                 if message is None:
                     break
-                found.append(_delivery(queue.name, self._as_message(message)))
+                found.append(self._delivery(queue.name, self._as_message(message)))
         return found
 
     def _as_message(self, message: Any) -> Any:
@@ -194,7 +196,12 @@ class KombuSource:
         return convert(message) if convert else message
 
     def _on_message(self, queue: str, message: Any) -> None:
-        self._held.append(_delivery(queue, message))
+        self._held.append(self._delivery(queue, message))
+
+    def _delivery(self, queue: str, message: Any) -> Delivery:
+        # The producer has named what a virtual transport delivers; AMQP's server numbers it.
+        of_connection = self._named if self._driver == "amqp" else ""
+        return _delivery(queue, message, (of_connection, message.delivery_tag))
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -234,7 +241,7 @@ def _raw(cls: type[Any]) -> type[Any]:
     return _as_it_came[cls]
 
 
-def _delivery(queue: str, message: Any) -> Delivery:
+def _delivery(queue: str, message: Any, name: object) -> Delivery:
     body, fault = message.body, None
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
@@ -251,4 +258,5 @@ def _delivery(queue: str, message: Any) -> Delivery:
         message.properties or {},
         fault,
         message,
+        name,
     )

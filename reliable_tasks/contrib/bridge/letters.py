@@ -50,7 +50,8 @@ _AT_ONCE: Final = 100
 def letters_of(app: App, delivery: Delivery, reason: str, *, aside: bool = False) -> list[Message]:
     """The letters of a delivery: one, unless its body is too large for that.
 
-    They are the same whenever it is delivered.
+    They are the same whenever it is delivered, if it has an id or its broker names it. Of what has
+    neither, two letters tell where a bridge was killed before the broker knew of the first.
 
     Args:
         app: whose store they are for.
@@ -67,6 +68,8 @@ def letters_of(app: App, delivery: Delivery, reason: str, *, aside: bool = False
     name = digest(repr(kind).encode(), body)  # without headers: brokers count deliveries in them
     reason = printable(f"{task}: {reason}" if task else reason)
     own = _own_id(delivery)
+    if own is None:
+        name = digest(name.encode(), repr(delivery.name).encode())
     base = f"bridge-{name}" if own is None else own
     if aside:
         base = f"{base[:200]}-refused-{name[:12]}"

@@ -31,6 +31,8 @@ class Delivery(msgspec.Struct, frozen=True):
         headers, properties: of the message; the names are AMQP's.
         fault: why not even these could be read; the body is then all that the broker gave.
         tag: the source's own, to acknowledge it by.
+        name: what tells it from others that look alike. It is the same at each delivery where the
+            broker has such a name for it, else of this delivery alone.
     """
 
     queue: str
@@ -41,6 +43,7 @@ class Delivery(msgspec.Struct, frozen=True):
     properties: Mapping[str, Any] = msgspec.field(default_factory=dict)
     fault: str | None = None
     tag: Any = None
+    name: Any = None
 
 
 class Source(Protocol):

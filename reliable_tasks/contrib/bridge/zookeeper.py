@@ -196,7 +196,7 @@ class ZooKeeperSource:
                 except kz.NoNodeError:  # another bridge, or a Celery worker, was faster
                     queue.held.discard(name)
                 else:
-                    found.append(read_node(queue.name, data, (queue, name)))
+                    found.append(read_node(queue.name, data, (queue, name), name))
         except BaseException:
             queue.held.difference_update(names)
             queue.stale = True
@@ -237,14 +237,16 @@ def _tags(deliveries: Sequence[Delivery]) -> list[tuple[_Queue, str]]:
     return [delivery.tag for delivery in deliveries]
 
 
-def read_node(queue: str, data: bytes, tag: object) -> Delivery:
+def read_node(queue: str, data: bytes, tag: object, name: str = "") -> Delivery:
     """Open kombu's envelope; one that cannot be opened is a delivery that says why."""
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
         properties = envelope.properties or {}
         body = _body(envelope.body, properties.get("body_encoding"))
     except (ValueError, TypeError, RecursionError) as error:
-        return Delivery(queue, data, fault=f"this is no message of kombu's: {error}", tag=tag)
+        return Delivery(
+            queue, data, fault=f"this is no message of kombu's: {error}", tag=tag, name=name
+        )
     return Delivery(
         queue,
         body,
@@ -253,6 +255,7 @@ def read_node(queue: str, data: bytes, tag: object) -> Delivery:
         envelope.headers or {},
         properties,
         tag=tag,
+        name=name,
     )
 
 
