@@ -121,6 +121,11 @@ class StartedAttempt(AttemptContext, kw_only=True, eq=False):
     tokens: tuple[Token[AttemptContext | None], Token[bool | None]] | None = None
     told: ExceptionInfo | None = None
 
+    @property
+    def number(self) -> int:
+        """Which attempt it is, with those that were made before the message came here."""
+        return self.claim.attempt + self.prepared.headers.retries
+
     def now_ms(self, now: float) -> int:
         """Estimate the store's time at the monotonic time `now`."""
         return self.claim.started_ms + round((now - self.began) * 1000)
@@ -141,7 +146,7 @@ class StartedAttempt(AttemptContext, kw_only=True, eq=False):
     ) -> Attempt:
         """This attempt as a retry policy sees it."""
         return Attempt(
-            number=self.claim.attempt,
+            number=self.number,
             first_started_s=self.claim.first_started_ms / 1000,
             now_s=self.now_ms(now) / 1000,
             exception=exception,

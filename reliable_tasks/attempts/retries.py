@@ -82,14 +82,14 @@ def retry_asked(
     def decide(policy: RetryPolicy) -> Decision:
         return asked_of_policy(started, now, outlived, policy, exception=cause, asked=True)
 
-    decision = decide_asked(task, asked, started.claim.attempt, decide)
+    decision = decide_asked(task, asked, started.number, decide)
     if decision is not None:
         if not decision.retry:
             return _gave_up(started, asked, decision)
         return retry_decided(started, cause, decision, now, asked), asked
     limit = limit_of(task) if asked.max_retries is None else asked.max_retries
     of_limit = "" if limit is None else f" of {limit}"
-    reason = f"the body asked for it: retry {started.claim.attempt}{of_limit}"
+    reason = f"the body asked for it: retry {started.number}{of_limit}"
     said = {"policy": "self.retry()", "reason": reason, "max_retries": limit}
     return _record(started, cause, asked, asked.when or 0.0, said, now), asked
 

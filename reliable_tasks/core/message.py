@@ -207,6 +207,7 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         stamps: what `stamp()` has put on the call.
         properties: what Celery puts beside the headers, such as `reply_to`.
         nesting: how many times `self.replace` was called on the way to this message.
+        retries: how often another system had retried it before it came here, which counts as well.
         countdown_ms: the `countdown` of a call that waits for no other.
         group, chord, chain: the workflow's parts it belongs to, as `self.request` shows them.
         origin: process that enqueued it.
@@ -224,6 +225,7 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stamps: dict[str, Any] | None = None
     properties: dict[str, str] | None = None
     nesting: int = 0
+    retries: int = 0
     countdown_ms: int = 0
     group: str | None = None
     chord: str | None = None

@@ -174,7 +174,7 @@ def protocol_headers(
         message: whose they are.
         told: its own headers.
         now_ms: the present; delays are counted from it.
-        retries: how often the message was tried already.
+        retries: how often the message was tried already, since it came here.
     """
     eta_ms, expires_ms = message.eta_ms, message.expires_ms
     if message.delay_ms:
@@ -190,7 +190,7 @@ def protocol_headers(
         "expires": _iso(expires_ms),
         "group": told.group,
         "group_index": None,
-        "retries": retries,
+        "retries": retries + told.retries,
         "timelimit": [told.time_limit, told.soft_time_limit],
         "root_id": message.root_id or message.id,
         "parent_id": message.parent_id,

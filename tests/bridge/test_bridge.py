@@ -76,6 +76,27 @@ def test_times_are_kept(app: App, broker: Broker) -> None:
     assert app.ran == []  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_retries_under_celery_count(app: App, broker: Broker, asked: bool) -> None:
+    seen: list[int] = []
+
+    counted = {"max_retries": 3, "countdown": 0}
+
+    @app.task(
+        name="flaky", bind=True, autoretry_for=(OSError,), retry_kwargs=counted, max_retries=3
+    )
+    def flaky(self: Any) -> None:
+        seen.append(self.request.retries)
+        raise self.retry(exc=OSError("again"), countdown=0) if asked else OSError("again")
+
+    broker.ready = [call("a", task="flaky", retries=2)]
+    run(app)
+    for _ in range(3):
+        work(app)
+    assert seen == [2, 3]
+    assert isinstance(app.AsyncResult("a").result, OSError)
+
+
 def test_a_duplicate_of_a_once_task_is_told_and_acknowledged(
     app: App, broker: Broker, heard: list[tuple[str, dict[str, Any]]]
 ) -> None:

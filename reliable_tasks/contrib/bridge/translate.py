@@ -36,7 +36,7 @@ __all__ = ["Translated", "Translator", "digest"]
 _LEAST_URGENT: Final = 9
 _COMMON: Final = (
     *("serializer", "time_limit", "soft_time_limit", "ignore_result", "shadow"),
-    *("nesting", "group", "origin"),
+    *("nesting", "retries", "group", "origin"),
 )
 """The fields of headers that many messages have alike."""
 
@@ -155,6 +155,7 @@ class Translator:
             stamps=None if call.stamps is None else checks.user_headers("stamps", call.stamps),
             properties=properties or None,
             nesting=call.nesting,
+            retries=call.retries,
             group=_optional("group", call.group),
             origin=call.origin,
         )
