@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import long_run, probe, profile_worker, report
+from benchmarks import failures, long_run, probe, profile_worker, report
 from benchmarks.arena import Arena, BenchmarkError, Place
 from benchmarks.goals import verdicts
 from benchmarks.results import Results
@@ -77,6 +77,12 @@ def test_a_tiny_run_writes_its_page(tmp_path: Path) -> None:
     assert "twice the floor's" in text
     left = [path.name for path in tmp_path.iterdir()]
     assert sorted(left) == ["speed.json", "speed.md"], "a run left its folder behind"
+
+
+def test_what_a_retry_costs_is_measured() -> None:
+    found = failures.measure("redis", "retry", 20)
+    assert found["worker"] > 0
+    assert set(found) == {"worker", "server"}
 
 
 def test_goals_compare_medians() -> None:
