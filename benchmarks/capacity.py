@@ -222,6 +222,8 @@ def _said(
         f"  for its memory   {result.servers_for_memory:>12,}  {_size(memory)} in all, "
         f"{_size(demand.memory)} each"
     )
+    carried = demand.busy / one.server_us * 1e6
+    yield f"  one carries      {carried:>12,.0f}  a second of these messages"
     yield (
         f"worker processes   {result.processes:>12,}  {demand.busy:.0%} busy; "
         f"{result.queued:.1%} of the messages find none idle"

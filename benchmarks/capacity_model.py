@@ -132,17 +132,17 @@ def queued_share(load: float, processes: int) -> float:
 
 def plan(costs: Costs, demand: Demand, processes: int | None = None) -> Plan:
     """What it takes; with so many worker processes, or with as many as keep them busy enough."""
-    lone_s = demand.body_s + costs.worker_us / 1e6
-    load = demand.rate * lone_s
-    count = processes or max(1, math.ceil(load / demand.busy))
-    queued = queued_share(load, count)
     ahead = min(MOST_AHEAD, max(1.0, AHEAD_S / demand.body_s if demand.body_s else MOST_AHEAD))
+    load = demand.rate * (demand.body_s + costs.worker_us / 1e6)
+    # Short bodies may queue a little: then fewer processes do, and all of it is cheaper.
+    least_us = costs.worker_us if ahead <= 1 else costs.worker_many_us
+    least = demand.rate * (demand.body_s + least_us / 1e6)
+    count = processes or max(1, math.ceil(least / demand.busy))
+    queued = queued_share(load, count)
     together = costs.each.plus(costs.exchange, 1 / ahead)
     call = costs.call_many if demand.many else costs.call_alone
     one = call.plus(costs.met, 1 - queued).plus(together, queued)
-    worker_us = (1 - queued) * costs.worker_us + queued * (
-        costs.worker_us if ahead <= 1 else costs.worker_many_us
-    )
+    worker_us = (1 - queued) * costs.worker_us + queued * least_us
     memory = costs.base_bytes + demand.backlog * costs.waiting_bytes
     memory += demand.rate * demand.kept_s * costs.ended_bytes
     cores = demand.rate * one.server_us / 1e6

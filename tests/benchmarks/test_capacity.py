@@ -44,7 +44,8 @@ def test_lone_messages_cost_what_was_measured_of_them() -> None:
 
 
 def test_messages_that_wait_share_an_exchange() -> None:
-    found = plan(COSTS, replace(DEMAND, rate=1e6, body_s=0.0, many=True), processes=2)
+    found = plan(COSTS, replace(DEMAND, rate=2e4, body_s=0.0, many=True))
+    assert found.processes == 1
     assert found.queued == 1.0
     assert found.message.server_us == pytest.approx(5.0 + 15.0 + 100.0 / 256)
     assert found.worker_us == 20.0
