@@ -141,6 +141,8 @@ class Supervisor:
 
     def next_due(self, now: float) -> float:
         """When to call `step` again, if nothing happens before."""
+        if self._rounds.under_way:  # whose answer wakes us: no other duty begins before
+            return self._watch.next_limit(now)
         duties = min(self._heartbeat_at, self._housekeeping_at)
         return min(max(self._rounds.paused_until, duties), self._watch.next_limit(now))
 

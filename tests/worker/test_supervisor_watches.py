@@ -163,6 +163,13 @@ def killed_at_limit(world: World, *names: str) -> list[bool]:
     return [by_id[name].limit_failure is not None for name in names]
 
 
+def test_a_slow_store_is_not_waited_for_in_a_busy_loop() -> None:
+    world = World(calls=Slow())
+    for _ in range(30):
+        world.step(0.1)
+        assert world.supervisor.next_due(world.now) > world.now
+
+
 def test_all_that_are_past_their_limits_at_the_kill_are_killed_at_the_limit(world: World) -> None:
     run_beside(world, ("a", 9, 2), ("b", 9, 2.5), ("c", 9, 2.5))
     first = world.pid
