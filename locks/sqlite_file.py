@@ -19,7 +19,17 @@ import apsw
 
 from locks import _clock, forks
 
-__all__ = ["MEMORY", "WRITES", "Act", "FileGone", "ForkedInUse", "SharedFile", "set_up"]
+__all__ = [
+    "MEMORY",
+    "WRITES",
+    "Act",
+    "FileGone",
+    "ForkedInUse",
+    "Patience",
+    "SharedFile",
+    "interruption",
+    "set_up",
+]
 
 MEMORY: Final = ":memory:"
 READS: Final = "DEFERRED"
@@ -276,7 +286,7 @@ def set_up(connection: apsw.Connection, timeout_ms: int, synchronous: str) -> Ca
     Returns:
         the handler that was set.
     """
-    patience = _Patience(timeout_ms)
+    patience = Patience(timeout_ms)
     connection.set_busy_handler(patience)
     if connection.filename:
         _use_wal(connection, timeout_ms)
@@ -298,7 +308,7 @@ def _use_wal(connection: apsw.Connection, timeout_ms: int) -> None:
             return
 
 
-class _Patience:
+class Patience:
     """A busy handler: tries often, since writers hold the lock for a few milliseconds.
 
     SQLite's own sleeps up to 100 ms at a time, and the longest waiting comes last.
@@ -337,7 +347,7 @@ def interruption(error: apsw.Error) -> BaseException | None:
     cause = error.__context__
     trace = cause.__traceback__ if cause is not None else None
     while trace is not None:
-        if trace.tb_frame.f_code is _Patience.__call__.__code__:
+        if trace.tb_frame.f_code is Patience.__call__.__code__:
             return cause
         trace = trace.tb_next
     return None

@@ -1,5 +1,6 @@
 """The connection to one file, and how it is set up."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -7,7 +8,17 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from locks.files import FILE_MODE, make_file
-from locks.sqlite_file import MEMORY, WRITES, Act, FileGone, ForkedInUse, SharedFile, set_up
+from locks.sqlite_file import (
+    MEMORY,
+    WRITES,
+    Act,
+    FileGone,
+    ForkedInUse,
+    Patience,
+    SharedFile,
+    interruption,
+    set_up,
+)
 from reliable_tasks.core import interrupts
 from reliable_tasks.errors import StoreError, StoreUnavailable
 from reliable_tasks.store.sqlite import schema
@@ -19,7 +30,14 @@ __all__ = ["MEMORY", "Database"]
 CACHED_STATEMENTS: Final = 200
 HURRIED: Final = "HURRIED"
 CACHE_KIB: Final = 16_384
-CHECKPOINT_PAGES: Final = 4000
+LOG_PAGES: int = 4000
+"""How long the log may get before whoever writes brings it to the file."""
+FEW_LOG_PAGES: int = 1000
+"""As above, for those whom nobody waits for."""
+LOOK_EVERY: Final = 8
+RESTART_PATIENCE_MS: Final = 100
+PAGE_BYTES: Final = 4096
+"""SQLite's own default."""
 T = TypeVar("T")
 
 
@@ -39,7 +57,7 @@ class Database(SharedFile):
         synchronous: str,
         file_mode: int = FILE_MODE,
     ) -> None:
-        super().__init__(path, self._connect, begin=self._look, settle=_settle)
+        super().__init__(path, self._connect, begin=self._look, settle=self._settle)
         self.commits = 0
         self._namespace = namespace
         self._busy_timeout_ms = busy_timeout_ms
@@ -84,6 +102,38 @@ class Database(SharedFile):
         connection.set_busy_handler(None)
         try:
             return super()._transaction(connection, WRITES, act)
+        finally:
+            connection.set_busy_handler(self._patience)
+
+    def _settle(self, connection: apsw.Connection) -> None:
+        if isinstance(connection, Stamped):
+            connection.committed()
+            if self.commits % LOOK_EVERY == 0:
+                self._shorten(connection, LOG_PAGES)
+
+    def shorten_log(self) -> None:
+        """Bring the log to the file early, and begin it anew: for those whom nobody waits for."""
+        with contextlib.suppress(StoreError):  # it is a help, no more
+            self.use(lambda connection: self._shorten(connection, FEW_LOG_PAGES))
+
+    def _shorten(self, connection: apsw.Connection, pages: int) -> None:
+        """Bring the log to the file, and begin it anew, if so much of it is not there yet.
+
+        Others write on meanwhile. Where somebody always does, that never comes to the end of the
+        log, which then is not begun anew and grows: so nobody may write during the rest. Who reads
+        an older state is not waited for: the log grows until that is over.
+        """
+        try:
+            length, in_file = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            if length - in_file < pages:
+                return
+            length, in_file = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if in_file == length:
+                connection.set_busy_handler(Patience(RESTART_PATIENCE_MS))
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.Error as error:  # a busy or full disk: the next one will try
+            if interruption(error):
+                raise
         finally:
             connection.set_busy_handler(self._patience)
 
@@ -137,14 +187,10 @@ class Database(SharedFile):
 
     def _set_up(self, connection: apsw.Connection) -> None:
         self._patience = set_up(connection, self._busy_timeout_ms, self._synchronous)
-        connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        connection.pragma("wal_autocheckpoint", 0)  # see `_shorten`
+        connection.pragma("journal_size_limit", LOG_PAGES * PAGE_BYTES)
         connection.pragma("cache_size", -CACHE_KIB)
         connection.pragma("temp_store", "MEMORY")
         if schema.prepare(connection, self.path, self._namespace) and self.path != MEMORY:
             # A copy of the file alone, made before the first checkpoint, would be an empty file.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-
-def _settle(connection: apsw.Connection) -> None:
-    if isinstance(connection, Stamped):
-        connection.committed()

@@ -167,7 +167,9 @@ class SqliteStore(Waits):
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
     ) -> v.Reaped:
         """One bounded round of recovery and housekeeping."""
-        return self._write(reap.reap, dead, limit, lapsed_by_ms)
+        reaped = self._write(reap.reap, dead, limit, lapsed_by_ms)
+        self._database.shorten_log()
+        return reaped
 
     # Readers --------------------------------------------------------------------------------------
 
