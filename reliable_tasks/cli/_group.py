@@ -47,6 +47,7 @@ COMMANDS = {
     "schedules": "Look at schedule entries; run, pause or resume them.",
     "shell": "Start a Python shell with the app and its tasks.",
     "status": "Show queues, messages and workers.",
+    "vacuum": "Make the file of a SQLite store smaller while others work on it.",
     "verify": "Check on the audit trail that every promise was kept.",
     "version": "Show the version.",
     "worker": "Run a worker.",

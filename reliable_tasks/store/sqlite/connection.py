@@ -111,10 +111,10 @@ class Database(SharedFile):
             if self.commits % LOOK_EVERY == 0:
                 self._shorten(connection, LOG_PAGES)
 
-    def shorten_log(self) -> None:
+    def shorten_log(self, pages: int = 0) -> None:
         """Bring the log to the file early, and begin it anew: for those whom nobody waits for."""
         with contextlib.suppress(StoreError):  # it is a help, no more
-            self.use(lambda connection: self._shorten(connection, FEW_LOG_PAGES))
+            self.use(lambda connection: self._shorten(connection, pages or FEW_LOG_PAGES))
 
     def _shorten(self, connection: apsw.Connection, pages: int) -> None:
         """Bring the log to the file, and begin it anew, if so much of it is not there yet.
@@ -186,6 +186,9 @@ class Database(SharedFile):
         return connection
 
     def _set_up(self, connection: apsw.Connection) -> None:
+        if self.path != MEMORY and not Path(self.path).stat().st_size:
+            connection.set_busy_timeout(self._busy_timeout_ms)
+            connection.pragma("auto_vacuum", "INCREMENTAL")  # it is too late after the first page
         self._patience = set_up(connection, self._busy_timeout_ms, self._synchronous)
         connection.pragma("wal_autocheckpoint", 0)  # see `_shorten`
         connection.pragma("journal_size_limit", LOG_PAGES * PAGE_BYTES)

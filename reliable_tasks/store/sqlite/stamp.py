@@ -40,6 +40,7 @@ GENERATIONS: Final = 1 << 23
 LOG_HEADER: Final = 32
 FRAME_HEADER: Final = 24
 HEADER: Final = 100
+LARGE_LOG: int = 256 << 20
 READ_STAMP: Final = "PRAGMA user_version"
 
 
@@ -208,6 +209,13 @@ def file_warnings(path: str, mode: int, *, lacked_log: bool) -> list[str]:
             f"{path} was in use when it was copied, or was closed by another program: if it is a "
             "copy, what stood in the log of the original is missing; `reliable-tasks backup` "
             "makes whole copies"
+        )
+    log = Path(log_of(path))
+    if log.exists() and log.stat().st_size > LARGE_LOG:
+        found.append(
+            f"{log} has {log.stat().st_size >> 20} MiB: somebody has been reading an old state of "
+            "the store for long, as a shell in the midst of a transaction does; look for who has "
+            "it open (fuser -v), and end that"
         )
     others = stat.S_IMODE(Path(path).stat().st_mode) & 0o077 & ~mode
     if others:

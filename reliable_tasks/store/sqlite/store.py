@@ -25,6 +25,7 @@ from reliable_tasks.store.sqlite.sessions import (
     step,
 )
 from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.vacuum import Told, vacuum
 from reliable_tasks.store.sqlite.waits import Waits
 
 if TYPE_CHECKING:
@@ -285,6 +286,20 @@ class SqliteStore(Waits):
         return backup.write_copy(
             self.location, target, self.options, mode=self._file_mode, force=force
         )
+
+    def vacuum(self, told: Told) -> tuple[int, int]:
+        """Give the file's free pages back to the system, while others work on it.
+
+        Args:
+            told: told how many of how many pages are done, after each step.
+
+        Returns:
+            how large the file was, and is, in bytes.
+
+        Raises:
+            StoreError: an older release made the file, and workers use it.
+        """
+        return vacuum(self._database, self._clock(), told)
 
     def now_ms(self) -> int:
         """The store's clock."""

@@ -1,4 +1,4 @@
-"""What a process leaves that is killed at any write of a checkpoint."""
+"""What a process leaves that is killed at any write of a checkpoint, or while a file shrinks."""
 
 import contextlib
 import shutil
@@ -9,9 +9,11 @@ import apsw
 import pytest
 
 from reliable_tasks.errors import StoreError
-from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.store.sqlite import SqliteStore, stamp, vacuum
 from reliable_tasks.store.sqlite import connection as connections
 from reliable_tasks.store.sqlite.stamp import Stamped
+from reliable_tasks.store.values import Batch, SessionInfo
+from tests.store.driver import message
 from tests.store.sqlite.helpers import OPTIONS, count, put, raw
 
 VFS = "watched"
@@ -182,8 +184,84 @@ def test_a_log_that_a_reader_held_is_short_again_after_it(
             put(store, f"m{n}")
         held = length_of(path)
         assert held > 100 * 4120, "no page that somebody may read is written over"
+        monkeypatch.setattr(stamp, "LARGE_LOG", held - 1)
+        assert any("reading an old state" in text for text in store.health().warnings)
     for n in range(60, 80):
         put(store, f"m{n}")
     assert length_of(path) < held / 2
+    assert store.health().warnings == ()
     assert count(store) == 81
     store.close()
+
+
+# Shrinking --------------------------------------------------------------------------------------
+
+
+def nobody(_done: int, _pages: int) -> None:
+    """Is told of the steps."""
+
+
+def with_holes(path: Path, *, older: bool = False) -> SqliteStore:
+    """A store that has had more in it than it has."""
+    if older:
+        with raw(path) as connection:
+            connection.execute("PRAGMA auto_vacuum = NONE")
+            connection.execute("CREATE TABLE gone (x); DROP TABLE gone")
+        path.chmod(0o600)
+    store = SqliteStore(str(path), OPTIONS)
+    large = tuple(message(f"m{n}", payload=b"x" * 2_000) for n in range(130))
+    store.enqueue(Batch(messages=large))
+    assert store.purge("celery", 120) == 120
+    assert store.drop([f"m{n}" for n in range(120)]) == 120
+    store._database.shorten_log(1)
+    return store
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_file_shrinks_to_what_is_in_it(path: Path, older: bool) -> None:
+    store = with_holes(path, older=older)
+    before = path.stat().st_size
+    told = list[tuple[int, int]]()
+    sizes = store.vacuum(lambda *now: told.append(now))
+    assert sizes == (before, path.stat().st_size)
+    assert sizes[1] < before / 1.5
+    assert older or told[-1][0] == told[-1][1] > 20
+    assert count(store) == 10
+    assert store._database.use(lambda c: c.execute("PRAGMA freelist_count").get) == 0
+    store.close()
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_it_may_be_killed_at_any_write_while_its_file_shrinks(
+    path: Path, tmp_path: Path, disk: Disk, older: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vacuum, "STEP_PAGES", 10)
+    store = with_holes(path, older=older)
+    killed = disk.before = Killed(path, tmp_path)
+    store.vacuum(nobody)
+    disk.before = None
+    store.close()
+    monkeypatch.undo()
+    assert len(killed.left) > 40
+    for left in killed.left[:: len(killed.left) // 12]:
+        assert_whole(left, 10)
+
+
+def test_a_file_of_an_older_release_is_not_rewritten_under_its_workers(path: Path) -> None:
+    store = with_holes(path, older=True)
+    store.open_session(SessionInfo(id="s", worker="w@h"), 60_000)
+    with pytest.raises(StoreError, match=r"stop the workers \(1 processes\)"):
+        store.vacuum(nobody)
+    store.close_session("s")
+    store.vacuum(nobody)
+    store.open_session(SessionInfo(id="s", worker="w@h"), 60_000)
+    store.vacuum(nobody)
+    store.close()
+
+
+def test_what_has_no_file_cannot_shrink(path: Path) -> None:
+    with pytest.raises(StoreError, match="in memory"):
+        SqliteStore(None, OPTIONS).vacuum(nobody)
+    with pytest.raises(StoreError, match="is not the file of a store"):
+        SqliteStore(str(path), OPTIONS).vacuum(nobody)
+    assert not path.exists()
