@@ -50,8 +50,10 @@ class RedisStore(Readers):
         """Store messages, taking their once-locks; idempotent by id and token."""
         v.check_batch(batch, self.options)
         plain = self._plain(batch)
-        parts = (batch,) if plain else steps.parts_of(batch, steps.stored_together(batch.messages))
-        done = [self._store_part(part, plain or self._plain(part)) for part in parts]
+        if plain or len(batch.messages) == 1:
+            return self._store_part(batch, plain)
+        parts = steps.parts_of(batch, steps.stored_together(batch.messages))
+        done = [self._store_part(part, self._plain(part)) for part in parts]
         return steps.all_of(done)
 
     def _plain(self, batch: v.Batch) -> bytes | None:

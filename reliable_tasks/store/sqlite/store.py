@@ -96,6 +96,8 @@ class SqliteStore(Waits):
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         """Store messages, taking their once-locks."""
         self._check(batch)
+        if len(batch.messages) == 1:
+            return self._write(enqueue.enqueue, batch)
         parts = steps.parts_of(batch, self.options.max_batch)
         done = [self._write(enqueue.enqueue, part) for part in parts]
         return steps.all_of(done)
