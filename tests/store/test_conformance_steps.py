@@ -131,6 +131,27 @@ def test_inputs_count_as_what_is_handed_over(drive: Driver) -> None:
     assert [len(_claimed(drive)) for _ in range(3)] == [5, 5, 0]
 
 
+def test_large_results_are_deleted_in_steps(drive: Driver) -> None:
+    names = _ids(10)
+    drive.put(*(message(name, result_ttl_ms=1) for name in names))
+    for claim in drive.claim(10):
+        drive.commit(claim, oc.Succeeded(result=LARGE))
+    drive.clock.advance(1)
+    while drive.store.reap(limit=steps.STEP_MESSAGES).more:
+        pass
+    assert drive.store.read(names) == (None,) * 10
+
+
+def test_a_stage_of_large_messages_is_let_go_in_steps(drive: Driver) -> None:
+    messages = tuple(message(name, payload=LARGE) for name in _ids(10))
+    stored = drive.store.enqueue(v.Batch(messages=messages, stage="stage"))
+    held = [stored.held]
+    while held[-1] or len(held) == 1:
+        held.append(drive.store.enqueue(v.Batch(stage="stage", seal=True)).held)
+    assert {drive.state(m.id) for m in messages} == {State.QUEUED}
+    assert held[-1] == 0
+
+
 def _claimed(drive: Driver) -> Sequence[v.Claim]:
     return drive.claim(10)
 

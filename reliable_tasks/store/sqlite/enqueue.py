@@ -30,6 +30,7 @@ STAGE_MEMBERS_DELETE: Final = load("stage_members/delete")
 STAGE_MEMBERS_COUNT: Final = load("stage_members/count")
 PARKED_FIRST: Final = load("parked/first")
 
+STAGE_PAGE: Final = 20
 AGAIN: Final = b'{"reason":"enqueued again"}'
 
 Ev = v.AuditEvent
@@ -157,20 +158,24 @@ def _receipt_again(r: Row) -> v.Receipt:
 
 
 def open_stage(work: Transitions, stage: int, limit: int) -> int:
-    """Release up to `limit` messages of a sealed stage; return how many are still held."""
-    moved = 0
-    while moved < limit:
-        members = work.all(STAGE_MEMBERS, (stage, limit - moved))
+    """Release up to `limit` messages of a sealed stage, fewer large ones; how many are held."""
+    moved, room, latest = 0, steps.STEP_BYTES, 0
+    while moved < limit and room > 0:
+        members = work.all(STAGE_MEMBERS, (stage, min(limit - moved, STAGE_PAGE)))
         if not members:
             break
         work.prefetch(message_id for _, message_id in members)
-        for _, message_id in members:
+        for place, message_id in members:
+            latest = place
             r = work.get(message_id)
             if r is not None:
                 if work.startable(r):
                     work.ready(r)
                 moved += 1
-        work.execute(STAGE_MEMBERS_DELETE, (stage, members[-1][0]))
+                room -= len(r.payload or b"")
+            if room <= 0:
+                break
+        work.execute(STAGE_MEMBERS_DELETE, (stage, latest))
     (held,) = work.one(STAGE_MEMBERS_COUNT, (stage,))
     if not held:
         work.execute(STAGE_DELETE, (stage,))

@@ -125,11 +125,16 @@ local function sweep_stages()
 end
 
 local function sweep_old()
-  local deleted = 0
+  local deleted, bytes = 0, 0
   for _, state in ipairs({ 'succeeded', 'failed', 'revoked' }) do
     for _, id in ipairs(up_to_now('ended:' .. state, limit)) do
+      if bytes >= HANDED_AT_ONCE then
+        more = 1
+        break
+      end
       local r = load(id)
       if r then
+        bytes = bytes + #r.packed
         delete(r)
         deleted = deleted + 1
       else

@@ -1186,11 +1186,16 @@ function F.sweep_stages()
   return deleted
 end
 function F.sweep_old()
-  local deleted = 0
+  local deleted, bytes = 0, 0
   for _, state in ipairs({ 'succeeded', 'failed', 'revoked' }) do
     for _, id in ipairs(F.up_to_now('ended:' .. state, limit)) do
+      if bytes >= 4194304 then
+        more = 1
+        break
+      end
       local r = F.load(id)
       if r then
+        bytes = bytes + #r.packed
         F.delete(r)
         deleted = deleted + 1
       else

@@ -2,7 +2,7 @@
 -- @include call.lua
 
 local TOLD = 8192
-local HANDED_AT_ONCE = 4194304 -- bytes of payloads and inputs after which a reply gets no more claims
+local HANDED_AT_ONCE = 4194304 -- bytes of payloads, inputs or results after which a step goes no further
 local BY_ONE_CALL = 2000 -- values in one command; Lua's stack holds some 8000
 
 -- Change how many messages of a queue are in a state.
