@@ -42,6 +42,7 @@ LARGEST: Final = INLINE - _LONGEST_HEAD
 _STR8: Final = 0xD9
 """What begins one of 32 to 255 bytes."""
 
+_HEAD_OF_STATIC, _HEAD_OF_BEFORE = 3, 1  # of arrays of 17 and of 7 in msgpack
 _MOST_KINDS: Final = 512
 _LONGEST_KIND: Final = 4096
 """Kinds are remembered up to this size only, so that all of them are bounded."""
@@ -123,7 +124,7 @@ def plain_claim(message_id: bytes, packed: bytes) -> Claim:
     head = CLAIMED_HEAD.size + size
     placed = head + _SIZE_OF_KIND.unpack_from(packed, head)[0]
     kind = packed[head:placed]
-    common = _claim_of(kind) if len(kind) <= _LONGEST_KIND else _parsed(kind)
+    common = _claim_of(kind) if len(kind) <= _LONGEST_KIND else _parsed(kind)[0]
     enqueued, _ = PLACED.unpack_from(packed, placed)
     started = _stamp(packed[CLAIMED_HEAD.size : head]).started
     return replace(
@@ -144,8 +145,11 @@ def _payload(p: bytes) -> bytes:
     return bytes_of(msgspec.msgpack.decode(p, type=msgspec.Raw)) or b""
 
 
-def _parsed(kind: bytes) -> Claim:
-    """What claims of a kind have in common, with 0 and nothing for what differs."""
+def _parsed(kind: bytes) -> tuple[Claim, int, int]:
+    """What claims of a kind have in common, with 0 and nothing for what differs.
+
+    And from where to where in it the token stands, which no claim tells.
+    """
     record = _opened(kind, NONE)
     c, m = record.c, record.m
     common = {
@@ -158,7 +162,11 @@ def _parsed(kind: bytes) -> Claim:
         "parent_id": none_of(m.parent_id),
     }
     ttls = {"result_ttl_ms": c.result_ttl_ms, "failure_ttl_ms": m.failure_ttl_ms}
-    return Claim(
+    token = pack_text(m.token.encode())
+    before = m.task, m.first_queue, m.priority, m.first_result_ttl_ms, m.failure_ttl_ms
+    place = QUEUED_HEAD.size + len(pack(c)) + len(pack((*before, m.max_deliveries, False)))
+    place += _HEAD_OF_STATIC - _HEAD_OF_BEFORE
+    claim = Claim(
         **common,
         id="",
         payload=b"",
@@ -172,9 +180,36 @@ def _parsed(kind: bytes) -> Claim:
         eta_ms=none_of(m.eta_ms),
         kind=kind_of(**common, **ttls),
     )
+    if not kind.startswith(token, place):
+        return claim, 0, 0
+    end = place + len(token)
+    return claim, end - len(m.token.encode()), end
 
 
-_claim_of = functools.lru_cache(_MOST_KINDS)(_parsed)
+_known: dict[int, tuple[int, int, dict[bytes, Claim]]] = {}
+"""By the size of kinds: where the token stands in those that are known, and what claims of them
+have in common, by the kind without its token. A bridge gives each message a token of its own.
+
+What is alike before a token's characters, their number included, has its token at the same place.
+"""
+
+
+def _claim_of(kind: bytes) -> Claim:
+    known = _known.get(len(kind))
+    if known is not None:
+        start, end, claims = known
+        claim = claims.get(kind[:start] + kind[end:])
+        if claim is not None:
+            return claim
+    claim, start, end = _parsed(kind)
+    if sum(len(claims) for _, _, claims in _known.values()) >= _MOST_KINDS:
+        _known.clear()
+        known = None
+    if known is None or known[:2] != (start, end):
+        known = start, end, {}
+    known[2][kind[:start] + kind[end:]] = claim
+    _known[len(kind)] = known
+    return claim
 
 
 # New messages -------------------------------------------------------------------------------------

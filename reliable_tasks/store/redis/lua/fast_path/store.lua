@@ -14,22 +14,23 @@ local function store_plain(ids, payloads, kinds, belongs)
   local seq = redis.call('INCRBY', prefix .. 'seq', total) - total
   local enqueued, start = struct.pack('>I8', now), prefix .. 'm:'
   for number, kind in ipairs(kinds) do
-    starts[number], scores[number], stored[number] = kind[1] .. enqueued, {}, {}
+    starts[number], scores[kind[2]], stored[kind[2]] = kind[1] .. enqueued, {}, {}
   end
   for index = 1, total do
     local id, number = ids[index], belongs and belongs[index] or 1
-    local of_kind, size = scores[number], #stored[number]
+    local queue = kinds[number][2]
+    local of_queue, size = scores[queue], #stored[queue]
     strings[2 * index - 1] = start .. id
     strings[2 * index] = starts[number] .. struct.pack('>I8', seq + index) .. payloads[index]
-    of_kind[2 * size + 1], of_kind[2 * size + 2] = kinds[number][3] * PLACE_IN_QUEUE + seq + index, id
-    stored[number][size + 1] = id
+    of_queue[2 * size + 1], of_queue[2 * size + 2] = kinds[number][3] * PLACE_IN_QUEUE + seq + index, id
+    stored[queue][size + 1] = id
   end
   if redis.call('MSETNX', unpack(strings)) == 0 then return false end
-  for number, kind in ipairs(kinds) do
-    redis.call('ZADD', prefix .. 'q:' .. kind[2], unpack(scores[number]))
-    count_in('queued', kind[2], #stored[number])
-    wake(kind[2])
-    notify_changed(stored[number], 'queued')
+  for queue, of_queue in pairs(scores) do
+    redis.call('ZADD', prefix .. 'q:' .. queue, unpack(of_queue))
+    count_in('queued', queue, #stored[queue])
+    wake(queue)
+    notify_changed(stored[queue], 'queued')
   end
   if audit_all then audit_stored(ids, strings) end
   return true
