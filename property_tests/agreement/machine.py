@@ -18,6 +18,7 @@ from hypothesis.stateful import initialize, multiple, rule
 from property_tests.agreement import strategies as some
 from property_tests.agreement.inboxes import Inboxes
 from property_tests.agreement.invariants import without_kinds
+from property_tests.agreement.turns import Turns, process_of
 from property_tests.model.model import Model
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import FINAL_STATES, Edge, Message, On, OnceLock, State
@@ -31,7 +32,7 @@ BOGUS_FENCE = 1 << 40
 LEASE_MS = 20_000
 
 
-class Agreement(Inboxes):
+class Agreement(Turns, Inboxes):
     """A store and the model, side by side."""
 
     opener: ClassVar[Opener]
@@ -131,7 +132,7 @@ class Agreement(Inboxes):
     @rule(session=st.sampled_from(some.SESSIONS))
     def open_session(self, session: str) -> None:
         if session not in self.model.session_table:
-            info = v.SessionInfo(id=session, worker=f"w@{session}", pid=1, queues=some.QUEUES)
+            info = process_of(session)
             self.store.open_session(info, LEASE_MS)
             self.model.open_session(info, LEASE_MS)
 

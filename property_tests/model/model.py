@@ -13,12 +13,13 @@ import msgspec
 from property_tests.model.core import Core
 from property_tests.model.tables import Ev, Row, is_dead
 from property_tests.model.transitions import HELD_UNTIL
+from property_tests.model.turns import Turns
 from reliable_tasks.core.message import FINAL_STATES, On, State
 from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.store import values as v
 
 
-class Model(Core):
+class Model(Turns, Core):
     """A store without a store."""
 
     # Sessions -------------------------------------------------------------------------------------
@@ -28,6 +29,7 @@ class Model(Core):
         self.session_table[info.id] = msgspec.structs.replace(
             info, started_ms=now, lease_until_ms=now + lease_ms
         )
+        self.turns.pop(f"host:{info.host}", None)  # there is somebody else to look after
 
     def close_session(self, session: str) -> int:
         held = self._held_by(session)

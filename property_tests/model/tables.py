@@ -92,6 +92,7 @@ class Tables:
         self.lock_table: dict[str, Lock] = {}
         self.parked: dict[str, list[str]] = {}
         self.session_table: dict[str, v.SessionInfo] = {}
+        self.turns: dict[str, int] = {}  # what -> when somebody took it last
         self.stages: dict[str, Stage] = {}
         self.trail: list[v.AuditRow] = []
         self.entry_table: dict[str, v.Entry] = {}

@@ -53,7 +53,7 @@ class Timeline:
 
 
 TIMELINES = (
-    Timeline("A zombie", 82, r"\bm18\b|worker 3 .*frozen|faults end", since=10.0),
+    Timeline("A zombie", 496, r"\bm12\b|worker 2 .*frozen|faults end", since=10.0),
     Timeline("A lost reply", 63, r"\bm17\b|\bm2\b"),
     Timeline("A double beat", 5, r"beat \d|slot", until=4.0),
     Timeline("A crash between commit and reply", 499, r"\bm12\b|\bm14\b|child 1012 +died"),

@@ -36,6 +36,7 @@ VERBS = frozenset(
         "revoke",
         "sessions",
         "step",
+        "take_turn",
     }
 )
 

@@ -48,6 +48,7 @@ from reliable_tasks.store.values import (
     SessionInfo,
     StepReply,
     StoreOptions,
+    Turn,
     Verdict,
 )
 
@@ -129,7 +130,10 @@ class WorkerStore(StoreBase, Protocol):
     """For workers: open sessions, claim, commit, recover."""
 
     def open_session(self, info: SessionInfo, lease_ms: int) -> None:
-        """Open a session for a worker process; its lease starts now."""
+        """Open a session for a worker process; its lease starts now.
+
+        The turn to look after its host is anybody's then (see `take_turn`).
+        """
         ...
 
     def close_session(self, session: str) -> int:
@@ -177,6 +181,20 @@ class WorkerStore(StoreBase, Protocol):
 
         Steps live as long as the message can run again: a dead letter keeps them for its replay.
         They go when it has ended otherwise, or when its arguments are replaced by another call's.
+        """
+        ...
+
+    def take_turn(self, asks: SessionInfo, *, patient: bool = False) -> Turn:
+        """Take what nobody has had for `TURN_MS` of what one has to do for all, once in so long.
+
+        One process reaps for the whole store, and one on each host sees whether its neighbours
+        live. Nobody holds a turn: who takes one and dies, or is stopped, keeps others from it for
+        no longer than that. Who has the store to itself may have every turn.
+
+        Args:
+            asks: whose host, pid and start are those of the asking process.
+            patient: it does not take lapsed sessions for lost now (see `reap`), and must not take
+                the turn of one who does.
         """
         ...
 

@@ -24,6 +24,7 @@ from .options import WorkerOptions, check_options
 from .pools import pool_class
 from .store_calls import ThreadedCalls
 from .supervisor import Stopping, Supervisor, SupervisorOptions
+from .watch import TICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ __all__ = ["RESTART", "WorkerOptions", "run_worker"]
 RESTART = 75
 """The exit code of a worker that is to be started anew; the command line does so itself."""
 
-_TICK_S = 0.1  # how late a time limit may be noticed
+_LIVELY_S = 3 * TICK_S  # how long to look often after a child's signal, see `Scoreboard.post`
 _COMPANION_PAUSE_S = 1.0
 # No call of the store may take longer than a lease: a child that hears nothing for three is stuck.
 _LEASES_OF_PATIENCE, _LEAST_PATIENCE_S = 3, 15.0
@@ -96,9 +97,14 @@ class _Processes:
             try:
                 self._companions[self._fork(main)] = main
             except OSError as exc:
-                events.emit("child.not_started", error=str(exc), delay=_TICK_S)
+                events.emit("child.not_started", error=str(exc), delay=TICK_S)
                 return
             self._to_start.pop(0)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no companion waits to be started."""
+        return not self._to_start
 
     def stop_companions(self, number: int) -> None:
         """Signal the companions, and start them no more: the worker is going down."""
@@ -175,7 +181,9 @@ class _Processes:
 
     def gone_sessions(self, sessions: tuple[SessionInfo, ...]) -> list[str]:
         here = host_identity()
-        return [s.id for s in sessions if s.host == here and process_gone(s.pid, s.pid_started)]
+        processes = {(s.pid, s.pid_started) for s in sessions if s.host == here}
+        gone = {process for process in processes if process_gone(*process)}
+        return [s.id for s in sessions if s.host == here and (s.pid, s.pid_started) in gone]
 
 
 def _after_pause(main: Callable[[], int]) -> int:
@@ -311,6 +319,7 @@ class _Loop:
         self._processes = processes
         self._inbox = inbox
         self._calls = calls
+        self._lively_until = 0.0
         self.restart = False
 
     def run(self) -> None:
@@ -325,17 +334,20 @@ class _Loop:
                     self._processes.start_companions()
             except BaseException as exc:  # noqa: BLE001 - a listener's, say: the bodies must not pay
                 _tell_of(exc)
-                self._rest(_TICK_S)
+                self._rest(TICK_S)
             else:
-                self._rest(min(_TICK_S, supervisor.next_due(now) - now))
+                due = supervisor.next_due(now)
+                lively = now < self._lively_until or not self._processes.is_complete
+                self._rest(min(due - now, TICK_S) if lively else due - now)
 
     def _rest(self, timeout_s: float) -> None:
         if not self._inbox.came and self._inbox.wait(timeout_s):
             self._inbox.clear()
 
     def _obey(self, number: int, now: float) -> None:
-        if number == signal.SIGCHLD:
-            return  # it only wakes the loop, which looks for dead children anyway
+        if number == signal.SIGCHLD:  # the loop looks for dead children anyway
+            self._lively_until = now + _LIVELY_S
+            return
         if number == signal.SIGTSTP:
             self._processes.stand_still()
             return

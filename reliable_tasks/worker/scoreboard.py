@@ -7,11 +7,16 @@ which only waited.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import mmap
+import os
+import signal
 import struct
 
 import msgspec
+
+from reliable_tasks.core.clock import monotonic
 
 __all__ = ["Posted", "Scoreboard"]
 
@@ -21,6 +26,7 @@ _WORDS = 1 + _BODY.size // 8  # of 8 bytes in a slot: the fence, then the body
 # be lost with the process. A consumer keeps no more than two exchanges of outcomes.
 _LATEST = 2048
 _TRIES = 100
+_WAKE_S = 0.1  # the supervisor looks often for a while after it was woken
 
 
 class Posted(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +48,7 @@ class Scoreboard:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
+        self._supervisor, self._woken_at = os.getpid(), 0.0
         self._latest = _LATEST + slots
         self._starts = slots * _WORDS
         self._numbers = itertools.count()  # atomic, for threads that begin bodies at once
@@ -61,6 +68,16 @@ class Scoreboard:
         times = posted.began, posted.soft_deadline, posted.hard_deadline
         _BODY.pack_into(self._memory, (at + 1) * 8, *times, posted.id.encode())
         words[at] = fence
+        if posted.hard_deadline or posted.soft_deadline:
+            self._be_watched()
+
+    def _be_watched(self) -> None:
+        """Wake the supervisor, which looks seldom while no body has a limit."""
+        now = monotonic()
+        if now - self._woken_at > _WAKE_S and os.getppid() == self._supervisor:
+            self._woken_at = now
+            with contextlib.suppress(OSError):  # it has ended, and this process is about to
+                os.kill(self._supervisor, signal.SIGCHLD)
 
     def clear(self, slot: int) -> None:
         """Show that the body in this slot has ended."""

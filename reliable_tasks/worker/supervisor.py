@@ -25,13 +25,13 @@ from .children import Child, DeadChild
 from .rounds import Rounds
 from .store_calls import InlineCalls
 from .store_health import StoreHealth
-from .watch import Watch
+from .watch import TICK_S, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from reliable_tasks.store.protocol import WorkerStore
-    from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped
+    from reliable_tasks.store.values import Claim, Command, Heartbeat, Reaped, Turn
 
     from .process_control import ProcessControl
     from .store_calls import Call, StoreCalls
@@ -106,6 +106,7 @@ class Supervisor:
         self._now = 0.0
         self._began: float | None = None
         self._heartbeat_at = self._housekeeping_at = 0.0
+        self._more_to_reap = False
         self._spawn_at, self._spawn_failures = 0.0, 0
         self._renewed_ms: int | None = None
         self._patient_until_ms = self._lapsed_by_ms = 0
@@ -140,11 +141,15 @@ class Supervisor:
                 self._rounds.abandon()
 
     def next_due(self, now: float) -> float:
-        """When to call `step` again, if nothing happens before."""
-        if self._rounds.under_way:  # whose answer wakes us: no other duty begins before
-            return self._watch.next_limit(now)
-        duties = min(self._heartbeat_at, self._housekeeping_at)
-        return min(max(self._rounds.paused_until, duties), self._watch.next_limit(now))
+        """When to call `step` again, if nothing happens before: deaths and answers do."""
+        if self._rounds.under_way:
+            due = now + _HOUSEKEEPING_S
+        else:
+            due = max(self._rounds.paused_until, min(self._heartbeat_at, self._housekeeping_at))
+        missing = len(self._children) < self._options.children
+        if self.stopping is not Stopping.NO or self._dead or missing or self._watch.has_some():
+            due = min(due, now + TICK_S)
+        return min(due, self._watch.next_limit(now))
 
     # Stopping ------------------------------------------------------------------------------------
 
@@ -315,13 +320,19 @@ class Supervisor:
         if self._now < self._housekeeping_at:
             return
         self._housekeeping_at = self._now + _HOUSEKEEPING_S
-        known: tuple[SessionInfo, ...] = yield from self._ask(lambda store: store.sessions())
-        own = {child.session for child in self._children.values()}
-        own |= {dead.child.session for dead in self._dead}
-        others = tuple(s for s in known if s.id not in own)
-        yield from self._reap(dead=tuple(self._processes.gone_sessions(others)))
+        asks, patient = self._options.info, self._lapsed_by_ms < (self._renewed_ms or 0)
+        turn: Turn = yield from self._ask(lambda store: store.take_turn(asks, patient=patient))
+        if turn.lapsed and not patient:
+            self._heartbeat_at = self._now  # what counts as lapsed is told from our own renewal
+            yield from self._heartbeat()
+        gone = tuple(self._processes.gone_sessions(turn.neighbours))
+        if turn.reaps or gone or self._more_to_reap:
+            self._more_to_reap = yield from self._reap(dead=gone)
+        if self._more_to_reap:
+            self._housekeeping_at = self._now
 
-    def _reap(self, dead: tuple[str, ...]) -> Generator[Call, Any, None]:
+    def _reap(self, dead: tuple[str, ...]) -> Generator[Call, Any, bool]:
+        """Reap in bounded rounds; returns whether there is more."""
         for _ in range(_REAP_ROUNDS):
             done: Reaped = yield from self._ask(_reaping(dead, self._lapsed_by_ms))
             for letter in done.dead_lettered:
@@ -331,7 +342,8 @@ class Supervisor:
                 taken = {"requeued": done.requeued, "dead_lettered": len(done.dead_lettered)}
                 events.emit("worker.reaped", worker=self._options.info.worker, **taken)
             if not done.more:
-                return
+                return False
+        return True
 
 
 def _opening(info: SessionInfo, lease_ms: int) -> Call:

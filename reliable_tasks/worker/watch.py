@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from reliable_tasks.worker.process_control import ProcessControl
     from reliable_tasks.worker.scoreboard import Posted
 
-__all__ = ["Watch"]
+__all__ = ["TICK_S", "Watch"]
 
+TICK_S = 0.1
+"""How late a time limit may be noticed."""
 _LEAST_PATIENCE_AT_START_S = 60.0
 
 
@@ -41,6 +43,16 @@ class Watch:
         self._grace_s = grace_s
         self._patience_s = patience_s
         self._patience_at_start_s = max(_LEAST_PATIENCE_AT_START_S, 3 * patience_s)
+
+    def has_some(self) -> bool:
+        """Whether there is a child to be looked at again soon: one with a limit, or in its end."""
+        return any(
+            child.killed
+            or child.retiring
+            or child.kill_at
+            or any(p.soft_deadline or p.hard_deadline for p in self._processes.running(child.pid))
+            for child in self._children.values()
+        )
 
     def next_limit(self, now: float) -> float:
         """When the next limit of a running body passes; infinity if there is none."""

@@ -4,7 +4,13 @@ import pytest
 
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import State
-from reliable_tasks.store.values import Command, DeadLettered, SessionInfo, StepReply, Verdict
+from reliable_tasks.store.values import (
+    Command,
+    DeadLettered,
+    SessionInfo,
+    StepReply,
+    Verdict,
+)
 from tests.store.conftest import Opener
 from tests.store.driver import LEASE_MS, SESSION, Driver, message, once
 

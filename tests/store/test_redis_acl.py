@@ -58,6 +58,7 @@ def call_every_verb(store: Store) -> None:
     assert store.enqueue_plain(kind(queue="mail"), ["e"], [b""]) == ()
     a, b, c, _ = store.wait_then_claim("s", WANT, 1.0).claims
     assert store.heartbeat(["s"], 60_000).lost == ()
+    assert store.take_turn(v.SessionInfo(id="", worker="", pid=1)).neighbours
     assert len(store.held("s")) == 4
     assert store.report("a", a.fence, "PROGRESS", b"1") == v.Verdict.COMMITTED
     assert store.step("a", a.fence, "one", None).known == "new"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 
 import msgspec
 import pytest
 
+from reliable_tasks.worker import scoreboard
 from reliable_tasks.worker.scoreboard import Posted, Scoreboard
+from tests.fakes import FakeClock
 
 HERE = Posted(str(uuid.UUID(int=7)), 42, 1.5, 2.5, 3.5)
 
@@ -93,3 +96,23 @@ def test_it_counts_how_often_the_child_has_heard_from_the_store(board: Scoreboar
     for times in (1, 2, 3):
         board.count_answer()
         assert board.answers() == times
+
+
+def test_a_body_with_a_limit_wakes_the_supervisor(
+    board: Scoreboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which looks seldom while there is none, and for a while often after that."""
+    now, sent = FakeClock(), list[tuple[int, int]]()
+    parent = os.getpid()
+    monkeypatch.setattr(scoreboard, "monotonic", lambda: now.now / 1000)
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    board.post(0, HERE)
+    assert sent == [], "we are the supervisor ourselves"
+    monkeypatch.setattr(os, "getppid", lambda: parent)
+    board.post(0, Posted("a", 1, 1.0, 0.0, 0.0))
+    assert sent == []
+    for times in (1, 2):
+        board.post(0, Posted("b", 2, 1.0, 0.0, 9.0))
+        board.post(0, Posted("c", 3, 1.0, 5.0, 0.0))
+        assert sent == [(parent, signal.SIGCHLD)] * times
+        now.advance(200)

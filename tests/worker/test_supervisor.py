@@ -209,7 +209,9 @@ def test_what_the_store_dead_letters_is_told_with_its_reason(world: World) -> No
     world.put("deadly")
     with listening() as told:
         for session in map("s{}".format, itertools.count()):
-            world.store.open_session(v.SessionInfo(id=session, worker="other"), LEASE_MS)
+            world.store.open_session(
+                v.SessionInfo(id=session, worker="other", host="here"), LEASE_MS
+            )
             want = v.ClaimRequest(queues=("celery",), limit=1)
             if not world.store.exchange(session, (), want).claims:
                 break

@@ -13,6 +13,7 @@ from reliable_tasks.store.redis.codec.scripts import script as script_of
 from reliable_tasks.store.redis.durability import Durability
 from reliable_tasks.store.redis.errors import DRIVERS_OWN, store_error, translated
 from reliable_tasks.store.redis.inboxes import Inboxes
+from reliable_tasks.store.redis.turns import Turns
 from reliable_tasks.store.redis.waiting import Waiting
 from reliable_tasks.store.values import StoreOptions
 
@@ -50,6 +51,7 @@ class Calls:
         self._key = keys.prefix(options.namespace)
         self._waiting = Waiting(self._server, options.namespace, self._read, self._now)
         self._watches: dict[str, float] = {}  # session -> when what it watches for is due
+        self._turns = Turns(self._command, self._key)
         self._durability = Durability(self._server, self._key)
         if options.durable is not None:
             with translated(self.location):

@@ -25,6 +25,9 @@ the others as listed here.
     ending:<number>    hash    what the parent of such parts came to; goes with the last of them
     sessions           zset    sessions by the end of their lease
     workers, info      hash    session -> its worker's name; -> the rest that is known of it
+    hosts              hash    session -> its host
+    host:<host>        hash    session -> its process, which neighbours look for
+    turn:<what>        string  when a process last did what one does for all; lapses
     stops:<session>    set     running messages that the session is to stop; goes with the session
     audit              stream  the trail; trimmed by `reap`
     entries, templates hash    schedule entries: their slots; their specs and templates

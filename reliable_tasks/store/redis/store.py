@@ -126,8 +126,8 @@ class RedisStore(Readers):
 
     def open_session(self, info: v.SessionInfo, lease_ms: int) -> None:
         """Open a session for a worker process; its lease starts now."""
-        packed = layout.pack(info)
-        self._do("open_session", info.id, lease_ms, info.worker, packed)
+        about = info.worker, layout.pack(info), *_place(info)
+        self._do("open_session", info.id, lease_ms, *about)
 
     def close_session(self, session: str) -> int:
         """Give back, uncounted, what a session still holds and forget it; returns how many."""
@@ -262,6 +262,15 @@ class RedisStore(Readers):
         )
         return v.StepReply(known=known.decode(), value=outcome[0] if outcome else None)
 
+    def take_turn(self, asks: v.SessionInfo, *, patient: bool = False) -> v.Turn:
+        """Take what nobody has had for `TURN_MS` of what one has to do for all."""
+        which = "patient" if patient else "all"
+        if self._clock is None and self._turns.are_taken(which, asks.host):
+            return v.Turn()
+        args = self._now(), self.options.audit, v.TURN_MS, which, *_place(asks)
+        reply = self._run("take_turn", args)  # which needs not be durable
+        return records.parse_turn(reply, asks.host)
+
     def reap(
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None
     ) -> v.Reaped:
@@ -382,3 +391,8 @@ class RedisStore(Readers):
     def close(self) -> None:
         """Give back connections; the next verb opens them again."""
         self._server.close()
+
+
+def _place(info: v.SessionInfo) -> tuple[str, str]:
+    """Where a session's process is, as take_turn.lua compares it."""
+    return info.host, f"{info.pid} {info.pid_started}"

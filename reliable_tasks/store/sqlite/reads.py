@@ -22,6 +22,7 @@ from reliable_tasks.store.sqlite.rows import (
 )
 from reliable_tasks.store.sqlite.schedules import as_entry
 from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.turns import look
 from reliable_tasks.store.sqlite.unreadable import LARGEST, fits, mend, rows_of
 
 __all__ = ["Reader"]
@@ -72,6 +73,10 @@ class Reader:
         r = Row(*row) if fits(row) else mend(row)
         broken = self._all(BROKEN_READ, r.n) if r.parts & PART_BROKEN else ()
         return as_record(r, tuple([row[0] for row in broken]), full=full)
+
+    def turn(self, asks: v.SessionInfo, *, patient: bool) -> v.Turn | None:
+        """Whose turn it is, as far as that is clear without taking one."""
+        return look(lambda s, b: self._all(s, *b)[0], self._now, asks, patient=patient)
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""

@@ -9,10 +9,10 @@ from reliable_tasks.store.sqlite.statements import load, load_schema
 
 __all__ = ["MIGRATIONS", "VERSION", "prepare"]
 
-VERSION: int = 3
+VERSION: int = 4
 BASE: int = 2
 """The version that `schema.sql` makes; a new file is brought up to date like an older one."""
-MIGRATIONS: dict[int, str] = {1: "schema_2", 2: "schema_3"}
+MIGRATIONS: dict[int, str] = {1: "schema_2", 2: "schema_3", 3: "schema_4"}
 """The name of the script that takes a file from that version to the next one."""
 
 

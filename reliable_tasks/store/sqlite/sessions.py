@@ -17,6 +17,7 @@ __all__ = ["close_session", "heartbeat", "open_session", "report", "step"]
 SESSION_PUT: Final = load("sessions/put")
 SESSION_RENEW: Final = load("sessions/renew")
 SESSION_DELETE: Final = load("sessions/delete")
+TURN_FREE: Final = load("turns/free")
 COMMANDS: Final = load("records/commands")
 HELD: Final = load("records/held")
 STEP_READ: Final = load("steps/read")
@@ -30,6 +31,7 @@ def open_session(work: Transitions, info: v.SessionInfo, lease_ms: int) -> None:
     queues = msgspec.json.encode(info.queues).decode()
     known = (info.id, info.worker, info.host, info.pid, info.pid_started, queues)
     work.execute(SESSION_PUT, (*known, work.now, work.now + lease_ms))
+    work.execute(TURN_FREE, (f"host:{info.host}",))  # there is somebody else to look after
 
 
 def close_session(work: Transitions, session: str) -> int:

@@ -14,7 +14,7 @@ from reliable_tasks.errors import ConfigError, StoreError, suggest
 from reliable_tasks.store import steps
 from reliable_tasks.store import values as v
 from reliable_tasks.store.protocol import Clock
-from reliable_tasks.store.sqlite import backup, enqueue, exchange, operators, reap, schedules
+from reliable_tasks.store.sqlite import backup, enqueue, exchange, operators, reap, schedules, turns
 from reliable_tasks.store.sqlite.connection import MEMORY, Database
 from reliable_tasks.store.sqlite.plain import IdTaken, is_usual, store_alone
 from reliable_tasks.store.sqlite.sessions import (
@@ -165,6 +165,11 @@ class SqliteStore(Waits):
     def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
         """Begin a step or record its outcome."""
         return self._write(step, message_id, fence, name, value)
+
+    def take_turn(self, asks: v.SessionInfo, *, patient: bool = False) -> v.Turn:
+        """Take what nobody has had for `TURN_MS` of what one has to do for all."""
+        turn = self._read(lambda reader: reader.turn(asks, patient=patient))
+        return self._write(turns.take, asks, patient=patient) if turn is None else turn
 
     def reap(
         self, dead: Sequence[str] = (), limit: int = 500, lapsed_by_ms: int | None = None

@@ -11,6 +11,7 @@ from reliable_tasks.store.values.enqueue import (
     check_batch,
 )
 from reliable_tasks.store.values.exchange import (
+    TURN_MS,
     Claim,
     ClaimRequest,
     Command,
@@ -21,6 +22,7 @@ from reliable_tasks.store.values.exchange import (
     Input,
     Reaped,
     SessionInfo,
+    Turn,
     Verdict,
 )
 from reliable_tasks.store.values.records import (
@@ -36,6 +38,7 @@ from reliable_tasks.store.values.schedule import Entry
 
 __all__ = [
     "AUDIT_DEFAULT",
+    "TURN_MS",
     "AuditEvent",
     "AuditQuery",
     "AuditRow",
@@ -63,6 +66,7 @@ __all__ = [
     "SessionInfo",
     "StepReply",
     "StoreOptions",
+    "Turn",
     "Verdict",
     "batch_of",
     "check_batch",

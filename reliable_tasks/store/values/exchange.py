@@ -7,6 +7,7 @@ from reliable_tasks.core.outcome import Outcome
 from reliable_tasks.store.values.base import Value
 
 __all__ = [
+    "TURN_MS",
     "Claim",
     "ClaimRequest",
     "Command",
@@ -17,6 +18,7 @@ __all__ = [
     "Input",
     "Reaped",
     "SessionInfo",
+    "Turn",
     "Verdict",
 ]
 
@@ -108,6 +110,10 @@ class Exchange(Value, frozen=True, kw_only=True):
     lost: bool = False
 
 
+TURN_MS = 500
+"""How long what one process has taken as its turn is no other's."""
+
+
 class SessionInfo(Value, frozen=True, kw_only=True):
     """One worker process as the store knows it.
 
@@ -148,6 +154,21 @@ class Heartbeat(Value, frozen=True, kw_only=True):
     lost: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
     now_ms: int = 0
+
+
+class Turn(Value, frozen=True, kw_only=True):
+    """What it is a process's turn to do, of what any one process has to do for all.
+
+    Attributes:
+        reaps: to `reap`, for the whole store.
+        lapsed: whether there is a session whose lease has ended, for whoever reaps.
+        neighbours: to see whether the processes of these sessions live, which are on the same
+            host; known of each are its id and its process.
+    """
+
+    reaps: bool = False
+    lapsed: bool = False
+    neighbours: tuple[SessionInfo, ...] = ()
 
 
 class DeadLettered(Value, frozen=True, kw_only=True):

@@ -238,7 +238,9 @@ def test_a_file_of_the_first_version_is_migrated(store: SqliteStore, path: Path)
     with raw(path) as connection:
         for column in ("graft", "lent"):
             connection.execute(f"ALTER TABLE records DROP COLUMN {column}")
-        for table in ("endings", "ending_parts"):
+        for index in ("sessions_by_host", "sessions_by_lease"):
+            connection.execute(f"DROP INDEX {index}")
+        for table in ("endings", "ending_parts", "turns"):
             connection.execute(f"DROP TABLE {table}")
         connection.pragma("user_version", 1)
     put(store, "b")

@@ -38,6 +38,7 @@ __all__ = [
     "parse_info",
     "parse_locks",
     "parse_record",
+    "parse_turn",
 ]
 
 NOT_DECODED: Final = (msgspec.MsgspecError, struct.error, ValueError, IndexError, TypeError)
@@ -314,6 +315,17 @@ def parse_info(session: bytes, lease: bytes, claims: int, info: bytes | None) ->
         lease_until_ms=int(lease),
         claims=claims,
     )
+
+
+def parse_turn(reply: Sequence[Any], host: str) -> v.Turn:
+    """The reply of take_turn.lua."""
+    neighbours = [
+        v.SessionInfo(id=session.decode(), worker="", host=host, pid=int(pid), pid_started=start)
+        for session, process in by(reply, 2, 2)
+        for pid, _, start in [process.decode().partition(" ")]
+    ]
+    neighbours.sort(key=lambda session: session.id)
+    return v.Turn(reaps=bool(reply[0]), lapsed=bool(reply[1]), neighbours=tuple(neighbours))
 
 
 def parse_locks(reply: Sequence[Any]) -> tuple[v.LockInfo, ...]:

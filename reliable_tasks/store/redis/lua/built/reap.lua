@@ -442,6 +442,11 @@ function F.forget_session(session)
   redis.call('ZREM', prefix .. 'sessions', session)
   redis.call('HDEL', prefix .. 'workers', session)
   redis.call('HDEL', prefix .. 'info', session)
+  local host = redis.call('HGET', prefix .. 'hosts', session)
+  if host then
+    redis.call('HDEL', prefix .. 'host:' .. host, session)
+    redis.call('HDEL', prefix .. 'hosts', session)
+  end
   redis.call('DEL', prefix .. 'stops:' .. session)
 end
 -- delete.lua
