@@ -69,6 +69,22 @@ _OF_SQLITE = (
     ),
     _sqlite("the audit row of a claim", "exchange:_claim", "work.audit(Ev.STARTED, r)", "pass"),
     _sqlite(
+        "who adds rows to the trail drops what is too many",
+        "trail:Trail.finish",
+        "self._exceeds(SPARE)",
+        "False",
+    ),
+    _sqlite("rows that are too old are dropped", "trail:Trail.trim", "at > too_old and", ""),
+    _sqlite("it is told which rows were dropped", "sql:audit/cut_count", "seq <= ?1", "seq < 0"),
+    _sqlite(
+        "what is dropped of a message without rows is forgotten",
+        "sql:audit/cut_forget",
+        "seq <= ?1)",
+        "seq < 0)",
+    ),
+    _sqlite("what is repeated is counted in one row", "sql:audit/count", "event = ?3", "?3 < 0"),
+    _sqlite("it is counted for a while only", "sql:audit/count", "at > ?4", "at > ?4 - 1000000"),
+    _sqlite(
         "a dead letter keeps its steps",
         "transitions:Transitions._end_one",
         "if not failed:",
@@ -143,6 +159,34 @@ _OF_REDIS = (
     _redis("compare-and-set of a slot", " or slots[SLOT_NEXT] ~= expected[SLOT_NEXT]"),
     _redis("an id and token are stored once", "static(old)[TOKEN] == m[TOKEN]", "false"),
     _redis("the audit row of a claim", "audit('started', r)"),
+    _redis(
+        "who adds rows to the trail drops what is too many",
+        "is_beyond(redis.call('XLEN', prefix .. 'audit'), bytes, 1 + 1 / SPARE)",
+        "false",
+    ),
+    _redis("rows that are too old are dropped", "at > too_old and not", "not"),
+    _redis(
+        "a row stands in the list of its message",
+        "redis.call('RPUSH', prefix .. 'audit:' .. id, number)",
+    ),
+    _redis(
+        "it is told which rows were dropped",
+        "redis.call('HINCRBY', prefix .. 'auditcut', id, number)",
+    ),
+    _redis(
+        "what is dropped of a message without rows is forgotten",
+        "in_parts('HDEL', prefix .. 'auditcut', forgotten)",
+    ),
+    _redis(
+        "how often a dropped row happened is forgotten",
+        "in_parts('HDEL', prefix .. 'auditagain', again)",
+    ),
+    _redis(
+        "what is repeated is counted in one row",
+        "COUNTED[event] and count_again(event, id)",
+        "false",
+    ),
+    _redis("it is counted for a while only", " or row.at <= now - AUDIT_COUNTED_MS"),
     _redis(
         "a dead letter keeps its steps",
         "if r.c[STATE] ~= 'failed' then\n    forget_inputs(r)",

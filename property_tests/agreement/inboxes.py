@@ -75,7 +75,7 @@ class Inboxes(Invariants):
         if known is None or not self._has_inboxes:
             return
         self._leave(Message(id=message_id, task="t1", queue="q1", payload=b"late"))
-        self.model._audit_id(v.AuditEvent.DUPLICATE, message_id, "")
+        self.model._add_row(v.AuditEvent.DUPLICATE, message_id, "")
         self._posted(queues)
         if claims:
             self._machine._exchange("s1", (), v.ClaimRequest(queues=("q1",), limit=2))

@@ -86,6 +86,10 @@ class Invariants(RuleBasedStateMachine):
         ours, theirs = self.model.trail, self.store.audit(v.AuditQuery(limit=10_000))
         assert [self._bare(row, self.fences) for row in ours] == [self._bare(row) for row in theirs]
         assert len({row.seq for row in theirs}) == len(theirs)
+        for message_id in some.IDS:
+            of_one = self.store.audit(v.AuditQuery(id=message_id))
+            assert of_one == tuple(row for row in theirs if row.id == message_id)
+            assert self.store.audit_cut(message_id) == self.model.audit_cut(message_id)
 
     @staticmethod
     def _bare(row: v.AuditRow, fences: dict[int, int] | None = None) -> v.AuditRow:

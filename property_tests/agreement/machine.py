@@ -1,8 +1,6 @@
 """What a store answers, held against what the model answers, on any trace.
 
-One state machine drives a store and the reference model with the same calls and one virtual clock,
-and compares all that can be read after each. Fences, versions and numbers of audit rows need not be
-equal: they must grow as the model's do.
+Both get the same calls by one virtual clock; all that can be read is compared after each.
 """
 
 import contextlib
@@ -38,11 +36,10 @@ class Agreement(Turns, Inboxes):
     opener: ClassVar[Opener]
     claims = Inboxes.claims
 
-    @initialize(target=claims, data=st.data(), audit=st.sampled_from(("default", "default", "all")))
-    def begin(self, data: st.DataObject, audit: str) -> Any:
+    @initialize(target=claims, data=st.data(), options=some.options)
+    def begin(self, data: st.DataObject, options: v.StoreOptions) -> Any:
         self.now, self.ids = some.NOW, some.IDS
         self.stack = contextlib.ExitStack()
-        options = v.StoreOptions(audit=audit, stage_ttl_ms=50_000, audit_ttl_ms=300_000)
         self.model = Model(lambda: self.now, options)
         self.store = self.stack.enter_context(type(self).opener(options, lambda: self.now))
         self.fences = {0: 0, BOGUS_FENCE: BOGUS_FENCE}
@@ -82,11 +79,17 @@ class Agreement(Turns, Inboxes):
     @rule(data=st.data(), once=some.once_locks)
     def enqueue_again(self, data: st.DataObject, once: OnceLock) -> None:
         """The id of one that has ended, perhaps with a key that another one holds."""
-        ended = [r.m.id for r in self.model.recs.values() if r.state in FINAL_STATES]
-        if ended:
+        if ended := [r.m.id for r in self.model.recs.values() if r.state in FINAL_STATES]:
             message_id = data.draw(st.sampled_from(ended))
             again = Message(id=message_id, task="t1", queue="q1", once=once, token=str(self.now))
             self._enqueue(v.Batch(messages=(again,)))
+
+    @rule(message_id=st.sampled_from(some.IDS), span=st.sampled_from((0, 29_999, 30_000)))
+    def enqueue_again_and_again(self, message_id: str, span: int) -> None:
+        for x in "wxyz":
+            again = (Message(id=message_id, task="t1", queue="q1", token=x),)
+            self._enqueue(v.Batch(messages=again, keep_ended=True))
+            self.now += span
 
     @rule(data=st.data())
     def enqueue_graph(self, data: st.DataObject) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reliable_tasks.core import outcome as oc
 from reliable_tasks.core.message import Edge, Message, On, OnceLock
+from reliable_tasks.store import values as v
 
 __all__ = [
     "IDS",
@@ -21,6 +22,7 @@ __all__ = [
     "inboxes",
     "messages",
     "once_locks",
+    "options",
     "outcomes",
     "payloads",
     "replacements_in_kind",
@@ -43,6 +45,17 @@ POLICIES = ("raise", "return", "replace", "rerun", "reschedule")
 SPANS = (0, 1, 1000, 60_000)
 BYTES = (b"", b"x", b"\x00\xff", b"[1]")
 
+options = st.builds(
+    lambda audit, bounds: v.StoreOptions(
+        audit=audit,
+        stage_ttl_ms=50_000,
+        audit_ttl_ms=300_000,
+        max_audit_rows=bounds[0],
+        max_audit_bytes=bounds[1],
+    ),
+    st.sampled_from(("default", "default", "all")),
+    st.sampled_from(((0, 0), (20, 0), (0, 5_000))),
+)
 inboxes = st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3)
 id_lists = st.lists(st.sampled_from(IDS), max_size=3)
 # One key alone has a cap: in which order locks go whose caps have passed together is not promised.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from property_tests.model.tables import Ev, Row, Stage, is_dead
+from property_tests.model.tables import Ev, Row, Stage, adds_rows, is_dead
 from property_tests.model.transitions import FREED_BY_CLAIM, HELD_UNTIL, HELD_WHILE, Transitions
 from reliable_tasks import errors
 from reliable_tasks.core import outcome as oc
@@ -26,6 +26,7 @@ PROMOTED_PER_EXCHANGE = 100
 class Core(Transitions):
     """Enqueue, commit and claim."""
 
+    @adds_rows
     def enqueue(self, batch: v.Batch) -> v.Enqueued:
         if len(batch.messages) > self.options.max_batch:
             raise errors.StoreError("batch too large")
@@ -146,6 +147,7 @@ class Core(Transitions):
             del self.stages[name]
         return len(stage.ids)
 
+    @adds_rows
     def exchange(
         self, session: str, commits: Sequence[v.Commit], want: v.ClaimRequest | None
     ) -> v.Exchange:
@@ -271,6 +273,7 @@ class Core(Transitions):
         for m in o.messages:
             self._store(m, None, r.m.id)
 
+    @adds_rows
     def release_lock(self, name: str, owner: str) -> bool:
         freed = self._free(name, owner)
         if freed:

@@ -1,9 +1,7 @@
 """The reference model: what the store's verbs mean, in plain Python, for reading and for testing.
 
-One dictionary of records, one of locks, no I/O and no clock of its own. Every store must give the
-same answers on every trace (numbers of fences and of audit rows apart: those need only grow). Each
-public method is one atomic step. `model_tables` has the records, `model_moves` what follows from
-what, `model_core` enqueue and exchange; here stand the verbs around them.
+Dictionaries, no I/O and no clock of its own. Every store must give the same answers on every trace
+(numbers of fences and of audit rows apart: those need only grow). Each public method is one step.
 """
 
 from collections.abc import Sequence
@@ -11,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from property_tests.model.core import Core
-from property_tests.model.tables import Ev, Row, is_dead
+from property_tests.model.tables import Ev, Row, adds_rows, is_dead
 from property_tests.model.transitions import HELD_UNTIL
 from property_tests.model.turns import Turns
 from reliable_tasks.core.message import FINAL_STATES, On, State
@@ -31,6 +29,7 @@ class Model(Turns, Core):
         )
         self.turns.pop(f"host:{info.host}", None)  # there is somebody else to look after
 
+    @adds_rows
     def close_session(self, session: str) -> int:
         held = self._held_by(session)
         for r in held:
@@ -83,6 +82,7 @@ class Model(Turns, Core):
         self._changed(r)
         return v.Verdict.COMMITTED
 
+    @adds_rows
     def step(self, message_id: str, fence: int, name: str, value: bytes | None) -> v.StepReply:
         r = self.recs.get(message_id)
         if r is None or r.state != State.RUNNING or r.fence != fence:
@@ -101,6 +101,7 @@ class Model(Turns, Core):
 
     # Operators ------------------------------------------------------------------------------------
 
+    @adds_rows
     def revoke(
         self, ids: Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM"
     ) -> tuple[v.RevokeReply, ...]:
@@ -118,6 +119,7 @@ class Model(Turns, Core):
         self._end(r, State.REVOKED, "revoked")
         return "revoked"
 
+    @adds_rows
     def replay(self, ids: Sequence[str]) -> tuple[v.Replayed, ...]:
         return tuple(self._replay(i) for i in ids)
 
@@ -155,6 +157,7 @@ class Model(Turns, Core):
                 self._set(child, State.WAITING)
                 todo += [(child.m.id, e) for e in child.edges]
 
+    @adds_rows
     def drop(self, ids: Sequence[str]) -> int:
         final = [self.recs[i] for i in dict.fromkeys(ids) if i in self.recs]
         final = [r for r in final if r.state in FINAL_STATES]
@@ -164,6 +167,7 @@ class Model(Turns, Core):
             self._delete(r)
         return len(final)
 
+    @adds_rows
     def purge(self, queue: str, limit: int = 1000) -> int:
         waiting = [r for r in self._live() if r.m.queue == queue]
         scheduled = [r for r in waiting if r.state == State.SCHEDULED]
@@ -241,6 +245,9 @@ class Model(Turns, Core):
         ]
         return tuple(rows[: query.limit])
 
+    def audit_cut(self, message_id: str) -> v.AuditCut:
+        return v.AuditCut(rows=self.cut.get(message_id, 0), until_ms=self.cut_until)
+
     def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
         del users
         return tuple(
@@ -283,6 +290,7 @@ class Model(Turns, Core):
     def remove_entry(self, name: str) -> bool:
         return self.entry_table.pop(name, None) is not None
 
+    @adds_rows
     def fire(self, entry: v.Entry, expected_ms: int | None, batch: v.Batch) -> v.Enqueued | None:
         old = self.entry_table.get(entry.name)
         if old is None or old.paused or old.version != entry.version or old.next_ms != expected_ms:
@@ -370,8 +378,7 @@ class Model(Turns, Core):
         old = [r for r in self.recs.values() if r.delete_at is not None and r.delete_at <= now]
         for r in old:
             self._delete(r)
-        keep_from = now - self.options.audit_ttl_ms
-        self.trail = [row for row in self.trail if row.at_ms > keep_from]
+        self._trim(now - self.options.audit_ttl_ms if self.options.audit_ttl_ms else -1)
         return len(old)
 
     def _delete(self, r: Row) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import msgspec
 
 from reliable_tasks.core.message import FINAL_STATES, Edge, Message, OnceLock, State
 from reliable_tasks.store import values as v
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Ev = v.AuditEvent
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound="Tables")
 
 
 @dataclass
@@ -82,6 +88,18 @@ def is_dead(r: Row) -> bool:
     return r.state == State.FAILED and r.reason not in {"parent", "mirror"}
 
 
+def adds_rows(verb: Callable[Concatenate[M, P], T]) -> Callable[Concatenate[M, P], T]:
+    """A verb that may add to the audit trail, which is trimmed in the same step."""
+
+    @functools.wraps(verb)
+    def whole(model: M, /, *args: P.args, **kw: P.kwargs) -> T:
+        done = verb(model, *args, **kw)
+        model._trim_if_it_is_much()
+        return done
+
+    return whole
+
+
 class Tables:
     """What the model remembers."""
 
@@ -95,6 +113,8 @@ class Tables:
         self.turns: dict[str, int] = {}  # what -> when somebody took it last
         self.stages: dict[str, Stage] = {}
         self.trail: list[v.AuditRow] = []
+        self.cut: dict[str, int] = {}  # how many rows of messages were dropped that have later ones
+        self.cut_until = self.trail_bytes = 0
         self.entry_table: dict[str, v.Entry] = {}
         self.groups: dict[str, bytes] = {}
         self.fence = self.seq = self.rows = 0
@@ -143,26 +163,31 @@ class Tables:
         )
 
     def _audit(self, event: v.AuditEvent, r: Row, detail: bytes = b"") -> None:
-        self._write(event, r.m.id, r.m.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
+        who = (r.m.id, r.m.task, r.attempt, r.delivery, r.fence, r.worker or "")
+        self._write(event, *who, detail)
 
     def _audit_id(
         self, event: v.AuditEvent, message_id: str, task: str, fence: int = 0, worker: str = ""
     ) -> None:
-        self._write(event, message_id, task, 0, 0, fence, worker, b"")
+        self._write(event, message_id, task, 0, 0, fence, worker)
 
-    def _write(
+    def _write(self, event: v.AuditEvent, message_id: str, *told: Any) -> None:
+        if event not in v.AUDIT_DEFAULT and self.options.audit != "all":
+            return
+        if event not in v.AUDIT_COUNTED or not self._count_again(event, message_id):
+            self._add_row(event, message_id, *told)
+
+    def _add_row(
         self,
         event: v.AuditEvent,
         message_id: str,
         task: str,
-        attempt: int,
-        delivery: int,
-        fence: int,
-        worker: str,
-        detail: bytes,
+        attempt: int = 0,
+        delivery: int = 0,
+        fence: int = 0,
+        worker: str = "",
+        detail: bytes = b"",
     ) -> None:
-        if event not in v.AUDIT_DEFAULT and self.options.audit != "all":
-            return
         self.rows += 1
         self.trail.append(
             v.AuditRow(
@@ -178,3 +203,45 @@ class Tables:
                 detail=detail,
             )
         )
+        self.trail_bytes += _size_of(self.trail[-1])
+
+    def _count_again(self, event: v.AuditEvent, message_id: str) -> bool:
+        """Count what has happened again in the newest row of a message, if that tells of it."""
+        own = (at for at in reversed(range(len(self.trail))) if self.trail[at].id == message_id)
+        at = next(own, None)
+        newest = None if at is None else self.trail[at]
+        began = self.clock() - v.AUDIT_COUNTED_MS
+        if at is None or newest is None or newest.event != event or newest.at_ms <= began:
+            return False
+        count = newest.count + 1
+        self.trail[at] = msgspec.structs.replace(newest, count=count, last_ms=self.clock())
+        return True
+
+    def _trim_if_it_is_much(self) -> None:
+        """What a verb does that adds rows."""
+        if self._exceeds(spare=64):
+            self._trim(too_old=-1)
+
+    def _trim(self, too_old: int) -> None:
+        """Drop the oldest rows that are beyond the bounds."""
+        while self.trail and (self.trail[0].at_ms <= too_old or self._exceeds()):
+            gone = self.trail.pop(0)
+            self.trail_bytes -= _size_of(gone)
+            self.cut_until = gone.at_ms
+            self.cut[gone.id] = self.cut.get(gone.id, 0) + 1
+            if all(row.id != gone.id for row in self.trail):
+                del self.cut[gone.id]
+
+    def _exceeds(self, spare: int = 0) -> bool:
+        """Whether the trail is beyond a bound, by more than its `spare`th part."""
+        return any(
+            bound and there > bound + (bound // spare if spare else 0)
+            for there, bound in (
+                (len(self.trail), self.options.max_audit_rows),
+                (self.trail_bytes, self.options.max_audit_bytes),
+            )
+        )
+
+
+def _size_of(row: v.AuditRow) -> int:
+    return v.size_of(row.id, row.task, row.worker, row.detail)

@@ -112,6 +112,8 @@ def _of_row(row: AuditRow) -> HistoryEntry:
             text = f"recorded the step {detail.get('step', '')!r}"
         case _:
             text = _SENTENCES.get(row.event, "") or _pairs(detail)
+    if row.count > 1 and row.last_ms is not None:
+        text = f"{text}; {row.count} times, last at {iso(row.last_ms)}"
     return HistoryEntry(row.at_ms, row.event, text)
 
 

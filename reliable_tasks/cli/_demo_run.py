@@ -297,7 +297,7 @@ class Accounts:
             query = AuditQuery(event=kind, limit=_PAGE)
             while page := store.audit(query):
                 for row in page:
-                    of_kind[row.id] = of_kind.get(row.id, 0) + 1
+                    of_kind[row.id] = of_kind.get(row.id, 0) + row.count
                 query = AuditQuery(event=kind, limit=_PAGE, after=page[-1].seq)
         starts, ends = [], []
         for at in range(0, len(ids), _PAGE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reliable_tasks.store.protocol import ReadStore
-    from reliable_tasks.store.values import AuditRow
+    from reliable_tasks.store.values import AuditCut, AuditRow, Record
 
 __all__ = ["command", "print_story"]
 
@@ -75,7 +75,7 @@ def command(
                 row.task,
                 row.attempt or None,
                 row.worker,
-                ", ".join(f"{k}={v}" for k, v in row.fields.items() if v is not None),
+                ", ".join(f"{k}={v}" for k, v in _detail(row).items() if v is not None),
             )
             for row in rows
         ),
@@ -96,6 +96,8 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
     began = lines[0].at_ms
     task = record.task if record else rows[0].task
     say(f"{task}[{message_id}] in {store.location}")
+    if missing := _dropped(store.audit_cut(message_id), record, rows):
+        say(missing)
     table(
         ("time", "after", "event", "what happened"),
         (
@@ -103,6 +105,20 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
             for line in lines
         ),
     )
+
+
+def _dropped(cut: AuditCut, record: Record | None, rows: list[AuditRow]) -> str:
+    """What the bounds of the trail have taken of a message's story, in words."""
+    bounds = "audit_expires, max_audit_rows, max_audit_bytes"
+    if cut.rows:
+        were = "row was" if cut.rows == 1 else "rows were"
+        return f"its story is not whole: {cut.rows} older {were} dropped from the trail ({bounds})"
+    if record is not None and not rows and record.enqueued_ms <= cut.until_ms:
+        return (
+            f"older rows were dropped from the trail, up to {instant(cut.until_ms)}; "
+            f"if it had any, they are gone ({bounds})"
+        )
+    return ""
 
 
 def _known(store: ReadStore, message_id: str) -> bool:
@@ -145,5 +161,13 @@ def _rows(store: ReadStore, query: AuditQuery, limit: int) -> Iterator[AuditRow]
 
 def _as_dict(row: AuditRow) -> dict[str, object]:
     fields = {name: getattr(row, name) for name in row.__struct_fields__}
-    at_ms = fields.pop("at_ms")
-    return {"time": instant(at_ms), **fields, "detail": row.fields}
+    at_ms, last_ms = fields.pop("at_ms"), fields.pop("last_ms")
+    last = None if last_ms is None else instant(last_ms)
+    return {"time": instant(at_ms), **fields, "last": last, "detail": row.fields}
+
+
+def _detail(row: AuditRow) -> dict[str, Any]:
+    """What a row says, and how often it happened, if more than once."""
+    if row.last_ms is None:
+        return row.fields
+    return {**row.fields, "count": row.count, "last": instant(row.last_ms)}

@@ -205,6 +205,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_expires: float | None = _set(
         _AUDIT, 7 * _DAY, kinds.optional(kinds.seconds(), zero=True),
         "How long audit rows are kept; None or 0 is for ever.", "s")
+    max_audit_rows: int | None = _set(
+        _AUDIT, 1_000_000, kinds.optional(kinds.whole(1), zero=True),
+        "How many audit rows are kept; the oldest go first. None or 0 is any number.", "rows")
+    max_audit_bytes: int | None = _set(
+        _AUDIT, 256 * _MIB, kinds.optional(kinds.whole(1), zero=True),
+        "How large the audit trail gets, by its texts and 200 bytes a row; the oldest rows go "
+        "first. None or 0 is any size.", "bytes")
     ONCE: Mapping[str, Any] = _set(_AUDIT, {}, kinds.mapping,
         "Accepted without effect for celery_once: a once-lock lives with its message and ends with "
         "it. For a cap on how long it is held give the task's `once` a `timeout`.")
@@ -302,6 +309,8 @@ READ_AT_OPENING = frozenset(
         "broker_transport_options",
         "broker_url",
         "durable",
+        "max_audit_bytes",
+        "max_audit_rows",
         "max_batch",
         "max_input_bytes",
         "max_message_bytes",

@@ -25,6 +25,8 @@ def store_options(settings: Settings) -> StoreOptions:
         namespace=settings.store_namespace,
         audit=settings.audit,
         audit_ttl_ms=_ms(settings.audit_expires),
+        max_audit_rows=settings.max_audit_rows or 0,
+        max_audit_bytes=settings.max_audit_bytes or 0,
         max_message_bytes=settings.max_message_bytes,
         max_input_bytes=settings.max_input_bytes,
         max_batch=settings.max_batch,

@@ -26,6 +26,7 @@ from typing import Protocol, runtime_checkable
 
 from reliable_tasks.core.message import Kind
 from reliable_tasks.store.values import (
+    AuditCut,
     AuditQuery,
     AuditRow,
     Batch,
@@ -208,7 +209,8 @@ class WorkerStore(StoreBase, Protocol):
 
         Takes back what `dead` and lapsed sessions held (counted as deliveries), promotes what is
         due, revokes what has expired, frees once-locks whose cap has passed, goes on with sealed
-        stages and drops abandoned ones, deletes records and audit rows past their time.
+        stages and drops abandoned ones, deletes records past their time and audit rows beyond the
+        bounds of the trail.
         """
         ...
 
@@ -254,7 +256,17 @@ class ReadStore(StoreBase, Protocol):
         ...
 
     def audit(self, query: AuditQuery) -> tuple[AuditRow, ...]:
-        """Read the audit trail."""
+        """Read the audit trail.
+
+        It is bounded by age, by rows and by bytes, see `StoreOptions`; the oldest rows go first. A
+        verb that adds rows drops what is too many, at the latest when a bound is exceeded by a
+        64th, and at most twice as many as it adds or 100; `reap` drops up to the bounds, and what
+        is too old.
+        """
+        ...
+
+    def audit_cut(self, message_id: str) -> AuditCut:
+        """What the trail has lost of a message, and of all."""
         ...
 
     def locks(self, name: str | None = None, *, users: bool = False) -> tuple[LockInfo, ...]:

@@ -23,7 +23,8 @@ __all__ = ["Death", "WatchedStore", "dying_between_lines"]
 
 _PASSED_ON = frozenset(
     {
-        *("audit", "counts", "entries", "find", "health", "held", "load_group", "locks", "now_ms"),
+        *("audit", "audit_cut", "counts", "entries", "find", "health", "held", "load_group"),
+        *("locks", "now_ms"),
         *("read", "read_ended", "sessions", "wait", "wait_for_entries", "wait_then_claim"),
         *("close", "close_session", "heartbeat", "open_session", "reap"),
     }

@@ -170,3 +170,12 @@ def test_every_event_of_the_trail_has_a_sentence() -> None:
 def test_a_detail_that_is_not_json_does_not_break_the_story() -> None:
     broken = msgspec.structs.replace(row(1, Ev.FAILED), detail=b"\xff")
     assert events(history(None, [broken])) == ["failed"]
+
+
+def test_what_happened_several_times_is_told_in_one_line() -> None:
+    (line,) = history(None, [row(1000, Ev.DUPLICATE, count=3, last_ms=31_500)])
+    assert line.at_ms == 1000
+    assert line.text == (
+        "another call with the same once-key was not stored; "
+        "3 times, last at 1970-01-01T00:00:31.500Z"
+    )

@@ -10,6 +10,8 @@ from click.testing import Result
 
 from reliable_tasks.core import outcome
 from reliable_tasks.core.message import State
+from reliable_tasks.store.sqlite import SqliteStore
+from reliable_tasks.store.values import StoreOptions
 from tests.cli.support import Shop
 
 Run = Callable[..., Result]
@@ -220,6 +222,35 @@ def test_audit_lists_rows_by_event_and_time(run: Run, shop: Shop) -> None:
     assert len(objects(run("-b", shop.url, "audit", "--since", "1h", "--json"))) == 2
     assert len(objects(run("-b", shop.url, "audit", "--limit", "1", "--json"))) == 1
     assert "exception=ValueError, message=grün" in run("-b", shop.url, "audit").stdout
+
+
+def test_audit_says_how_often_a_call_was_refused(run: Run, shop: Shop) -> None:
+    shop.enqueue("m", once="k")
+    for n in range(3):
+        shop.enqueue(f"again {n}", once="k")
+    story = run("-b", shop.url, "audit", "m").stdout
+    assert "same once-key was not stored; 3 times, last at " in story
+    assert "count=3, last=" in run("-b", shop.url, "audit").stdout
+    (row,) = objects(run("-b", shop.url, "audit", "--json"))
+    assert row["count"] == 3
+    assert row["time"] <= row["last"]
+
+
+def test_audit_says_what_was_dropped(run: Run, shop: Shop) -> None:
+    store = SqliteStore(str(shop.path), StoreOptions(max_audit_rows=2))
+    small = Shop(shop.path, store)
+    small.fail("m")
+    small.enqueue("n")
+    for _ in range(3):
+        small.end(small.claim(), outcome.Retry())
+    assert "1 older row was dropped from the trail (audit_expires," in (
+        run("-b", shop.url, "audit", "n").stdout
+    )
+    assert "older rows were dropped from the trail, up to " in (
+        run("-b", shop.url, "audit", "m").stdout
+    )
+    shop.enqueue("o")
+    assert "dropped" not in run("-b", shop.url, "audit", "o").stdout
 
 
 def test_audit_of_nothing(mistake: Mistake, shop: Shop) -> None:

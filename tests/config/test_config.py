@@ -112,6 +112,8 @@ def test_the_stores_defaults_are_those_of_the_settings() -> None:
         namespace=settings.store_namespace,
         audit=settings.audit,
         audit_ttl_ms=int(settings.audit_expires * 1000),
+        max_audit_rows=settings.max_audit_rows or 0,
+        max_audit_bytes=settings.max_audit_bytes or 0,
         max_message_bytes=settings.max_message_bytes,
         max_batch=settings.max_batch,
         max_rows=settings.max_query_rows,

@@ -14,6 +14,8 @@ from reliable_tasks.store.values import StoreOptions
 OTHER_VALUES: dict[str, Any] = {
     "audit": "all",
     "audit_expires": 1,
+    "max_audit_rows": 1,
+    "max_audit_bytes": 1,
     "broker_transport_options": {"socket_timeout": 1},
     "broker_url": "sqlite:///other.db",
     "durable": "fsync",

@@ -10,6 +10,7 @@ from reliable_tasks.core.once import Scope
 from reliable_tasks.core.outcome import HOOK_DELIVERIES
 from reliable_tasks.store.redis.codec import fast_path, layout
 from reliable_tasks.store.redis.codec.schedules import Slots
+from reliable_tasks.store.values import AUDIT_COUNTED_MS, AUDIT_ROW_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ def _fields() -> str:
         "PLACED": fast_path.PLACED.size,
         "INLINE": layout.INLINE,
         "HOOK_DELIVERIES": HOOK_DELIVERIES,
+        "AUDIT_ROW_BYTES": AUDIT_ROW_BYTES,
+        "AUDIT_COUNTED_MS": AUDIT_COUNTED_MS,
     }
     parts = [
         f"-- Positions of fields in msgpack's arrays. {_MADE}\n",

@@ -82,4 +82,6 @@ class Harness:
         return found[0].owner if found else None
 
     def trail(self, event: str) -> list[str]:
-        return [row.id for row in self.store.audit(AuditQuery(event=event))]
+        """The messages of which this is told, as often as it happened."""
+        rows = self.store.audit(AuditQuery(event=event))
+        return [row.id for row in rows for _ in range(row.count)]

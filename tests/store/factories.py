@@ -58,6 +58,7 @@ LEFT = {
         )
     },
     "records": "SELECT count(*) FROM records",
+    "audit_cut": "SELECT count(*) FROM audit_cut WHERE id NOT IN (SELECT id FROM audit)",
     "stages": "SELECT count(*) FROM stages WHERE sealed",
     "stage_members": "SELECT count(*) FROM stage_members WHERE stage NOT IN (SELECT n FROM stages)",
     "counts": "SELECT count(*) FROM counts WHERE count <> 0",

@@ -18,7 +18,7 @@ import redis
 from reliable_tasks.core.message import FINAL_STATES, LIVE_STATES
 from reliable_tasks.store.protocol import Clock, Store
 from reliable_tasks.store.redis import RedisStore, acl_rules, keys
-from reliable_tasks.store.values import MessageQuery, StoreOptions
+from reliable_tasks.store.values import AuditQuery, MessageQuery, StoreOptions
 from tests.redis_server import RedisServer, ServerBinary, default_server, find_servers
 
 __all__ = ["REDIS_FACTORIES", "assert_nothing_leaks", "empty", "server_of"]
@@ -47,7 +47,18 @@ def assert_nothing_leaks(store: RedisStore, client: redis.Redis) -> None:
     lasting = {key for key in left if client.ttl(prefix + key) == -1}
     stages: Any = client.zrange(f"{prefix}stages", 0, -1)
     lasting -= {"stages", *(f"stage:{name.decode()}" for name in stages)}  # until their deadline
+    lasting -= _of_the_trail(store, client, prefix)
     assert lasting <= keys.LASTING, sorted(lasting - keys.LASTING)
+
+
+def _of_the_trail(store: RedisStore, client: redis.Redis, prefix: str) -> set[str]:
+    """The keys that belong to the rows of the trail, which have nothing of rows that went."""
+    rows = store.audit(AuditQuery(limit=store.options.max_rows))
+    again: Any = client.hkeys(f"{prefix}auditagain")
+    cut: Any = client.hkeys(f"{prefix}auditcut")
+    assert len(again) == sum(row.count > 1 for row in rows)
+    assert {message_id.decode() for message_id in cut} <= {"", *(row.id for row in rows)}
+    return {*(f"audit:{row.id}" for row in rows), *(["auditagain"] if again else [])}
 
 
 def empty(store: Store) -> None:

@@ -77,6 +77,7 @@ def call_every_verb(store: Store) -> None:
     assert store.counts().dead == 1
     assert [s.id for s in store.sessions()] == ["s"]
     assert store.audit(v.AuditQuery())
+    assert store.audit_cut("m").rows == 0
     assert store.locks()
     assert store.locks(users=True) == store.locks()
     assert store.replay(["b"])[0].done == "replayed"

@@ -45,6 +45,8 @@ class Calls:
         transport_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.options = options
+        bounds = (options.max_audit_rows, options.max_audit_bytes)
+        self._audit_mode = " ".join(map(str, (options.audit, *bounds)))
         self._clock = clock
         self._server = connect(url, transport_options or {})
         self.location = self._server.location
@@ -67,7 +69,7 @@ class Calls:
 
     def _look(self, name: str, *args: Any) -> Any:
         """Run a script that has to know all that is stored, and changes nothing but that."""
-        return self._run(name, (self._now(), self.options.audit, *args))
+        return self._run(name, (self._now(), self._audit_mode, *args))
 
     def _do(self, name: str, *args: Any, again: bool = True, durable: str | None = None) -> Any:
         """Run a verb's script, and wait until its writes are as durable as asked.
@@ -78,7 +80,7 @@ class Calls:
             again: whether it may be repeated after a lost reply.
             durable: in place of the store's option.
         """
-        full = (self._now(), self.options.audit, *args)
+        full = (self._now(), self._audit_mode, *args)
         return self._run(name, full, again=again, durable=durable or self.options.durable)
 
     def _run(

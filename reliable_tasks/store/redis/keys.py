@@ -29,7 +29,12 @@ the others as listed here.
     host:<host>        hash    session -> its process, which neighbours look for
     turn:<what>        string  when a process last did what one does for all; lapses
     stops:<session>    set     running messages that the session is to stop; goes with the session
-    audit              stream  the trail; trimmed by `reap`
+    audit              stream  the trail; trimmed by whoever adds to it, and by `reap`
+    audit:<id>         list    the numbers of a message's rows in it; goes with the last of them
+    auditbytes         string  what all rows count for
+    auditagain         hash    a row's number -> how often more it happened, and when last
+    auditcut           hash    message -> how many of its rows were dropped, while it has others;
+                               '' -> up to when rows were dropped
     entries, templates hash    schedule entries: their slots; their specs and templates
     entriesversion     string  counts changes of the entries
     fence, seq         string  counters, which never go back
@@ -50,10 +55,11 @@ from locks.keys import prefix
 
 __all__ = ["LASTING", "WORKERS", "changed", "entries_channel", "inbox", "prefix"]
 
-LASTING: Final = frozenset({"fence", "seq", "entriesversion", "audit"})
+LASTING: Final = frozenset({"fence", "seq", "entriesversion", "audit", "auditbytes", "auditcut"})
 """Keys that stay, without an expiry, in a namespace from which everything else has gone.
 
-`fence` and `seq` must never start again; `audit` is an empty stream that keeps its last number.
+`fence` and `seq` must never start again; `audit` is an empty stream that keeps its last number;
+`auditcut` tells up to when it lost rows.
 """
 
 WORKERS: Final = "workers"

@@ -1,5 +1,6 @@
 """The verbs that change nothing."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -103,18 +104,33 @@ class Readers(Calls):
     def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
         """Read the audit trail, page by page, keeping what is asked for."""
         limit = min(query.limit, self.options.max_rows)
-        rows: list[v.AuditRow] = []
-        first = "-" if query.after is None else f"({schedules.stream_id(query.after)}"
-        while len(rows) < limit:
-            page = self._read("audit", first, PAGE)
-            for stream_id, pairs in records.by(page, 2):
-                row = schedules.parse_audit_row(stream_id, pairs)
-                if _row_wanted(row, query) and len(rows) < limit:
-                    rows.append(row)
-            if len(page) < 2 * PAGE:
+        after = "" if query.after is None else schedules.stream_id(query.after)
+        rows = (schedules.parse_audit_row(*row) for row in self._trail(query.id, after))
+        return tuple(itertools.islice((r for r in rows if _row_wanted(r, query)), limit))
+
+    def audit_cut(self, message_id: str) -> v.AuditCut:
+        """What the trail has lost of a message, and of all."""
+        rows, until = self._command("HMGET", f"{self._key}auditcut", message_id, "")
+        return v.AuditCut(rows=int(rows or 0), until_ms=int(until or 0))
+
+    def _trail(self, message_id: str | None, after: str) -> Iterator[Sequence[Any]]:
+        """Rows as the server has them: all after one, or those of a message, and some others."""
+        if message_id is None:
+            yield from self._pages("", after, PAGE)
+            return
+        for row in self._pages("", after, 1):  # the oldest may be in no list
+            if schedules.is_indexed(row[1]):
                 break
-            first = f"({page[-2].decode()}"
-        return tuple(rows)
+            yield row
+        yield from self._pages(message_id, after, PAGE)
+
+    def _pages(self, message_id: str, after: str, size: int) -> Iterator[Sequence[Any]]:
+        while True:
+            page = self._read("audit", message_id, after, size)
+            yield from (row for row in records.by(page, 3) if row[1])
+            if len(page) < 3 * size:
+                return
+            after, size = page[-3].decode(), PAGE
 
     # Lists of records
 

@@ -230,7 +230,7 @@ class RedisStore(Readers):
         # A test's clock stands still in a command that waits; and what is to be durable is waited
         # for after the claim.
         if self._clock is None and self.options.durable in {None, "memory"}:
-            along.append(self._command_of("exchange", self._now(), self.options.audit, *args))
+            along.append(self._command_of("exchange", self._now(), self._audit_mode, *args))
         due_s = max(0.0, self._watches.pop(session, math.inf) - monotonic())
         with translated(self.location):
             reply = self._waiting.for_work(want.queues, timeout, wake_fd, *along, due_s=due_s)

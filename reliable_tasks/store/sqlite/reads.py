@@ -40,6 +40,7 @@ COUNTS_READ: Final = load("counts/read")
 SESSIONS_ALL: Final = load("sessions/all")
 AUDIT_READ: Final = load("audit/read")
 AUDIT_OF_MESSAGE: Final = load("audit/of_message")
+AUDIT_CUT: Final = load("audit/cut")
 LOCKS_LIVE: Final = load("locks/live")
 PARKED_ALL: Final = load("parked/all")
 ENTRIES_ALL: Final = load("entries/all")
@@ -158,34 +159,12 @@ class Reader:
         after = _line(query.after)
         limit = min(query.limit, self._options.max_rows)
         rows = self._all(statement, query.id, query.event, query.since_ms, after, limit)
-        return tuple(
-            [
-                v.AuditRow(
-                    seq=str(seq),
-                    at_ms=at,
-                    event=event,
-                    id=message_id,
-                    task=task,
-                    attempt=attempt,
-                    delivery=delivery,
-                    fence=fence,
-                    worker=worker,
-                    detail=detail,
-                )
-                for (
-                    seq,
-                    at,
-                    event,
-                    message_id,
-                    task,
-                    attempt,
-                    delivery,
-                    fence,
-                    worker,
-                    detail,
-                ) in rows
-            ]
-        )
+        return tuple([v.AuditRow(seq=str(row[0]), **_told(row)) for row in rows])
+
+    def audit_cut(self, message_id: str) -> v.AuditCut:
+        """What the trail has lost."""
+        ((rows, until),) = self._all(AUDIT_CUT, message_id)
+        return v.AuditCut(rows=rows, until_ms=until)
 
     def locks(self, name: str | None) -> tuple[v.LockInfo, ...]:
         """The locks of this namespace that are held."""
@@ -246,3 +225,8 @@ def _line(seq: str | None) -> int:
     if not seq.isdecimal():
         raise StoreError(f"after={seq!r} is not the `seq` of an audit row")
     return int(seq)
+
+
+def _told(row: tuple[Any, ...]) -> dict[str, Any]:
+    """The fields of an audit row but its `seq`, which are the columns in their order."""
+    return dict(zip(v.AuditRow.__struct_fields__[1:], row[1:], strict=True))

@@ -31,7 +31,6 @@ STAGE_DOOM: Final = load("stages/doom")
 STAGE_DELETE: Final = load("stages/delete")
 STAGE_MEMBERS: Final = load("stage_members/all")
 STAGE_MEMBERS_DELETE: Final = load("stage_members/delete")
-AUDIT_SWEEP: Final = load("audit/sweep")
 GROUPS_SWEEP: Final = load("groups/sweep")
 
 Ev = v.AuditEvent
@@ -49,8 +48,10 @@ def reap(work: Transitions, dead: Sequence[str], limit: int, lapsed_by: int | No
     unparked = _free_lapsed(work, bound)
     deleted, stages_more = _sweep_stages(work, limit, bound)
     ended = _forget_ended(work, bound)
-    _sweep_the_rest(work, bound)
-    full = (promoted >= limit, expired >= bound, unparked >= bound, ended >= bound)
+    work.execute(GROUPS_SWEEP, (work.now, bound))
+    ttl = work.options.audit_ttl_ms
+    trail_more = work.trim(bound, work.now - ttl if ttl else -1)
+    full = (trail_more, promoted >= limit, expired >= bound, unparked >= bound, ended >= bound)
     return v.Reaped(
         requeued=requeued,
         dead_lettered=tuple(dead_lettered),
@@ -157,9 +158,3 @@ def _forget_ended(work: Transitions, bound: int) -> int:
     for r in rest:
         work.forget(r)
     return deleted + len(rest)
-
-
-def _sweep_the_rest(work: Transitions, bound: int) -> None:
-    if work.options.audit_ttl_ms:
-        work.execute(AUDIT_SWEEP, (work.now - work.options.audit_ttl_ms, bound))
-    work.execute(GROUPS_SWEEP, (work.now, bound))

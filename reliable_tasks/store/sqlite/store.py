@@ -201,6 +201,10 @@ class SqliteStore(Waits):
         """Read the audit trail."""
         return self._read(lambda reader: reader.audit(query))
 
+    def audit_cut(self, message_id: str) -> v.AuditCut:
+        """What the trail has lost of a message, and of all."""
+        return self._glance(lambda reader: reader.audit_cut(message_id))
+
     def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
         """The locks that are held, and who is parked behind them; users' locks among them."""
         del users

@@ -27,20 +27,17 @@ from reliable_tasks.store.sqlite.rows import (
     as_inputs,
 )
 from reliable_tasks.store.sqlite.statements import load
+from reliable_tasks.store.sqlite.trail import Trail
 from reliable_tasks.store.sqlite.unreadable import fits, mend, rows_of
 
 __all__ = ["UnitOfWork"]
 
-NUMBERS_READ: Final = load("store/numbers_read")
-FENCE_SET: Final = load("store/fence_set")
-SEQ_SET: Final = load("store/seq_set")
 RECORD_BY_ID: Final = load("records/by_id")
 RECORDS_BY_ID: Final = load("records/by_ids")
 RECORD_INSERT: Final = load("records/insert")
 RECORD_UPDATE: Final = load("records/update")
 RECORD_DELETE: Final = load("records/delete")
 COUNT_ADD: Final = load("counts/add")
-AUDIT_INSERT: Final = load("audit/insert")
 INPUTS_READ: Final = load("inputs/read")
 INPUTS_SIZE: Final = load("inputs/size")
 INPUT_PUT: Final = load("inputs/put")
@@ -57,35 +54,23 @@ _astuple = msgspec.structs.astuple
 _CODES: Final = range(len(STATES))
 
 
-class UnitOfWork:
+class UnitOfWork(Trail):
     """The records that one transaction touches.
 
     Attributes:
-        now: the instant at which all of the transaction happens.
-        seq: number of the latest record, place in a queue or audit row.
-        fence: the latest fencing number.
         queues_some: whether messages were queued, or scheduled.
         changes_some: whether anything was written, when it is finished.
     """
 
     def __init__(self, connection: apsw.Connection, now: int, options: v.StoreOptions) -> None:
-        self.execute = connection.execute
-        self.executemany = connection.executemany
-        self.now = now
-        self.options = options
+        super().__init__(connection, now, options)
         self.queues_some = self.changes_some = False
         self._total_changes = connection.total_changes
         self._changes_before = self._total_changes()
         self._rows: dict[str, Row | None] = {}
         self._stored: dict[int, RawRow] = {}
         self._unfit: list[tuple[Row, RawRow]] = []
-        self._trail: list[RawRow] = []
         self._moved: dict[tuple[str, int], int] = {}
-        self.fence, self.seq = self._numbers = self._read_numbers()
-
-    def _read_numbers(self) -> tuple[int, int]:
-        fence, seq = self.one(NUMBERS_READ)
-        return fence, seq
 
     # Queries --------------------------------------------------------------------------------------
 
@@ -221,33 +206,6 @@ class UnitOfWork:
             if r.state < FIRST_FINAL:
                 self._set_aside(r)
 
-    # Numbers and the trail ------------------------------------------------------------------------
-
-    def next_seq(self) -> int:
-        """The next number of a record, a place in a queue or an audit row."""
-        self.seq += 1
-        return self.seq
-
-    def next_fence(self) -> int:
-        """The next fencing number, of a claim or a lock."""
-        self.fence += 1
-        return self.fence
-
-    def audit(self, event: v.AuditEvent, r: Row, detail: bytes = b"") -> None:
-        """Add an audit row about a record."""
-        if event in v.AUDIT_DEFAULT or self.options.audit == "all":
-            self._tell(event, r.id, r.task, r.attempt, r.delivery, r.fence, r.worker or "", detail)
-
-    def audit_id(
-        self, event: v.AuditEvent, message_id: str, task: str, fence: int = 0, worker: str = ""
-    ) -> None:
-        """Add an audit row about a message that may have no record."""
-        if event in v.AUDIT_DEFAULT or self.options.audit == "all":
-            self._tell(event, message_id, task, 0, 0, fence, worker, b"")
-
-    def _tell(self, event: v.AuditEvent, *told: object) -> None:
-        self._trail.append((self.next_seq(), self.now, event.value, *told))
-
     # Writing --------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -279,13 +237,7 @@ class UnitOfWork:
         moved = [(queue, state, by) for (queue, state), by in self._moved.items() if by]
         if moved:
             self.executemany(COUNT_ADD, moved)
-        if self._trail:
-            self.executemany(AUDIT_INSERT, self._trail)
-        fence, seq = self._numbers
-        if self.fence != fence:
-            self.execute(FENCE_SET, (self.fence,))
-        if self.seq != seq:
-            self.execute(SEQ_SET, (self.seq,))
+        super().finish()
         self.changes_some = self._total_changes() != self._changes_before
 
     def _tally(self, row: RawRow, by: int) -> None:

@@ -1,6 +1,16 @@
 """The values that cross the boundary between the stores and everything above them."""
 
-from reliable_tasks.store.values.audit import AUDIT_DEFAULT, AuditEvent, AuditQuery, AuditRow
+from reliable_tasks.store.values.audit import (
+    AUDIT_COUNTED,
+    AUDIT_COUNTED_MS,
+    AUDIT_DEFAULT,
+    AUDIT_ROW_BYTES,
+    AuditCut,
+    AuditEvent,
+    AuditQuery,
+    AuditRow,
+    size_of,
+)
 from reliable_tasks.store.values.base import Health, StoreOptions
 from reliable_tasks.store.values.enqueue import (
     Batch,
@@ -37,8 +47,12 @@ from reliable_tasks.store.values.records import (
 from reliable_tasks.store.values.schedule import Entry
 
 __all__ = [
+    "AUDIT_COUNTED",
+    "AUDIT_COUNTED_MS",
     "AUDIT_DEFAULT",
+    "AUDIT_ROW_BYTES",
     "TURN_MS",
+    "AuditCut",
     "AuditEvent",
     "AuditQuery",
     "AuditRow",
@@ -70,4 +84,5 @@ __all__ = [
     "Verdict",
     "batch_of",
     "check_batch",
+    "size_of",
 ]

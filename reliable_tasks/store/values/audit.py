@@ -7,7 +7,17 @@ import msgspec
 
 from reliable_tasks.store.values.base import Value
 
-__all__ = ["AUDIT_DEFAULT", "AuditEvent", "AuditQuery", "AuditRow"]
+__all__ = [
+    "AUDIT_COUNTED",
+    "AUDIT_COUNTED_MS",
+    "AUDIT_DEFAULT",
+    "AUDIT_ROW_BYTES",
+    "AuditCut",
+    "AuditEvent",
+    "AuditQuery",
+    "AuditRow",
+    "size_of",
+]
 
 
 class AuditEvent(StrEnum):
@@ -54,8 +64,27 @@ AUDIT_DEFAULT = frozenset(AuditEvent) - {
 """What is kept with `audit="default"`; the rest is added with `audit="all"`."""
 
 
+AUDIT_COUNTED = frozenset(
+    {AuditEvent.DUPLICATE, AuditEvent.CONFLICT, AuditEvent.REPLACED, AuditEvent.RERUN}
+)
+"""What a producer can cause at any rate while nothing more is stored.
+
+If the message's newest row tells of the same, and began less than `AUDIT_COUNTED_MS` ago, it is
+counted there.
+"""
+AUDIT_COUNTED_MS = 60_000
+
+AUDIT_ROW_BYTES = 200
+"""What a row takes about, beside its texts."""
+
+
 class AuditRow(Value, frozen=True, kw_only=True):
-    """One line of the trail, written in the same atomic step as the transition it tells of."""
+    """One line of the trail, written in the same atomic step as the transition it tells of.
+
+    Attributes:
+        at_ms: when; where it happened `count` times, for the first time.
+        last_ms: when for the last time, if several.
+    """
 
     seq: str
     at_ms: int
@@ -67,6 +96,8 @@ class AuditRow(Value, frozen=True, kw_only=True):
     fence: int = 0
     worker: str = ""
     detail: bytes = b""
+    count: int = 1
+    last_ms: int | None = None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -76,6 +107,24 @@ class AuditRow(Value, frozen=True, kw_only=True):
         except msgspec.DecodeError:
             return {"detail": repr(self.detail)}
         return fields if isinstance(fields, dict) else {"detail": fields}
+
+
+class AuditCut(Value, frozen=True, kw_only=True):
+    """What the bounds of the trail have dropped, which is the oldest first.
+
+    Attributes:
+        rows: how many rows of a message were dropped that has later ones.
+        until_ms: up to when rows were dropped at all; 0 = none ever was.
+    """
+
+    rows: int = 0
+    until_ms: int = 0
+
+
+def size_of(message_id: str, task: str, worker: str, detail: bytes) -> int:
+    """What a row counts for towards the bound in bytes."""
+    texts = len(message_id.encode()) + len(task.encode()) + len(worker.encode())
+    return AUDIT_ROW_BYTES + texts + len(detail)
 
 
 class AuditQuery(Value, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ class StoreOptions(Value, frozen=True, kw_only=True):
     namespace: str = "reliable_tasks"
     audit: str = "default"
     audit_ttl_ms: int = 604_800_000
+    max_audit_rows: int = 1_000_000
+    max_audit_bytes: int = 268_435_456
     max_message_bytes: int = 1_048_576
     max_input_bytes: int = 67_108_864
     max_batch: int = 1000

@@ -9,7 +9,15 @@ from reliable_tasks.store import values as v
 from reliable_tasks.store.redis.codec.layout import false_of, none_of, pack
 from reliable_tasks.store.redis.codec.records import by
 
-__all__ = ["Slots", "pack_entry", "pack_slots", "parse_audit_row", "parse_entry", "stream_id"]
+__all__ = [
+    "Slots",
+    "is_indexed",
+    "pack_entry",
+    "pack_slots",
+    "parse_audit_row",
+    "parse_entry",
+    "stream_id",
+]
 
 
 class Slots(NamedTuple):
@@ -24,10 +32,11 @@ class Slots(NamedTuple):
     paused: bool
 
 
-def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
+def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes], again: bytes | None) -> v.AuditRow:
     """Decode a row of the stream, whose two-part id becomes one integer."""
     fields = {pair[0]: pair[1] for pair in by(pairs, 2)}
     ms, _, n = stream_id.partition(b"-")
+    more, _, last_ms = (again or b"0").partition(b" ")
     return v.AuditRow(
         seq=str(int(ms) << 20 | int(n)),
         at_ms=int(fields[b"at"]),
@@ -39,7 +48,14 @@ def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes]) -> v.AuditRow:
         fence=int(fields[b"f"]),
         worker=fields[b"w"].decode(),
         detail=fields[b"x"],
+        count=1 + int(more),
+        last_ms=int(last_ms) if last_ms else None,
     )
+
+
+def is_indexed(pairs: Sequence[bytes]) -> bool:
+    """Whether a row is in the list of its message: those that an older release wrote are not."""
+    return b"s" in pairs[::2]
 
 
 def stream_id(seq: str) -> str:

@@ -1,6 +1,6 @@
 -- One bounded round of recovery and housekeeping.
 -- KEYS[1] '{ns}:'
--- ARGV    now, audit mode, limit, audit_ttl_ms, by when a session must have lapsed (ms; '' = now),
+-- ARGV    now, audit mode, limit, audit_ttl_ms (0 = for ever), by when a session must have lapsed (ms; '' = now),
 --         dead sessions ...
 -- Returns {requeued, promoted, expired, deleted, unparked, more (0 or 1), next due (0 = nothing
 --         is), id and task of each that was dead_lettered ...}.
@@ -146,23 +146,6 @@ local function sweep_old()
   return deleted
 end
 
-local function trim_audit()
-  local keep_from = now - ARGV[4]
-  local rows = redis.call('XRANGE', prefix .. 'audit', '-', '+', 'COUNT', limit)
-  local old = 0
-  for index, row in ipairs(rows) do
-    if tonumber(row[2][4]) > keep_from then break end
-    old = index
-  end
-  if old == 0 then return end
-  if rows[old + 1] then
-    redis.call('XTRIM', prefix .. 'audit', 'MINID', rows[old + 1][1])
-  else
-    for index = 1, old do redis.call('XDEL', prefix .. 'audit', rows[index][1]) end
-  end
-  if old == limit then more = 1 end
-end
-
 -- An inbox that nobody has used for long goes, or any while there is no worker, if nothing is queued:
 -- it has bells at most. Producers find that out, and make it again.
 local function close_inbox(queue)
@@ -185,7 +168,7 @@ local promoted = promote(limit)
 if promoted >= limit then more = 1 end
 local expired, unparked = expire(), unpark_lapsed()
 local deleted = sweep_stages() + sweep_old()
-trim_audit()
+if trim_trail(limit, ARGV[4] == '0' and -1 or now - ARGV[4]) then more = 1 end
 if unabsorbed == 0 then
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'inboxes')) do close_inbox(queue) end
 end

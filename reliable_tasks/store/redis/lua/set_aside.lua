@@ -32,6 +32,7 @@ for index = 4, #ARGV, 2 do
       flush()
     else
       dirty, later, records, damaged, lock_table = {}, {}, {}, {}, {}
+      unwritten, counted, newest = {}, {}, {}
       local known, queue = pcall(function() return queue_of(packed) end)
       if known and type(queue) == 'string' then count_in('running', queue, -1) end
       audit_row('failed', id, '', 1, 0, 0, '', '{"reason":"unreadable"}')

@@ -1,5 +1,5 @@
 -- Built of drop.lua by `python -m tests.lua.build`.
-local F = { absorb = false, absorb_all = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, delete = false, drain = false, end_one = false, event_of = false, finish = false, flush = false, forget_payload = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, next_seq = false, notify_all = false, notify_changed = false, place_of = false, publish = false, queue_at = false, read_inbox = false, remember = false, ring = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store_each = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { absorb = false, absorb_all = false, add_row = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, delete = false, drain = false, end_one = false, event_of = false, finish = false, flush = false, forget_payload = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, next_seq = false, notify_all = false, notify_changed = false, place_of = false, publish = false, queue_at = false, read_inbox = false, remember = false, ring = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store_each = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -7,7 +7,7 @@ function F.clock_now(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 -- call.lua
-local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), ARGV[2] == 'all'
+local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), string.sub(ARGV[2], 1, 3) == 'all'
 -- notify.lua
 function F.count_in(state, queue, by)
   local name = state .. ':' .. queue
@@ -35,6 +35,14 @@ function F.notify_changed(ids, state)
 end
 -- layout.lua
 local PLACE_IN_QUEUE = 2 ^ 44
+-- trail.lua
+function F.add_row(event, id, task, attempt, delivery, fence, worker, detail)
+  local size = 200 + #id + #task + #worker + #detail
+  local number = redis.call('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+    'a', attempt, 'd', delivery, 'f', fence, 'w', worker, 'x', detail, 's', size)
+  redis.call('RPUSH', prefix .. 'audit:' .. id, number)
+  return number, redis.call('INCRBY', prefix .. 'auditbytes', size)
+end
 -- inbox.lua
 local MORE = 'MORE'
 function F.read_inbox(inbox, most)
@@ -65,10 +73,7 @@ function F.store_each(ids, strings)
   local stored = {}
   for index, id in ipairs(ids) do
     stored[index] = redis.call('SET', prefix .. 'm:' .. id, strings[index], 'NX')
-    if not stored[index] then
-      redis.call('XADD', prefix .. 'audit', '*', 'e', 'duplicate', 'at', now, 'id', id, 't', '',
-        'a', 0, 'd', 0, 'f', 0, 'w', '', 'x', '')
-    end
+    if not stored[index] then F.add_row('duplicate', id, '', 0, 0, 0, '', '') end
   end
   return stored
 end
@@ -258,6 +263,11 @@ local ONLY_ALL = {
   enqueued = true, started = true, succeeded = true, promoted = true, released = true,
   step = true, fired = true,
 }
+local COUNTED = { duplicate = true, conflict = true, replaced = true, rerun = true }
+local unwritten = {}
+local counted = {}
+local newest = {}
+local most_rows, most_bytes
 function F.audit(event, r, detail)
   if ONLY_ALL[event] and not audit_all then return end
   local c = r.c
@@ -406,6 +416,7 @@ end
 function F.flush()
   if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
+  if unwritten[1] or counted[1] then F.write_trail() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {}
@@ -579,9 +590,90 @@ function F.forget(r)
   records[r.id] = false
 end
 -- audit.lua
+function F.newest_row(id)
+  local row = newest[id]
+  if row == nil then
+    local number = redis.call('LINDEX', prefix .. 'audit:' .. id, -1)
+    local found = number and redis.call('XRANGE', prefix .. 'audit', number, number)[1]
+    row = found and { number = number, event = found[2][2], at = tonumber(found[2][4]), again = 0 } or false
+    newest[id] = row
+  end
+  return row
+end
+function F.count_again(event, id)
+  local row = F.newest_row(id)
+  if not row or row.event ~= event or row.at <= now - 60000 then return false end
+  row.again = row.again + 1
+  if row.again == 1 then counted[#counted + 1] = row end
+  return true
+end
 function F.audit_row(event, id, task, attempt, delivery, fence, worker, detail)
-  F.defer('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
-    'a', attempt, 'd', delivery, 'f', fence, 'w', worker or '', 'x', detail or '')
+  if COUNTED[event] and F.count_again(event, id) then return end
+  local told = { event, id, task, attempt, delivery, fence, worker or '', detail or '' }
+  local row = { event = event, at = now, again = 0, told = told }
+  newest[id], unwritten[#unwritten + 1] = row, row
+end
+function F.write_trail()
+  local number, bytes = #unwritten, nil
+  for _, row in ipairs(unwritten) do row.number, bytes = F.add_row(unpack(row.told)) end
+  for _, row in ipairs(counted) do
+    local before = redis.call('HGET', prefix .. 'auditagain', row.number)
+    local again = row.again + (before and string.match(before, '%d+') or 0)
+    redis.call('HSET', prefix .. 'auditagain', row.number, again .. ' ' .. now)
+  end
+  unwritten, counted, newest = {}, {}, {}
+  if bytes and F.is_beyond(redis.call('XLEN', prefix .. 'audit'), bytes, 1 + 1 / 64) then
+    F.trim_trail(math.max(100, 2 * number), -1)
+  end
+end
+function F.is_beyond(rows, bytes, part)
+  most_rows = most_rows or tonumber(string.match(ARGV[2], ' (%d+) '))
+  most_bytes = most_bytes or tonumber(string.match(ARGV[2], '%d+$'))
+  return most_rows > 0 and rows > math.floor(most_rows * part)
+    or most_bytes > 0 and bytes > math.floor(most_bytes * part)
+end
+function F.forget_rows(by_message)
+  local forgotten = {}
+  for id, number in pairs(by_message) do
+    local list = prefix .. 'audit:' .. id
+    redis.call('LTRIM', list, number, -1)
+    if redis.call('EXISTS', list) == 1 then
+      redis.call('HINCRBY', prefix .. 'auditcut', id, number)
+    else
+      forgotten[#forgotten + 1] = id
+    end
+  end
+  F.in_parts('HDEL', prefix .. 'auditcut', forgotten)
+end
+function F.trim_trail(most, too_old)
+  local stream, rows = prefix .. 'audit', redis.call('XLEN', prefix .. 'audit')
+  local bytes = tonumber(redis.call('GET', prefix .. 'auditbytes') or 0)
+  local dropped, last, cut, rest, by_message, again = 0, false, 0, true, {}, {}
+  while rest and dropped < most do
+    local size = math.min(dropped + 1, 100, most - dropped)
+    local page = redis.call('XRANGE', stream, last and '(' .. last or '-', '+', 'COUNT', size)
+    rest = #page == size
+    for _, row in ipairs(page) do
+      local told = row[2]
+      local at, id = tonumber(told[4]), told[6]
+      if at > too_old and not F.is_beyond(rows, bytes, 1) then
+        rest = false
+        break
+      end
+      if told[20] then by_message[id] = (by_message[id] or 0) + 1 end
+      if COUNTED[told[2]] then again[#again + 1] = row[1] end
+      rows, bytes, dropped = rows - 1, bytes - (told[20] or 0), dropped + 1
+      last, cut = row[1], at
+    end
+  end
+  if not last then return false end
+  local ms, n = string.match(last, '(%d+)-(%d+)')
+  redis.call('XTRIM', stream, 'MINID', string.format('%s-%.0f', ms, n + 1))
+  F.forget_rows(by_message)
+  F.in_parts('HDEL', prefix .. 'auditagain', again)
+  redis.call('SET', prefix .. 'auditbytes', bytes)
+  redis.call('HSET', prefix .. 'auditcut', '', cut)
+  return dropped == most
 end
 -- wake.lua
 function F.wake_one(prefix, short, name, most)

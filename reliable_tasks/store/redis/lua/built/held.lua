@@ -7,7 +7,7 @@ function F.clock_now(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 -- call.lua
-local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), ARGV[2] == 'all'
+local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), string.sub(ARGV[2], 1, 3) == 'all'
 -- decode.lua
 local FINAL = { succeeded = true, failed = true, revoked = true }
 local NO_PAYLOAD = '\194'

@@ -1,5 +1,5 @@
 -- Built of locate.lua by `python -m tests.lua.build`.
-local F = { absorb = false, absorb_all = false, clock_now = false, count_in = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, notify_changed = false, publish = false, read_inbox = false, read_records = false, ring = false, store_each = false, wake = false }
+local F = { absorb = false, absorb_all = false, add_row = false, clock_now = false, count_in = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, notify_changed = false, publish = false, read_inbox = false, read_records = false, ring = false, store_each = false, wake = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -7,7 +7,7 @@ function F.clock_now(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 -- call.lua
-local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), ARGV[2] == 'all'
+local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), string.sub(ARGV[2], 1, 3) == 'all'
 -- notify.lua
 function F.count_in(state, queue, by)
   local name = state .. ':' .. queue
@@ -29,6 +29,14 @@ end
 function F.notify_changed(ids, state)
   if not F.is_watched() then return end
   for _, id in ipairs(ids) do F.publish(id, state) end
+end
+-- trail.lua
+function F.add_row(event, id, task, attempt, delivery, fence, worker, detail)
+  local size = 200 + #id + #task + #worker + #detail
+  local number = redis.call('XADD', prefix .. 'audit', '*', 'e', event, 'at', now, 'id', id, 't', task,
+    'a', attempt, 'd', delivery, 'f', fence, 'w', worker, 'x', detail, 's', size)
+  redis.call('RPUSH', prefix .. 'audit:' .. id, number)
+  return number, redis.call('INCRBY', prefix .. 'auditbytes', size)
 end
 -- inbox.lua
 local MORE = 'MORE'
@@ -60,10 +68,7 @@ function F.store_each(ids, strings)
   local stored = {}
   for index, id in ipairs(ids) do
     stored[index] = redis.call('SET', prefix .. 'm:' .. id, strings[index], 'NX')
-    if not stored[index] then
-      redis.call('XADD', prefix .. 'audit', '*', 'e', 'duplicate', 'at', now, 'id', id, 't', '',
-        'a', 0, 'd', 0, 'f', 0, 'w', '', 'x', '')
-    end
+    if not stored[index] then F.add_row('duplicate', id, '', 0, 0, 0, '', '') end
   end
   return stored
 end

@@ -7,7 +7,7 @@ function F.clock_now(given)
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 -- call.lua
-local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), ARGV[2] == 'all'
+local prefix, now, audit_all = KEYS[1], F.clock_now(ARGV[1]), string.sub(ARGV[2], 1, 3) == 'all'
 -- take_turn.lua
 local turn_ms, beside = tonumber(ARGV[3]), prefix .. 'host:' .. ARGV[5]
 local lasts_ms = ARGV[1] == '' and turn_ms or 60000

@@ -7,6 +7,7 @@
 -- first, that is, makes records of what is there.
 -- @include notify.lua
 -- @include layout.lua
+-- @include trail.lua
 
 local ABSORBED_AT_ONCE = 1000
 local MORE = 'MORE' -- the reply of who has to know all that is stored, and has not absorbed all of it
@@ -46,10 +47,7 @@ local function store_each(ids, strings)
   local stored = {}
   for index, id in ipairs(ids) do
     stored[index] = redis.call('SET', prefix .. 'm:' .. id, strings[index], 'NX')
-    if not stored[index] then
-      redis.call('XADD', prefix .. 'audit', '*', 'e', 'duplicate', 'at', now, 'id', id, 't', '',
-        'a', 0, 'd', 0, 'f', 0, 'w', '', 'x', '')
-    end
+    if not stored[index] then add_row('duplicate', id, '', 0, 0, 0, '', '') end
   end
   return stored
 end

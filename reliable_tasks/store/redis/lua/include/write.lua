@@ -145,6 +145,7 @@ end
 local function flush()
   if damaged[1] then dead_letter_damaged() end
   if before_flush then before_flush() end
+  if unwritten[1] or counted[1] then write_trail() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {} -- what is needed again is read again

@@ -1,2 +1,4 @@
--- The latest fencing number, and the latest number of everything else.
-SELECT (SELECT value FROM lock_fence WHERE id = 1), seq FROM store WHERE id = 1
+-- The latest fencing number, the latest number of everything else, and how many rows the trail has,
+-- how many bytes, and up to when rows of it were dropped.
+SELECT (SELECT value FROM lock_fence WHERE id = 1), seq, trail_rows, trail_bytes, trail_cut
+FROM store WHERE id = 1
