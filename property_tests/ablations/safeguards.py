@@ -161,7 +161,7 @@ _OF_REDIS = (
     _redis("the audit row of a claim", "audit('started', r)"),
     _redis(
         "who adds rows to the trail drops what is too many",
-        "is_beyond(redis.call('XLEN', prefix .. 'audit'), bytes, 1 + 1 / SPARE)",
+        "is_beyond(redis.call('XLEN', prefix .. 'audit'), trail_bytes, 1 + 1 / SPARE)",
         "false",
     ),
     _redis("rows that are too old are dropped", "at > too_old and not", "not"),
@@ -231,7 +231,7 @@ _OF_REDIS = (
     ),
     _redis(
         "what is due stays behind inboxes",
-        "absorb_all()\n  general().promote",
+        "absorb_all()\n    general().promote",
         "general().promote",
     ),
     _redis(

@@ -106,13 +106,32 @@ local function commit_all(ids, fences, results, discard_result, others)
     if refused then return nil, redis.error_reply(refused) end
   end
   for _, changes in ipairs(written) do write_succeeded(changes) end
-  if rest then general().flush() end
+  if rest then general().flush(true) end
   return table.concat(verdicts)
 end
 
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
 local lost = lease <= now
 local reply = { '', lost and 1 or 0, 0, -1 }
+
+local function claim_all(limit)
+  local due = next_due()
+  if due and due <= now then
+    absorb_all()
+    general().promote(100)
+    due = next_due()
+  end
+  local claimed, others = 0, {}
+  for index = 7, #ARGV do
+    if claimed == limit or stopped then break end
+    claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
+  end
+  for index, r in pairs(others) do general().fill_in(reply, index, r) end
+  if stopped and claimed == 0 then reply[2] = reply[2] + 4 end
+  if waited or stopped then wake_others() end
+  due = made and next_due() or due
+  if due then reply[3], reply[4] = due, watch(due, claimed) end
+end
 
 if ARGV[4] ~= '' then
   local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
@@ -122,24 +141,8 @@ if ARGV[4] ~= '' then
 end
 if lost then -- lapsed: it claims nothing, and has to leave the work to others
   if waited then wake_others() end
-  return reply
+elseif ARGV[5] ~= '' then
+  claim_all(tonumber(ARGV[5]))
 end
-if ARGV[5] == '' then return reply end
-
-local due = next_due()
-if due and due <= now then
-  absorb_all()
-  general().promote(100)
-  due = next_due()
-end
-local limit, claimed, others = tonumber(ARGV[5]), 0, {}
-for index = 7, #ARGV do
-  if claimed == limit or stopped then break end
-  claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
-end
-for index, r in pairs(others) do general().fill_in(reply, index, r) end
-if stopped and claimed == 0 then reply[2] = reply[2] + 4 end
-if waited or stopped then wake_others() end
-due = made and next_due() or due
-if due then reply[3], reply[4] = due, watch(due, claimed) end
+if made then made.flush() end
 return reply

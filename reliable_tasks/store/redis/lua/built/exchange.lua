@@ -279,6 +279,7 @@ local COUNTED = { duplicate = true, conflict = true, replaced = true, rerun = tr
 local unwritten = {}
 local counted = {}
 local newest = {}
+local written_rows, trail_bytes = 0, 0
 local most_rows, most_bytes
 function F.audit(event, r, detail)
   if ONLY_ALL[event] and not audit_all then return end
@@ -429,10 +430,11 @@ function F.write_moves()
   end
   if scheduled then F.wake_watcher(first) end
 end
-function F.flush()
+function F.flush(more)
   if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
   if unwritten[1] or counted[1] then F.write_trail() end
+  if written_rows > 0 and not more then F.trim_if_it_is_much() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {}
@@ -755,17 +757,19 @@ function F.audit_packed(event, id, packed)
   F.audit_row(event, id, m[1], c[4], c[5], c[7], c[11])
 end
 function F.write_trail()
-  local number, bytes = #unwritten, nil
-  for _, row in ipairs(unwritten) do row.number, bytes = add_row(unpack(row.told)) end
+  for _, row in ipairs(unwritten) do row.number, trail_bytes = add_row(unpack(row.told)) end
+  written_rows = written_rows + #unwritten
   for _, row in ipairs(counted) do
     local before = redis.call('HGET', prefix .. 'auditagain', row.number)
     local again = row.again + (before and string.match(before, '%d+') or 0)
     redis.call('HSET', prefix .. 'auditagain', row.number, again .. ' ' .. now)
   end
   unwritten, counted, newest = {}, {}, {}
-  if bytes and F.is_beyond(redis.call('XLEN', prefix .. 'audit'), bytes, 1 + 1 / 64) then
-    F.trim_trail(math.max(100, 2 * number), -1)
-  end
+end
+function F.trim_if_it_is_much()
+  local most = math.max(100, 2 * written_rows)
+  written_rows = 0
+  if F.is_beyond(redis.call('XLEN', prefix .. 'audit'), trail_bytes, 1 + 1 / 64) then F.trim_trail(most, -1) end
 end
 function F.is_beyond(rows, bytes, part)
   most_rows = most_rows or tonumber(string.match(ARGV[2], ' (%d+) '))
@@ -1226,7 +1230,7 @@ function F.promote(limit)
       F.defer('ZREM', prefix .. 'scheduled', id)
     end
   end
-  F.flush()
+  F.flush(true)
   return #ids
 end
 function F.uncount(r)
@@ -1531,7 +1535,7 @@ local function claim_from(queue, session, limit, reply, others)
     stopped = seen >= looked_at or handed >= 4194304
   until #ids < most or claimed == limit or stopped
   if seen > 0 then redis.call('ZREMRANGEBYRANK', key, 0, seen - 1) end
-  if made then made.flush() end
+  if made then made.flush(true) end
   return claimed
 end
 local function stamp_is_valid(stamp)
@@ -1617,12 +1621,30 @@ local function commit_all(ids, fences, results, discard_result, others)
     if refused then return nil, redis.error_reply(refused) end
   end
   for _, changes in ipairs(written) do write_succeeded(changes) end
-  if rest then general().flush() end
+  if rest then general().flush(true) end
   return table.concat(verdicts)
 end
 local lease = tonumber(redis.call('ZSCORE', prefix .. 'sessions', session) or 0)
 local lost = lease <= now
 local reply = { '', lost and 1 or 0, 0, -1 }
+local function claim_all(limit)
+  local due = next_due()
+  if due and due <= now then
+    absorb_all()
+    general().promote(100)
+    due = next_due()
+  end
+  local claimed, others = 0, {}
+  for index = 7, #ARGV do
+    if claimed == limit or stopped then break end
+    claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
+  end
+  for index, r in pairs(others) do general().fill_in(reply, index, r) end
+  if stopped and claimed == 0 then reply[2] = reply[2] + 4 end
+  if waited or stopped then wake_others() end
+  due = made and next_due() or due
+  if due then reply[3], reply[4] = due, watch(due, claimed) end
+end
 if ARGV[4] ~= '' then
   local verdicts, refused = commit_all(unpack(cmsgpack.unpack(ARGV[4]), 1, 5))
   if refused then return refused end
@@ -1631,23 +1653,8 @@ if ARGV[4] ~= '' then
 end
 if lost then
   if waited then wake_others() end
-  return reply
+elseif ARGV[5] ~= '' then
+  claim_all(tonumber(ARGV[5]))
 end
-if ARGV[5] == '' then return reply end
-local due = next_due()
-if due and due <= now then
-  absorb_all()
-  general().promote(100)
-  due = next_due()
-end
-local limit, claimed, others = tonumber(ARGV[5]), 0, {}
-for index = 7, #ARGV do
-  if claimed == limit or stopped then break end
-  claimed = claimed + claim_from(ARGV[index], session, limit - claimed, reply, others)
-end
-for index, r in pairs(others) do general().fill_in(reply, index, r) end
-if stopped and claimed == 0 then reply[2] = reply[2] + 4 end
-if waited or stopped then wake_others() end
-due = made and next_due() or due
-if due then reply[3], reply[4] = due, watch(due, claimed) end
+if made then made.flush() end
 return reply

@@ -266,6 +266,7 @@ local COUNTED = { duplicate = true, conflict = true, replaced = true, rerun = tr
 local unwritten = {}
 local counted = {}
 local newest = {}
+local written_rows, trail_bytes = 0, 0
 local most_rows, most_bytes
 function F.audit(event, r, detail)
   if ONLY_ALL[event] and not audit_all then return end
@@ -412,10 +413,11 @@ function F.write_moves()
   end
   if scheduled then F.wake_watcher(first) end
 end
-function F.flush()
+function F.flush(more)
   if damaged[1] then F.dead_letter_damaged() end
   if before_flush then before_flush() end
   if unwritten[1] or counted[1] then F.write_trail() end
+  if written_rows > 0 and not more then F.trim_if_it_is_much() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {}
@@ -605,17 +607,19 @@ function F.audit_row(event, id, task, attempt, delivery, fence, worker, detail)
   newest[id], unwritten[#unwritten + 1] = row, row
 end
 function F.write_trail()
-  local number, bytes = #unwritten, nil
-  for _, row in ipairs(unwritten) do row.number, bytes = F.add_row(unpack(row.told)) end
+  for _, row in ipairs(unwritten) do row.number, trail_bytes = F.add_row(unpack(row.told)) end
+  written_rows = written_rows + #unwritten
   for _, row in ipairs(counted) do
     local before = redis.call('HGET', prefix .. 'auditagain', row.number)
     local again = row.again + (before and string.match(before, '%d+') or 0)
     redis.call('HSET', prefix .. 'auditagain', row.number, again .. ' ' .. now)
   end
   unwritten, counted, newest = {}, {}, {}
-  if bytes and F.is_beyond(redis.call('XLEN', prefix .. 'audit'), bytes, 1 + 1 / 64) then
-    F.trim_trail(math.max(100, 2 * number), -1)
-  end
+end
+function F.trim_if_it_is_much()
+  local most = math.max(100, 2 * written_rows)
+  written_rows = 0
+  if F.is_beyond(redis.call('XLEN', prefix .. 'audit'), trail_bytes, 1 + 1 / 64) then F.trim_trail(most, -1) end
 end
 function F.is_beyond(rows, bytes, part)
   most_rows = most_rows or tonumber(string.match(ARGV[2], ' (%d+) '))

@@ -105,7 +105,7 @@ local function claim_from(queue, session, limit, reply, others)
     stopped = seen >= looked_at or handed >= HANDED_AT_ONCE
   until #ids < most or claimed == limit or stopped
   if seen > 0 then redis.call('ZREMRANGEBYRANK', key, 0, seen - 1) end
-  if made then made.flush() end
+  if made then made.flush(true) end
   return claimed
 end
 

@@ -12,6 +12,7 @@ local COUNTED = { duplicate = true, conflict = true, replaced = true, rerun = tr
 local unwritten = {} -- rows to write
 local counted = {} -- rows, to write or there, that tell of something that has happened again
 local newest = {} -- id -> its newest row; false = it has none
+local written_rows, trail_bytes = 0, 0 -- how many rows were written, and what all count for now
 local most_rows, most_bytes -- the bounds of the trail; 0 = none
 local SPARE = 64 -- the part of a bound by which it may be exceeded, so that not each row drops another one
 local TRIMMED_AT_ONCE, TRAIL_PAGE = 100, 100
@@ -63,17 +64,20 @@ local function audit_packed(event, id, packed)
 end
 
 local function write_trail()
-  local number, bytes = #unwritten, nil
-  for _, row in ipairs(unwritten) do row.number, bytes = add_row(unpack(row.told)) end
+  for _, row in ipairs(unwritten) do row.number, trail_bytes = add_row(unpack(row.told)) end
+  written_rows = written_rows + #unwritten
   for _, row in ipairs(counted) do
     local before = redis.call('HGET', prefix .. 'auditagain', row.number)
     local again = row.again + (before and string.match(before, '%d+') or 0)
     redis.call('HSET', prefix .. 'auditagain', row.number, again .. ' ' .. now)
   end
   unwritten, counted, newest = {}, {}, {}
-  if bytes and is_beyond(redis.call('XLEN', prefix .. 'audit'), bytes, 1 + 1 / SPARE) then
-    trim_trail(math.max(TRIMMED_AT_ONCE, 2 * number), -1)
-  end
+end
+
+local function trim_if_it_is_much()
+  local most = math.max(TRIMMED_AT_ONCE, 2 * written_rows)
+  written_rows = 0
+  if is_beyond(redis.call('XLEN', prefix .. 'audit'), trail_bytes, 1 + 1 / SPARE) then trim_trail(most, -1) end
 end
 
 -- Whether so many rows, or what they count for, are beyond so much of a bound.

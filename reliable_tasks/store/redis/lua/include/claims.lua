@@ -94,7 +94,7 @@ local function promote(limit)
       defer('ZREM', prefix .. 'scheduled', id)
     end
   end
-  flush()
+  flush(true)
   return #ids
 end
 

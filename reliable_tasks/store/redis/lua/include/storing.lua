@@ -179,7 +179,7 @@ local function store_batch(rows, stage, seal, deadline, limit, keep_ended)
   local reply = { 0 }
   store_rows(rows, stage, reply, nil, keep_ended)
   if refusal then return redis.error_reply(refusal) end
-  flush()
+  flush(stage and seal)
   if stage and seal then
     if not sealed then
       defer('ZREM', prefix .. 'stages', stage)

@@ -142,10 +142,13 @@ local function write_moves()
   if scheduled then wake_watcher(first) end
 end
 
-local function flush()
+-- Write what was gathered. With `more` of the same step to come, the trail is not trimmed yet: by how
+-- much it is depends on all that the step adds.
+local function flush(more)
   if damaged[1] then dead_letter_damaged() end
   if before_flush then before_flush() end
   if unwritten[1] or counted[1] then write_trail() end
+  if written_rows > 0 and not more then trim_if_it_is_much() end
   if not (dirty[1] or later[1] or next(lock_table)) then return end
   local commands, list = later, dirty
   later, dirty, records = {}, {}, {} -- what is needed again is read again
