@@ -22,7 +22,6 @@ __all__ = [
     "parse_holders",
     "parse_renewed",
     "parse_taken",
-    "pattern",
     "positive_ms",
     "renew_pause_s",
     "retry_pause_s",
@@ -231,9 +230,3 @@ def is_text(value: str) -> bool:
 def text(value: bytes | str) -> str:
     """A reply's string, whether or not the client decodes."""
     return value.decode() if isinstance(value, bytes) else value
-
-
-def pattern(prefix: str) -> str:
-    """A glob pattern for every key that begins with `prefix`."""
-    escaped = "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in prefix)
-    return f"{escaped}*"

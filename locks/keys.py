@@ -24,6 +24,7 @@ __all__ = [
     "fence",
     "freed",
     "lock",
+    "pattern",
     "prefix",
     "semaphore",
     "semaphore_data",
@@ -42,6 +43,12 @@ def prefix(namespace: str) -> str:
     if not is_text(namespace):
         raise LockError(f"namespace {namespace!r} has half of a character in it; no store keeps it")
     return f"{{{namespace}}}:"
+
+
+def pattern(beginning: str) -> str:
+    """A glob pattern for every key that begins so."""
+    escaped = "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in beginning)
+    return f"{escaped}*"
 
 
 def fence(namespace: str) -> str:

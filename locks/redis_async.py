@@ -78,7 +78,7 @@ class AsyncRedisBackend:
         cursor = "0"
         seen: set[tuple[Kind, str]] = set()
         while True:
-            args = (cursor, _ops.pattern(self._prefix))
+            args = (cursor, keys.pattern(self._prefix))
             page = await self._call(load_script("locks", "list.lua"), *args)
             fresh = {kind_and_name(key) for key in page[1:]} - seen
             seen |= fresh

@@ -11,7 +11,7 @@ from reliable_tasks.core.codec import loads_call
 from reliable_tasks.core.message import State, decode_headers
 
 from .errors import UnknownResult
-from .store.values import MessageQuery
+from .store.values import MessageQuery, every_of
 
 if TYPE_CHECKING:
     from reliable_tasks.core.context import AppContext
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .store.values import Record
 
 __all__ = ["Control", "Inspect"]
-
-_BATCH = 1000
 
 
 class Control:
@@ -64,8 +62,8 @@ class Control:
         """Revoke everything that waits on these queues (the default one if none is named)."""
         count = 0
         for queue in queues or (self._app.settings.task_default_queue,):
-            while done := self._app.store.purge(queue, _BATCH):
-                count += done
+            while done := self._app.store.purge(queue):
+                count += done  # what waited for the key of one that is gone may be queued now
         return count
 
     discard_all = purge
@@ -95,12 +93,10 @@ class Inspect:
         self._app = app
 
     def _by_worker(self, state: State) -> dict[str, list[dict[str, Any]]]:
-        store = self._app.store
-        records = store.find(MessageQuery(state=state, limit=_BATCH))
         found: dict[str, list[dict[str, Any]]] = {}
-        for record in store.read([r.id for r in records], full=True):
-            if record is not None:
-                found.setdefault(record.worker or "", []).append(self._described(record))
+        query = MessageQuery(state=state, full=True)
+        for record in every_of(self._app.store.find, query):
+            found.setdefault(record.worker or "", []).append(self._described(record))
         return found
 
     def _described(self, record: Record) -> dict[str, Any]:

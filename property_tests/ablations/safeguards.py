@@ -214,8 +214,8 @@ _OF_REDIS = (
     ),
     _redis(
         "who reads makes records of inboxes",
-        "if absorb_all() > 0 then return MORE end\nlocal ids",
-        "local ids",
+        "if absorb_all() > 0 then return MORE end\nlocal reply",
+        "local reply",
         script="read",
     ),
     _redis(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from property_tests.model.core import Core
+from property_tests.model.lists import matches, page_of
 from property_tests.model.tables import Ev, Row, adds_rows, is_dead
 from property_tests.model.transitions import HELD_UNTIL
 from property_tests.model.turns import Turns
@@ -168,7 +169,7 @@ class Model(Turns, Core):
         return len(final)
 
     @adds_rows
-    def purge(self, queue: str, limit: int = 1000) -> int:
+    def purge(self, queue: str, limit: int | None = None) -> int:
         waiting = [r for r in self._live() if r.m.queue == queue]
         scheduled = [r for r in waiting if r.state == State.SCHEDULED]
         found = self._queued(queue) + sorted(scheduled, key=lambda r: (r.due, r.m.id))
@@ -219,9 +220,9 @@ class Model(Turns, Core):
             edges=tuple((e.child, e.on, e.slot) for e in r.edges) if full else (),
         )
 
-    def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
-        wanted = [r for r in self.recs.values() if _matches(r, query)]
-        return tuple(self._record(r, False) for r in wanted[: query.limit])
+    def find(self, query: v.MessageQuery) -> v.Page[v.Record]:
+        wanted = [self._record(r, query.full) for r in self.recs.values() if matches(r, query)]
+        return page_of(wanted, query.after, query.limit)
 
     def counts(self) -> v.Counts:
         queues: dict[str, dict[str, int]] = {}
@@ -234,7 +235,7 @@ class Model(Turns, Core):
         dead = sum(is_dead(r) for r in self.recs.values())
         return v.Counts(queues=queues, states=states, dead=dead)
 
-    def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
+    def audit(self, query: v.AuditQuery) -> v.Page[v.AuditRow]:
         rows = [
             row
             for row in self.trail
@@ -243,14 +244,23 @@ class Model(Turns, Core):
             and (query.since_ms is None or row.at_ms >= query.since_ms)
             and (query.after is None or int(row.seq) > int(query.after))
         ]
-        return tuple(rows[: query.limit])
+        more = len(rows) > query.limit
+        rows = rows[: query.limit]
+        return v.Page(rows, rows[-1].seq if more else None)
 
     def audit_cut(self, message_id: str) -> v.AuditCut:
         return v.AuditCut(rows=self.cut.get(message_id, 0), until_ms=self.cut_until)
 
-    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
+    def locks(
+        self,
+        name: str | None = None,
+        *,
+        users: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> v.Page[v.LockInfo]:
         del users
-        return tuple(
+        held = [
             v.LockInfo(
                 name=n,
                 owner=lock.owner,
@@ -261,7 +271,8 @@ class Model(Turns, Core):
             )
             for n, lock in sorted(self.lock_table.items())
             if name in {None, n} and self._lock_of(n) is not None
-        )
+        ]
+        return page_of(held, after, limit)
 
     # Groups and beat ------------------------------------------------------------------------------
 
@@ -387,14 +398,3 @@ class Model(Turns, Core):
             self.parked[r.parked].remove(r.m.id)
         if r.once and r.once.scope != "until_expired":
             self._free(r.once.key, r.m.id)
-
-
-def _matches(r: Row, query: v.MessageQuery) -> bool:
-    return (
-        query.state in {None, r.state}
-        and query.queue in {None, r.m.queue}
-        and query.task in {None, r.m.task}
-        and (not query.dead or is_dead(r))
-        and query.root_id in {None, r.m.root_id}
-        and query.session in {None, r.session}
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reliable_tasks.store.values import AuditQuery, MessageQuery
+from reliable_tasks.store.values import AuditQuery, MessageQuery, every_of
 
 if TYPE_CHECKING:
     from reliable_tasks.store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
@@ -24,12 +24,10 @@ class Account(NamedTuple):
 
 def account_of(store: Any) -> Account:
     """Everything that can be read of the store."""
-    rows = store.audit(AuditQuery(limit=100_000))
+    rows = tuple(every_of(store.audit, AuditQuery()))
     return Account(rows, all_records(store), store.locks(), store.counts(), store.sessions())
 
 
 def all_records(store: Any) -> tuple[Record, ...]:
     """The records of all messages, whole."""
-    found = store.find(MessageQuery(limit=store.options.max_rows))
-    full = store.read([record.id for record in found], full=True)
-    return tuple(record for record in full if record is not None)
+    return tuple(every_of(store.find, MessageQuery(full=True)))

@@ -290,4 +290,6 @@ def _slim(record: Record) -> Record:
 
 def _seq_of(seq: str) -> tuple[int, ...]:
     """A row's number, comparable: "17", or "1700000000000-3"."""
+    if seq.isdecimal():
+        return (int(seq),)
     return tuple(int(part) for part in seq.split("-") if part.isdecimal())

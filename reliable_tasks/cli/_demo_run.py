@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from reliable_tasks.core import clock
 from reliable_tasks.core.message import State
 from reliable_tasks.errors import ReliableTasksError
-from reliable_tasks.store.values import AuditEvent, AuditQuery
+from reliable_tasks.store.values import AuditEvent, AuditQuery, every_of
 
 from ._demo_tasks import MARKS, checksum
 
@@ -37,7 +37,6 @@ _MOST_KILLS = 20  # a kill that hits a process between two bodies does not count
 _PATIENCE_S = 60.0  # without any message committed
 _GRACE_S = 10.0
 _POLL_S = 0.02
-_PAGE = 1000
 
 
 class DemoFailed(ReliableTasksError):
@@ -294,17 +293,13 @@ class Accounts:
         rows: dict[str, dict[str, int]] = {}
         for kind in kinds:
             of_kind = rows.setdefault(kind, {})
-            query = AuditQuery(event=kind, limit=_PAGE)
-            while page := store.audit(query):
-                for row in page:
-                    of_kind[row.id] = of_kind.get(row.id, 0) + row.count
-                query = AuditQuery(event=kind, limit=_PAGE, after=page[-1].seq)
+            for row in every_of(store.audit, AuditQuery(event=kind)):
+                of_kind[row.id] = of_kind.get(row.id, 0) + row.count
         starts, ends = [], []
-        for at in range(0, len(ids), _PAGE):
-            for record in store.read(ids[at : at + _PAGE]):
-                if record is not None and record.first_started_ms and record.ended_ms:
-                    starts.append(record.first_started_ms)
-                    ends.append(record.ended_ms)
+        for record in store.read(ids):
+            if record is not None and record.first_started_ms and record.ended_ms:
+                starts.append(record.first_started_ms)
+                ends.append(record.ended_ms)
         return cls(rows, (max(ends) - min(starts)) / 1000 if ends else 0.0)
 
     def total(self, kind: str) -> int:

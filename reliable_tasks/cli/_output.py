@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
@@ -16,10 +17,10 @@ from reliable_tasks.core.reasons import Reason
 from reliable_tasks.core.texts import printable, said
 from reliable_tasks.errors import CodecError
 
-from ._say import NEEDS_ESCAPE, encoding_of, say, showable
+from ._say import NEEDS_ESCAPE, encoding_of, say, say_all, showable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reliable_tasks.app import App
     from reliable_tasks.store.values import Record
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "call_of",
     "echo_json",
+    "echo_some",
     "instant",
     "seconds_of",
     "since_ms",
@@ -34,6 +36,8 @@ __all__ = [
     "table",
 ]
 
+T = TypeVar("T")
+_AT_ONCE: Final = 100
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, None: 1}
 _LINE_ENDS = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -42,6 +46,8 @@ _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
 def _width(text: str) -> int:
     """How many columns of a terminal it takes."""
+    if text.isascii():
+        return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.category(char) in {"Mn", "Me"} for char in text)
 
@@ -51,13 +57,50 @@ def _cell(value: object) -> str:
     return showable(text.translate(_LINE_ENDS))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows below a head, in aligned columns."""
-    lines = [[name.upper() for name in head], *([_cell(value) for value in row] for row in rows)]
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], nothing: str | None = None
+) -> None:
+    """Print rows below a head, in aligned columns, as they come.
+
+    The first hundred rows decide how wide the columns are.
+
+    Args:
+        head: the names of the columns.
+        rows: their values.
+        nothing: what to say, without a head, where there is no row.
+    """
+    left = ([_cell(value) for value in row] for row in rows)
+    lines = list(islice(left, _AT_ONCE))
+    if not lines and nothing is not None:
+        say(nothing)
+        return
+    lines.insert(0, [name.upper() for name in head])
     widths = [max(_width(line[i]) for line in lines) for i in range(len(head))]
-    for line in lines:
-        padded = (text + " " * (w - _width(text)) for text, w in zip(line, widths, strict=True))
-        say("  ".join(padded).rstrip())
+    while lines:
+        say_all(_aligned(line, widths) for line in lines)
+        lines = list(islice(left, _AT_ONCE))
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (text + " " * (w - _width(text)) for text, w in zip(line, widths, strict=True))
+    return "  ".join(padded).rstrip()
+
+
+def echo_some(
+    items: Iterable[T], limit: int, echo: Callable[[Iterator[T]], object], told: str
+) -> None:
+    """Print the first `limit` items, and say on standard error if there are more.
+
+    Args:
+        items: to print.
+        limit: how many.
+        echo: prints them.
+        told: what shows the rest.
+    """
+    left = iter(items)
+    echo(islice(left, limit))
+    if next(left, None) is not None:
+        say(f"{limit} are shown, and there are more: {told}", err=True)
 
 
 def echo_json(value: Mapping[str, Any]) -> None:
@@ -68,6 +111,9 @@ def echo_json(value: Mapping[str, Any]) -> None:
         text = msgspec.json.encode(
             {name: _jsonable(field) for name, field in value.items()}
         ).decode()
+    if text.isascii() and text.isprintable():
+        say_all([text])
+        return
     text = NEEDS_ESCAPE.sub(_json_escape, text)
     try:
         text.encode(encoding_of())

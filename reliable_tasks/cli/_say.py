@@ -5,11 +5,24 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
-__all__ = ["NEEDS_ESCAPE", "ask", "encoding_of", "harmless", "mention", "say", "showable"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "NEEDS_ESCAPE",
+    "ask",
+    "encoding_of",
+    "harmless",
+    "mention",
+    "overwrite",
+    "say",
+    "say_all",
+    "showable",
+]
 
 _PATIENCE_MS = 1000
 
@@ -38,6 +51,8 @@ def harmless(text: str) -> str:
 
 def showable(text: str, *, err: bool = False) -> str:
     """The text as the standard stream can show it, in its encoding."""
+    if text.isascii() and text.isprintable():
+        return text
     encoding = encoding_of(err=err)
     return harmless(text).encode(encoding, "backslashreplace").decode(encoding)
 
@@ -47,6 +62,22 @@ def say(text: str = "", *, err: bool = False) -> None:
     stream = _stream(err=err)
     if stream is not None:
         stream.write(f"{showable(text, err=err)}\n")
+        stream.flush()
+
+
+def say_all(lines: Iterable[str]) -> None:
+    """Print lines that can be shown as they are, to standard output in one go."""
+    stream = _stream()
+    if stream is not None:
+        stream.write("".join(f"{line}\n" for line in lines))
+        stream.flush()
+
+
+def overwrite(text: str) -> None:
+    """Put a text in the place of the line that the cursor is in, on standard error's terminal."""
+    stream = _stream(err=True)
+    if stream is not None:
+        stream.write(f"\r\x1b[K{showable(text, err=True)}")
         stream.flush()
 
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from reliable_tasks.audit.history import message_history
 from reliable_tasks.errors import UnknownResult
-from reliable_tasks.store.values import AuditEvent, AuditQuery
+from reliable_tasks.store.values import AuditEvent, AuditQuery, every_of
 
 from ._context import Chosen, app_options
-from ._output import echo_json, instant, since_ms, table
+from ._output import echo_json, echo_some, instant, since_ms, table
+from ._progress import told
 from ._say import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from reliable_tasks.store.protocol import ReadStore
     from reliable_tasks.store.values import AuditCut, AuditRow, Record
 
 __all__ = ["command", "print_story"]
 
-_PAGE = 1000
+_ROWS = 1000
+_MORE = "--limit shows more, --since what is younger"
 _EVENTS = {event.value.replace(" ", "-"): event.value for event in AuditEvent}
 
 
@@ -31,7 +33,7 @@ _EVENTS = {event.value.replace(" ", "-"): event.value for event in AuditEvent}
 @click.argument("message_id", metavar="[ID]", required=False)
 @click.option("--event", metavar="NAME", help="Only rows of this event.")
 @click.option("--since", metavar="WHEN", help="Only rows since: 1h, 2d, or a date and time.")
-@click.option("--limit", type=click.IntRange(1), default=_PAGE, show_default=True, help="Rows.")
+@click.option("--limit", type=click.IntRange(1), default=_ROWS, show_default=True, help="Rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each row.")
 @app_options
 @click.pass_obj
@@ -60,11 +62,16 @@ def command(
         return
     if message_id and not _known(store, message_id):
         raise _unknown(store, message_id)
-    rows = _rows(store, query, limit)
-    if as_json:
-        for row in rows:
-            echo_json(_as_dict(row))
-        return
+    rows = told(_rows(store, query), "rows", printed=True)
+    echo_some(rows, limit, _echo_json if as_json else _echo_table, _MORE)
+
+
+def _echo_json(rows: Iterable[AuditRow]) -> None:
+    for row in rows:
+        echo_json(_as_dict(row))
+
+
+def _echo_table(rows: Iterable[AuditRow]) -> None:
     table(
         ("time", "event", "id", "task", "attempt", "worker", "detail"),
         (
@@ -82,14 +89,15 @@ def command(
     )
 
 
-def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
+def print_story(store: ReadStore, message_id: str, limit: int = _ROWS) -> None:
     """Print what happened to a message.
 
     Raises:
         UnknownResult: nothing is known of it.
     """
     record = store.read([message_id], full=True)[0]
-    rows = list(_rows(store, AuditQuery(id=message_id), limit))
+    rows = list(islice(_rows(store, AuditQuery(id=message_id)), limit + 1))
+    more, rows = len(rows) > limit, rows[:limit]
     if record is None and not rows:
         raise _unknown(store, message_id)
     lines = message_history(record, rows)
@@ -105,6 +113,8 @@ def print_story(store: ReadStore, message_id: str, limit: int = _PAGE) -> None:
             for line in lines
         ),
     )
+    if more:
+        say(f"{limit} rows are told of, and there are more: {_MORE}", err=True)
 
 
 def _dropped(cut: AuditCut, record: Record | None, rows: list[AuditRow]) -> str:
@@ -146,17 +156,8 @@ def _event(name: str | None) -> str | None:
     return found
 
 
-def _rows(store: ReadStore, query: AuditQuery, limit: int) -> Iterator[AuditRow]:
-    """The first `limit` rows, page by page."""
-    left = limit
-    while left > 0:
-        page = msgspec.structs.replace(query, limit=min(_PAGE, left))
-        rows = store.audit(page)
-        yield from rows
-        left -= len(rows)
-        if len(rows) < page.limit:
-            return
-        query = msgspec.structs.replace(query, after=rows[-1].seq)
+def _rows(store: ReadStore, query: AuditQuery) -> Iterator[AuditRow]:
+    return every_of(store.audit, query)
 
 
 def _as_dict(row: AuditRow) -> dict[str, object]:

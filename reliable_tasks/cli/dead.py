@@ -9,14 +9,15 @@ import click
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.message import State
 from reliable_tasks.errors import UnknownResult
-from reliable_tasks.store.values import MessageQuery
+from reliable_tasks.store.values import MessageQuery, every_of
 
 from ._context import Chosen, app_options
-from ._output import call_of, echo_json, instant, table
+from ._output import call_of, echo_json, echo_some, instant, table
+from ._progress import told
 from ._say import ask, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from reliable_tasks.store.protocol import OperatorStore, ReadStore
     from reliable_tasks.store.values import Record
@@ -43,14 +44,11 @@ def _choosing(function: Callable[..., None]) -> Callable[..., None]:
     return click.argument("ids", metavar="[ID]...", nargs=-1)(function)
 
 
-def _dead(store: ReadStore, task: str | None, queue: str | None) -> Iterator[Record]:
+def _dead(
+    store: ReadStore, task: str | None, queue: str | None, *, printed: bool = False
+) -> Iterator[Record]:
     query = MessageQuery(dead=True, task=task, queue=queue, limit=_PAGE)
-    while True:
-        found = store.find(query)
-        yield from found
-        if len(found) < _PAGE:
-            return
-        query = MessageQuery(dead=True, task=task, queue=queue, limit=_PAGE, after=found[-1].id)
+    return told(every_of(store.find, query), "dead letters", printed=printed)
 
 
 def _chosen_ids(
@@ -95,21 +93,23 @@ def _as_dict(record: Record) -> dict[str, object]:
 @click.pass_obj
 def list_(chosen: Chosen, task: str | None, queue: str | None, limit: int, as_json: bool) -> None:
     """List dead letters."""
-    app = chosen.open_app()
-    found = app.store.find(MessageQuery(dead=True, task=task, queue=queue, limit=limit))
-    if as_json:
-        for record in found:
-            echo_json(_as_dict(record))
-        return
-    if not found:
-        say("No dead letters.")
-        return
+    store = chosen.open_app().store
+    found = _dead(store, task, queue, printed=True)
+    echo_some(found, limit, _echo_json if as_json else _echo_table, "--limit shows more")
+
+
+def _echo_json(records: Iterable[Record]) -> None:
+    for record in records:
+        echo_json(_as_dict(record))
+
+
+def _echo_table(records: Iterable[Record]) -> None:
     head = ("id", "task", "queue", "ended", "reason", "attempt", "error")
-    rows = [(r.id, r.task, r.queue, instant(r.ended_ms), r.reason, r.attempt) for r in found]
-    table(head, [(*row, _why(r)[:100]) for row, r in zip(rows, found, strict=True)])
-    if len(found) == limit:
-        total = app.store.counts().dead
-        say(f"\n{limit} of {total} dead letters; see --limit", err=True)
+    rows = (
+        (r.id, r.task, r.queue, instant(r.ended_ms), r.reason, r.attempt, _why(r)[:100])
+        for r in records
+    )
+    table(head, rows, "No dead letters.")
 
 
 @command.command("show")
@@ -179,12 +179,7 @@ def drop(
     """Delete dead letters with their arguments, for good."""
     store: OperatorStore = chosen.open_app().store
     wanted = _chosen_ids(store, ids, every, task, queue)
-    records = [
-        record
-        for start in range(0, len(wanted), _PAGE)
-        for record in store.read(wanted[start : start + _PAGE])
-    ]
-    for message_id, record in zip(wanted, records, strict=True):
+    for message_id, record in zip(wanted, store.read(wanted), strict=True):
         if record is None or record.state != State.FAILED:
             what = "unknown" if record is None else record.state
             raise UnknownResult(f"{message_id} is no dead letter: it is {what}; nothing dropped")

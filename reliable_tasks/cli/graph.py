@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
 from reliable_tasks.errors import UnknownResult
-from reliable_tasks.store.values import MessageQuery
+from reliable_tasks.store.values import MessageQuery, every_of
 
 from ._context import Chosen, app_options
 from ._say import say
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from reliable_tasks.store.values import Record
 
 __all__ = ["command", "workflow_of"]
-
-_READ_AT_ONCE = 1000
 
 
 def workflow_of(store: ReadStore, message_id: str, limit: int) -> list[Record]:
@@ -33,13 +32,9 @@ def workflow_of(store: ReadStore, message_id: str, limit: int) -> list[Record]:
         other = f" ({kinds[message_id]})" if message_id in kinds else ""
         raise UnknownResult(f"nothing is stored under {message_id} in {store.location}{other}")
     root_id = own.root_id or message_id
-    found = store.find(MessageQuery(root_id=root_id, limit=limit))
+    found = islice(every_of(store.find, MessageQuery(root_id=root_id, limit=limit)), limit)
     ids = list(dict.fromkeys([root_id, *(record.id for record in found)]))[:limit]
-    records: dict[str, Record] = {}
-    for at in range(0, len(ids), _READ_AT_ONCE):
-        for record in store.read(ids[at : at + _READ_AT_ONCE], full=True):
-            if record is not None:
-                records[record.id] = record
+    records = {r.id: r for r in store.read(ids, full=True) if r is not None}
     return list((records or {message_id: own}).values())
 
 

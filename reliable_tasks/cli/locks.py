@@ -8,17 +8,24 @@ import click
 
 from reliable_tasks.core.message import decode_headers
 from reliable_tasks.errors import UnknownResult, suggest
+from reliable_tasks.store.values import every
 
 from ._context import Chosen, app_options
 from ._output import call_of, echo_json, instant, span, table
+from ._progress import told
 from ._say import ask, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reliable_tasks.app import App
     from reliable_tasks.store.protocol import ReadStore
     from reliable_tasks.store.values import LockInfo, Record
 
 __all__ = ["command"]
+
+_PAGE = 1000
+_COMPARED = 5000  # names, for one that is like a name that was not found
 
 
 @click.group("locks")
@@ -45,15 +52,12 @@ def _as_dict(lock: LockInfo) -> dict[str, object]:
 def list_(chosen: Chosen, as_json: bool) -> None:
     """List the locks that are held: once-locks, and those of the package `locks`."""
     store = chosen.open_app().store
-    locks, now_ms = store.locks(users=True), store.now_ms()
+    locks, now_ms = told(_all(store), "locks", printed=True), store.now_ms()
     if as_json:
         for lock in locks:
             echo_json(_as_dict(lock))
         return
-    if not locks:
-        say("No lock is held.")
-        return
-    rows = [
+    rows = (
         (
             lock.name,
             lock.owner,
@@ -62,16 +66,36 @@ def list_(chosen: Chosen, as_json: bool) -> None:
             len(lock.parked),
         )
         for lock in locks
-    ]
-    table(("name", "held by", "for", "until", "parked"), rows)
+    )
+    table(("name", "held by", "for", "until", "parked"), rows, "No lock is held.")
+
+
+def _all(store: ReadStore) -> Iterator[LockInfo]:
+    return every(lambda after: store.locks(users=True, after=after, limit=_PAGE))
+
+
+def _held_by(store: ReadStore, record: Record | None) -> LockInfo | None:
+    """The lock that a message holds, by its key; while it runs it may hold another one as well."""
+    key = record.once_key if record else None
+    locks = (*store.locks(key), *store.locks(f"{key}:run")) if key else ()
+    return next((lock for lock in locks if record and lock.owner == record.id), None)
 
 
 def _found(store: ReadStore, name: str) -> LockInfo | None:
-    """The lock of this name, or the one that the message of this id holds."""
+    """The lock of this name, or the one that this owner holds."""
     locks = store.locks(name)
-    if locks:
-        return locks[0]
-    return next((lock for lock in store.locks() if lock.owner == name), None)
+    return locks[0] if locks else _held_by(store, store.read([name])[0])
+
+
+def _searched(store: ReadStore, name: str) -> tuple[LockInfo | None, str]:
+    """The same, among all locks; or else the end of a sentence with a name that is like it."""
+    near: list[str] = []
+    for lock in told(_all(store), "locks"):
+        if name in {lock.owner, lock.name}:
+            return lock, ""
+        if len(near) < _COMPARED:
+            near.append(lock.name)
+    return None, suggest(name, near)
 
 
 @command.command("explain")
@@ -86,10 +110,11 @@ def explain(chosen: Chosen, name: str, as_json: bool) -> None:
     """
     app = chosen.open_app()
     store = app.store
-    lock = _found(store, name)
+    lock, near = _found(store, name), ""
     if lock is None:
-        near = suggest(name, [held.name for held in store.locks()])
-        say(f"{name} is free: nobody holds it{near}")
+        lock, near = _searched(store, name)
+    if lock is None:
+        say(_free(store, name, near))
         return
     record = store.read([lock.owner], full=True)[0]
     if as_json:
@@ -98,6 +123,16 @@ def explain(chosen: Chosen, name: str, as_json: bool) -> None:
         return
     for line in _explanation(app, lock, record, store.now_ms()):
         say(line)
+
+
+def _free(store: ReadStore, name: str, near: str) -> str:
+    """That no lock was found, by whichever name it was asked for."""
+    record = store.read([name])[0]
+    if record is None:
+        return f"{name} is free: nobody holds it{near}"
+    held = store.locks(record.once_key) if record.once_key else ()
+    by = f": its key {record.once_key} is held by {held[0].owner}" if held else ""
+    return f"message {name} holds no lock{by}"
 
 
 def _explanation(app: App, lock: LockInfo, record: Record | None, now_ms: int) -> list[str]:
@@ -142,7 +177,7 @@ def _state(record: Record | None) -> str:
 def release(chosen: Chosen, name: str, owner: str | None, force: bool) -> None:
     """Free a once-lock by hand. Its message goes on, so two with the same key may run at once."""
     store = chosen.open_app().store
-    lock = _found(store, name)
+    lock = _found(store, name) or _searched(store, name)[0]
     if lock is None:
         raise UnknownResult(f"nobody holds {name} in {store.location}")
     if owner is not None and owner != lock.owner:

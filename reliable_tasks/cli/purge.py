@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "purge_queues"]
 
-_BATCH = 1000
-
 
 @click.command("purge")
 @click.option(*QUEUES, multiple=True, metavar="NAMES", help="These queues; all that hold messages.")
@@ -63,7 +61,8 @@ def purge_queues(
     if not force:
         ask(f"Revoke {total} waiting messages ({listed})?")
     done = sum(_purge(app, name, waiting[name]) for name in chosen)
-    say(f"Purged {done} of {total}.")
+    rest = "" if done >= total else " The others had started or ended meanwhile."
+    say(f"Purged {done} of {total}.{rest}")
     return done
 
 
@@ -71,7 +70,7 @@ def _purge(app: App, queue: str, found: int) -> int:
     """Revoke what was found; what is enqueued meanwhile would keep this going for ever."""
     done = 0
     while done < found:
-        purged = app.store.purge(queue, min(_BATCH, found - done))
+        purged = app.store.purge(queue, found - done)
         if not purged:
             break
         done += purged

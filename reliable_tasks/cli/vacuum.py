@@ -7,7 +7,7 @@ import sys
 import click
 
 from ._context import Chosen, app_options
-from ._say import say
+from ._say import overwrite, say
 
 __all__ = ["command"]
 
@@ -33,7 +33,7 @@ def command(chosen: Chosen) -> None:
 
     def told(done: int, free: int) -> None:
         if shown:
-            click.echo(f"\r{done:,} of {free:,} free pages", nl=done == free, err=True)
+            overwrite("" if done == free else f"{done:,} of {free:,} free pages given back")
 
     before, after = store.vacuum(told)
     say(f"{store.location}: {before / 2**20:.1f} MiB, now {after / 2**20:.1f}")

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from reliable_tasks.audit.verify import INVARIANTS, NEED_FULL_TRAIL, verify
-from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery
+from reliable_tasks.store.values import AuditEvent, AuditQuery, MessageQuery, every, every_of
 
 from ._context import Chosen, app_options
 from ._output import echo_json, instant, since_ms
+from ._progress import told
 from ._say import say
 from .audit import print_story
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from reliable_tasks.audit.verify import Violation
     from reliable_tasks.store.protocol import ReadStore
-    from reliable_tasks.store.values import AuditRow, Record, SessionInfo
+    from reliable_tasks.store.values import AuditRow, Counts, LockInfo, Record, SessionInfo
 
 __all__ = ["command"]
 
-_ROWS = 1000
+_LOCKS = 1000
 _RECORDS = 200  # read in full, with their arguments
+_BESIDES = frozenset({"locks", "counters"})
 _LOOKS = 3
 _NOT_WHOLE = 'the trail is not whole here; set audit="all" to keep every transition'
 _AT_WORK = "the store was at work meanwhile"
@@ -81,77 +82,79 @@ class _Reading:
     horizon_ms: int
     messages: int = 0
     rows: int = 0
-    moving: bool = field(default=False)
+    moving: bool = False
     """The store was at work, so that counters and messages cannot be compared."""
+    parents: dict[str, list[str]] = field(default_factory=dict)
 
     def verify(self) -> list[Violation]:
         before = self.store.counts()
         # The trail after the records: what happens meanwhile is seen there, and looked at again.
-        records = self._records()
-        rows = self._trail()
-        found = self._verify(self._counted(rows), records)
-        # What rows say they say for ever; a record may have been seen in the middle of a change.
-        still = set(self._still([v for v in found if not v.seq]))
-        found = [v for v in found if v.seq or v in still]
-        besides = self._locks_and_counters()
-        if besides:  # or were they seen in the middle of a change?
-            besides = [v for v in besides if v in self._locks_and_counters()]
+        rows = self._counted(told(self._trail(), "rows of the trail"))
+        records, locks = told(self._records(), "messages"), told(self._locks(), "locks")
+        found = self._verify(rows, records, locks, before)
+        # What rows say they say for ever; all else may have been seen in the middle of a change.
+        still = set(self._still([v for v in found if not v.seq and v.invariant not in _BESIDES]))
+        if any(v.invariant == "locks" for v in found):
+            still |= set(self._locks_again())
         self.moving = self.store.counts() != before
-        return found + [v for v in besides if not (self.moving and v.invariant == "counters")]
+        if not self.moving and any(v.invariant == "counters" for v in found):
+            still |= set(self._counters_again())
+            self.moving = self.store.counts() != before
+        found = [v for v in found if v.seq or v in still]
+        return [v for v in found if not (self.moving and v.invariant == "counters")]
 
-    def _verify(self, rows: Iterable[AuditRow], records: Iterable[Record]) -> list[Violation]:
+    def _verify(
+        self,
+        rows: Iterable[AuditRow],
+        records: Iterable[Record],
+        locks: Iterable[LockInfo] = (),
+        counts: Counts | None = None,
+    ) -> list[Violation]:
         def sessions() -> Iterator[SessionInfo]:
             yield from self.store.sessions()  # read when asked for: after the records
 
         return verify(
             rows,
             records,
-            (),
-            None,
+            locks,
+            counts,
             sessions=sessions(),
             full=self.full,
             horizon_ms=self.horizon_ms,
         )
 
     def _records(self) -> Iterator[Record]:
-        query = MessageQuery(limit=_RECORDS)
-        while page := self.store.find(query):
-            for record in self.store.read([r.id for r in page], full=True):
-                if record is not None:
-                    self.messages += 1
-                    yield record
-            query = MessageQuery(limit=_RECORDS, after=page[-1].id)
+        for record in every_of(self.store.find, MessageQuery(limit=_RECORDS, full=True)):
+            self.messages += 1
+            for child, _, _ in record.edges:
+                self.parents.setdefault(child, []).append(record.id)
+            yield record
 
     def _trail(self) -> Iterator[AuditRow]:
-        query = AuditQuery(since_ms=self.horizon_ms or None, limit=_ROWS)
-        while page := self.store.audit(query):
-            yield from page
-            query = msgspec.structs.replace(query, after=page[-1].seq)
+        return every_of(self.store.audit, AuditQuery(since_ms=self.horizon_ms or None))
+
+    def _locks(self) -> Iterator[LockInfo]:
+        return every(lambda after: self.store.locks(after=after, limit=_LOCKS))
 
     def _counted(self, rows: Iterable[AuditRow]) -> Iterator[AuditRow]:
         for row in rows:
             self.rows += 1
             yield row
 
-    def _locks_and_counters(self) -> list[Violation]:
-        """Locks, with the messages that they are about; counters, with the number of messages."""
-        locks = self.store.locks()
+    def _locks_again(self) -> list[Violation]:
+        """Locks, and then the messages that they are about."""
+        locks = list(self._locks())
         ids = sorted({lock.owner for lock in locks}.union(*(lock.parked for lock in locks)))
         owners = [r for r in self.store.read(ids) if r is not None]
         gone = set(ids) - {r.id for r in owners}
         rows = (row for row in self._trail() if row.id in gone) if gone else ()
-        found = verify(rows, owners, locks, None, full=False)
-        counted = verify((), self._records_again(), (), self.store.counts(), full=False)
-        return [
-            *(v for v in found if v.invariant == "locks"),
-            *(v for v in counted if v.invariant == "counters"),
-        ]
+        return [v for v in verify(rows, owners, locks, None, full=False) if v.invariant == "locks"]
 
-    def _records_again(self) -> Iterator[Record]:
-        query = MessageQuery(limit=_ROWS)
-        while page := self.store.find(query):
-            yield from page
-            query = MessageQuery(limit=_ROWS, after=page[-1].id)
+    def _counters_again(self) -> list[Violation]:
+        """Counters, with the number of messages."""
+        records = every_of(self.store.find, MessageQuery(limit=_LOCKS))
+        found = verify((), records, (), self.store.counts(), full=False)
+        return [v for v in found if v.invariant == "counters"]
 
     def _still(self, found: list[Violation]) -> list[Violation]:
         """Those that are so at a second look, at an instant at which nothing changes.
@@ -177,24 +180,14 @@ class _Reading:
         return [v for v in found if v in joins or (v.id, v.invariant) in sure]
 
     def _read(self, ids: Iterable[str]) -> dict[str, Record | None]:
-        wanted, found = sorted(ids), dict[str, "Record | None"]()
-        for i in range(0, len(wanted), _RECORDS):
-            page = wanted[i : i + _RECORDS]
-            found.update(zip(page, self.store.read(page, full=True), strict=True))
-        return found
+        wanted = sorted(ids)
+        return dict(zip(wanted, self.store.read(wanted, full=True), strict=True))
 
     def _waits(self, violation: Violation) -> bool:
-        """Whether what was seen of its parents is so at one instant."""
-        return violation in verify((), self._workflow_of(violation.id), (), None, full=False)
-
-    def _workflow_of(self, message_id: str) -> list[Record]:
-        """The records of its workflow, read in one step."""
-        record = self.store.read([message_id])[0]
-        if record is None:
-            return []
-        members = self.store.find(MessageQuery(root_id=record.root_id, limit=_ROWS))
-        ids = list(dict.fromkeys([message_id, *(r.id for r in members)]))
-        return [r for r in self.store.read(ids, full=True) if r is not None]
+        """Whether what was seen of it and its parents is so at one instant."""
+        ids = [*self.parents.get(violation.id, ()), violation.id]
+        records = [r for r in self.store.read(ids, full=True) if r is not None]
+        return violation in verify((), records, (), None, full=False)
 
 
 def _coverage(reading: _Reading) -> Iterator[str]:

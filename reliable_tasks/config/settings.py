@@ -92,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "How many messages are stored in one atomic step; a larger workflow is staged.",
         "messages")
     max_query_rows: int = _set(_STORE, 10_000, kinds.whole(1),
-        "How many rows one query of the store returns at most.", "rows")
+        "How many rows a page of a list has at most; lists are read page by page.", "rows")
     stage_expires: float = _set(_STORE, 600.0, kinds.seconds(),
         "A staged workflow whose producer has been silent for so long is dropped.", "s")
 

@@ -17,6 +17,13 @@ atomic, and leaves a store in which everything is true:
   as they were: calling again completes it. A session is forgotten in the last step.
 - A round of `reap` may be several steps, on Redis, where there is more than one has room for.
 
+Lists are read page by page (`every` and `every_of` of `store.values` read all of one). A page has
+at most `max_rows` rows, and `after`: where the next one begins, which is a place in the list and no
+number of rows, so that it goes on there whatever came, went or moved meanwhile. What is there from
+the first page to the last, and stays where it stands, is listed exactly once. A message that moves
+on meanwhile (is claimed, ends) is listed once or twice; one that goes back (is retried, given back
+or replayed) may be missed. One page is of an instant at most, and the next one of another.
+
 All verbs raise `StoreUnavailable` (try again), `StoreFull`, `StoreReadOnly` or another
 `StoreError`, and nothing of a driver's own.
 """
@@ -41,6 +48,7 @@ from reliable_tasks.store.values import (
     Heartbeat,
     LockInfo,
     MessageQuery,
+    Page,
     Reaped,
     Receipt,
     Record,
@@ -243,8 +251,12 @@ class ReadStore(StoreBase, Protocol):
         """
         ...
 
-    def find(self, query: MessageQuery) -> tuple[Record, ...]:
-        """List records."""
+    def find(self, query: MessageQuery) -> Page[Record]:
+        """A page of the records that match.
+
+        Raises:
+            StoreError: `after` is not from a page of such a list.
+        """
         ...
 
     def counts(self) -> Counts:
@@ -255,13 +267,16 @@ class ReadStore(StoreBase, Protocol):
         """The sessions that are known, lapsed ones not yet reaped included."""
         ...
 
-    def audit(self, query: AuditQuery) -> tuple[AuditRow, ...]:
-        """Read the audit trail.
+    def audit(self, query: AuditQuery) -> Page[AuditRow]:
+        """A page of the audit trail.
 
         It is bounded by age, by rows and by bytes, see `StoreOptions`; the oldest rows go first. A
         verb that adds rows drops what is too many, at the latest when a bound is exceeded by a
         64th, and at most twice as many as it adds or 100; `reap` drops up to the bounds, and what
         is too old.
+
+        Raises:
+            StoreError: `after` is not from a page of the trail.
         """
         ...
 
@@ -269,11 +284,25 @@ class ReadStore(StoreBase, Protocol):
         """What the trail has lost of a message, and of all."""
         ...
 
-    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[LockInfo, ...]:
+    def locks(
+        self,
+        name: str | None = None,
+        *,
+        users: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Page[LockInfo]:
         """The once-locks that are held, and who is parked behind them.
 
+        Without `limit` all of them, by name; with it a page, in the store's order. A lock that one
+        owner holds throughout is listed.
+
         With `users` those of the package `locks` in this namespace as well, which a file lists in
-        any case: for operators, since a big Redis is gone through a page at a time.
+        any case: for operators, since a big Redis is gone through a page at a time. They come
+        last, and may come twice.
+
+        Raises:
+            StoreError: `after` is not from a page of locks.
         """
         ...
 
@@ -299,8 +328,11 @@ class OperatorStore(ReadStore, Protocol):
         """Delete final records (dead letters, results); returns how many there were."""
         ...
 
-    def purge(self, queue: str, limit: int = 1000) -> int:
-        """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
+    def purge(self, queue: str, limit: int | None = None) -> int:
+        """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many.
+
+        In bounded steps; what comes meanwhile may be among them.
+        """
         ...
 
     def release_lock(self, name: str, owner: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks.core.codec import loads
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.results.result import state_of
-from reliable_tasks.store.values import MessageQuery
+from reliable_tasks.store.values import MessageQuery, every_of
 
 from .binding import bound
 from .deaths import Death, WatchedStore, dying_between_lines
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CrashPoint", "CrashReport", "assert_idempotent", "crash_matrix"]
 
-_PAGE = 1000
 _SHOWN = 5
 
 
@@ -222,11 +221,7 @@ class _Matrix:
 
 def _messages(app: App, store: WatchedStore) -> Counter[str]:
     """Every message in the store and how it ended, in words without ids."""
-    records: list[Record] = []
-    query = MessageQuery(limit=_PAGE)
-    while page := store.find(query):
-        records += page
-        query = MessageQuery(limit=_PAGE, after=page[-1].id)
+    records = list(every_of(store.find, MessageQuery()))
     told = Counter(f"{store.call_of(app, r)} {_ending(app, r)}" for r in records)
     return Counter({_without_ids(text, records): n for text, n in told.items()})
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reliable_tasks.attempts.executor import Executor, StartedAttempt
 from reliable_tasks.core import clock, ids
 from reliable_tasks.core.message import LIVE_STATES, State
-from reliable_tasks.store.values import MessageQuery, SessionInfo
+from reliable_tasks.store.values import MessageQuery, SessionInfo, every_of
 from reliable_tasks.worker.consumer import Consumer
 from reliable_tasks.worker.pools.base import FencedStore
 
@@ -181,12 +181,13 @@ class InlineWorker:
         """When the next thing happens by itself: a message is due or expires, or a lock lapses."""
         instants = [] if due is None else [due]
         instants += [lock.until_ms for lock in self._store.locks() if lock.until_ms and lock.parked]
-        waiting = self._store.find(MessageQuery(state=State.WAITING))
+        waiting = every_of(self._store.find, MessageQuery(state=State.WAITING))
         instants += [r.expires_ms for r in waiting if r.expires_ms is not None]
         return min(instants, default=None)
 
     def _check_idle(self) -> None:
-        left = [r for state in LIVE_STATES for r in self._store.find(MessageQuery(state=state))]
+        queries = [MessageQuery(state=state) for state in LIVE_STATES]
+        left = [r for query in queries for r in every_of(self._store.find, query)]
         if left:
             named = ", ".join(f"{r.task}[{r.id}] is {r.state}" for r in left[:_SHOWN])
             raise NotIdle(f"{len(left)} messages will never start: {named}")

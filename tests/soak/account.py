@@ -17,6 +17,7 @@ from reliable_tasks.store.values import (
     MessageQuery,
     Record,
     SessionInfo,
+    every_of,
 )
 from tests.soak.tasks import RESOURCES, open_resources
 
@@ -128,17 +129,11 @@ def load(folder: Path) -> Account:
 
 
 def _rows(store: Store) -> Iterator[AuditRow]:
-    query = AuditQuery(limit=PAGE)
-    while page := store.audit(query):
-        yield from page
-        query = AuditQuery(limit=PAGE, after=page[-1].seq)
+    return every_of(store.audit, AuditQuery(limit=PAGE))
 
 
 def _records(store: Store) -> Iterator[Record]:
-    query = MessageQuery(limit=PAGE)
-    while page := store.find(query):
-        yield from (r for r in store.read([r.id for r in page], full=True) if r)
-        query = MessageQuery(limit=PAGE, after=page[-1].id)
+    return every_of(store.find, MessageQuery(limit=PAGE, full=True))
 
 
 def _lines(path: Path, kind: Any) -> Iterator[Any]:

@@ -18,7 +18,7 @@ import redis
 from reliable_tasks.core.message import FINAL_STATES, LIVE_STATES
 from reliable_tasks.store.protocol import Clock, Store
 from reliable_tasks.store.redis import RedisStore, acl_rules, keys
-from reliable_tasks.store.values import AuditQuery, MessageQuery, StoreOptions
+from reliable_tasks.store.values import AuditQuery, MessageQuery, StoreOptions, every_of
 from tests.redis_server import RedisServer, ServerBinary, default_server, find_servers
 
 __all__ = ["REDIS_FACTORIES", "assert_nothing_leaks", "empty", "server_of"]
@@ -53,7 +53,7 @@ def assert_nothing_leaks(store: RedisStore, client: redis.Redis) -> None:
 
 def _of_the_trail(store: RedisStore, client: redis.Redis, prefix: str) -> set[str]:
     """The keys that belong to the rows of the trail, which have nothing of rows that went."""
-    rows = store.audit(AuditQuery(limit=store.options.max_rows))
+    rows = [*every_of(store.audit, AuditQuery())]
     again: Any = client.hkeys(f"{prefix}auditagain")
     cut: Any = client.hkeys(f"{prefix}auditcut")
     assert len(again) == sum(row.count > 1 for row in rows)
@@ -63,13 +63,12 @@ def _of_the_trail(store: RedisStore, client: redis.Redis, prefix: str) -> set[st
 
 def empty(store: Store) -> None:
     """Delete all that can be deleted through a store's verbs."""
-    everything = MessageQuery(limit=store.options.max_rows)
     for session in store.sessions():
         store.close_session(session.id)
     for entry in store.entries():
         store.remove_entry(entry.name)
-    ids = [r.id for r in store.find(everything)]
-    store.revoke([r.id for r in store.find(everything) if r.state in LIVE_STATES])
+    ids = [r.id for r in every_of(store.find, MessageQuery())]
+    store.revoke([r.id for r in store.read(ids) if r is not None and r.state in LIVE_STATES])
     store.drop([r.id for r in store.read(ids) if r is not None and r.state in FINAL_STATES])
     for lock in store.locks():
         store.release_lock(lock.name, lock.owner)

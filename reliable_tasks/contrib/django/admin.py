@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DeadLetterAdmin", "MessageAdmin", "ScheduleAdmin"]
 
 _PAGE = 100
+_TRAIL = 1000
 _MAX_TEXT = 500
 
 
@@ -126,10 +127,6 @@ def _query(given: Mapping[str, str], **fixed: Any) -> MessageQuery:
     return MessageQuery(limit=_PAGE, **asked, **fixed)
 
 
-def _after(records: tuple[Record, ...]) -> str | None:
-    return records[-1].id if len(records) == _PAGE else None
-
-
 @admin.register(Message)
 class MessageAdmin(StoreAdmin):
     """All messages; each has a page with what happened to it."""
@@ -151,7 +148,7 @@ class MessageAdmin(StoreAdmin):
         state = given.get("state", "").lower()
         fixed = {"state": State(state)} if state in set(State) else {}
         records = app.store.find(_query(given, **fixed))
-        return Page([self._row(record) for record in records], _after(records))
+        return Page([self._row(record) for record in records], records.after)
 
     def _row(self, r: Record) -> Row:
         times = [moment(r.enqueued_ms), moment(r.ended_ms)]
@@ -167,7 +164,7 @@ class MessageAdmin(StoreAdmin):
         try:
             app = project_app()
             record = app.store.read([object_id], full=True)[0]
-            trail = app.store.audit(AuditQuery(id=object_id))
+            trail = app.store.audit(AuditQuery(id=object_id, limit=_TRAIL))
         except ReliableTasksError as error:
             raise Http404(str(error)) from error
         if record is None:
@@ -191,6 +188,7 @@ class MessageAdmin(StoreAdmin):
             "fields": {name: value for name, value in fields.items() if value not in {None, ""}},
             "relatives": {n: (i, _link(i)) for n, i in relatives.items() if i and i != object_id},
             "trail": [(moment(x.at_ms), x.event, x.attempt, x.worker, x.fields) for x in trail],
+            "trail_goes_on": trail.after is not None,
         }
         return TemplateResponse(request, "admin/reliable_tasks/message.html", context)
 
@@ -225,7 +223,7 @@ class DeadLetterAdmin(StoreAdmin):
             Row(r.id, _link(r.id), [r.task, r.queue, r.attempt, r.reason, moment(r.ended_ms)])
             for r in records
         ]
-        return Page(rows, _after(records))
+        return Page(rows, records.after)
 
 
 def _each(method: str, done: str) -> Action:

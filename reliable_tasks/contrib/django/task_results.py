@@ -20,7 +20,7 @@ from reliable_tasks.core.clock import moment
 from reliable_tasks.core.codec.failures import decode_failure
 from reliable_tasks.core.codec.tags import untag
 from reliable_tasks.core.message import State, decode_headers
-from reliable_tasks.store.values import AuditEvent, AuditQuery
+from reliable_tasks.store.values import AuditEvent, AuditQuery, every_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -232,6 +232,6 @@ def _workers(app: App, record: Record) -> list[str]:
     last = record.worker or ""
     if begun == 1:
         return [last]
-    rows = app.store.audit(AuditQuery(id=record.id))
+    rows = every_of(app.store.audit, AuditQuery(id=record.id))
     by_attempt = {row.attempt: row.worker for row in rows if row.event == AuditEvent.RETRY}
     return [by_attempt.get(number) or last for number in range(1, begun + 1)]

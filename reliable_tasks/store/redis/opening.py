@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from redis import exceptions as rx
 
-from locks.keys import prefix
+from locks.keys import pattern, prefix
 from reliable_tasks.core.clock import now_ms
 from reliable_tasks.store.redis.durability import setting
 from reliable_tasks.store.redis.server import Server
@@ -53,12 +53,12 @@ def acl_rules(
     """
     words = (*COMMANDS, *OF_A_CLUSTER) if is_cluster else COMMANDS
     known = [word for word in words if version >= SINCE.get(word, (0,))]
-    own = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix(namespace))
+    own = pattern(prefix(namespace))
     if version < (7, 0):  # their rules know no subcommands of commands that are not listed whole
         known = list(dict.fromkeys(word.partition("|")[0] for word in known))
     # Redis 6.2 gives a new user all channels, and takes none besides.
     return " ".join(
-        [f"~{own}*", "resetchannels", f"&{own}*", "-@all", *(f"+{word}" for word in known)]
+        [f"~{own}", "resetchannels", f"&{own}", "-@all", *(f"+{word}" for word in known)]
     )
 
 

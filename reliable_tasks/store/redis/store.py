@@ -314,13 +314,13 @@ class RedisStore(Readers):
         self._resume()
         return dropped
 
-    def purge(self, queue: str, limit: int = 1000) -> int:
+    def purge(self, queue: str, limit: int | None = None) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`; returns how many."""
-        purged, some = 0, 1
-        while some and purged < limit:
-            step = min(limit - purged, steps.STEP_MESSAGES)
-            some = self._do("purge", queue, step, self.options.max_rows)
-            purged += some
+        most, purged, more, start = steps.STEP_MESSAGES, 0, 1, ["", ""]
+        while more and (limit is None or purged < limit):
+            some = most if limit is None else min(most, limit - purged)
+            done, more, *start = self._do("purge", queue, some, self._page, *start)
+            purged += done
         self._resume()
         return purged
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from reliable_tasks.core.message import Edge, On
 from reliable_tasks.core.reasons import Reason
@@ -21,12 +21,20 @@ from reliable_tasks.store.sqlite.rows import (
 from reliable_tasks.store.sqlite.statements import load
 from reliable_tasks.store.sqlite.transitions import HELD_UNTIL, Transitions
 
-__all__ = ["drop", "purge", "release_lock", "replay", "revoke"]
+__all__ = ["BEGINNING", "drop", "purge", "release_lock", "replay", "revoke"]
 
 BROKEN_TAKE: Final = load("broken/take")
 BROKEN_ANY: Final = load("broken/any")
 QUEUED_PAGE: Final = load("records/queued_page")
 SCHEDULED_IN_QUEUE: Final = load("records/scheduled_in_queue")
+SCHEDULED_NTH: Final = load("records/scheduled_nth")
+
+Due = tuple[Any, ...]
+"""Due and id of a scheduled message: a place among those."""
+BEGINNING: Final[Due | None] = (-(2**63), "")
+END: Final[Due] = (b"\xff", "")  # behind any number, and any text
+LOOKED_AT: Final = 5000
+"""How many scheduled messages one transaction looks at."""
 
 Ev = v.AuditEvent
 
@@ -97,15 +105,31 @@ def drop(work: Transitions, ids: Sequence[str]) -> int:
     return len(final)
 
 
-def purge(work: Transitions, queue: str, limit: int) -> int:
-    """Revoke what is queued or scheduled on a queue; how many were."""
+def purge(work: Transitions, queue: str, limit: int, start: Due) -> tuple[int, Due | None]:
+    """Revoke what is queued or scheduled on a queue, as far as one transaction may.
+
+    Args:
+        work: the transaction.
+        queue: its name.
+        limit: how many at most.
+        start: due and id of the scheduled message after which to look.
+
+    Returns:
+        how many were revoked, and where to go on: None where there is no more.
+    """
     found = work.records(QUEUED_PAGE, (queue, -(2**31), 0, work.seq, limit))
-    if len(found) < limit:
-        found += work.records(SCHEDULED_IN_QUEUE, (queue, limit - len(found)))
+    more: Due | None = start
+    if (left := limit - len(found)) > 0:
+        more = work.first(SCHEDULED_NTH, (*start, LOOKED_AT - 1))
+        scheduled = work.records(SCHEDULED_IN_QUEUE, (queue, *start, *(more or END), left))
+        if len(scheduled) == left:
+            last = scheduled[-1]
+            more = start if last.due is None else (last.due, last.id)
+        found += scheduled
     for r in found:
         if r.state < FIRST_FINAL:  # else it could not be read
             work.end(r, REVOKED, Reason.PURGED)
-    return len(found)
+    return len(found), more
 
 
 def release_lock(work: Transitions, name: str, owner: str) -> bool:

@@ -14,6 +14,7 @@ from reliable_tasks.store.sqlite.rows import (
     FIRST_FINAL,
     PART_BROKEN,
     STATES,
+    N,
     Row,
     as_claim,
     as_inputs,
@@ -35,7 +36,6 @@ BROKEN_READ: Final = load("broken/read")
 FIND: Final = load("records/find")
 FIND_DEAD: Final = load("records/find_dead")
 FIND_IN_WORKFLOW: Final = load("records/find_in_workflow")
-NUMBER_OF: Final = load("records/number_of")
 COUNTS_READ: Final = load("counts/read")
 SESSIONS_ALL: Final = load("sessions/all")
 AUDIT_READ: Final = load("audit/read")
@@ -48,6 +48,8 @@ GROUP_READ: Final = load("groups/read")
 VERSIONS: Final = load("records/versions")
 WORK_WAITS: Final = load("records/work_waits")
 ENTRIES_VERSION: Final = load("store/entries_version")
+AUDIT_FIELDS: Final = v.AuditRow.__struct_fields__
+SESSION_FIELDS: Final = tuple(f for f in v.SessionInfo.__struct_fields__ if f != "queues")
 
 
 class Reader:
@@ -81,7 +83,7 @@ class Reader:
 
     def held(self, session: str) -> tuple[v.Claim, ...]:
         """The claims that a session holds."""
-        rows = self._rows(HELD, session, self._options.max_rows)
+        rows = self._rows(HELD, session, -1)
         held = [Row(*row) for row in rows if fits(row)]
         return tuple([as_claim(r, *self._inputs(r.n)) for r in held])
 
@@ -90,25 +92,18 @@ class Reader:
         fits = size <= self._options.max_input_bytes
         return (as_inputs(self._all(INPUTS_READ, n)), 0) if fits else ((), size)
 
-    def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
-        """List records; none when the one that `after` names is gone."""
-        after = 0
-        if query.after is not None:
-            numbers = self._all(NUMBER_OF, query.after)
-            if not numbers:
-                return ()
-            after = numbers[0][0]
-        statement = FIND
-        if query.dead:
-            statement = FIND_DEAD
-        elif query.root_id:
-            statement = FIND_IN_WORKFLOW
+    def find(self, query: v.MessageQuery) -> v.Page[v.Record]:
+        """A page of records."""
+        after = _number(query.after)
+        statement = FIND_DEAD if query.dead else FIND_IN_WORKFLOW if query.root_id else FIND
         states = None
         if query.state is not None:
             states = msgspec.json.encode(codes_of(query.state)).decode()
         limit = min(query.limit, self._options.max_rows)
         chosen = (states, query.queue, query.task, query.session, query.root_id, after, limit)
-        return tuple([self._record(row, full=False) for row in self._rows(statement, *chosen)])
+        rows = self._rows(statement, *chosen)
+        more = str(rows[-1][N]) if len(rows) == limit else None
+        return v.Page([self._record(row, full=query.full) for row in rows], more)
 
     def counts(self) -> v.Counts:
         """How many messages stand where."""
@@ -126,73 +121,53 @@ class Reader:
 
     def sessions(self) -> tuple[v.SessionInfo, ...]:
         """All sessions."""
-        return tuple(
-            [
-                v.SessionInfo(
-                    id=session_id,
-                    worker=worker,
-                    host=host,
-                    pid=pid,
-                    pid_started=pid_started,
-                    queues=msgspec.json.decode(queues, type=tuple[str, ...]),
-                    started_ms=started,
-                    lease_until_ms=lease_until,
-                    claims=claims,
-                )
-                for (
-                    session_id,
-                    worker,
-                    host,
-                    pid,
-                    pid_started,
-                    queues,
-                    started,
-                    lease_until,
-                    claims,
-                ) in self._all(SESSIONS_ALL, self._options.max_rows)
-            ]
-        )
+        sessions = []
+        for queues, *row in self._all(SESSIONS_ALL):
+            known = dict(zip(SESSION_FIELDS, row, strict=True))
+            names = msgspec.json.decode(queues, type=tuple[str, ...])
+            sessions.append(v.SessionInfo(queues=names, **known))
+        return tuple(sessions)
 
-    def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
-        """Read the trail."""
+    def audit(self, query: v.AuditQuery) -> v.Page[v.AuditRow]:
+        """A page of the trail."""
         statement = AUDIT_READ if query.id is None else AUDIT_OF_MESSAGE
-        after = _line(query.after)
+        after = _number(query.after)
         limit = min(query.limit, self._options.max_rows)
         rows = self._all(statement, query.id, query.event, query.since_ms, after, limit)
-        return tuple([v.AuditRow(seq=str(row[0]), **_told(row)) for row in rows])
+        found = [v.AuditRow(**dict(zip(AUDIT_FIELDS, row, strict=True))) for row in rows]
+        return v.Page(found, found[-1].seq if len(found) == limit else None)
 
     def audit_cut(self, message_id: str) -> v.AuditCut:
         """What the trail has lost."""
         ((rows, until),) = self._all(AUDIT_CUT, message_id)
         return v.AuditCut(rows=rows, until_ms=until)
 
-    def locks(self, name: str | None) -> tuple[v.LockInfo, ...]:
-        """The locks of this namespace that are held."""
+    def locks(self, name: str | None, after: str | None, limit: int | None) -> v.Page[v.LockInfo]:
+        """The locks of this namespace that are held, by name."""
         prefix = sqlite_name(self._options.namespace, "")
         low, high = prefix, prefix[:-1] + ";"
         if name is not None:
-            low = prefix + name
-            high = low + "\0"
-        limit = self._options.max_rows
-        return tuple(
-            [
-                v.LockInfo(
-                    name=found.removeprefix(prefix),
-                    owner=owner,
-                    fence=fence,
-                    since_ms=since,
-                    until_ms=until,
-                    parked=tuple([row[0] for row in self._all(PARKED_ALL, found, limit)]),
-                )
-                for found, owner, fence, since, until in self._all(
-                    LOCKS_LIVE, low, high, self._now, limit
-                )
-            ]
-        )
+            low, high = prefix + name, f"{prefix}{name}\0"
+        elif after is not None:
+            low = f"{prefix}{after}\0"
+        most = -1 if limit is None else min(limit, self._options.max_rows)
+        rows = self._all(LOCKS_LIVE, low, high, self._now, most)
+        held = [
+            v.LockInfo(
+                name=found.removeprefix(prefix),
+                owner=owner,
+                fence=fence,
+                since_ms=since,
+                until_ms=until,
+                parked=tuple([row[0] for row in self._all(PARKED_ALL, found)]),
+            )
+            for found, owner, fence, since, until in rows
+        ]
+        return v.Page(held, held[-1].name if len(held) == most else None)
 
     def entries(self) -> tuple[v.Entry, ...]:
         """All schedule entries by name."""
-        return tuple([as_entry(row) for row in self._all(ENTRIES_ALL, self._options.max_rows)])
+        return tuple([as_entry(row) for row in self._all(ENTRIES_ALL)])
 
     def load_group(self, group_id: str) -> bytes | None:
         """A group's description."""
@@ -219,14 +194,8 @@ class Reader:
         return version
 
 
-def _line(seq: str | None) -> int:
-    if seq is None:
-        return 0
-    if not seq.isdecimal():
-        raise StoreError(f"after={seq!r} is not the `seq` of an audit row")
-    return int(seq)
-
-
-def _told(row: tuple[Any, ...]) -> dict[str, Any]:
-    """The fields of an audit row but its `seq`, which are the columns in their order."""
-    return dict(zip(v.AuditRow.__struct_fields__[1:], row[1:], strict=True))
+def _number(place: str | None) -> int:
+    place = "0" if place is None else place
+    if not (place.isascii() and place.isdecimal() and int(place) <= LARGEST):
+        raise StoreError(f"after={place!r} is not the `after` of a page")
+    return int(place)

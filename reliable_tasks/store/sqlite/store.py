@@ -185,8 +185,8 @@ class SqliteStore(Waits):
         """The records of messages."""
         return self._read(lambda reader: reader.read(ids, full=full))
 
-    def find(self, query: v.MessageQuery) -> tuple[v.Record, ...]:
-        """List records; none when the one that `after` names is gone."""
+    def find(self, query: v.MessageQuery) -> v.Page[v.Record]:
+        """A page of the records that match."""
         return self._read(lambda reader: reader.find(query))
 
     def counts(self) -> v.Counts:
@@ -197,18 +197,25 @@ class SqliteStore(Waits):
         """The sessions that are known."""
         return self._read(lambda reader: reader.sessions())
 
-    def audit(self, query: v.AuditQuery) -> tuple[v.AuditRow, ...]:
-        """Read the audit trail."""
+    def audit(self, query: v.AuditQuery) -> v.Page[v.AuditRow]:
+        """A page of the audit trail."""
         return self._read(lambda reader: reader.audit(query))
 
     def audit_cut(self, message_id: str) -> v.AuditCut:
         """What the trail has lost of a message, and of all."""
         return self._glance(lambda reader: reader.audit_cut(message_id))
 
-    def locks(self, name: str | None = None, *, users: bool = False) -> tuple[v.LockInfo, ...]:
+    def locks(
+        self,
+        name: str | None = None,
+        *,
+        users: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> v.Page[v.LockInfo]:
         """The locks that are held, and who is parked behind them; users' locks among them."""
         del users
-        return self._read(lambda reader: reader.locks(name))
+        return self._read(lambda reader: reader.locks(name, after, limit))
 
     # Operators ------------------------------------------------------------------------------------
 
@@ -220,12 +227,13 @@ class SqliteStore(Waits):
         """Delete final records; returns how many there were."""
         return sum(self._write(operators.drop, some) for some in self._some([*dict.fromkeys(ids)]))
 
-    def purge(self, queue: str, limit: int = 1000) -> int:
+    def purge(self, queue: str, limit: int | None = None) -> int:
         """Revoke what is queued or scheduled on a queue, at most `limit`."""
-        purged, some = 0, 1
-        while some and purged < limit:
-            some = self._write(operators.purge, queue, min(limit - purged, steps.STEP_MESSAGES))
-            purged += some
+        most, purged, start = steps.STEP_MESSAGES, 0, operators.BEGINNING
+        while start is not None and (limit is None or purged < limit):
+            some = most if limit is None else min(most, limit - purged)
+            done, start = self._write(operators.purge, queue, some, start)
+            purged += done
         return purged
 
     def release_lock(self, name: str, owner: str) -> bool:

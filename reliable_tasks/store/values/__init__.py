@@ -35,6 +35,7 @@ from reliable_tasks.store.values.exchange import (
     Turn,
     Verdict,
 )
+from reliable_tasks.store.values.lists import Page, every, every_of
 from reliable_tasks.store.values.records import (
     Counts,
     LockInfo,
@@ -71,6 +72,7 @@ __all__ = [
     "Input",
     "LockInfo",
     "MessageQuery",
+    "Page",
     "Reaped",
     "Receipt",
     "ReceiptKind",
@@ -84,5 +86,7 @@ __all__ = [
     "Verdict",
     "batch_of",
     "check_batch",
+    "every",
+    "every_of",
     "size_of",
 ]

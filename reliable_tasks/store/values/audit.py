@@ -128,7 +128,11 @@ def size_of(message_id: str, task: str, worker: str, detail: bytes) -> int:
 
 
 class AuditQuery(Value, frozen=True, kw_only=True):
-    """Which rows to read: oldest first, bounded; `after` is the last `seq` of the page before."""
+    """Which rows to read, oldest first: a page of `limit`.
+
+    Attributes:
+        after: the `after` of the page before, or the `seq` of a row.
+    """
 
     id: str | None = None
     event: str | None = None

@@ -57,7 +57,12 @@ class Record(Value, frozen=True, kw_only=True):
 
 
 class MessageQuery(Value, frozen=True, kw_only=True):
-    """Which records to list: bounded, in the store's order; `after` ends the page before."""
+    """Which records to list, in the store's order: a page of `limit`, after that of the one before.
+
+    Attributes:
+        after: the `after` of the page before.
+        full: with payload, headers and edges.
+    """
 
     state: State | None = None
     queue: str | None = None
@@ -67,6 +72,7 @@ class MessageQuery(Value, frozen=True, kw_only=True):
     session: str | None = None
     after: str | None = None
     limit: int = 100
+    full: bool = False
 
 
 class Counts(Value, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ early. What they need not understand travels as bytes.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -328,17 +328,18 @@ def parse_turn(reply: Sequence[Any], host: str) -> v.Turn:
     return v.Turn(reaps=bool(reply[0]), lapsed=bool(reply[1]), neighbours=tuple(neighbours))
 
 
-def parse_locks(reply: Sequence[Any]) -> tuple[v.LockInfo, ...]:
-    """The reply of locks.lua, by name."""
-    found = [
+def parse_locks(
+    reply: Sequence[Any], all_parked: Callable[[str, Sequence[bytes]], Sequence[bytes]]
+) -> list[v.LockInfo]:
+    """Locks as listing.lua adds them to a reply; `all_parked` gives the ids behind one."""
+    return [
         v.LockInfo(
             name=name.decode(),
             owner=owner.decode(),
             fence=fence,
             since_ms=since,
             until_ms=until,
-            parked=tuple(i.decode() for i in parked),
+            parked=tuple([i.decode() for i in all_parked(name.decode(), parked)]) if parked else (),
         )
         for name, owner, fence, since, until, parked in by(reply, 6)
     ]
-    return tuple(sorted(found, key=lambda lock: lock.name))

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from reliable_tasks.errors import StoreError
 from reliable_tasks.store import values as v
 from reliable_tasks.store.redis.codec.layout import false_of, none_of, pack
-from reliable_tasks.store.redis.codec.records import by
 
 __all__ = [
     "Slots",
@@ -34,7 +34,7 @@ class Slots(NamedTuple):
 
 def parse_audit_row(stream_id: bytes, pairs: Sequence[bytes], again: bytes | None) -> v.AuditRow:
     """Decode a row of the stream, whose two-part id becomes one integer."""
-    fields = {pair[0]: pair[1] for pair in by(pairs, 2)}
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     ms, _, n = stream_id.partition(b"-")
     more, _, last_ms = (again or b"0").partition(b" ")
     return v.AuditRow(
@@ -59,7 +59,13 @@ def is_indexed(pairs: Sequence[bytes]) -> bool:
 
 
 def stream_id(seq: str) -> str:
-    """The stream's id of an audit row's number."""
+    """The stream's id of an audit row's number.
+
+    Raises:
+        StoreError: it is no such number.
+    """
+    if not (seq.isascii() and seq.isdecimal()):
+        raise StoreError(f"after={seq!r} is not the `after` of a page")
     number = int(seq)
     return f"{number >> 20}-{number & 0xFFFFF}"
 

@@ -1,4 +1,4 @@
--- The claims that a session holds.
+-- The claims that a session holds, a page of them.
 -- KEYS[1] '{ns}:'
 -- ARGV    now, audit mode, session, the fence after which to go on, limit
 -- Returns {the last fence, id, record, payload, inputs, ...} as exchange has them; nothing where

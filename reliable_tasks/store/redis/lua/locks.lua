@@ -1,21 +1,18 @@
--- Locks that are held, and who is parked behind each.
+-- A page of the once-locks that are held, and who is parked behind each; or locks by their names.
 -- KEYS[1] '{ns}:'
--- ARGV    now, how many at most, names ... (none: every once-lock)
--- Returns {name, owner, fence, since, until, {ids}, ...}.
--- @include clock.lua
--- @include lock.lua
+-- ARGV    now, how many of the parked, how many locks, score and name after which the page begins
+--         ('' = at the beginning), names ... (none: a page)
+-- Returns {score and name after which the next page begins ('' = there is none), name, owner, fence,
+--         since, until, {ids}, ...}.
+-- @include listing.lua
+-- @include paging.lua
 
-local prefix, now, limit, names = KEYS[1], clock_now(ARGV[1]), tonumber(ARGV[2]), {}
-for index = 3, #ARGV do names[#names + 1] = ARGV[index] end
-if not names[1] then names = redis.call('ZRANGE', prefix .. 'locks', 0, limit - 1) end
-local reply = {}
-for _, name in ipairs(names) do
-  local lock = lock_owner(prefix, name, now)
-  if lock then
-    local ids = redis.call('LRANGE', prefix .. 'parked:' .. name, 0, limit - 1)
-    for _, part in ipairs({ name, lock.owner, lock.fence, lock.since, lock.until_ms, ids }) do
-      reply[#reply + 1] = part
-    end
-  end
+local reply, names, most = { '', '' }, {}, tonumber(ARGV[3])
+for index = 6, #ARGV do names[#names + 1] = ARGV[index] end
+if not names[1] then
+  local page = page_after(KEYS[1] .. 'locks', ARGV[4], ARGV[5], most)
+  for index = 1, #page, 2 do names[#names + 1] = page[index] end
+  if #names == most then reply[1], reply[2] = page[#page], names[most] end
 end
+add_locks(reply, names, clock_now(ARGV[1]), ARGV[2])
 return reply

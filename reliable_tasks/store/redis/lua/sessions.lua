@@ -1,10 +1,11 @@
--- The sessions that are known.
+-- A page of the sessions that are known.
 -- KEYS[1] '{ns}:'
--- ARGV    how many at most
--- Returns {id, lease until, claims, info, ...}.
+-- ARGV    end of lease and id after which it begins ('' = at the beginning), how many
+-- Returns {id, lease until, claims, info, ...}; one whose lease is renewed meanwhile comes again.
+-- @include paging.lua
 
 local reply = {}
-local found = redis.call('ZRANGE', KEYS[1] .. 'sessions', 0, ARGV[1] - 1, 'WITHSCORES')
+local found = page_after(KEYS[1] .. 'sessions', ARGV[1], ARGV[2], ARGV[3])
 for index = 1, #found, 2 do
   local id = found[index]
   reply[#reply + 1] = id

@@ -51,11 +51,10 @@ function F.control_of(packed)
   return readable and c or { [1] = 'failed', [2] = 1 }
 end
 function F.read_records(ids)
-  local found = {}
-  for index, id in ipairs(ids) do
-    local packed = redis.pcall('GET', KEYS[1] .. 'm:' .. id)
-    found[index] = type(packed) == 'string' and F.is_ours(packed) and packed
-  end
+  local names, start = {}, KEYS[1] .. 'm:'
+  for index, id in ipairs(ids) do names[index] = start .. id end
+  local found = names[1] and redis.call('MGET', unpack(names)) or {}
+  for index, packed in ipairs(found) do found[index] = packed and F.is_ours(packed) and packed end
   return found
 end
 -- await.lua

@@ -1,5 +1,5 @@
 -- Built of purge.lua by `python -m tests.lua.build`.
-local F = { absorb = false, absorb_all = false, add_row = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, drain = false, end_one = false, event_of = false, finish = false, flush = false, forget_payload = false, in_parts = false, is_apart = false, is_awaited = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, next_seq = false, notify_all = false, notify_changed = false, place_of = false, publish = false, queue_at = false, read_inbox = false, remember = false, ring = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store_each = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
+local F = { absorb = false, absorb_all = false, add_row = false, audit = false, changed = false, clock_now = false, count = false, count_in = false, defer = false, drain = false, end_one = false, event_of = false, finish = false, flush = false, forget_payload = false, in_parts = false, is_apart = false, is_awaited = false, is_behind = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, list_of = false, load = false, load_all = false, make_ready = false, move = false, next_seq = false, notify_all = false, notify_changed = false, page_after = false, place_of = false, publish = false, queue_at = false, rank_after = false, read_inbox = false, remember = false, ring = false, score_of = false, set_payload = false, set_state = false, startable = false, static = false, store_each = false, string_of = false, touch = false, wake = false, write_moves = false, write_records = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -106,6 +106,33 @@ function F.absorb_all()
     if left == 0 then left = F.absorb(queue) end
   end
   return left
+end
+-- paging.lua
+function F.is_behind(one, other)
+  for index = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, index), string.byte(other, index)
+    if a ~= b then return a > b end
+  end
+  return #one > #other
+end
+function F.rank_after(key, score, member)
+  if score == '' then return 0 end
+  if redis.call('ZSCORE', key, member) == score then return redis.call('ZRANK', key, member) + 1 end
+  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+  local high = low + redis.call('ZCOUNT', key, score, score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if F.is_behind(redis.call('ZRANGE', key, middle, middle)[1], member) then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low
+end
+function F.page_after(key, score, member, most)
+  local first = F.rank_after(key, score, member)
+  return redis.call('ZRANGE', key, first, first + most - 1, 'WITHSCORES')
 end
 -- decode.lua
 local FINAL = { succeeded = true, failed = true, revoked = true }
@@ -1057,21 +1084,26 @@ return F[missed]
 end })
 -- purge.lua
 if F.absorb_all() > 0 then return MORE end
-local queue, limit, look_at = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local found = redis.call('ZRANGE', prefix .. 'q:' .. queue, 0, limit - 1)
-local offset = 0
-while #found < limit and offset < look_at do
-  local ids = redis.call('ZRANGE', prefix .. 'scheduled', offset, offset + 499)
-  if not ids[1] then break end
-  for _, id in ipairs(ids) do
-    local r = F.load(id)
-    if r and r.c[18] == queue and #found < limit then found[#found + 1] = id end
+local queue, most, look_at = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local score, last = ARGV[6], ARGV[7]
+local found = redis.call('ZRANGE', prefix .. 'q:' .. queue, 0, most - 1)
+local more = #found == most
+if not more then
+  local page = F.page_after(prefix .. 'scheduled', score, last, look_at)
+  more = #page == 2 * look_at
+  for index = 1, #page, 2 do
+    if #found == most then
+      more = true
+      break
+    end
+    last, score = page[index], page[index + 1]
+    local r = F.load(last)
+    if r and r.c[18] == queue then found[#found + 1] = last end
   end
-  offset = offset + 500
 end
 for _, id in ipairs(found) do
   local r = F.load(id)
   if r and not FINAL[r.c[1]] then F.finish(r, 'revoked', 'purged') end
 end
 F.flush()
-return #found
+return { #found, more and 1 or 0, score, last }

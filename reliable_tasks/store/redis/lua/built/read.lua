@@ -1,5 +1,5 @@
 -- Built of read.lua by `python -m tests.lua.build`.
-local F = { absorb = false, absorb_all = false, add_row = false, clock_now = false, count_in = false, is_ours = false, is_watched = false, keys_and_strings = false, notify_changed = false, publish = false, read_inbox = false, read_records = false, ring = false, store_each = false, wake = false }
+local F = { absorb = false, absorb_all = false, add_row = false, clock_now = false, count_in = false, is_ours = false, is_watched = false, keys_and_strings = false, notify_changed = false, payload_apart = false, publish = false, read_inbox = false, read_records = false, ring = false, store_each = false, wake = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -109,19 +109,26 @@ function F.is_ours(packed)
 end
 -- reading.lua
 function F.read_records(ids)
-  local found = {}
-  for index, id in ipairs(ids) do
-    local packed = redis.pcall('GET', KEYS[1] .. 'm:' .. id)
-    found[index] = type(packed) == 'string' and F.is_ours(packed) and packed
-  end
+  local names, start = {}, KEYS[1] .. 'm:'
+  for index, id in ipairs(ids) do names[index] = start .. id end
+  local found = names[1] and redis.call('MGET', unpack(names)) or {}
+  for index, packed in ipairs(found) do found[index] = packed and F.is_ours(packed) and packed end
   return found
+end
+function F.payload_apart(packed, id)
+  return packed and string.byte(packed) == 147 and redis.call('GET', KEYS[1] .. 'p:' .. id)
 end
 -- read.lua
 if F.absorb_all() > 0 then return MORE end
-local ids, reply = {}, {}
-for index = 4, #ARGV do ids[index - 3] = ARGV[index] end
-for index, packed in ipairs(F.read_records(ids)) do
-  local apart = packed and ARGV[3] == '1' and redis.call('GET', KEYS[1] .. 'p:' .. ids[index])
-  reply[2 * index - 1], reply[2 * index] = packed, apart
+local reply, left, at = {}, 4194304, 4
+while at <= #ARGV and left > 0 do
+  local ids = { unpack(ARGV, at, math.min(at + 20 - 1, #ARGV)) }
+  for index, packed in ipairs(F.read_records(ids)) do
+    local apart = ARGV[3] == '1' and F.payload_apart(packed, ids[index])
+    local size = #reply
+    reply[size + 1], reply[size + 2] = packed, apart
+    left = left - (packed and #packed or 0) - (apart and #apart or 0)
+  end
+  at = at + 20
 end
 return reply

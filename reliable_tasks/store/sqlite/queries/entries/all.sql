@@ -1,3 +1,3 @@
--- All schedule entries: ?1 how many.
+-- All schedule entries.
 SELECT name, spec, template, origin, next, last, last_id, runs, missed, paused, version
-FROM entries ORDER BY name LIMIT ?1
+FROM entries ORDER BY name

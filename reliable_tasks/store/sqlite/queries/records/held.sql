@@ -1,2 +1,2 @@
--- What a session holds: ?1 its id, ?2 how many.
+-- What a session holds: ?1 its id, ?2 how many (-1: all).
 SELECT * FROM records WHERE session = ?1 ORDER BY fence LIMIT ?2

@@ -1,5 +1,5 @@
--- Built of locate.lua by `python -m tests.lua.build`.
-local F = { absorb = false, absorb_all = false, add_row = false, clock_now = false, count_in = false, is_ours = false, is_record = false, is_watched = false, keys_and_strings = false, notify_changed = false, publish = false, read_inbox = false, read_records = false, ring = false, store_each = false, wake = false }
+-- Built of places.lua by `python -m tests.lua.build`.
+local F = { absorb = false, absorb_all = false, add_row = false, clock_now = false, count_in = false, is_watched = false, keys_and_strings = false, notify_changed = false, publish = false, read_inbox = false, ring = false, store_each = false, wake = false }
 -- clock.lua
 function F.clock_now(given)
   if given ~= '' then return tonumber(given) end
@@ -102,80 +102,9 @@ function F.absorb_all()
   end
   return left
 end
--- decode.lua
-local NO_PAYLOAD = '\194'
-function F.is_record(packed)
-  local kind = string.byte(packed) or 0
-  return kind == 147 or kind >= 5 and kind <= 8
-end
-function F.is_ours(packed)
-  local kind = string.byte(packed) or 0
-  return kind > 0 and kind < 32 or kind == 147
-end
-setmetatable(F, { __index = function(_, missed)
-setmetatable(F, nil)
--- decode.lua
-function F.decode(packed)
-  if not F.is_record(packed) then return nil end
-  local kind, head = string.byte(packed), 0
-  if kind == 147 then
-    local offset, c = cmsgpack.unpack_one(packed, 1)
-    return c, string.sub(packed, offset + 1)
-  end
-  local fence, size
-  if kind ~= 5 then
-    fence, size = struct.unpack('>I8I2', packed, 2)
-    head = 11 + size
-  end
-  local place = head + struct.unpack('>I4', packed, head + 2) + 1
-  local offset, c = cmsgpack.unpack_one(packed, head + 13)
-  local m, place_of_p = string.sub(packed, offset + 1, place - 1), place + 16
-  c[12], c[9] = struct.unpack('>I8I8', packed, place)
-  c[22] = #packed - place_of_p + 1
-  if kind == 5 then return c, m .. string.sub(packed, place_of_p) end
-  local stamp = cmsgpack.unpack(string.sub(packed, 11 + 1, head))
-  c[1], c[2], c[7], c[5] = 'running', c[2] + 1, fence, c[5] + 1
-  c[10], c[11], c[16] = stamp[1], stamp[2], stamp[3]
-  c[15] = c[15] or stamp[3]
-  if kind == 6 then return c, m .. string.sub(packed, place_of_p) end
-  c[1], c[2], c[3], c[8] = 'succeeded', c[2] + 1, '', fence
-  c[10], c[13], c[17] = false, false, struct.unpack('>I8', packed, place_of_p)
-  c[21] = kind == 7 and string.sub(packed, place_of_p + 8)
-  c[22] = 1
-  return c, m .. NO_PAYLOAD
-end
-return F[missed]
-end })
--- reading.lua
-function F.read_records(ids)
-  local found = {}
-  for index, id in ipairs(ids) do
-    local packed = redis.pcall('GET', KEYS[1] .. 'm:' .. id)
-    found[index] = type(packed) == 'string' and F.is_ours(packed) and packed
-  end
-  return found
-end
--- locate.lua
+-- places.lua
 if F.absorb_all() > 0 then return MORE end
-local id = ARGV[3]
-local reply = { '', 0 }
-for _, session in ipairs(redis.call('ZRANGE', prefix .. 'sessions', 0, -1)) do
-  reply[#reply + 1] = session
-end
+local reply = redis.call('ZRANGE', prefix .. 'sessions', 0, -1)
 reply[#reply + 1] = ''
 for _, name in ipairs(redis.call('HKEYS', prefix .. 'counts')) do reply[#reply + 1] = name end
-local packed = id ~= '' and F.read_records({ id })[1]
-if not packed then return reply end
-local c = F.decode(packed)
-local state = c[1]
-local place = state
-if state == 'queued' then
-  place = 'q:' .. c[18]
-elseif state == 'running' then
-  place = 'claims:' .. c[10]
-elseif state == 'succeeded' or state == 'failed' or state == 'revoked' then
-  place = 'ended:' .. state
-end
-reply[1] = place
-reply[2] = redis.call('ZRANK', prefix .. place, id) or 0
 return reply
