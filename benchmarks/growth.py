@@ -3,7 +3,8 @@
 `python -m benchmarks --only growth --peers '' --before ../older`. A factor of 1 says that a step
 costs the same however much there is. Costs are processor time, of who calls and of the server
 together, so that they depend less on what else the machine does; each row of `growth_rows` has a
-server or a file of its own. Fleets of idle workers are for `idle_fleet`.
+server or a file of its own. The rows of idle workers are of whole fleets: there ten times as many
+may cost ten times as much.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import idle_fleet
 from .arena import ROOT, BenchmarkError, link_adapters
 
 if TYPE_CHECKING:
@@ -29,12 +31,16 @@ __all__ = ["growth", "growth_table"]
 Numbers = dict[str, float]
 FACTORS = (1, 10, 100)
 PATIENCE_S = 3_000
+_PER_CORE_US = 1e6
 
 
 def growth(system: System, place: Place, scale: Scale) -> Numbers:
     """Each row at its first size, at ten times that, and at a hundred times."""
     sizes = {part: [least * by for by in FACTORS] for part, least in scale.growth.items()}
+    fleets = sizes.pop("fleet", [])
     rows = _rows(system, json.dumps(sizes), place)
+    if fleets:
+        rows |= _idle(system, tuple(fleets), scale.idle_s)
     return {
         f"{name}|{factor}": cost
         for name, costs in rows.items()
@@ -63,6 +69,18 @@ def _rows(system: System, sizes: str, place: Place) -> dict[str, list[float]]:
         raise BenchmarkError(done.stderr[-3000:])
     found: dict[str, list[float]] = json.loads(done.stdout)
     return found
+
+
+def _idle(system: System, sizes: tuple[int, ...], seconds: float) -> dict[str, list[float]]:
+    """Microseconds a second that fleets of idle workers cost the server, and each its host."""
+    checkout = system.checkout or ROOT
+    fleets = idle_fleet.growth(system.store, sizes, seconds=seconds, checkout=checkout).values()
+    rows = {"idle workers: each on its host, a second": [f.own * _PER_CORE_US for f in fleets]}
+    if system.store == "redis":
+        rows["idle workers: all on the server, a second"] = [
+            f.server * _PER_CORE_US for f in fleets
+        ]
+    return rows
 
 
 def growth_table(results: Results, names: list[str]) -> tuple[list[str], list[list[str]]]:

@@ -33,8 +33,9 @@ class Scale:
         scheduled: how many are not due while others run; 0 leaves it out.
         workers: numbers of processes.
         least: the fewest messages of any run.
-        growth: where growth begins, by what grows: entries of a schedule, bytes of a value, and
-            else messages.
+        growth: where growth begins, by what grows; the fleet's idle workers, entries of a schedule,
+            bytes of a value, and else messages.
+        idle_s: how long an idle fleet is looked at.
     """
 
     seconds: float = 4.0
@@ -53,12 +54,14 @@ class Scale:
     least: int = 500
     growth: dict[str, int] = field(
         default_factory=lambda: {
+            "fleet": 10,
             "backlog": 1_000,
             "locks": 1_000,
             "schedule": 100,
             "values": 1_000,
         }
     )
+    idle_s: float = 15.0
 
     def drained(self, system: System) -> int:
         """Messages of a drain."""
