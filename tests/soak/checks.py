@@ -224,13 +224,23 @@ def _bodies(known: Known) -> Iterator[Violation]:
 
 
 def _zombies(known: Known) -> Iterator[Violation]:
-    """A claim whose outcome was refused as stale has committed nothing."""
-    stale = {(row.id, row.fence) for row in known.account.rows if row.event == Ev.STALE}
+    """A claim whose outcome was refused as stale has committed nothing.
+
+    But one that committed may tell so again, if it never got the answer: a store that has taken the
+    commit of a later claim since then remembers only that one, and calls the other stale.
+    """
+    refused, last = set[tuple[str, int]](), dict[str, int]()
     for row in known.account.rows:
-        committed = row.event in {Ev.SUCCEEDED, Ev.RETRY}
-        if committed and (row.id, row.fence) in stale:
-            text = f"the claim {row.fence} was refused as stale, and {row.event}"
-            yield Violation("claims", row.id, text, row.seq)
+        if row.event == Ev.STALE:
+            refused.add((row.id, row.fence))
+            if last.get(row.id) == row.fence:
+                text = f"the claim {row.fence} committed, and was refused as stale"
+                yield Violation("claims", row.id, text, row.seq)
+        elif row.event in {Ev.SUCCEEDED, Ev.RETRY}:
+            last[row.id] = row.fence
+            if (row.id, row.fence) in refused:
+                text = f"the claim {row.fence} was refused as stale, and {row.event}"
+                yield Violation("claims", row.id, text, row.seq)
 
 
 def _handed_on(known: Known) -> Iterator[Violation]:

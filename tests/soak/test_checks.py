@@ -193,6 +193,22 @@ def test_nothing_is_found_where_all_went_well() -> None:
     assert violations(well()) == []
 
 
+def test_a_claim_may_tell_again_what_it_committed_once_a_later_one_has_committed() -> None:
+    account = well()
+    first, *_, last = (
+        r for r in account.rows if r.id == "flaky" and r.event in {"retry", "succeeded"}
+    )
+    seq = str(int(account.rows[-1].seq) + 1)
+    again = replace(first, event="stale", seq=seq, at_ms=account.rows[-1].at_ms)
+    rows = [*account.rows, again]
+    assert violations(replace(account, rows=tuple(rows))) == []
+    rows = [r for r in rows if r != last]
+    (found, *_) = [
+        v for v in violations(replace(account, rows=tuple(rows))) if v.invariant == "claims"
+    ]
+    assert found.id == "flaky"
+
+
 @pytest.mark.parametrize("name", ALTERATIONS)
 def test_an_alteration_is_found(name: str) -> None:
     _, invariant, message_id = ALTERATIONS[name]
