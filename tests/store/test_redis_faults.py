@@ -159,6 +159,7 @@ ACTS: dict[str, Act] = {
 }
 """Verbs whose repeated call has the answer of the first."""
 
+ASKS = v.SessionInfo(id="asks", worker="w@h", host="h", pid=7, pid_started="1")
 TOLD_ONCE: dict[str, tuple[Act, Any]] = {
     "close_session": (lambda w: w.store.close_session("session-1"), 0),
     "revoke": (
@@ -173,6 +174,7 @@ TOLD_ONCE: dict[str, tuple[Act, Any]] = {
     "release_lock": (lambda w: w.store.release_lock("key", "holder"), False),
     "put_entry": (lambda w: w.store.put_entry(v.Entry(name="tock"), -1), False),
     "remove_entry": (lambda w: w.store.remove_entry("tick"), False),
+    "take_turn": (lambda w: w.store.take_turn(ASKS).reaps, False),
 }
 """Verbs whose repeated call says, after a lost reply, that there was nothing left to do."""
 

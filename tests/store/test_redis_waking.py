@@ -68,10 +68,7 @@ def _a_lapsed_session(store: RedisStore, patience_s: float) -> bool:
 CASES = {
     "two queues": (_two_queues, "      ring(queue)\n"),
     "more idle ones than are woken": (_more_than_are_woken, "      ring(queue)\n"),
-    "a lapsed session": (
-        _a_lapsed_session,
-        "  if waited then wake_others() end\n  return reply\n",
-    ),
+    "a lapsed session": (_a_lapsed_session, "  if waited then wake_others() end\n"),
 }
 
 
