@@ -57,13 +57,14 @@ def _replaced(text: str, old: str, new: str, where: str) -> str:
 def _changed_function(module: str, name: str, old: str, new: str) -> Iterator[None]:
     """Swap in the compiled changed source: every reference to the function runs it."""
     home: Any = importlib.import_module(module)
-    function = reduce(getattr, name.split("."), home)
+    function = inspect.unwrap(reduce(getattr, name.split("."), home))
     source = textwrap.dedent(inspect.getsource(function))
     source = _replaced(source, old, new, f"{module}:{name}")
     flags = function.__code__.co_flags & _future_flags()
     scope: dict[str, Any] = {}
     exec(compile(source, f"<{name} without>", "exec", flags, True), dict(vars(home)), scope)
-    before, function.__code__ = function.__code__, scope[function.__name__].__code__
+    before = function.__code__
+    function.__code__ = inspect.unwrap(scope[function.__name__]).__code__
     try:
         yield
     finally:
