@@ -55,6 +55,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         self.taken: set[int] = set()
         self.begun: set[int] = set()
         self.ended: set[int] = set()
+        self.again: set[int] = set()  # of these: delivered before
         self.applied: set[int] = set()
         self._begin(2, None)
 
@@ -117,6 +118,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         took = self.now - began
         self.shortest_s = took if self.shortest_s is None else min(took, self.shortest_s)
         self.ended.add(claim.fence)
+        self.again |= {claim.fence} if claim.delivery > 1 else set()
         self.consumer.ended(claim, outcome, self.now)
 
     @rule(fates=st.lists(st.sampled_from(FATES), min_size=2, max_size=10))
@@ -138,9 +140,11 @@ class ConsumerMachine(RuleBasedStateMachine):
         return free and self.consumer.waiting > 0 and not self._careful()
 
     def _careful(self) -> bool:
-        """Whether the next claim was delivered before, and there are outcomes to commit."""
-        waiting, uncommitted = self.consumer._waiting, self.consumer._done or self.consumer._sent
-        return bool(waiting and waiting[0].delivery > 1 and uncommitted)
+        """Whether there are outcomes to commit, and the next claim or one of those came again."""
+        waiting = self.consumer._waiting
+        uncommitted = {c.fence for c in (*self.consumer._done, *(self.consumer._sent or ()))}
+        again = bool(waiting) and waiting[0].delivery > 1
+        return bool((uncommitted and again) or uncommitted & self.again)
 
     def _doubtful(self) -> bool:
         return self.now - self.confirmed_at > TRUSTED_S

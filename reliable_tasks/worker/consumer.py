@@ -68,6 +68,7 @@ class Consumer:
         self._running: dict[int, tuple[Claim, float]] = {}  # by fence
         self._done: deque[Commit] = deque()
         self._sent: tuple[Commit, ...] | None = None
+        self._again = set[int]()  # fences of what ended after a process had died, not committed yet
         self._average_s: dict[str, float] = {}
         self._uncertain = False
         self._draining = False
@@ -86,6 +87,8 @@ class Consumer:
             return None  # see _doubtful
         if self._waiting[0].delivery > 1 and (self._done or self._sent):
             return None  # it may have killed its process: commit what has ended first
+        if self._again:
+            return None  # its outcome may have been lost with a process: not a second time
         claim = self._waiting.popleft()
         self._running[claim.fence] = (claim, now)
         return claim
@@ -97,6 +100,8 @@ class Consumer:
         known = averages.get(claim.task, took)
         averages[claim.task] = known + _WEIGHT * (took - known)
         self._done.append(Commit(id=claim.id, fence=claim.fence, outcome=outcome))
+        if claim.delivery > 1:
+            self._again.add(claim.fence)
         if self._left is not None:
             self._left -= 1
             if self._left <= 0:
@@ -123,6 +128,7 @@ class Consumer:
     def replied(self, reply: Exchange) -> tuple[Commit, ...]:
         """Take in the reply of an exchange; returns the commits that were stale."""
         commits, self._sent = self._sent or (), None
+        self._again.difference_update(commit.fence for commit in commits)
         self._confirmed_at = self._asked_at
         self._waiting.extend(reply.claims)
         if self._asked_for:

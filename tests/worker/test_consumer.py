@@ -291,6 +291,24 @@ def test_a_lost_session_claims_no_more_and_finishes_what_runs() -> None:
     assert consumer.finished
 
 
+def test_nothing_begins_before_what_came_again_is_committed() -> None:
+    """Or those that kill their processes would take the outcome of one along until it is dead."""
+    consumer = Consumer(("celery",), 1, ahead_s=1.0)
+    innocent, killer = claim_of("innocent", delivery=2), claim_of("killer")
+    fed(consumer, innocent, killer)
+    assert consumer.next_claim(0.0) is innocent
+    consumer.ended(innocent, DONE, 0.1)
+    assert consumer.next_claim(0.1) is None, "the outcome is not on its way"
+    assert consumer.request(0.1) is not None
+    consumer.failed()
+    assert consumer.next_claim(0.1) is None, "nobody knows of it"
+    consumer.reconcile((innocent, killer))
+    assert consumer.request(0.2) is not None
+    assert consumer.next_claim(0.2) is None, "it is on its way again"
+    consumer.replied(reply(verdicts=(Verdict.COMMITTED,)))
+    assert consumer.next_claim(0.3) is killer
+
+
 def test_one_that_may_have_killed_its_process_begins_when_what_has_ended_is_committed() -> None:
     """Or it would take the outcomes of its neighbours along each time."""
     consumer = Consumer(("celery",), 1, ahead_s=1.0)
