@@ -53,6 +53,19 @@ def test_a_lone_call_lies_in_the_inbox_until_somebody_looks(store: RedisStore) -
     assert [c.id for c in store.exchange("s", (), WANT).claims] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("bells", [1, 2, 9])
+def test_bells_take_no_messages_place(store: RedisStore, bells: int) -> None:
+    leave(store, "opens it", queue="a")
+    store.exchange("s", (), v.ClaimRequest(queues=("a",), limit=1))
+    for _ in range(bells):
+        store._command("XADD", f"{store._key}inbox:a", "*", "", "")
+    leave(store, "b", queue="b")
+    leave(store, "a1", "a2", "a3", queue="a")
+    want = v.ClaimRequest(queues=("a", "b"), limit=3)
+    assert [c.id for c in store.exchange("s", (), want).claims] == ["a1", "a2", "a3"]
+    assert [c.id for c in store.exchange("s", (), want).claims] == ["b"]
+
+
 def test_it_is_claimed_without_ever_being_queued(store: RedisStore) -> None:
     leave(store, "a", "b")
     a, b = store.exchange("s", (), WANT).claims

@@ -47,19 +47,25 @@ local function add_row(event, id, task, attempt, delivery, fence, worker, detail
 end
 -- inbox.lua
 local function read_inbox(inbox, most)
-  local numbers, ids, strings, seq, seen = {}, {}, {}, false, {}
-  local found = redis.call('XRANGE', inbox, '-', '+', 'COUNT', most + 1)
-  for index, entry in ipairs(found) do
-    local number, kind, p, id = entry[1], entry[2][1], entry[2][2], entry[2][4]
-    local size = #ids
-    if id and size == most then break end
-    numbers[index] = number
-    if id and not seen[id] then
-      seen[id], seq = true, seq or redis.call('INCRBY', prefix .. 'seq', #found) - #found
-      local enqueued = ARGV[1] == '' and tonumber(string.match(number, '%d+')) or now
-      ids[size + 1] = id
-      strings[size + 1] = kind .. struct.pack('>I8I8', enqueued, seq + size + 1) .. p
+  local numbers, ids, entries, strings, seen, found, size = {}, {}, {}, {}, {}, nil, nil
+  repeat
+    size = most - #ids + #numbers + 1
+    local after = numbers[1] and '(' .. numbers[#numbers] or '-'
+    found = redis.call('XRANGE', inbox, after, '+', 'COUNT', size)
+    for _, entry in ipairs(found) do
+      local id = entry[2][4]
+      if id and #ids == most then break end
+      numbers[#numbers + 1] = entry[1]
+      if id and not seen[id] then
+        seen[id] = true
+        ids[#ids + 1], entries[#entries + 1] = id, entry
+      end
     end
+  until #found < size or #ids == most or #numbers > 1000
+  local seq = ids[1] and redis.call('INCRBY', prefix .. 'seq', #ids) - #ids
+  for index, entry in ipairs(entries) do
+    local enqueued = ARGV[1] == '' and tonumber(string.match(entry[1], '%d+')) or now
+    strings[index] = entry[2][1] .. struct.pack('>I8I8', enqueued, seq + index) .. entry[2][2]
   end
   return numbers, ids, strings, seq
 end
