@@ -14,7 +14,7 @@ from benchmarks import processes
 from benchmarks.arena import BenchmarkError, end_group
 from tests.process.harness import sqlite_writable, wait_stopped
 
-from .judge import Fault
+from .judge import Fault, interrupted
 from .trail import Trail
 
 if TYPE_CHECKING:
@@ -190,6 +190,12 @@ class Harness:
     def until_ended(self, seconds: float) -> bool:
         """Let things run until every message has ended, or for so long."""
         return self.until(lambda: self.ended(self.acknowledged), seconds)
+
+    def taken_over(self, stop: Fault) -> bool:
+        """Whether others have run to its end what a worker was running when it was stopped."""
+        attempts = self.trail.attempts()
+        done = {a.number for a in attempts if a.ended is not None and a.pid not in stop.pids}
+        return done.issuperset(a.number for a in interrupted(attempts, stop))
 
     def freeze(self, worker: Worker) -> Fault:
         """Stop a worker, at a moment when none of its processes holds the lock of SQLite."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .trail import Attempt
 
-__all__ = ["JUST_ENDED_S", "Fault", "Verdict", "judge"]
+__all__ = ["JUST_ENDED_S", "Fault", "Verdict", "interrupted", "judge"]
 
 JUST_ENDED_S = 0.5
 """A body that ended so shortly before a fault may have been unable to have its outcome stored."""
@@ -93,14 +93,14 @@ def judge(
         parked=len(missing & set(waiting)),
         twice=sum(count > 1 for count in times.values()),
         twice_unhit=sum(count > 1 for count in unhit.values()),
-        interrupted=sum(len(_interrupted(attempts, fault)) for fault in faults),
+        interrupted=sum(len(interrupted(attempts, fault)) for fault in faults),
         recovery_s=tuple(
             recovery for fault in faults for recovery in _recovery(attempts, fault, acknowledged)
         ),
     )
 
 
-def _interrupted(attempts: Sequence[Attempt], fault: Fault) -> list[Attempt]:
+def interrupted(attempts: Sequence[Attempt], fault: Fault) -> list[Attempt]:
     """The attempts that were running when their processes were killed or stopped."""
     if fault.kind == "store":
         return []
@@ -121,7 +121,7 @@ def _recovery(
         done = {a.number for a in attempts if a.ended is not None and a.ended <= fault.until}
         due, since = set(acknowledged) - done, fault.until
     else:
-        due, since = {a.number for a in _interrupted(attempts, fault)}, fault.at
+        due, since = {a.number for a in interrupted(attempts, fault)}, fault.at
     if not due:
         return []
     hit = fault.pids if fault.kind == "stop" else frozenset()

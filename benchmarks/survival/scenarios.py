@@ -172,6 +172,7 @@ def _zombie(harness: Harness, plan: Plan) -> int:
         fault = harness.freeze(stopped)
         other = harness.start()
     harness.trickle(plan.stop_s, plan.task_ms)
+    harness.until(lambda: harness.taken_over(fault), plan.wait_s)
     before = _results(harness)
     harness.faults.append(replace(fault, until=time.monotonic_ns()))
     stopped.go_on()
