@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.redis_server import RedisServer
 
-from . import marks, probe
+from . import marks, probe, processes
 from .adapter import STORE, VARIANT
 from .environments import python_of
 
@@ -247,6 +247,4 @@ class Arena:
         """Processor time that the server has used; None without one."""
         if self.server is None:
             return None
-        info = self.server.client().info("cpu")
-        assert isinstance(info, dict)
-        return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+        return processes.server_seconds(self.server.client())

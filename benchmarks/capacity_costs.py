@@ -65,9 +65,9 @@ class _Server:
 
     def now(self) -> Used:
         """What it and this process have used so far."""
-        cpu, stats = self._info("cpu"), self._info("stats")
+        stats = self._info("stats")
         return Used(
-            (cpu["used_cpu_sys"] + cpu["used_cpu_user"]) * 1e6,
+            processes.server_seconds(self._client) * 1e6,
             time.process_time() * 1e6,
             float(stats["total_net_input_bytes"]),
             float(stats["total_net_output_bytes"]),

@@ -27,6 +27,7 @@ from reliable_tasks.worker.child import run_child
 from reliable_tasks.worker.options import WorkerOptions
 from reliable_tasks.worker.scoreboard import Scoreboard
 
+from . import processes
 from .arena import ROOT, link_adapters
 from .profile_worker import LEASE_MS, LIMIT_S, new_store
 from .report import table
@@ -88,8 +89,7 @@ def _server_us(url: str) -> float:
     if not url.startswith("redis"):
         return 0.0
     with redis.Redis.from_url(url) as client:
-        used: dict[str, Any] = client.info("cpu")
-    return float(used["used_cpu_user"] + used["used_cpu_sys"]) * 1e6
+        return processes.server_seconds(client) * 1e6
 
 
 def measure(store: str, kind: str, count: int) -> dict[str, float]:

@@ -30,6 +30,8 @@ from reliable_tasks.store.values import (
 )
 from tests.redis_server import RedisServer
 
+from . import processes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -102,8 +104,7 @@ class _Bench:
     def _used(self) -> float:
         used = time.process_time()
         if self._client is not None:
-            info: Any = self._client.info("cpu")
-            used += info["used_cpu_sys"] + info["used_cpu_user"]
+            used += processes.server_seconds(self._client)
         return used
 
     def cost(self, run: Callable[[], object], count: int) -> float:

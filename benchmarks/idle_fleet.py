@@ -19,19 +19,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 from reliable_tasks.worker.host import host_identity
 from tests.redis_server import RedisServer
 
-from .processes import tree
+from .arena import ROOT
+from .processes import server_seconds, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = ["IdleFleet", "growth", "measure"]
 
-ROOT = Path(__file__).parents[1]
 SIZES = (10, 100, 1_000)
 _MEMBERS = str(ROOT / "benchmarks" / "idle_members.py")
 _PROCESSES, _LEAST_IN_ONE = 4, 50
@@ -91,7 +89,7 @@ def measure(
         server = stack.enter_context(RedisServer()) if store == "redis" else None
         url = server.url if server else f"sqlite:///{folder / 'idle.db'}"
         fleet = stack.enter_context(_running(url, workers, real, together, checkout, folder))
-        client = redis.Redis.from_url(url) if server else None
+        client = server.client() if server else None
         time.sleep(6.0)  # each child has blocked once, each session was renewed
         before = _look(fleet, client)
         time.sleep(seconds)
@@ -162,8 +160,7 @@ def _look(fleet: _Fleet, client: Any) -> dict[str, Any]:
     """What everything has used so far."""
     seen: dict[str, Any] = {"at": time.monotonic(), "supervisors": 0.0, "children": 0.0}
     if client is not None:
-        info = client.info("cpu")
-        seen["server"] = info["used_cpu_sys"] + info["used_cpu_user"]
+        seen["server"] = server_seconds(client)
         seen["commands"] = client.info("commandstats")
     for process in fleet.on_paper:
         assert process.stdin is not None

@@ -1,11 +1,15 @@
-"""What a tree of processes uses, from /proc."""
+"""What a tree of processes uses, from /proc, and what a server says of itself."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["cpu_seconds", "pss_mib", "tree"]
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["cpu_seconds", "pss_mib", "server_seconds", "tree"]
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -35,6 +39,12 @@ def _cpu(pid: int) -> float:
     except OSError:  # it has ended meanwhile
         return 0.0
     return sum(map(int, after_name[11:15])) * _TICK_S  # its own, and of children that it waited for
+
+
+def server_seconds(client: redis.Redis) -> float:
+    """Processor time that a Redis server has used so far."""
+    used: Any = client.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
 def pss_mib(pid: int) -> float:
