@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from .systems import System
 
-__all__ = ["Arena", "BenchmarkError", "Control", "Place", "end_group", "link_adapters"]
+__all__ = ["Arena", "BenchmarkError", "Control", "Place", "end_group", "told_with"]
 
 ROOT = Path(__file__).parents[1]
 ANSWER_S = 600.0
@@ -53,6 +54,40 @@ def link_adapters(folder: Path) -> Path:
     place.mkdir()
     (place / "benchmarks").symlink_to(ROOT / "benchmarks")
     return place
+
+
+def told_with(
+    checkout: Path, *words: str, work: Path | None = None, seconds: float | None = None
+) -> Any:
+    """What a module of this checkout's benchmarks prints as JSON, run with the code of another.
+
+    Args:
+        checkout: whose `reliable_tasks` it imports.
+        words: the module and its arguments.
+        work: where its folder goes.
+        seconds: how long it may take.
+
+    Raises:
+        BenchmarkError: it failed.
+        subprocess.TimeoutExpired: it took longer.
+    """
+    with tempfile.TemporaryDirectory(prefix="rt-bench-", dir=work) as name:
+        links = link_adapters(Path(name))
+        (links / "tests").symlink_to(ROOT / "tests")
+        path = os.pathsep.join([str(links), str(checkout)])
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=links,
+            env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    if done.returncode:
+        raise BenchmarkError(done.stderr[-3000:])
+    sys.stderr.write(done.stderr)
+    return json.loads(done.stdout)
 
 
 def _die_with_driver() -> None:

@@ -13,7 +13,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from reliable_tasks.worker.options import WorkerOptions
 from reliable_tasks.worker.scoreboard import Scoreboard
 
 from . import processes
-from .arena import ROOT, link_adapters
+from .arena import ROOT, told_with
 from .profile_worker import LEASE_MS, LIMIT_S, new_store
 from .report import table
 
@@ -116,13 +115,9 @@ def measure(store: str, kind: str, count: int) -> dict[str, float]:
 
 def _measured(checkout: Path, count: int) -> dict[str, dict[str, float]]:
     """One round of a checkout's code, in a process that imports it."""
-    with tempfile.TemporaryDirectory(prefix="rt-failures-") as name:
-        path = [str(link_adapters(Path(name))), str(checkout)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", __spec__.name, "--measure", "-n", str(count)]
-        done = subprocess.run(command, cwd=path[0], env=env, check=True, stdout=subprocess.PIPE)
-        found: dict[str, dict[str, float]] = json.loads(done.stdout)
-        return found
+    words = (__spec__.name, "--measure", "-n", str(count))
+    found: dict[str, dict[str, float]] = told_with(checkout, *words)
+    return found
 
 
 def _rows(rounds: Sequence[dict[str, dict[str, float]]]) -> dict[str, float]:

@@ -10,15 +10,10 @@ may cost ten times as much.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import idle_fleet
-from .arena import ROOT, BenchmarkError, link_adapters
+from .arena import ROOT, told_with
 
 if TYPE_CHECKING:
     from .arena import Place
@@ -50,24 +45,10 @@ def growth(system: System, place: Place, scale: Scale) -> Numbers:
 
 def _rows(system: System, sizes: str, place: Place) -> dict[str, list[float]]:
     """What `growth_rows` finds with the code of the system's checkout."""
-    with tempfile.TemporaryDirectory(prefix="rt-growth-", dir=place.work) as name:
-        links = link_adapters(Path(name))
-        (links / "tests").symlink_to(ROOT / "tests")
-        path = [str(links), str(system.checkout or ROOT)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "benchmarks.growth_rows", system.store, sizes]
-        done = subprocess.run(
-            command,
-            cwd=links,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    if done.returncode:
-        raise BenchmarkError(done.stderr[-3000:])
-    found: dict[str, list[float]] = json.loads(done.stdout)
+    words = ("benchmarks.growth_rows", system.store, sizes)
+    found: dict[str, list[float]] = told_with(
+        system.checkout or ROOT, *words, work=place.work, seconds=PATIENCE_S
+    )
     return found
 
 

@@ -30,7 +30,7 @@ from reliable_tasks.store.values import ClaimRequest, Commit, SessionInfo, Store
 from tests.redis_server import default_server, free_port
 
 from .adapter import PAUSE_S, STORE, Adapter
-from .arena import ROOT, link_adapters
+from .arena import ROOT, told_with
 from .report import insert, table
 
 if TYPE_CHECKING:
@@ -189,13 +189,8 @@ def counts() -> Iterator[tuple[str, float]]:
 
 def _counts_of(checkout: Path) -> dict[str, float]:
     """The counts of a checkout's code, in a process that imports it."""
-    with tempfile.TemporaryDirectory(prefix="rt-instructions-") as name:
-        path = [str(link_adapters(Path(name))), str(checkout)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "benchmarks.instructions", "--count"]
-        done = subprocess.run(command, cwd=path[0], env=env, check=True, stdout=subprocess.PIPE)
-        found: dict[str, float] = json.loads(done.stdout)
-        return found
+    found: dict[str, float] = told_with(checkout, "benchmarks.instructions", "--count")
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
